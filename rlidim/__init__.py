@@ -1,0 +1,36 @@
+"""rlidim: the intrinsic dimension of reinforcement-learning tasks, with an error bar.
+
+Li, Farkhoor, Liu, Yosinski, "Measuring the Intrinsic Dimension of Objective Landscapes", ICLR 2018.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlidim.errors import RlidimError as RlidimError
+    from rlidim.projections import projection as projection
+    from rlidim.statistics import Estimate as Estimate
+    from rlidim.subspace import Subspace as Subspace
+    from rlidim.subspace import SubspaceOptimizer as SubspaceOptimizer
+    from rlidim.sweep import measure as measure
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "RlidimError": "rlidim.errors",
+    "projection": "rlidim.projections",
+    "Estimate": "rlidim.statistics",
+    "Subspace": "rlidim.subspace",
+    "SubspaceOptimizer": "rlidim.subspace",
+    "measure": "rlidim.sweep",
+}
+__all__ = ["Estimate", "RlidimError", "Subspace", "SubspaceOptimizer", "measure", "projection"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that ``import rlidim`` loads neither torch nor SB3."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'rlidim' has no attribute '{name}'")

@@ -1,0 +1,53 @@
+"""Trainers: each makes one run and returns its outcome; the registry below is the whole list."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, cast
+
+from rlidim.errors import RlidimError, nearest
+from rlidim.records import Cell, Outcome, Seeds
+from rlidim.task import Task
+
+Report = Callable[[int, float | None], None]
+"""Told the environment steps so far and the latest checkpoint score (None before the first)."""
+
+MODULES = {
+    "es": "rlidim.trainers.evolution",
+    "cmaes": "rlidim.trainers.evolution",
+    "supervised": "rlidim.trainers.supervised",
+    "ppo": "rlidim.trainers.sb3",
+    "a2c": "rlidim.trainers.sb3",
+    "dqn": "rlidim.trainers.sb3",
+    "sac": "rlidim.trainers.sb3",
+    "td3": "rlidim.trainers.sb3",
+    "random": "rlidim.trainers.random_policy",
+}
+
+
+class Trainer(Protocol):
+    """A function that makes one run.
+
+    It is deterministic given the cell's seeds, reports its progress, writes nothing but what it
+    likes below ``run_directory`` (None: nothing at all), returns ``diverged`` instead of raising
+    when numbers overflow, and raises RlidimError for what only the user can mend.
+    """
+
+    def __call__(
+        self, task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
+    ) -> Outcome:
+        """Train and score."""
+        ...
+
+
+def find(name: str) -> Trainer:
+    """Import a trainer.
+
+    Raises:
+        RlidimError: there is none of that name (with the nearest).
+    """
+    if name not in MODULES:
+        raise RlidimError(f"unknown trainer '{name}'{nearest(name, MODULES)}")
+    return cast(Trainer, importlib.import_module(MODULES[name]).train)
