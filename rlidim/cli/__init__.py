@@ -1,0 +1,108 @@
+"""The command line: parse, dispatch, print. One group of commands for every file in ``envs/``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from rlidim import __version__
+from rlidim.cli.options import Usage
+from rlidim.cli.suite_commands import COMMANDS
+from rlidim.cli.task_commands import task_group
+from rlidim.errors import RlidimError, nearest
+
+
+class Rlidim(click.Group):
+    """The top level: its own commands, and one group a task, found by file name alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the suite's own commands; the tasks stand in the help's last section."""
+        return sorted(self.commands)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return a command, or the group of the task of that name."""
+        from rlidim.task import files
+
+        if name in self.commands:
+            return self.commands[name]
+        try:
+            return task_group(name) if name in files(ctx.params.get("envs")) else None
+        except RlidimError as error:
+            raise Usage(error) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command or task when there is none of that name."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            from rlidim.task import files
+
+            known = [*self.commands, *files(ctx.params.get("envs"))]
+            raise Usage(RlidimError(f"unknown task or command '{name}'{nearest(name, known)}"))
+        return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the tasks."""
+        from rlidim.task import files
+
+        with formatter.section("Tasks (rlidim TASK --help)"):
+            formatter.write_text(" ".join(files(ctx.params.get("envs"))))
+
+
+@click.group(
+    cls=Rlidim,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="rlidim")
+@click.option(
+    "--envs",
+    type=click.Path(path_type=Path),
+    envvar="RLIDIM_ENVS",
+    help="A folder with your own tasks (YAML).",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    envvar="RLIDIM_RESULTS",
+    default=Path("results"),
+    show_default=True,
+    help="The folder of records.",
+)
+@click.pass_context
+def cli(context: click.Context, envs: Path | None, results: Path) -> None:
+    """How hard is this task, really?
+
+    Measures the intrinsic dimension of reinforcement-learning tasks: the smallest number of
+    dimensions d of a random subspace of a policy's parameters in which training still reaches
+    90 % of what the whole network reaches (Li et al., ICLR 2018).
+
+    Begin with: rlidim cartpole measure --trainer es
+    """
+    context.obj = {"envs": envs, "results": results}
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line: a user's mistake is one line and exit code 2, Ctrl-C 130."""
+    try:
+        code = cli.main(args=arguments, standalone_mode=False)
+    except RlidimError as error:
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(
+            "interrupted: every finished run is on record; the same command goes on from here",
+            err=True,
+        )
+        code = 130
+    sys.exit(code)

@@ -1,0 +1,157 @@
+"""What the commands share: options, and the way from a command line to tasks and records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlidim.errors import RlidimError
+
+if TYPE_CHECKING:
+    from rlidim.executors import Executor
+    from rlidim.records import Results
+    from rlidim.report import Measurement
+    from rlidim.sweep import Plan
+    from rlidim.task import Task
+
+
+class Usage(click.ClickException):
+    """A user's mistake: one line, exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, error: RlidimError) -> None:
+        """Keep the message."""
+        super().__init__(str(error))
+
+    def show(self, file: Any = None) -> None:
+        """Print it to standard error."""
+        click.echo(f"error: {self.message}", err=True)
+
+
+class Dimensions(click.ParamType):
+    """Comma-separated subspace dimensions."""
+
+    name = "d,d,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Parse, or say what was expected."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"expected whole numbers with commas between them, got '{value}'", param, ctx)
+
+
+class Assignment(click.ParamType):
+    """One ``key=value`` that replaces a trainer's setting."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
+        """Parse the value as YAML does."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = value.partition("=")
+        if not equals:
+            self.fail(f"expected key=value, got '{value}'", param, ctx)
+        import yaml
+
+        return key, yaml.safe_load(text)
+
+
+workers_option = click.option(
+    "--workers", type=int, help="Worker processes, one thread each.  [default: all cores]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+projection_option = click.option(
+    "--projection", default="rademacher", show_default=True, help="The family of P."
+)
+scope_option = click.option(
+    "--scope",
+    default="policy",
+    show_default=True,
+    help="What is confined: policy (the critic trains natively) or all.",
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    type=Assignment(),
+    multiple=True,
+    help="Replace a trainer's setting, e.g. n_timesteps=20000.",
+)
+runs_option = click.option(
+    "--log-dir",
+    "runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Training logs (CSV, TensorBoard) and native solutions.",
+)
+
+
+def results_of(context: click.Context) -> Results:
+    """Return the folder of records that the command line names."""
+    from rlidim.records import Results
+
+    return Results(context.find_root().obj["results"])
+
+
+def tasks_of(context: click.Context) -> dict[str, Task]:
+    """Load every task."""
+    from rlidim.task import files, load
+
+    return {name: load(path) for name, path in files(context.find_root().obj["envs"]).items()}
+
+
+def measurements_of(context: click.Context, tasks: dict[str, Task]) -> list[Measurement]:
+    """Read what is on record, with a warning for each file that is no record."""
+    from rlidim import report
+
+    results = results_of(context)
+    records, problems = results.scan()
+    for problem in problems:
+        click.echo(f"warning: {problem}; skipped", err=True)
+    return report.gather(records, tasks, results_folder=results.folder)
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON object on standard output."""
+    click.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+def executor_of(workers: int | None) -> Executor:
+    """Return the pool, as large as the machine if the command line does not say."""
+    from rlidim.executors import ProcessPool, default_workers
+
+    return ProcessPool(default_workers() if workers is None else workers)
+
+
+def search_and_gather(
+    context: click.Context, plan: Plan, executor: Executor, runs: Path
+) -> Measurement:
+    """Run a plan with its progress shown, and return what the records then say."""
+    from rlidim import report, sweep
+    from rlidim.progress import Progress
+
+    results = results_of(context)
+    with Progress() as progress:
+        records = sweep.search(plan, results, executor=executor, runs=runs, listener=progress)
+    found = report.gather(
+        list(records.values()),
+        {plan.task.name: plan.task},
+        fraction=plan.fraction,
+        results_folder=results.folder,
+    )
+    wanted = (plan.trainer, plan.projection, plan.scope)
+    for measurement in found:
+        if (measurement.trainer, measurement.projection, measurement.scope) == wanted:
+            return measurement
+    raise RlidimError(
+        f"{plan.task.name}: no run in a subspace has a score; see the errors recorded below "
+        f"{results.folder / plan.task.name}"
+    )

@@ -1,0 +1,203 @@
+"""The commands over all tasks: list, calibrate, bench, tables, speed, doctor, gpu."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rlidim.cli.options import (
+    executor_of,
+    json_option,
+    measurements_of,
+    print_json,
+    results_of,
+    runs_option,
+    search_and_gather,
+    tasks_of,
+    workers_option,
+)
+from rlidim.errors import RlidimError
+
+
+@click.command("list")
+@json_option
+@click.pass_context
+def list_command(context: click.Context, as_json: bool) -> None:
+    """List the tasks: kind, network, D, trainers, published and our d_int90."""
+    from rlidim import report
+
+    tasks = tasks_of(context)
+    rows = report.list_rows(tasks, measurements_of(context, tasks))
+    if as_json:
+        print_json({"tasks": rows})
+    else:
+        click.echo(report.text_table(rows))
+
+
+@click.command("calibrate")
+@click.option("--coverage", is_flag=True, help="Simulate how often the interval holds the truth.")
+@click.option("--repetitions", type=int, default=1000, show_default=True, help="For --coverage.")
+@workers_option
+@runs_option
+@json_option
+@click.pass_context
+def calibrate_command(
+    context: click.Context,
+    coverage: bool,
+    repetitions: int,
+    workers: int | None,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Measure tasks of known dimension: does the instrument read them right?
+
+    Exit code 1 if a known dimension lies outside its interval.
+    """
+    from rlidim import calibration
+
+    if coverage:
+        rows = calibration.coverage(repetitions)
+        if as_json:
+            print_json({"coverage": rows, "holds": all(row["holds"] for row in rows)})
+        else:
+            click.echo(calibration.coverage_table(rows))
+        context.exit(0 if all(row["holds"] for row in rows) else 1)
+    plans = calibration.plans(tasks_of(context))
+    executor = executor_of(workers)
+    try:
+        measurements = [search_and_gather(context, plan, executor, runs) for plan in plans]
+    finally:
+        executor.close()
+    readings = [
+        calibration.Reading.of(plan.task, measurement)
+        for plan, measurement in zip(plans, measurements, strict=True)
+    ]
+    holds = all(reading.holds for reading in readings)
+    if as_json:
+        print_json({"readings": [reading.to_json() for reading in readings], "holds": holds})
+    else:
+        click.echo(calibration.table(readings))
+    context.exit(0 if holds else 1)
+
+
+@click.command("bench")
+@click.option(
+    "--tier",
+    type=click.Choice(["smoke", "quick", "full"]),
+    default="quick",
+    show_default=True,
+)
+@workers_option
+@runs_option
+@click.pass_context
+def bench_command(context: click.Context, tier: str, workers: int | None, runs: Path) -> None:
+    """Measure every task of a tier, then write the tables. Resumes where it was interrupted."""
+    from rlidim import bench, report
+
+    tasks = tasks_of(context)
+    plans = bench.plans(tasks, tier)
+    results = results_of(context)
+    results.check_writable()
+    executor = executor_of(workers)
+    problems = []
+    try:
+        for number, plan in enumerate(plans, 1):
+            click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
+            try:
+                measurement = search_and_gather(context, plan, executor, runs)
+                click.echo(report.describe(measurement))
+            except RlidimError as error:
+                # One task that cannot be measured here costs the others nothing.
+                problems.append(f"{plan.task.name} {plan.trainer}: {error}")
+                click.echo(f"error: {problems[-1]}", err=True)
+    finally:
+        executor.close()
+    write_tables(context)
+    if problems:
+        raise RlidimError(f"{len(problems)} of {len(plans)} could not be measured: {problems[0]}")
+
+
+@click.command("tables")
+@click.pass_context
+def tables_command(context: click.Context) -> None:
+    """Write TABLES.md, CSV, LaTeX and figures from the records alone."""
+    write_tables(context)
+
+
+def write_tables(context: click.Context) -> None:
+    """Write every table and figure and say where."""
+    from rlidim import report
+
+    results = results_of(context)
+    written, problems = report.write_tables(results, tasks_of(context))
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+    click.echo(f"{len(written)} files, first {written[0]}")
+
+
+@click.command("speed")
+@click.argument("task")
+@click.option("--trainer", default="es", show_default=True)
+@click.option("--projection", default="rademacher", show_default=True)
+@click.option("--dim", type=int, default=16, show_default=True)
+@json_option
+@click.pass_context
+def speed_command(
+    context: click.Context, task: str, trainer: str, projection: str, dim: int, as_json: bool
+) -> None:
+    """Time a trainer: steps/s against the raw environment's, or subspace against native."""
+    from rlidim import speed
+    from rlidim import task as tasks
+
+    found = tasks.find(task, context.find_root().obj["envs"])
+    measured = speed.measure(found, trainer, projection=projection, d=dim)
+    if as_json:
+        print_json(measured)
+    else:
+        click.echo(speed.table(measured))
+
+
+@click.command("doctor")
+@json_option
+@click.pass_context
+def doctor_command(context: click.Context, as_json: bool) -> None:
+    """Show versions, devices, kernels, optional parts, data; say what is missing."""
+    from rlidim import doctor
+
+    findings = doctor.examine(results_of(context))
+    if as_json:
+        print_json(findings)
+    else:
+        click.echo(doctor.table(findings))
+
+
+@click.command("gpu")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("results/gpu"),
+    show_default=True,
+    help="Where the JSON results go.",
+)
+@json_option
+def gpu_command(out: Path, as_json: bool) -> None:
+    """Run everything that waits for a GPU: correctness first, then timings."""
+    from rlidim import gpu
+
+    content = gpu.run(out)
+    if as_json:
+        print_json(content)
+    else:
+        click.echo(gpu.table(content))
+
+
+COMMANDS = (
+    bench_command,
+    calibrate_command,
+    doctor_command,
+    gpu_command,
+    list_command,
+    speed_command,
+    tables_command,
+)

@@ -1,0 +1,216 @@
+"""The commands of one task: its page, train, measure, play."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlidim.cli.options import (
+    Dimensions,
+    executor_of,
+    json_option,
+    measurements_of,
+    print_json,
+    projection_option,
+    results_of,
+    runs_option,
+    scope_option,
+    search_and_gather,
+    set_option,
+    workers_option,
+)
+from rlidim.errors import RlidimError
+
+if TYPE_CHECKING:
+    from rlidim.task import Task
+
+
+def task_group(name: str) -> click.Group:
+    """Return a task's commands; its file is read only when one of them runs."""
+
+    def find(context: click.Context) -> Task:
+        from rlidim import task
+
+        return task.find(name, context.find_root().obj["envs"])
+
+    @click.group(name, invoke_without_command=True, help=f"Commands of the task {name}.")
+    @click.pass_context
+    def group(context: click.Context) -> None:
+        if context.invoked_subcommand is None:
+            from rlidim import report
+
+            task = find(context)
+            found = measurements_of(context, {name: task})
+            mine = [measurement for measurement in found if measurement.task_name == name]
+            click.echo(report.task_page(task, mine))
+
+    for factory in (train_command, measure_command, play_command):
+        group.add_command(factory(find))
+    return group
+
+
+def train_command(find: Callable[[click.Context], Task]) -> click.Command:
+    """Return ``rlidim TASK train``."""
+
+    @click.command("train")
+    @click.option("--trainer", help="[default: the task's first]")
+    @click.option("--dim", type=int, help="The subspace dimension d.  [default: native training]")
+    @projection_option
+    @scope_option
+    @click.option("--seed", type=int, default=0, show_default=True)
+    @click.option("--force", is_flag=True, help="Run again even if the run is on record.")
+    @set_option
+    @runs_option
+    @json_option
+    @click.pass_context
+    def train(
+        context: click.Context,
+        trainer: str | None,
+        dim: int | None,
+        projection: str,
+        scope: str,
+        seed: int,
+        force: bool,
+        overrides: Sequence[tuple[str, Any]],
+        runs: Path,
+        as_json: bool,
+    ) -> None:
+        """Make one run: in a random subspace of dimension d, or natively."""
+        from rlidim import executors
+        from rlidim.records import Cell
+
+        task = find(context)
+        trainer = trainer or next(iter(task.trainers))
+        task = task.replace_settings(trainer, dict(overrides))
+        if seed < 0:
+            raise RlidimError(f"--seed must be at least 0, got {seed}")
+        cell = (
+            Cell.baseline(task.name, trainer, seed)
+            if dim is None
+            else Cell(task.name, trainer, projection, dim, seed, scope)
+        )
+        results = results_of(context)
+        results.check_writable()
+        job = executors.Job(task, cell, results.folder, runs)
+        path = results.path(cell)
+        if force:
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            click.echo(f"{path}: on record; --force runs it again", err=True)
+        record = executors.run_when_free(job)
+        if as_json:
+            print_json({**record.to_json(), "record": str(path)})
+        elif record.status == "ok":
+            click.echo(
+                f"{cell}: {task.scores} {record.score:.4g} over {len(record.returns)} episodes, "
+                f"D = {record.D}, {record.environment_steps} environment steps, "
+                f"{record.provenance['seconds']:.1f} s"
+            )
+            click.echo(f"record: {path}")
+        else:
+            click.echo(f"{cell}: {record.status}; record: {path}")
+        if record.status == "failed":
+            click.echo(record.error, err=True)
+            context.exit(1)
+
+    return train
+
+
+def measure_command(find: Callable[[click.Context], Task]) -> click.Command:
+    """Return ``rlidim TASK measure``."""
+
+    @click.command("measure")
+    @click.option("--trainer", help="[default: the task's first]")
+    @projection_option
+    @scope_option
+    @click.option("--dims", type=Dimensions(), help="Measure at these d instead of searching.")
+    @click.option("--seeds", type=int, help="Runs at each d.  [default: the task's]")
+    @click.option("--baseline-seeds", type=int, help="Native runs.  [default: the task's]")
+    @click.option("--runs", "budget", type=int, help="The most runs in subspaces.")
+    @click.option("--precision", type=float, help="End when the interval's ends have this ratio.")
+    @click.option("--fraction", type=float, default=0.9, show_default=True)
+    @set_option
+    @workers_option
+    @runs_option
+    @json_option
+    @click.pass_context
+    def measure(
+        context: click.Context,
+        trainer: str | None,
+        projection: str,
+        scope: str,
+        dims: tuple[int, ...] | None,
+        seeds: int | None,
+        baseline_seeds: int | None,
+        budget: int | None,
+        precision: float | None,
+        fraction: float,
+        overrides: Sequence[tuple[str, Any]],
+        workers: int | None,
+        runs: Path,
+        as_json: bool,
+    ) -> None:
+        """Measure d_int90 with a 95 % interval: baseline, random score, search over d, plot.
+
+        Runs on record are not repeated: the same command resumes an interrupted search.
+        """
+        from rlidim import report
+        from rlidim.sweep import Plan
+
+        task = find(context)
+        trainer = trainer or next(iter(task.trainers))
+        task = task.replace_settings(trainer, dict(overrides))
+        plan = Plan.of(
+            task,
+            trainer,
+            projection=projection,
+            scope=scope,
+            fraction=fraction,
+            dims=dims,
+            seeds=seeds,
+            baseline_seeds=baseline_seeds,
+            runs=budget,
+            precision=precision,
+        )
+        executor = executor_of(workers)
+        try:
+            measurement = search_and_gather(context, plan, executor, runs)
+        finally:
+            executor.close()
+        folder = results_of(context).folder / "figures"
+        stem = "-".join(part for part in (task.name, trainer, projection) if part)
+        figures = report.plot_measurement(measurement, folder / stem)
+        if as_json:
+            print_json(measurement.to_json())
+        else:
+            click.echo(report.describe(measurement))
+            click.echo(f"figure: {figures[0]}")
+
+    return measure
+
+
+def play_command(find: Callable[[click.Context], Task]) -> click.Command:
+    """Return ``rlidim TASK play``."""
+
+    @click.command("play")
+    @click.argument("record", type=click.Path(path_type=Path))
+    @click.option("--video", type=click.Path(path_type=Path), help="Write a .gif or .mp4.")
+    @click.option("--episodes", type=int, default=1, show_default=True)
+    @click.option("--seed", type=int, default=0, show_default=True)
+    @click.pass_context
+    def play(
+        context: click.Context, record: Path, video: Path | None, episodes: int, seed: int
+    ) -> None:
+        """Watch a recorded solution, rebuilt from its seeds and d numbers."""
+        from rlidim import playback
+
+        returns = playback.play(find(context), record, video=video, episodes=episodes, seed=seed)
+        for index, value in enumerate(returns):
+            click.echo(f"episode {index + 1}: return {value:g}")
+        if video is not None:
+            click.echo(f"video: {video}")
+
+    return play

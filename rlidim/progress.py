@@ -1,0 +1,81 @@
+"""What a long job shows while it runs: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rlidim.statistics import Estimate
+    from rlidim.sweep import State
+
+QUIET_SECONDS = 5.0  # between plain lines
+
+
+def describe(estimate: Estimate) -> str:
+    """Return ``d_int90 = 8 [6, 12]``, or the bound if the search has found only one."""
+    name = f"d_int{estimate.fraction * 100:g}"
+    low, high = estimate.interval
+    interval = f"[{1 if low is None else low}, {'D' if high is None else high}]"
+    tested = [rung.d for rung in estimate.rungs]
+    if estimate.censored == "above":
+        return f"{name} > {max(tested)} {interval}"
+    if estimate.censored == "below":
+        return f"{name} <= {min(tested)} {interval}"
+    return f"{name} = {estimate.d_int} {interval}"
+
+
+class Progress:
+    """Shows a search's states on standard error: cells done, running, time left, the estimate."""
+
+    def __init__(self) -> None:
+        """Look whether standard error is a terminal."""
+        self.console = Console(stderr=True, highlight=False)
+        self._live: Live | None = None
+        self._started = self._shown = time.monotonic()
+        self._last = ""
+
+    def __enter__(self) -> Progress:
+        """Begin to show."""
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the last line standing."""
+        if self._live is not None:
+            self._live.stop()
+        if self._last:
+            self.console.print(self._last, markup=False)
+
+    def __call__(self, state: State) -> None:
+        """Show a state."""
+        line = self.line(state)
+        if line == self._last:
+            return
+        self._last = line
+        if self._live is not None:
+            self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
+        elif time.monotonic() - self._shown >= QUIET_SECONDS:
+            self._shown = time.monotonic()
+            self.console.print(line, markup=False, soft_wrap=True)
+
+    def line(self, state: State) -> str:
+        """Return one line about a state."""
+        made = len(state.records) - state.resumed
+        parts = [f"{state.plan.task.name} {state.plan.trainer}: {len(state.records)} runs done"]
+        if state.resumed:
+            parts.append(f"{state.resumed} of them on record before")
+        if state.running:
+            parts.append(f"{len(state.running)} to go in this round")
+            elapsed = time.monotonic() - self._started
+            if made:
+                parts.append(f"about {elapsed / made * len(state.running):.0f} s")
+        if state.estimate is not None:
+            parts.append(describe(state.estimate))
+        return ", ".join(parts)
