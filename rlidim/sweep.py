@@ -390,8 +390,8 @@ def measure(
     Example:
         >>> import rlidim, tempfile
         >>> with tempfile.TemporaryDirectory() as empty:
-        ...     found = rlidim.measure("codimension-3", "cmaes", dims=[2, 3], seeds=3, results=empty)
-        >>> found.d_int
+        ...     estimate = rlidim.measure("codimension-3", "cmaes", dims=[2, 3], results=empty)
+        >>> estimate.d_int
         3
     """
     chosen = task.find(task_or_name) if isinstance(task_or_name, str) else task_or_name

@@ -200,14 +200,22 @@ def play_command(find: Callable[[click.Context], Task]) -> click.Command:
     @click.option("--video", type=click.Path(path_type=Path), help="Write a .gif or .mp4.")
     @click.option("--episodes", type=int, default=1, show_default=True)
     @click.option("--seed", type=int, default=0, show_default=True)
+    @runs_option
     @click.pass_context
     def play(
-        context: click.Context, record: Path, video: Path | None, episodes: int, seed: int
+        context: click.Context,
+        record: Path,
+        video: Path | None,
+        episodes: int,
+        seed: int,
+        runs: Path,
     ) -> None:
         """Watch a recorded solution, rebuilt from its seeds and d numbers."""
         from rlidim import playback
 
-        returns = playback.play(find(context), record, video=video, episodes=episodes, seed=seed)
+        returns = playback.play(
+            find(context), record, video=video, episodes=episodes, seed=seed, runs=runs
+        )
         for index, value in enumerate(returns):
             click.echo(f"episode {index + 1}: return {value:g}")
         if video is not None:

@@ -1,0 +1,105 @@
+"""Does the instrument read known weights right? Tasks whose dimension construction fixes.
+
+Li et al. 2018, section 2 (the toy problem); MEASURING.md, "Calibration" and "Coverage".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlidim import statistics
+from rlidim.progress import describe
+from rlidim.report import Measurement, text_table
+from rlidim.sweep import Plan
+from rlidim.task import Task
+
+PROMISED = 0.93  # coverage of the 95 % interval, in simulation
+KINDS = ("gaussian", "bimodal")
+SEEDS = (3, 5, 10)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the instrument said of one known dimension."""
+
+    task: str
+    trainer: str
+    known: int
+    d_int: int | None
+    interval: tuple[int | None, int | None]
+    estimate: str
+
+    @classmethod
+    def of(cls, task: Task, measurement: Measurement) -> Reading:
+        """Read a measurement of a task whose dimension is known."""
+        assert task.known is not None
+        estimate = measurement.estimate
+        assert estimate is not None
+        return cls(
+            task.name,
+            measurement.trainer,
+            task.known,
+            estimate.d_int,
+            estimate.interval,
+            describe(estimate),
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether the known dimension lies inside the interval."""
+        low, high = self.interval
+        return (low is None or low <= self.known) and (high is None or self.known <= high)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {**asdict(self), "interval": list(self.interval), "holds": self.holds}
+
+
+def plans(tasks: Mapping[str, Task]) -> list[Plan]:
+    """Return a plan for every trainer of every task of known dimension."""
+    return [
+        Plan.of(task, trainer)
+        for task in tasks.values()
+        if task.known is not None
+        for trainer in task.bench
+    ]
+
+
+def table(readings: Sequence[Reading]) -> str:
+    """Return the readings as text."""
+    rows = [
+        {
+            "task": reading.task,
+            "trainer": reading.trainer,
+            "known": reading.known,
+            "read": reading.estimate,
+            "holds": "yes" if reading.holds else "NO",
+        }
+        for reading in readings
+    ]
+    return text_table(rows)
+
+
+def coverage(repetitions: int) -> list[dict[str, Any]]:
+    """Simulate how often the 95 % interval holds the true dimension (MEASURING.md)."""
+    rows = []
+    for kind in KINDS:
+        for seeds in SEEDS:
+            study = statistics.coverage_study(repetitions, seeds, kind, seed=0)
+            rows.append({**study, "holds": study["coverage"] >= PROMISED})
+    return rows
+
+
+def coverage_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the simulation's figures as text."""
+    return text_table(
+        [
+            {
+                key: f"{value:.3g}" if isinstance(value, float) else value
+                for key, value in row.items()
+            }
+            for row in rows
+        ]
+    )

@@ -1,0 +1,85 @@
+"""What is here and what is missing: versions, devices, kernels, optional parts, data."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+from rlidim.errors import RlidimError
+from rlidim.records import Results, hardware, versions
+
+OPTIONAL = {
+    "mujoco": ("mujoco", "inverted pendulums and other MuJoCo tasks"),
+    "Box2D": ("box2d", "lunarlander"),
+    "ale_py": ("atari", "Atari games (ale-py is GPL-2)"),
+    "imageio": ("video", "play --video"),
+    "tensorboard": ("tensorboard", "TensorBoard logs"),
+}
+DATA_SETS = ("mnist", "cifar-10")
+
+
+def examine(results: Results) -> dict[str, Any]:
+    """Look at this machine.
+
+    Returns:
+        versions, hardware, devices, kernels (what computes each family), optional parts with the
+        pip extra that brings them, data folders, and whether the results folder can be written.
+    """
+    import torch
+
+    from rlidim.projections import FAMILIES
+
+    devices = ["cpu"]
+    if torch.cuda.is_available():
+        devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    try:
+        results.check_writable()
+        writable, reason = True, None
+    except RlidimError as error:
+        writable, reason = False, str(error)
+    return {
+        "versions": versions(),
+        "hardware": hardware(),
+        "devices": devices,
+        "kernels": dict.fromkeys(FAMILIES, "torch reference"),
+        "optional": {
+            module: {
+                "present": importlib.util.find_spec(module) is not None,
+                "extra": f"rlidim[{extra}]",
+                "for": purpose,
+            }
+            for module, (extra, purpose) in OPTIONAL.items()
+        },
+        "data": data_sets(),
+        "results": {"folder": str(results.folder), "writable": writable, "error": reason},
+    }
+
+
+def data_sets() -> dict[str, Any]:
+    """Say where the supervised data sets are looked for, and which are there."""
+    folder = os.environ.get("RLIDIM_DATA")
+    return {
+        "folder": folder,
+        "found": [name for name in DATA_SETS if folder and (Path(folder) / name).is_dir()],
+    }
+
+
+def table(findings: dict[str, Any]) -> str:
+    """Return the findings as text."""
+    lines = [f"{name:20} {version}" for name, version in findings["versions"].items()]
+    machine = findings["hardware"]
+    lines.append(f"{'processor':20} {machine['processor']}, {machine['cores']} cores")
+    lines.append(f"{'devices':20} {', '.join(findings['devices'])}")
+    for family, kernel in findings["kernels"].items():
+        lines.append(f"{'projection':20} {family}: {kernel}")
+    for module, part in findings["optional"].items():
+        state = "present" if part["present"] else f"missing: pip install '{part['extra']}'"
+        lines.append(f"{module:20} {state} ({part['for']})")
+    data = findings["data"]
+    found = ", ".join(data["found"]) or "none found"
+    lines.append(f"{'data':20} {data['folder'] or 'RLIDIM_DATA is not set'}: {found}")
+    results = findings["results"]
+    lines.append(f"{'results':20} {results['folder']}: {results['error'] or 'writable'}")
+    return "\n".join(lines)

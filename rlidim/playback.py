@@ -1,0 +1,142 @@
+"""Watch a recorded solution: rebuilt from its seeds and d numbers, played in its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlidim import records
+from rlidim.errors import RlidimError
+from rlidim.networks import Architecture, Policy
+from rlidim.records import RunRecord, decode
+from rlidim.task import Task
+from rlidim.trainers import evaluation
+
+VIDEO_KINDS = (".gif", ".mp4")
+
+
+def policy_of(record: RunRecord, path: Path, runs: Path) -> Policy:
+    """Rebuild a record's policy: theta_0 from its seed, P from its specification.
+
+    Args:
+        record: a finished run.
+        path: where it was read, for messages.
+        runs: the folder where native runs keep their parameters.
+
+    Raises:
+        RlidimError: the record holds no solution, a native run's file is gone, or the solution
+            does not fit its network.
+    """
+    if record.solution is None:
+        raise RlidimError(f"{path}: a {record.status} run without a solution to play")
+    architecture = Architecture.from_json(record.solution["network"])
+    if "theta_d" not in record.solution:
+        return Policy(architecture, native_parameters(record, architecture, runs))
+    from rlidim.projections import ProjectionSpec
+    from rlidim.solution import Solution
+
+    solution = Solution(
+        spec=ProjectionSpec.from_json(record.solution["spec"]),
+        theta_d=decode(record.solution["theta_d"]),
+        theta_0_seed=record.solution["theta_0_seed"],
+        theta_0=None,
+        network=record.solution["network"],
+        versions={},
+    )
+    theta_0 = architecture.initial_parameters(record.solution["theta_0_seed"])
+    return Policy(architecture, solution.parameters(theta_0))
+
+
+def native_parameters(record: RunRecord, architecture: Architecture, runs: Path) -> np.ndarray:
+    """Return a native run's parameters (D,) from the file beside its logs.
+
+    Raises:
+        RlidimError: the file is missing or does not fit the network.
+    """
+    from rlidim import solution
+
+    path = runs / str(record.cell) / "solution.safetensors"
+    if not path.exists():
+        raise RlidimError(
+            f"{path}: missing; a native run's parameters are not in its record: run "
+            f"'rlidim {record.cell.task} train --trainer {record.cell.trainer} "
+            f"--seed {record.cell.seed} --force' again"
+        )
+    theta = solution.load(path).theta_0
+    if theta is None or theta.shape != (architecture.D,):
+        raise RlidimError(f"{path}: does not fit a network of {architecture.D} parameters")
+    return theta
+
+
+def play(
+    task: Task, path: Path, *, video: Path | None, episodes: int, seed: int, runs: Path
+) -> list[float]:
+    """Play episodes of a recorded solution in a window, or into a video.
+
+    Args:
+        task: the record's task.
+        path: the record.
+        video: a ``.gif`` or ``.mp4`` to write; without one a window opens.
+        episodes: how many.
+        seed: of the first episode; the others count upwards.
+        runs: the folder where native runs keep their parameters.
+
+    Returns:
+        The episodes' undiscounted returns.
+
+    Raises:
+        RlidimError: no such record, another task's, or no solution in it.
+    """
+    record = records.read(path)
+    if record.cell.task != task.name:
+        raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
+    if video is not None and video.suffix not in VIDEO_KINDS:
+        raise RlidimError(f"--video {video}: expected a name that ends in .gif or .mp4")
+    if episodes < 1:
+        raise RlidimError(f"--episodes must be at least 1, got {episodes}")
+    policy = policy_of(record, path, runs)
+    environment = evaluation.make(task, render_mode="rgb_array" if video else "human")
+    if environment.render_mode is None:
+        raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
+    frames: list[Any] = []
+    returns = []
+    for episode in range(episodes):
+        observation, _ = environment.reset(seed=seed + episode)
+        total, over = 0.0, False
+        while not over:
+            if video:
+                frames.append(environment.render())
+            action = policy.act(np.asarray(observation, dtype=np.float32)[None])[0]
+            observation, reward, terminated, truncated, _ = environment.step(action)
+            total += float(reward)
+            over = terminated or truncated
+        returns.append(total)
+    if video is not None:
+        rate = int(environment.metadata.get("render_fps", 30))
+        write_video(video, frames, rate)
+    environment.close()
+    return returns
+
+
+def write_video(path: Path, frames: list[Any], frames_per_second: int) -> None:
+    """Write frames (height, width, 3) of uint8 as a GIF or an MP4.
+
+    Raises:
+        RlidimError: the package that writes them is missing, or the file cannot be written.
+    """
+    try:
+        import imageio.v3 as imageio
+    except ImportError as error:
+        raise RlidimError("writing a video needs imageio: pip install 'rlidim[video]'") from error
+    options: dict[str, Any] = (
+        {"duration": 1000 / frames_per_second, "loop": 0}
+        if path.suffix == ".gif"
+        else {"fps": frames_per_second}
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        imageio.imwrite(path, np.stack(frames), **options)
+    except OSError as error:
+        raise RlidimError(f"--video {path}: cannot be written ({error})") from error

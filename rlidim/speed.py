@@ -1,0 +1,42 @@
+"""How fast a trainer runs here: the paired timings behind ``rlidim speed``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from rlidim.errors import RlidimError
+from rlidim.records import hardware, versions
+from rlidim.task import Task
+from rlidim.trainers import MODULES
+
+
+def measure(task: Task, trainer: str, *, projection: str, d: int) -> dict[str, Any]:
+    """Time a trainer, in one process, against what bounds it.
+
+    Returns:
+        The trainer's own figures (evolution: environment steps/s end to end, raw environment
+        steps/s, their fraction; Stable-Baselines3: seconds in a subspace and natively, their
+        ratio), with versions and hardware.
+
+    Raises:
+        RlidimError: the task lacks the trainer, or the trainer has nothing to time.
+    """
+    task.settings(trainer)
+    module = importlib.import_module(MODULES[trainer])
+    if not hasattr(module, "throughput"):
+        raise RlidimError(f"trainer '{trainer}' has no timing; es, cmaes, ppo, dqn and others have")
+    figures = module.throughput(task, trainer, projection=projection, d=d)
+    return {**figures, "versions": versions(), "hardware": hardware()}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the figures a line each."""
+    lines = []
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            continue
+        shown = f"{value:,.4g}" if isinstance(value, float) else str(value)
+        lines.append(f"{key.replace('_', ' '):34} {shown}")
+    lines.append(f"{'processor':34} {figures['hardware']['processor']}")
+    return "\n".join(lines)
