@@ -1,0 +1,146 @@
+"""Records: written once and whole, read strictly, claimed by one process at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlidim import records
+from rlidim.errors import RlidimError
+from rlidim.records import Cell, Results, Seeds
+from tests.factory import make_record, make_task
+
+CELL = Cell("synthetic", "es", "rademacher", 8, 3)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    record = make_record(make_task(), CELL, 1.5)
+    path = results.write(record)
+    assert path == tmp_path / "synthetic" / "es-rademacher" / "d8-s3.json"
+    loaded = results.load(CELL)
+    assert loaded == record
+    assert loaded is not None
+    assert loaded.same_result(dataclasses.replace(record, provenance={"seconds": 9}))
+    assert not loaded.same_result(dataclasses.replace(record, score=1.6))
+
+
+def test_names_of_cells() -> None:
+    assert str(Cell.baseline("t", "ppo", 2)) == "t/ppo-native/full-s2"
+    assert str(Cell.random("t")) == "t/random/s0"
+    assert str(dataclasses.replace(CELL, scope="all")) == "synthetic/es-rademacher-all/d8-s3"
+
+
+def test_vectors_survive_base64_bit_for_bit() -> None:
+    vector = np.random.default_rng(0).normal(size=100).astype(np.float32)
+    assert np.array_equal(records.decode(records.encode(vector)), vector)
+
+
+def test_seeds_differ_and_keep_to_their_ranges() -> None:
+    cells = [Cell("t", "es", "rademacher", d, seed) for d in range(1, 30) for seed in range(20)]
+    seeds = [Seeds.of(cell) for cell in cells]
+    assert seeds == [Seeds.of(cell) for cell in cells]
+    for name in ("theta_0", "projection", "training", "evaluation"):
+        assert len({getattr(seed, name) for seed in seeds}) > 0.999 * len(seeds)
+    size = 2**29
+    for seed in seeds:
+        assert 0 <= seed.training < size - 2**20
+        assert size <= seed.checkpoint < 2 * size - 2**20
+        assert 2 * size <= seed.evaluation < 3 * size - 2**20
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"schema": 1, "cell"', "truncated or not JSON"),
+        ("", "truncated or not JSON"),
+        ('{"name": "other"}', "not a record of rlidim"),
+        ("[1]", "not a record of rlidim"),
+        ('{"schema": 99}', "schema 99 is newer"),
+        ('{"schema": 1}', "not a record of rlidim"),
+    ],
+)
+def test_bad_files_are_named_and_kept(tmp_path: Path, content: str, expected: str) -> None:
+    results = Results(tmp_path)
+    good = results.write(make_record(make_task(), dataclasses.replace(CELL, seed=0), 1.0))
+    bad = results.path(CELL)
+    bad.write_text(content)
+    with pytest.raises(RlidimError, match=expected) as raised:
+        results.load(CELL)
+    assert str(bad) in str(raised.value)
+    found, problems = results.scan()
+    assert [record.cell.seed for record in found] == [0]
+    assert len(problems) == 1
+    assert str(bad) in problems[0]
+    assert bad.read_text() == content
+    assert good.exists()
+
+
+def test_a_record_of_another_cell_is_refused(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    path = results.write(make_record(make_task(), CELL, 1.0))
+    other = dataclasses.replace(CELL, seed=4)
+    path.rename(results.path(other))
+    with pytest.raises(RlidimError, match="holds the record of"):
+        results.load(other)
+
+
+def test_no_nan_in_a_record(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nan"):
+        Results(tmp_path).write(make_record(make_task(), CELL, float("nan")))
+    assert not list(tmp_path.rglob("*.json"))
+    path = Results(tmp_path).path(CELL)
+    path.parent.mkdir(parents=True)
+    content = make_record(make_task(), CELL, 1.0).to_json()
+    path.write_text(json.dumps({**content, "score": None}))
+    with pytest.raises(RlidimError, match="status is ok but the score is None"):
+        records.read(path)
+
+
+def test_unwritable_folder_is_said_at_once(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(RlidimError, match="cannot be written"):
+        Results(blocked / "results").check_writable()
+
+
+def test_nothing_is_left_of_an_interrupted_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Results(tmp_path).write(make_record(make_task(), CELL, 1.0))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def _hold(folder: Path, held: multiprocessing.synchronize.Event) -> None:
+    with Results(folder).claim(CELL) as mine:
+        assert mine
+        held.set()
+        time.sleep(60)
+
+
+def test_a_claim_is_exclusive_and_dies_with_its_holder(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path, held))
+    holder.start()
+    assert held.wait(30)
+    with Results(tmp_path).claim(CELL) as mine:
+        assert not mine
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    with Results(tmp_path).claim(CELL) as mine:
+        assert mine
