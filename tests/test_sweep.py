@@ -1,0 +1,175 @@
+"""The search: deterministic, bounded, resumable; its path depends on the records alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from rlidim.errors import RlidimError
+from rlidim.records import Cell, RunRecord
+from rlidim.sweep import Plan, State, estimate, ladder, next_cells
+from rlidim.task import Task
+from tests.factory import make_record, make_task
+
+Score = Callable[[Cell], float]
+
+
+def play(plan: Plan, score: Score, stop_after: int | None = None) -> dict[Cell, RunRecord]:
+    """Run a plan on scores that are made up; D = 562, random 0, baseline 1."""
+    return carry_on(plan, {}, score, stop_after)
+
+
+def carry_on(
+    plan: Plan, records: dict[Cell, RunRecord], score: Score, stop_after: int | None = None
+) -> dict[Cell, RunRecord]:
+    records = dict(records)
+    while cells := next_cells(plan, records):
+        assert len(set(cells)) == len(cells)
+        for cell in cells:
+            assert cell not in records
+            value = 0.0 if cell.trainer == "random" else 1.0 if cell.d is None else score(cell)
+            records[cell] = make_record(plan.task, cell, value)
+            if stop_after is not None and len(records) >= stop_after:
+                return records
+    return records
+
+
+def step(at: int) -> Score:
+    return lambda cell: 1.0 if cell.d is not None and cell.d >= at else 0.1
+
+
+@pytest.fixture
+def task() -> Task:
+    return make_task()
+
+
+def test_ladder() -> None:
+    assert ladder(100) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 100]
+    assert ladder(1) == [1]
+    assert ladder(4) == [1, 2, 3, 4]
+    assert ladder(562)[-1] == 562
+
+
+@pytest.mark.parametrize("truth", [1, 2, 3, 5, 10, 23, 60, 300, 562])
+@pytest.mark.parametrize("hint", [1, 8, 200])
+def test_a_step_is_found_from_any_hint(task: Task, truth: int, hint: int) -> None:
+    plan = Plan.of(task, "es", hint=hint)
+    records = play(plan, step(truth))
+    found = estimate(plan, records)
+    assert found is not None
+    low, high = found.interval
+    assert (low or 1) <= truth <= (high or 562)
+    assert sum(cell.d is not None for cell in records) <= plan.runs
+
+
+def test_precision_one_finds_a_step_exactly(task: Task) -> None:
+    plan = Plan.of(task, "es", precision=1.0, runs=400, most_seeds=30)
+    found = estimate(plan, play(plan, step(10)))
+    assert found is not None
+    assert found.d_int == 10
+    assert {9, 10} <= {rung.d for rung in found.rungs}
+
+
+def test_at_least_five_seeds_around_the_crossing(task: Task) -> None:
+    plan = Plan.of(task, "es", precision=100.0)
+    records = play(plan, step(20))
+    counts = {d: sum(cell.d == d for cell in records) for d in (16, 24)}
+    assert counts == {16: 5, 24: 5}
+
+
+def test_the_budget_holds(task: Task) -> None:
+    generator = np.random.default_rng(0)
+    plan = Plan.of(task, "es", runs=17, precision=1.0)
+    records = play(plan, lambda cell: float(generator.uniform()))
+    assert sum(cell.d is not None for cell in records) == 17
+
+
+def test_nothing_passes_up_to_the_largest(task: Task) -> None:
+    plan = Plan.of(task, "es", largest=64)
+    records = play(plan, lambda cell: 0.2)
+    found = estimate(plan, records)
+    assert found is not None
+    assert (found.d_int, found.censored) == (None, "above")
+    assert max(cell.d or 0 for cell in records) == 64
+
+
+def noisy(cell: Cell) -> float:
+    """Return a bimodal score that is a function of the cell alone."""
+    assert cell.d is not None
+    generator = np.random.default_rng([cell.d, cell.seed])
+    solved = generator.uniform() < 1 / (1 + math.exp(-3 * math.log(cell.d / 20)))
+    return 1.0 if solved else float(generator.uniform(0, 0.8))
+
+
+@pytest.mark.parametrize("killed_after", [1, 4, 9, 14, 23, 31])
+def test_a_killed_search_goes_on_as_if_nothing_had_happened(task: Task, killed_after: int) -> None:
+    plan = Plan.of(task, "es", runs=60)
+    whole = play(plan, noisy)
+    part = play(plan, noisy, stop_after=killed_after)
+    assert len(part) == killed_after
+    assert carry_on(plan, part, noisy) == whole
+
+
+def test_a_grid_runs_what_it_is_told(task: Task) -> None:
+    plan = Plan.of(task, "es", dims=(1, 2, 4), seeds=2)
+    records = play(plan, step(2))
+    assert {(cell.d, cell.seed) for cell in records if cell.d} == {
+        (d, seed) for d in (1, 2, 4) for seed in (0, 1)
+    }
+    assert sum(cell.d is None for cell in records) == 3
+
+
+def test_failed_runs_are_no_scores_and_diverged_ones_are_the_worst(task: Task) -> None:
+    plan = Plan.of(task, "es", dims=(4, 8), seeds=4)
+    records = play(plan, step(1))
+    failed, diverged = plan.cell(4, 0), plan.cell(8, 0)
+    records[failed] = make_record(task, failed, None, status="failed", attempts=2)
+    records[diverged] = make_record(task, diverged, None, status="diverged")
+    found = estimate(plan, records)
+    assert found is not None
+    by_d = {rung.d: rung for rung in found.rungs}
+    assert len(by_d[4].scores) == 3
+    assert by_d[8].normalised == (0.0, 1.0, 1.0, 1.0)
+
+
+def test_everything_failing_ends_the_search(task: Task) -> None:
+    plan = Plan.of(task, "es")
+    records: dict[Cell, RunRecord] = {}
+    for _ in range(10):
+        cells = next_cells(plan, records)
+        for cell in cells:
+            records[cell] = make_record(task, cell, None, status="failed", attempts=2)
+    assert next_cells(plan, records) == []
+    assert estimate(plan, records) is None
+
+
+def test_a_baseline_no_better_than_random_is_said(task: Task) -> None:
+    plan = Plan.of(task, "es")
+    records = {cell: make_record(task, cell, 0.0) for cell in plan.baselines()}
+    records |= {plan.cell(8, s): make_record(task, plan.cell(8, s), 0.0) for s in range(3)}
+    with pytest.raises(RlidimError, match="baseline"):
+        next_cells(plan, records)
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
+        ({"runs": -1}, "--runs must be at least 1"),
+        ({"fraction": 1.5}, "--fraction must be between 0 and 1"),
+        ({"precision": 0.5}, "--precision is a ratio of at least 1"),
+        ({"dims": (0, 1)}, "--dims must be whole numbers of at least 1"),
+        ({"scope": "critic"}, "--scope must be policy or all, got 'critic'"),
+    ],
+)
+def test_bad_plans(task: Task, choices: dict[str, object], expected: str) -> None:
+    with pytest.raises(RlidimError, match=expected.replace("(", r"\(")):
+        Plan.of(task, "es", **choices)
+
+
+def test_a_state_is_what_listeners_get(task: Task) -> None:
+    state = State(Plan.of(task, "es"), {}, [], None, 0)
+    assert state.estimate is None
