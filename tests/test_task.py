@@ -86,7 +86,7 @@ def test_own_tasks_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_unknown_task_names_the_nearest() -> None:
-    with pytest.raises(RlidimError, match="unknown task 'cartpol' .did you mean 'cartpole'"):
+    with pytest.raises(RlidimError, match=r"unknown task 'cartpol' .did you mean 'cartpole'"):
         task.find("cartpol")
 
 
