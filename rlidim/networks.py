@@ -1,0 +1,286 @@
+"""Acting networks: their sizes, theta_0 from a seed, and fast evaluation of many at once.
+
+Li et al. 2018 use 4-20-20-2 on CartPole (D = 562). theta_0 is an ordinary initialisation of the
+whole network; a parameter vector holds each layer's weight (out, in), then its bias (out,).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from rlidim.errors import RlidimError
+from rlidim.task import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ACTIONS = ("argmax", "clip", "tanh")
+TRUNCATION = 2.0  # standard deviations at which Keras cuts its normal initialisations off
+TRUNCATED_STD = 0.87962566103423978  # of a standard normal cut off there
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A multilayer perceptron that acts, its sizes fixed by an environment's spaces.
+
+    Attributes:
+        observation_size: inputs.
+        output_size: outputs: the number of discrete actions, or the action's size.
+        hidden: widths of the hidden layers.
+        activation: ``relu`` or ``tanh``.
+        initialisation: ``he_normal`` or ``orthogonal``, see :class:`rlidim.task.Network`.
+        output_gain: of the last layer, under ``orthogonal``.
+        action: ``argmax`` (discrete), ``clip`` (to the bounds) or ``tanh`` (squashed to them).
+        low: the action's lower bounds, None for discrete actions.
+        high: the upper bounds.
+        observation_mean: of a frozen normalisation, None for none.
+        observation_variance: likewise.
+    """
+
+    observation_size: int
+    output_size: int
+    hidden: tuple[int, ...]
+    activation: str
+    initialisation: str
+    output_gain: float
+    action: str
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+    observation_mean: tuple[float, ...] | None = None
+    observation_variance: tuple[float, ...] | None = None
+    clip_observation: float = 10.0
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        *,
+        squash: bool = False,
+    ) -> Architecture:
+        """Fix a network's sizes.
+
+        Args:
+            network: what the task file says.
+            observation_space: a Box of any shape.
+            action_space: Discrete, or a Box of any shape.
+            squash: squash continuous actions (SAC, TD3) instead of clipping them.
+
+        Raises:
+            RlidimError: a space that a multilayer perceptron cannot serve.
+        """
+        if not isinstance(observation_space, spaces.Box):
+            raise RlidimError(
+                f"observations must be a Box, this environment's are {observation_space}"
+            )
+        common: dict[str, Any] = {
+            "observation_size": math.prod(observation_space.shape),
+            "hidden": network.hidden,
+            "activation": network.activation,
+            "initialisation": network.initialisation,
+            "output_gain": network.output_gain,
+        }
+        if isinstance(action_space, spaces.Discrete):
+            if action_space.start != 0:
+                raise RlidimError(f"discrete actions must start at 0, these are {action_space}")
+            return cls(output_size=int(action_space.n), action="argmax", **common)
+        if not isinstance(action_space, spaces.Box):
+            raise RlidimError(
+                f"actions must be Discrete or a Box, this environment's are {action_space}"
+            )
+        return cls(
+            output_size=math.prod(action_space.shape),
+            action="tanh" if squash else "clip",
+            low=tuple(float(value) for value in action_space.low.ravel()),
+            high=tuple(float(value) for value in action_space.high.ravel()),
+            **common,
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Units of every layer, inputs and outputs included."""
+        return (self.observation_size, *self.hidden, self.output_size)
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the parameters in order: weight (out, in), bias (out,), layer by layer."""
+        found: list[tuple[int, ...]] = []
+        for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False):
+            found += [(outputs, inputs), (outputs,)]
+        return found
+
+    @property
+    def D(self) -> int:
+        """The number of parameters."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def initial_parameters(self, seed: int) -> NDArray[np.float32]:
+        """Return theta_0, float32 (D,): a pure function of the architecture and the seed."""
+        generator = np.random.default_rng(seed)
+        weights = [shape for shape in self.shapes if len(shape) == 2]
+        parts: list[NDArray[Any]] = []
+        for index, (outputs, inputs) in enumerate(weights):
+            if self.initialisation == "he_normal":
+                weight = _truncated_normal(generator, (outputs, inputs)) * math.sqrt(2.0 / inputs)
+            else:
+                gain = self.output_gain if index == len(weights) - 1 else math.sqrt(2.0)
+                weight = _orthogonal(generator, outputs, inputs) * gain
+            parts += [weight.ravel(), np.zeros(outputs)]
+        return np.concatenate(parts).astype(np.float32)
+
+    def unflatten(self, theta: NDArray[Any]) -> list[NDArray[Any]]:
+        """Cut parameters (..., D) into views of the shapes (..., *shape)."""
+        parts, start = [], 0
+        for shape in self.shapes:
+            size = math.prod(shape)
+            parts.append(theta[..., start : start + size].reshape(*theta.shape[:-1], *shape))
+            start += size
+        return parts
+
+    def module(self, theta: NDArray[Any] | None = None) -> nn.Sequential:
+        """Return the network as a torch module, its parameters theta (D,) in order.
+
+        It takes the environment's observations, normalised if the architecture says so, and gives
+        the outputs before they are made into actions.
+        """
+        import torch
+        from torch import nn
+
+        layers: list[nn.Module] = []
+        for index, (inputs, outputs) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
+            if index:
+                layers.append(nn.ReLU() if self.activation == "relu" else nn.Tanh())
+            layers.append(nn.Linear(inputs, outputs))
+        network = nn.Sequential(*layers)
+        if theta is not None:
+            vector = torch.as_tensor(np.asarray(theta, dtype=np.float32))
+            nn.utils.vector_to_parameters(vector, network.parameters())
+        return network
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Architecture:
+        """Undo :meth:`to_json`.
+
+        Raises:
+            RlidimError: the content describes no network.
+        """
+        values = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+        }
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise RlidimError(f"not the description of a network ({error})") from error
+
+
+def _truncated_normal(
+    generator: np.random.Generator, shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return normal numbers cut off at two deviations and rescaled to deviation one, as Keras."""
+    values = generator.standard_normal(shape)
+    while (outside := np.abs(values) > TRUNCATION).any():
+        values[outside] = generator.standard_normal(int(outside.sum()))
+    return np.asarray(values / TRUNCATED_STD)
+
+
+def _orthogonal(generator: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
+    """Return a matrix with orthonormal rows or columns, uniform (Saxe et al. 2014)."""
+    tall = generator.standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(tall)
+    q = q * np.sign(np.diag(r))
+    return np.asarray(q if rows >= columns else q.T)
+
+
+class Policy:
+    """A deterministic policy in numpy, or a population of them, one observation each.
+
+    Args:
+        architecture: of the network.
+        theta: float32 (D,) for one policy, (N, D) for a population.
+
+    Raises:
+        RlidimError: theta does not fit the architecture.
+    """
+
+    def __init__(self, architecture: Architecture, theta: NDArray[Any]) -> None:
+        """Cut theta into layers."""
+        theta = np.ascontiguousarray(theta, dtype=np.float32)
+        if theta.ndim not in (1, 2) or theta.shape[-1] != architecture.D:
+            raise RlidimError(
+                f"a solution of shape {theta.shape} does not fit a network of "
+                f"{architecture.D} parameters"
+            )
+        self.architecture = architecture
+        self.population = theta.ndim == 2
+        parts = architecture.unflatten(theta)
+        # Transposed once: the products below read (inputs, outputs).
+        self._weights = [
+            np.ascontiguousarray(np.swapaxes(weight, -1, -2)) for weight in parts[0::2]
+        ]
+        self._biases = parts[1::2]
+        if architecture.low is not None:
+            self._low = np.array(architecture.low, dtype=np.float32)
+            self._high = np.array(architecture.high, dtype=np.float32)
+        self._normalise = architecture.observation_mean is not None
+        if self._normalise:
+            self._mean = np.array(architecture.observation_mean, dtype=np.float32)
+            variance = np.array(architecture.observation_variance, dtype=np.float64)
+            self._scale = (1.0 / np.sqrt(variance + 1e-8)).astype(np.float32)
+
+    def act(self, observations: NDArray[Any]) -> NDArray[Any]:
+        """Return an action for each observation.
+
+        Args:
+            observations: (N, observation_size); for a population, row i is member i's.
+
+        Returns:
+            int64 (N,) for discrete actions, float32 (N, output_size) for continuous ones.
+        """
+        return self.to_actions(self.outputs(observations))
+
+    def outputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the network's outputs, float32 (N, output_size)."""
+        x = np.asarray(observations, dtype=np.float32)
+        x = x.reshape(len(x), -1)
+        if self._normalise:
+            limit = self.architecture.clip_observation
+            x = np.clip((x - self._mean) * self._scale, -limit, limit)
+        last = len(self._weights) - 1
+        for index, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            x = np.matmul(x[:, None, :], weight)[:, 0, :] if self.population else x @ weight
+            x += bias
+            if index < last:
+                if self.architecture.activation == "relu":
+                    np.maximum(x, 0.0, out=x)
+                else:
+                    np.tanh(x, out=x)
+        return x
+
+    def to_actions(self, outputs: NDArray[np.float32]) -> NDArray[Any]:
+        """Make outputs (N, output_size) into actions."""
+        if self.architecture.action == "argmax":
+            return outputs.argmax(axis=1)
+        if self.architecture.action == "clip":
+            return np.clip(outputs, self._low, self._high)
+        return self._low + (np.tanh(outputs) + 1.0) * 0.5 * (self._high - self._low)
+
+    def select(self, members: NDArray[np.intp]) -> Policy:
+        """Return the population of the given members alone."""
+        chosen = object.__new__(Policy)
+        chosen.__dict__.update(self.__dict__)
+        chosen._weights = [weight[members] for weight in self._weights]
+        chosen._biases = [bias[members] for bias in self._biases]
+        return chosen

@@ -1,0 +1,88 @@
+"""Random projections P from a subspace to a network's parameters, and their registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from rlidim.errors import RlidimError, nearest
+from rlidim.projections.base import Projection, ProjectionSpec
+from rlidim.projections.fastfood import Fastfood
+from rlidim.projections.gaussian import Gaussian
+from rlidim.projections.hashed import Hashed
+from rlidim.projections.rademacher import Rademacher
+from rlidim.projections.rotation import Rotation
+from rlidim.projections.sparse import Sparse
+from rlidim.projections.stacked_fastfood import StackedFastfood
+
+FAMILIES: dict[str, type[Projection]] = {
+    kind.family: kind
+    for kind in (Gaussian, Rademacher, Sparse, Fastfood, StackedFastfood, Hashed, Rotation)
+}
+
+__all__ = ["FAMILIES", "Projection", "ProjectionSpec", "from_spec", "projection"]
+
+
+def projection(
+    family: str,
+    D: int,
+    d: int,
+    seed: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    **options: Any,
+) -> Projection:
+    """Return P, a pure function of (family, D, d, seed, options).
+
+    Args:
+        family: a name in ``FAMILIES``.
+        D: rows: the native dimension.
+        d: columns: the subspace dimension.
+        seed: 0 .. 2^64 - 1.
+        dtype: of vectors and products: float32 or float64.
+        device: where they live.
+        options: the family's own; ``entries`` for hashed.
+
+    Raises:
+        RlidimError: an unknown family or option, d not in 1 .. D, a seed out of range.
+
+    Example:
+        >>> import rlidim, torch
+        >>> P = rlidim.projection("stacked_fastfood", 1000, 10, seed=0)
+        >>> theta = torch.randn(10)
+        >>> g = torch.randn(1000)
+        >>> bool(torch.isclose((P @ theta) @ g, theta @ (P.T @ g), rtol=1e-3, atol=1e-3))
+        True
+    """
+    if family not in FAMILIES:
+        raise RlidimError(f"unknown projection '{family}'{nearest(family, FAMILIES)}")
+    kind = FAMILIES[family]
+    known = {"entries"} if kind is Hashed else set()
+    for name in options:
+        if name not in known:
+            raise RlidimError(f"projection '{family}' has no option '{name}'{nearest(name, known)}")
+    return kind(int(D), int(d), int(seed), dtype=dtype, device=torch.device(device), **options)
+
+
+def from_spec(
+    spec: ProjectionSpec,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Projection:
+    """Return the projection that a specification names.
+
+    Raises:
+        RlidimError: see :func:`projection`; or a layout version other than the family's.
+    """
+    P = projection(
+        spec.family, spec.D, spec.d, spec.seed, dtype=dtype, device=device, **spec.options
+    )
+    if P.layout_version != spec.layout_version:
+        raise RlidimError(
+            f"projection '{spec.family}' has layout version {P.layout_version} here, the solution "
+            f"was made with {spec.layout_version}: install the rlidim that made it"
+        )
+    return P

@@ -1,0 +1,355 @@
+"""The contract of every projection P, a D x d matrix that is never stored as one.
+
+theta_D = theta_0 + P theta_d (Li et al. 2018, section 2). The columns of P have unit length over
+all D rows, so that a step in theta_d is a step of the same length in parameter space.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlidim.errors import RlidimError
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
+
+DTYPES = (torch.float32, torch.float64)
+DENSE_LIMIT = 8 * 2**30  # bytes that to_dense may take
+
+
+@dataclass(frozen=True)
+class ProjectionSpec:
+    """What names a projection on every device: P is a pure function of it.
+
+    ``layout_version`` is raised whenever a family's bits change.
+    """
+
+    family: str
+    D: int
+    d: int
+    seed: int
+    layout_version: int = 1
+    options: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {
+            "family": self.family,
+            "D": self.D,
+            "d": self.d,
+            "seed": self.seed,
+            "layout_version": self.layout_version,
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ProjectionSpec:
+        """Undo :meth:`to_json`.
+
+        Raises:
+            RlidimError: the content is no specification.
+        """
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise RlidimError(f"not the specification of a projection ({error})") from error
+
+
+def check_size(D: int, d: int, seed: int) -> None:
+    """Check what every family asks of its size and seed.
+
+    Raises:
+        RlidimError: d is not in 1 .. D, or the seed not in 0 .. 2^64 - 1.
+    """
+    if not 1 <= d <= D:
+        raise RlidimError(f"the subspace dimension d must be between 1 and D = {D}, got {d}")
+    if not 0 <= seed < 2**64:
+        raise RlidimError(f"the seed must be between 0 and 2^64 - 1, got {seed}")
+
+
+class Projection(ABC):
+    """A linear map from theta_d, (d,) or (d, N), to theta_D, (D,) or (D, N), and its adjoint.
+
+    A family implements :meth:`_forward` and :meth:`_adjoint` for a range of rows.
+
+    Example:
+        >>> import rlidim, torch
+        >>> P = rlidim.projection("rademacher", 562, 16, seed=0)
+        >>> P.shape
+        (562, 16)
+        >>> (P @ torch.ones(16)).shape
+        torch.Size([562])
+    """
+
+    family: ClassVar[str]
+    tag: ClassVar[int]  # the family's own part of the random stream, see philox.words
+    layout_version: ClassVar[int] = 1
+
+    def __init__(
+        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Check the size; families then prepare what they keep.
+
+        Raises:
+            RlidimError: see :func:`check_size`; or a dtype other than float32 and float64.
+        """
+        check_size(D, d, seed)
+        if dtype not in DTYPES:
+            raise RlidimError(f"a projection's dtype must be float32 or float64, got {dtype}")
+        self.D, self.d, self.seed = D, d, seed
+        self.dtype, self.device = dtype, device
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(D, d)."""
+        return self.D, self.d
+
+    @property
+    def options(self) -> dict[str, int]:
+        """The family's own options."""
+        return {}
+
+    @property
+    def spec(self) -> ProjectionSpec:
+        """What names this projection."""
+        return ProjectionSpec(
+            self.family, self.D, self.d, self.seed, self.layout_version, self.options
+        )
+
+    @property
+    def T(self) -> Adjoint:
+        """The adjoint: ``P.T @ g``."""
+        return Adjoint(self)
+
+    def __matmul__(self, theta: Tensor) -> Tensor:
+        """Return P theta."""
+        return self.forward(theta)
+
+    def __repr__(self) -> str:
+        """Show the specification."""
+        return f"projection({self.family!r}, D={self.D}, d={self.d}, seed={self.seed})"
+
+    def forward(
+        self, theta: Tensor, base: Tensor | None = None, out: Tensor | None = None
+    ) -> Tensor:
+        """Return base + P theta.
+
+        Args:
+            theta: (d,), or (d, N) for N members at once.
+            base: (D,), added to each column.
+            out: (D,) or (D, N), written and returned.
+
+        Raises:
+            RlidimError: a wrong shape, dtype or device.
+        """
+        self._check(theta, self.d, "theta")
+        if base is not None:
+            self._check(base, self.D, "base", vector=True)
+        if out is not None:
+            self._check(out, self.D, "out")
+        return self._forward(theta, base, out, 0, self.D)
+
+    def adjoint(self, g: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return P^T g.
+
+        Args:
+            g: (D,) or (D, N).
+            out: (d,) or (d, N), written and returned.
+
+        Raises:
+            RlidimError: a wrong shape, dtype or device.
+        """
+        self._check(g, self.D, "g")
+        result = self._adjoint(g, 0, self.D)
+        if out is None:
+            return result
+        self._check(out, self.d, "out")
+        return out.copy_(result)
+
+    def apply(self, theta: Tensor) -> Tensor:
+        """Return P theta, differentiable any number of times."""
+        self._check(theta, self.d, "theta")
+        result: Tensor = _Forward.apply(theta, self)  # type: ignore[no-untyped-call]
+        return result
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """Return the operator of rows start .. stop - 1, for a part of the parameters.
+
+        Raises:
+            RlidimError: the range is not inside 0 .. D.
+        """
+        if not 0 <= start <= stop <= self.D:
+            raise RlidimError(f"rows must lie within 0 and D = {self.D}, got {start} to {stop}")
+        return Rows(self, start, stop)
+
+    def to_dense(self) -> Tensor:
+        """Return P as a (D, d) tensor.
+
+        Raises:
+            RlidimError: it would be too large.
+        """
+        self._check_dense()
+        identity = torch.eye(self.d, dtype=self.dtype, device=self.device)
+        return self._forward(identity, None, None, 0, self.D)
+
+    def column_norms(self) -> Tensor:
+        """Return the length of each column over all D rows, (d,)."""
+        total = torch.zeros(self.d, dtype=torch.float64, device=self.device)
+        step = max(1, 2**24 // self.D)
+        for start in range(0, self.d, step):
+            stop = min(start + step, self.d)
+            unit = torch.zeros(self.d, stop - start, dtype=self.dtype, device=self.device)
+            unit[start:stop] = torch.eye(stop - start, dtype=self.dtype, device=self.device)
+            columns = self._forward(unit, None, None, 0, self.D)
+            total[start:stop] = columns.to(torch.float64).square().sum(0)
+        return total.sqrt().to(self.dtype)
+
+    def aslinearoperator(self) -> LinearOperator:
+        """Return a scipy LinearOperator of the same map, for numpy vectors."""
+        from scipy.sparse.linalg import LinearOperator
+
+        def forward(x: np.ndarray) -> np.ndarray:
+            return self.forward(self._tensor(x)).cpu().numpy()
+
+        def adjoint(x: np.ndarray) -> np.ndarray:
+            return self.adjoint(self._tensor(x)).cpu().numpy()
+
+        dtype = np.dtype(str(self.dtype).removeprefix("torch."))
+        return LinearOperator(
+            self.shape,
+            matvec=forward,
+            rmatvec=adjoint,
+            matmat=forward,
+            rmatmat=adjoint,
+            dtype=dtype,
+        )
+
+    @abstractmethod
+    def _forward(
+        self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
+    ) -> Tensor:
+        """Return rows start .. stop - 1 of base + P theta, base and out being those rows."""
+
+    @abstractmethod
+    def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
+        """Return P^T g of rows start .. stop - 1, g being those rows."""
+
+    def _tensor(self, x: np.ndarray) -> Tensor:
+        x = x.reshape(-1) if x.ndim == 2 and x.shape[1] == 1 else x
+        return torch.as_tensor(np.ascontiguousarray(x)).to(self.device, self.dtype)
+
+    def _check_dense(self) -> None:
+        size = self.D * self.d * (4 if self.dtype is torch.float32 else 8)
+        if size > DENSE_LIMIT:
+            raise RlidimError(
+                f"a dense {self.D} x {self.d} matrix takes {size / 2**30:,.1f} GiB, more than "
+                f"{DENSE_LIMIT / 2**30:g}: keep it implicit, or choose stacked_fastfood"
+            )
+
+    def _check(self, x: Tensor, length: int, name: str, *, vector: bool = False) -> None:
+        if x.shape[:1] != (length,) or x.ndim > (1 if vector else 2):
+            wanted = f"({length},)" if vector else f"({length},) or ({length}, N)"
+            raise RlidimError(f"{self!r}: {name} must have shape {wanted}, got {tuple(x.shape)}")
+        if x.dtype is not self.dtype:
+            raise RlidimError(f"{self!r}: {name} must be {self.dtype}, got {x.dtype}")
+        if x.device.type != self.device.type:
+            raise RlidimError(f"{self!r}: {name} must be on {self.device}, is on {x.device}")
+
+
+class Adjoint:
+    """P^T, for ``P.T @ g``."""
+
+    def __init__(self, projection: Projection) -> None:
+        """Remember P."""
+        self.projection = projection
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, D)."""
+        return self.projection.d, self.projection.D
+
+    def __matmul__(self, g: Tensor) -> Tensor:
+        """Return P^T g."""
+        return self.projection.adjoint(g)
+
+
+class Rows:
+    """Rows start .. stop - 1 of a projection, counter-addressed: nothing else is computed."""
+
+    def __init__(self, projection: Projection, start: int, stop: int) -> None:
+        """Remember the range."""
+        self.projection, self.start, self.stop = projection, start, stop
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(stop - start, d)."""
+        return self.stop - self.start, self.projection.d
+
+    def forward(self, theta: Tensor, base: Tensor | None = None) -> Tensor:
+        """Return these rows of base + P theta; base holds these rows alone.
+
+        Raises:
+            RlidimError: a wrong shape, dtype or device.
+        """
+        self.projection._check(theta, self.projection.d, "theta")
+        if base is not None:
+            self.projection._check(base, self.shape[0], "base", vector=True)
+        return self.projection._forward(theta, base, None, self.start, self.stop)
+
+    def adjoint(self, g: Tensor) -> Tensor:
+        """Return these rows' part of P^T g; g holds these rows alone.
+
+        Raises:
+            RlidimError: a wrong shape, dtype or device.
+        """
+        self.projection._check(g, self.shape[0], "g")
+        return self.projection._adjoint(g, self.start, self.stop)
+
+    def to_dense(self) -> Tensor:
+        """Return these rows as a (stop - start, d) tensor."""
+        P = self.projection
+        identity = torch.eye(P.d, dtype=P.dtype, device=P.device)
+        return P._forward(identity, None, None, self.start, self.stop)
+
+
+class _Forward(torch.autograd.Function):
+    """P theta with its gradient P^T g, which is differentiable in turn."""
+
+    @staticmethod
+    def forward(context: Any, theta: Tensor, projection: Projection) -> Tensor:
+        context.projection = projection
+        return projection.forward(theta.detach())
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        result = _Adjoint.apply(gradients[0], context.projection)  # type: ignore[no-untyped-call]
+        return result, None
+
+
+class _Adjoint(torch.autograd.Function):
+    """P^T g with its gradient P theta."""
+
+    @staticmethod
+    def forward(context: Any, g: Tensor, projection: Projection) -> Tensor:
+        context.projection = projection
+        return projection.adjoint(g.detach())
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        result = _Forward.apply(gradients[0], context.projection)  # type: ignore[no-untyped-call]
+        return result, None
+
+
+def add_base(product: Tensor, base: Tensor | None, out: Tensor | None) -> Tensor:
+    """Finish a product: add base to each column and put the sum where it belongs."""
+    if base is not None:
+        base = base if product.ndim == 1 else base.unsqueeze(1)
+        return torch.add(product, base, out=out) if out is not None else product.add_(base)
+    return product if out is None else out.copy_(product)

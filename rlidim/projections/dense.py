@@ -1,0 +1,87 @@
+"""Dense families: blocks of rows regenerated from the stream, or kept where P is small."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from rlidim.projections.base import Projection, add_base
+
+STORED_LIMIT = 64 * 2**20  # bytes up to which P is kept instead of regenerated
+BLOCK_ENTRIES = 2**20  # entries of P in memory at a time above that
+
+
+class Dense(Projection):
+    """A family with an independent entry in every row and column."""
+
+    def __init__(
+        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Keep P if it is small."""
+        super().__init__(D, d, seed, dtype=dtype, device=device)
+        self.scale = self._column_scale()
+        bytes_each = 4 if dtype is torch.float32 else 8
+        small = D * d * bytes_each <= STORED_LIMIT
+        self._stored = self._generate(0, D) if small else None
+
+    @abstractmethod
+    def _entries(self, start: int, stop: int) -> Tensor:
+        """Return the unscaled entries of rows start .. stop - 1, (stop - start, d)."""
+
+    def _column_scale(self) -> Tensor:
+        """Return what each column is multiplied by to have unit length, float64 (d,)."""
+        total = torch.zeros(self.d, dtype=torch.float64, device=self.device)
+        for start, stop in self._blocks(0, self.D):
+            total += self._entries(start, stop).to(torch.float64).square().sum(0)
+        return total.rsqrt()
+
+    def _generate(self, start: int, stop: int) -> Tensor:
+        """Return rows of P, the same bits whatever the range: entries are scaled one by one."""
+        result = torch.empty(stop - start, self.d, dtype=self.dtype, device=self.device)
+        for first, last in self._blocks(start, stop):
+            result[first - start : last - start] = self._entries(first, last) * self.scale
+        return result
+
+    def _rows(self, start: int, stop: int) -> Tensor:
+        return self._generate(start, stop) if self._stored is None else self._stored[start:stop]
+
+    def _blocks(self, start: int, stop: int) -> list[tuple[int, int]]:
+        step = max(1, BLOCK_ENTRIES // self.d)
+        return [(first, min(first + step, stop)) for first in range(start, stop, step)]
+
+    def _forward(
+        self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
+    ) -> Tensor:
+        if self._stored is not None:
+            rows = self._stored[start:stop]
+            if theta.ndim == 1 and base is not None:
+                return torch.addmv(base, rows, theta, out=out)
+            return add_base(rows @ theta, base, out)
+        if out is None:
+            out = torch.empty(
+                (stop - start, *theta.shape[1:]), dtype=self.dtype, device=self.device
+            )
+        for first, last in self._blocks(start, stop):
+            part = slice(first - start, last - start)
+            product = self._generate(first, last) @ theta
+            add_base(product, None if base is None else base[part], out[part])
+        return out
+
+    def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
+        if self._stored is not None:
+            return self._stored[start:stop].T @ g
+        total = torch.zeros((self.d, *g.shape[1:]), dtype=self.dtype, device=self.device)
+        for first, last in self._blocks(start, stop):
+            total += self._generate(first, last).T @ g[first - start : last - start]
+        return total
+
+    def to_dense(self) -> Tensor:
+        """Return P as a (D, d) tensor.
+
+        Raises:
+            RlidimError: it would be too large.
+        """
+        self._check_dense()
+        return self._rows(0, self.D).clone()

@@ -1,0 +1,99 @@
+"""Hashed P: s signed entries a row at hashed columns (feature hashing, Weinberger et al. 2009).
+
+With s > 1 the columns are split into s groups and a row has one entry in each (the block form of
+the sparse Johnson-Lindenstrauss transform, Kane and Nelson 2014).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from rlidim.errors import RlidimError
+from rlidim.projections.base import Projection, add_base
+from rlidim.projections.blocks import gather_adjoint, signed_blocks
+from rlidim.projections.philox import words
+
+HASHES = 0x0100  # added to the tag: the hashes' part of the stream
+GROUPS = 0x10000  # times the group's number, added likewise
+
+
+class Hashed(Projection):
+    """In each block of as many rows as there are columns, the columns are hashed by an affine map.
+
+    Row t of block k holds column (a_k t + b_k) mod width, with a_k coprime to the width, so that
+    every column is used equally often; ``entries`` is s.
+    """
+
+    family: ClassVar[str] = "hashed"
+    tag: ClassVar[int] = 6
+
+    def __init__(
+        self,
+        D: int,
+        d: int,
+        seed: int,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        entries: int = 1,
+    ) -> None:
+        """Prepare each group's columns and values.
+
+        Raises:
+            RlidimError: ``entries`` is not in 1 .. d.
+        """
+        super().__init__(D, d, seed, dtype=dtype, device=device)
+        if not 1 <= entries <= d:
+            raise RlidimError(f"hashed: entries must be between 1 and d = {d}, got {entries}")
+        self.entries = entries
+        self._groups = []
+        for group in range(entries):
+            width = len(range(group, d, entries))
+            tag = self.tag + GROUPS * group
+            columns = affine_permutations(-(-D // width), width, tag + HASHES, seed, device)
+            self._groups.append((width, *signed_blocks(columns, D, tag, seed, dtype)))
+
+    @property
+    def options(self) -> dict[str, int]:
+        """``entries``, where it is not one."""
+        return {} if self.entries == 1 else {"entries": self.entries}
+
+    def _forward(
+        self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
+    ) -> Tensor:
+        total: Tensor | None = None
+        for group, (_, columns, values, _) in enumerate(self._groups):
+            part = theta[group :: self.entries]
+            picked = part.index_select(0, columns[start:stop])
+            picked.mul_(values[start:stop] if theta.ndim == 1 else values[start:stop, None])
+            total = picked if total is None else total.add_(picked)
+        assert total is not None
+        return add_base(total, base, out)
+
+    def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
+        result = torch.empty((self.d, *g.shape[1:]), dtype=self.dtype, device=self.device)
+        for group, (width, _, values, inverse) in enumerate(self._groups):
+            part = gather_adjoint(g, values[start:stop], inverse, start, self.D, width)
+            result[group :: self.entries] = part
+        return result
+
+
+def affine_permutations(
+    blocks: int, width: int, tag: int, seed: int, device: torch.device
+) -> Tensor:
+    """Return (a_k t + b_k) mod width for t < width in each block k, int64 (blocks, width)."""
+    number = torch.arange(blocks, dtype=torch.int64, device=device)
+    drawn = words(number, torch.zeros_like(number), tag, seed)
+    factors = drawn[:, 0] % width
+    coprime = torch.tensor([math.gcd(value, width) == 1 for value in range(width)], device=device)
+    coprime[0] = width == 1
+    # The nearest factor upwards that is coprime to the width; 1 always is.
+    choices = torch.nonzero(coprime).flatten()
+    place = torch.searchsorted(choices, factors) % len(choices)
+    within = torch.arange(width, dtype=torch.int64, device=device)
+    shifts = drawn[:, 1] % width
+    return (choices[place].unsqueeze(1) * within + shifts.unsqueeze(1)) % width

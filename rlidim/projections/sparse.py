@@ -1,0 +1,108 @@
+"""Very sparse P: signed entries at density 1/sqrt(D) (Li, Hastie and Church, KDD 2006)."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from rlidim.projections.base import Projection, add_base
+from rlidim.projections.philox import uniform, words
+
+DEVIATIONS = 8  # of the number of entries in a column that are drawn in the first go
+
+
+class Sparse(Projection):
+    """Each entry is nonzero with probability 1/sqrt(D), independently; columns of unit length.
+
+    A column's rows are found by drawing the geometric gaps between them, one word each, from the
+    counters (number of the gap // 4, column). A column that would be empty, which only tiny D
+    sees, gets one entry at a row drawn from the same stream.
+    """
+
+    family: ClassVar[str] = "sparse"
+    tag: ClassVar[int] = 3
+
+    def __init__(
+        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Draw the entries and keep them in compressed rows, P and P^T: about 2 d sqrt(D)."""
+        super().__init__(D, d, seed, dtype=dtype, device=device)
+        rows, columns, signed = self._draw()
+        lengths = torch.zeros(d, dtype=torch.float64).index_add_(
+            0, columns, torch.ones(len(columns), dtype=torch.float64)
+        )
+        values = (signed / lengths.sqrt()[columns]).to(dtype)
+        self._matrix = _compressed(rows, columns, values, (D, d)).to(device)
+        self._transposed = _compressed(columns, rows, values, (d, D)).to(device)
+
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rows, columns and signs of the entries, on the CPU whatever the device.
+
+        The gaps take a logarithm, whose last bit may differ between devices.
+        """
+        density = 1.0 / math.sqrt(self.D)
+        mean = self.D * density
+        count = math.ceil(mean + DEVIATIONS * math.sqrt(mean) + DEVIATIONS)
+        columns = torch.arange(self.d, dtype=torch.int64)
+        while True:
+            calls = torch.arange(-(-count // 4), dtype=torch.int64)
+            drawn = words(calls, columns.unsqueeze(1), self.tag, self.seed).flatten(1)
+            if density < 1.0:
+                gaps = 1 + torch.floor(torch.log(uniform(drawn)) / math.log1p(-density))
+                gaps = gaps.clamp(max=self.D + 1).to(torch.int64)
+            else:
+                gaps = torch.ones_like(drawn)
+            rows = gaps.cumsum(1) - 1
+            if int(rows[:, -1].min()) >= self.D:
+                break
+            count *= 2
+        inside = rows < self.D
+        empty = ~inside.any(1)
+        rows[empty, 0] = drawn[empty, 1] % self.D
+        inside[empty, 0] = True
+        bits = words(calls, columns.unsqueeze(1), self.tag + 0x0100, self.seed).flatten(1)
+        signed = 1.0 - 2.0 * (bits & 1).to(torch.float64)
+        column_of = columns.unsqueeze(1).expand_as(rows)
+        return rows[inside], column_of[inside], signed[inside]
+
+    def _forward(
+        self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
+    ) -> Tensor:
+        matrix = self._matrix if (start, stop) == (0, self.D) else self._part(start, stop)
+        return add_base(matrix @ theta, base, out)
+
+    def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
+        if (start, stop) != (0, self.D):
+            whole = torch.zeros((self.D, *g.shape[1:]), dtype=self.dtype, device=self.device)
+            whole[start:stop] = g
+            g = whole
+        return self._transposed @ g
+
+    def _part(self, start: int, stop: int) -> Tensor:
+        """Return some rows of P, compressed."""
+        offsets = self._matrix.crow_indices()[start : stop + 1]
+        first, last = int(offsets[0]), int(offsets[-1])
+        return _quiet_csr(
+            offsets - first,
+            self._matrix.col_indices()[first:last],
+            self._matrix.values()[first:last],
+            (stop - start, self.d),
+        )
+
+
+def _compressed(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return entries as a tensor of compressed rows, sorted by row, then column."""
+    order = torch.argsort(rows * shape[1] + columns)
+    offsets = torch.zeros(shape[0] + 1, dtype=torch.int64)
+    offsets[1:] = torch.bincount(rows, minlength=shape[0]).cumsum(0)
+    return _quiet_csr(offsets, columns[order], values[order], shape)
+
+
+def _quiet_csr(offsets: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(offsets, columns, values, shape, check_invariants=True)

@@ -1,0 +1,67 @@
+"""Stacked Fastfood P: blocks H S_k H B theta of n = 2^ceil(log2 d) rows (after Le et al. 2013).
+
+Every parameter depends on all of theta_d, at the cost of two short Hadamard transforms a block.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from rlidim.projections.base import Projection, add_base
+from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last
+from rlidim.projections.philox import sign_stream
+
+INNER = 0x0100  # added to the tag: the signs B, before the first transform
+
+
+class StackedFastfood(Projection):
+    """P = sqrt(n / D) [H S_1 H B; H S_2 H B; ...] with orthonormal H, cut to D rows and d columns.
+
+    Over whole blocks P^T P = (n K / D) I exactly; where the last block is cut, the columns have
+    unit length in expectation.
+    """
+
+    family: ClassVar[str] = "stacked_fastfood"
+    tag: ClassVar[int] = 5
+
+    def __init__(
+        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Draw the signs: one for each row."""
+        super().__init__(D, d, seed, dtype=dtype, device=device)
+        self.n = n = next_power_of_two(d)
+        self.blocks = -(-D // n)
+        inner = sign_stream(n, self.tag + INNER, seed, device)[:d]
+        self._inner = inner.to(dtype)
+        signs = sign_stream(self.blocks * n, self.tag, seed, device)
+        # H unnormalised twice gives a factor n; the columns' length over D rows is one.
+        scale = (n / D) ** 0.5 / n
+        self._outer = (signs.view(self.blocks, n) * scale).to(dtype)
+        self._hadamard = Hadamard(n, dtype, device)
+
+    def _forward(
+        self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
+    ) -> Tensor:
+        first, last = start // self.n, -(-stop // self.n)
+        padded = torch.zeros((*theta.shape[1:], self.n), dtype=self.dtype, device=self.device)
+        padded[..., : self.d] = rows_last(theta) * self._inner
+        mixed = self._hadamard(padded).unsqueeze(-2)
+        blocks = self._hadamard(mixed * self._outer[first:last]).flatten(-2)
+        skip = start - first * self.n
+        product = blocks[..., skip : skip + stop - start]
+        return add_base(rows_last(product).contiguous(), base, out)
+
+    def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
+        first, last = start // self.n, -(-stop // self.n)
+        skip = start - first * self.n
+        padded = torch.zeros(
+            (*g.shape[1:], (last - first) * self.n), dtype=self.dtype, device=self.device
+        )
+        padded[..., skip : skip + stop - start] = rows_last(g)
+        blocks = padded.view(*g.shape[1:], last - first, self.n)
+        summed = (self._hadamard(blocks) * self._outer[first:last]).sum(-2)
+        result = self._hadamard(summed)[..., : self.d] * self._inner
+        return rows_last(result).contiguous()

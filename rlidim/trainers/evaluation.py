@@ -1,0 +1,223 @@
+"""Episodes: one policy or a whole population played at once, finished episodes counted once."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium import error as gymnasium_errors
+from numpy.typing import NDArray
+
+from rlidim.errors import RlidimError
+from rlidim.networks import Architecture, Policy
+from rlidim.task import Task
+
+UNKNOWN_ENVIRONMENT = (
+    gymnasium_errors.UnregisteredEnv,
+    gymnasium_errors.NamespaceNotFound,
+    gymnasium_errors.NameNotFound,
+    gymnasium_errors.VersionNotFound,
+    gymnasium_errors.DeprecatedEnv,
+)
+
+
+class Actor(Protocol):
+    """Whatever turns observations (N, ...) into actions (N, ...)."""
+
+    def act(self, observations: NDArray[Any]) -> NDArray[Any]:
+        """Return an action for each row."""
+        ...
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Finished episodes: undiscounted returns, float64 (N,), and environment steps in all."""
+
+    returns: NDArray[np.float64]
+    steps: int
+
+    @property
+    def mean(self) -> float:
+        """The mean return."""
+        return float(self.returns.mean())
+
+
+def make(task: Task, **options: Any) -> gymnasium.Env[Any, Any]:
+    """Make the task's environment.
+
+    Args:
+        task: a control task.
+        options: Gymnasium's own, such as ``render_mode``.
+
+    Raises:
+        RlidimError: there is no such environment, or its package is missing (says the pip extra).
+    """
+    return _made(task, gymnasium.make, **options)
+
+
+def make_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+    """Make Gymnasium's own vectorised form of the task's environment, where there is one.
+
+    Raises:
+        RlidimError: as :func:`make`.
+    """
+    return _made(task, gymnasium.make_vec, num_envs=width, vectorization_mode="vector_entry_point")
+
+
+def _made(task: Task, maker: Any, **options: Any) -> Any:
+    assert task.environment is not None
+    identity = task.environment.id
+    try:
+        with warnings.catch_warnings():
+            # The paper's versions of the environments are old on purpose.
+            warnings.filterwarnings("ignore", message=".*is out of date.*")
+            return maker(identity, **task.environment.kwargs, **options)
+    except UNKNOWN_ENVIRONMENT as error:
+        reason = " ".join(str(error).split())
+        raise RlidimError(f"{task.file}: environment '{identity}': {reason}") from error
+    except (gymnasium_errors.DependencyNotInstalled, ImportError) as error:
+        extra = task.environment.extra
+        remedy = f"pip install 'rlidim[{extra}]'" if extra else "install it"
+        reason = " ".join(str(error).split())
+        raise RlidimError(
+            f"environment '{identity}' needs a package that is missing: {remedy} ({reason})"
+        ) from error
+
+
+def has_vector_form(task: Task) -> bool:
+    """Say whether Gymnasium ships a vectorised form of the environment."""
+    assert task.environment is not None
+    module, _, identity = task.environment.id.rpartition(":")
+    if module:
+        return bool(getattr(make(task).spec, "vector_entry_point", None))
+    specification = gymnasium.registry.get(identity)
+    return specification is not None and specification.vector_entry_point is not None
+
+
+def architecture(task: Task, *, squash: bool = False) -> Architecture:
+    """Return the acting network's architecture in the task's environment."""
+    assert task.network is not None
+    environment = make(task)
+    found = Architecture.of(
+        task.network, environment.observation_space, environment.action_space, squash=squash
+    )
+    environment.close()
+    return found
+
+
+class Arena:
+    """``width`` environments of a task, each playing one episode at a time.
+
+    Gymnasium's own vectorised form where there is one (CartPole: ten times faster), otherwise
+    separate environments, of which only those with an unfinished episode are stepped.
+    """
+
+    def __init__(self, task: Task, width: int) -> None:
+        """Make the environments."""
+        self.task = task
+        self.width = width
+        self._vector = make_vector(task, width) if has_vector_form(task) else None
+        self._environments = [] if self._vector else [make(task) for _ in range(width)]
+
+    def play(self, actor: Actor, seed: int) -> Episodes:
+        """Play one episode in each environment.
+
+        Args:
+            actor: acts for all of them; a population's member i plays in environment i.
+            seed: of the first environment; the others count upwards (a vectorised form has one
+                random stream for all, seeded once).
+
+        Raises:
+            RlidimError: the environment returned NaN or infinity.
+        """
+        if self._vector is not None:
+            return self._play_vector(self._vector, actor, seed)
+        return self._play_each(actor, seed)
+
+    def close(self) -> None:
+        """Close the environments."""
+        for environment in self._environments:
+            environment.close()
+        if self._vector is not None:
+            self._vector.close()
+
+    def _play_vector(self, vector: Any, actor: Actor, seed: int) -> Episodes:
+        observations, _ = vector.reset(seed=seed)
+        returns = np.zeros(self.width)
+        active = np.ones(self.width, dtype=bool)
+        steps, time = 0, 0
+        while active.any():
+            steps += int(np.count_nonzero(active))
+            time += 1
+            observations, rewards, terminated, truncated, _ = vector.step(actor.act(observations))
+            returns += np.where(active, rewards, 0.0)
+            self._check(float(observations.sum()), float(returns.sum()), time, seed)
+            # A finished environment resets itself and plays on; what it earns then is not counted.
+            active &= ~(terminated | truncated)
+        return Episodes(returns, steps)
+
+    def _play_each(self, actor: Actor, seed: int) -> Episodes:
+        observations = np.stack(
+            [
+                np.asarray(environment.reset(seed=seed + index)[0], dtype=np.float32).ravel()
+                for index, environment in enumerate(self._environments)
+            ]
+        )
+        returns = np.zeros(self.width)
+        active = np.arange(self.width)
+        members = actor
+        steps, time = 0, 0
+        while len(active):
+            time += 1
+            steps += len(active)
+            actions = members.act(observations)
+            running = []
+            for row, index in enumerate(active):
+                observation, reward, terminated, truncated, _ = self._environments[index].step(
+                    self._shaped(actions[row])
+                )
+                observations[row] = np.ravel(observation)
+                returns[index] += float(reward)
+                if not (terminated or truncated):
+                    running.append(row)
+            self._check(float(observations.sum()), float(returns.sum()), time, seed)
+            if len(running) < len(active):
+                rows = np.array(running, dtype=np.intp)
+                active, observations = active[rows], observations[rows]
+                if isinstance(members, Policy) and members.population:
+                    members = members.select(rows)
+        return Episodes(returns, steps)
+
+    def _shaped(self, action: Any) -> Any:
+        space = self._environments[0].action_space
+        return action if np.shape(action) == space.shape else np.reshape(action, space.shape)
+
+    def _check(self, observed: float, rewarded: float, time: int, seed: int) -> None:
+        if math.isfinite(observed) and math.isfinite(rewarded):
+            return
+        assert self.task.environment is not None
+        what = "observation" if not math.isfinite(observed) else "reward"
+        raise RlidimError(
+            f"environment '{self.task.environment.id}' returned a {what} that is NaN or infinite "
+            f"at step {time} of the episodes from seed {seed}: mend the environment"
+        )
+
+
+def evaluate(task: Task, actor: Actor, episodes: int, seed: int) -> Episodes:
+    """Play fresh episodes of one policy.
+
+    Args:
+        task: a control task.
+        actor: one policy, deterministic.
+        episodes: how many, all at once.
+        seed: see :meth:`Arena.play`.
+    """
+    arena = Arena(task, episodes)
+    try:
+        return arena.play(actor, seed)
+    finally:
+        arena.close()

@@ -1,0 +1,55 @@
+"""The zero of the scale: uniformly random actions, or, where nobody acts, no training at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from rlidim.records import Cell, Outcome, Seeds
+from rlidim.task import Task
+from rlidim.trainers import Report, evaluation
+
+EPISODES = 400  # cheap, and the zero of every normalised score of the task rests on them
+
+
+class UniformActions:
+    """Draws from the action space, whatever it observes."""
+
+    def __init__(self, space: spaces.Space[Any], seed: int) -> None:
+        """Seed the space."""
+        self.space = space
+        self.space.seed(seed)
+
+    def act(self, observations: NDArray[Any]) -> NDArray[Any]:
+        """Return an action for each row."""
+        return np.stack([self.space.sample() for _ in range(len(observations))])
+
+
+def train(
+    task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
+) -> Outcome:
+    """Score random actions; an analytic task scores its untrained parameters instead."""
+    if task.kind == "analytic":
+        from rlidim.trainers import supervised
+
+        returns = supervised.untrained_scores(seeds.theta_0)
+    else:
+        space = evaluation.make(task).action_space
+        actor = UniformActions(space, seeds.training)
+        returns = evaluation.evaluate(task, actor, EPISODES, seeds.evaluation).returns
+    return Outcome(
+        status="ok",
+        returns=tuple(float(value) for value in returns),
+        D=0,
+        environment_steps=0,
+        curve=(),
+        stopped="budget",
+        theta_d=None,
+        theta=None,
+        spec=None,
+        network={},
+    )
