@@ -1,0 +1,131 @@
+"""Solutions on disk: a seed and d floats, as safetensors with JSON beside them; never a pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlidim.errors import RlidimError
+from rlidim.projections import ProjectionSpec, from_spec
+
+FORMAT = "rlidim-solution-1"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A policy's parameters: theta_0 + P theta_d, or all D of them.
+
+    Attributes:
+        spec: names P; None for native parameters.
+        theta_d: float32 (d,); None for native parameters.
+        theta_0_seed: what theta_0 is drawn from; None if it is given in full.
+        theta_0: float32 (D,): theta_0 itself, or the native parameters.
+        network: what builds the network, as JSON.
+        versions: of the packages that made it.
+    """
+
+    spec: ProjectionSpec | None
+    theta_d: NDArray[np.float32] | None
+    theta_0_seed: int | None
+    theta_0: NDArray[np.float32] | None
+    network: dict[str, Any]
+    versions: dict[str, str]
+
+    def parameters(self, theta_0: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Return the parameters, float32 (D,).
+
+        Args:
+            theta_0: drawn from ``theta_0_seed``, where the solution has the seed alone.
+
+        Raises:
+            RlidimError: theta_0 is missing, or does not fit P.
+        """
+        base = self.theta_0 if theta_0 is None else theta_0
+        if base is None:
+            raise RlidimError("the solution holds theta_0's seed alone: give theta_0")
+        if self.spec is None or self.theta_d is None:
+            return base
+        if base.shape != (self.spec.D,) or self.theta_d.shape != (self.spec.d,):
+            raise RlidimError(
+                f"the solution is for a network of {self.spec.D} parameters and d = {self.spec.d}; "
+                f"theta_0 has {base.size}, theta_d {self.theta_d.size}"
+            )
+        import torch
+
+        P = from_spec(self.spec)
+        moved = P.forward(torch.from_numpy(self.theta_d.copy()), base=torch.from_numpy(base.copy()))
+        return np.asarray(moved.numpy())
+
+
+def save(path: Path, solution: Solution) -> None:
+    """Write a solution in one piece.
+
+    Raises:
+        RlidimError: the file cannot be written.
+    """
+    from safetensors.numpy import save as serialise
+
+    tensors = {
+        name: np.ascontiguousarray(value, dtype=np.float32)
+        for name in ("theta_d", "theta_0")
+        if (value := getattr(solution, name)) is not None
+    }
+    about = {
+        "format": FORMAT,
+        "spec": None if solution.spec is None else solution.spec.to_json(),
+        "theta_0_seed": solution.theta_0_seed,
+        "network": solution.network,
+        "versions": solution.versions,
+    }
+    content = serialise(tensors, metadata={"rlidim": json.dumps(about)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(file.name, path)
+    except OSError as error:
+        raise RlidimError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def load(path: Path) -> Solution:
+    """Read a solution.
+
+    Raises:
+        RlidimError: missing, truncated, or not a solution of rlidim.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise RlidimError(f"{path}: cannot be read as a solution ({reason})") from error
+    try:
+        about = json.loads(metadata["rlidim"])
+        if about["format"] != FORMAT:
+            raise KeyError(about["format"])
+        spec = None if about["spec"] is None else ProjectionSpec.from_json(about["spec"])
+        found = Solution(
+            spec=spec,
+            theta_d=tensors.get("theta_d"),
+            theta_0_seed=about["theta_0_seed"],
+            theta_0=tensors.get("theta_0"),
+            network=about["network"],
+            versions=about["versions"],
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise RlidimError(f"{path}: not a solution of rlidim ({error})") from error
+    if spec is not None and (found.theta_d is None or found.theta_d.shape != (spec.d,)):
+        raise RlidimError(f"{path}: theta_d does not fit its projection of d = {spec.d}")
+    return found
