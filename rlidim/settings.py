@@ -23,27 +23,30 @@ Settings = TypeVar("Settings")
 class EvolutionStrategySettings:
     """OpenAI-ES on theta_d (Salimans et al. 2017; the paper's choice for Pong and MuJoCo).
 
-    ``sigma`` and ``learning_rate`` are step lengths in units of the unit-norm columns of P, that
-    is of distance in parameter space; ``transfer`` says how they move from d = full to d.
+    ``sigma`` is the expected length of a perturbation of theta_D, and ``learning_rate`` the length
+    of an Adam step, both in units of |theta_0|. Since P has unit columns they mean the same at
+    every d: a coordinate moves by sigma |theta_0| / sqrt(d).
     """
 
     n_timesteps: int
     population: int = 64
-    episodes_per_member: int = 1
     sigma: float = 0.5
     learning_rate: float = 0.2
-    weight_decay: float = 0.0
-    eval_freq: int = 10  # generations between checkpoint evaluations
+    weight_decay: float = 0.0  # of theta_d, that is towards theta_0
+    eval_freq: int = 5  # generations between checkpoint evaluations
 
 
 @dataclass(frozen=True)
 class CmaEvolutionStrategySettings:
-    """CMA-ES on theta_d (Hansen 2016), by the ``cma`` package."""
+    """CMA-ES on theta_d (Hansen 2016), by the ``cma`` package.
+
+    ``sigma0`` is the expected length of the first perturbations, in units of |theta_0|. A search
+    that converges without solving the task starts again from theta_0 while the budget lasts.
+    """
 
     n_timesteps: int
     population: int = 32
-    episodes_per_member: int = 1
-    sigma0: float = 3.0
+    sigma0: float = 1.0
     diagonal_above: int = 200  # search dimensions above which the covariance is diagonal
     eval_freq: int = 5  # generations between checkpoint evaluations
 
