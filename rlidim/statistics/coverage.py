@@ -1,0 +1,112 @@
+"""How often the interval holds the truth, in simulation (MEASURING.md, "Coverage")."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlidim.errors import RlidimError, nearest
+from rlidim.statistics.estimate import estimate, whole
+
+LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+FRACTION = 0.9
+BASELINE_SEEDS = 5
+Scores = dict[int, NDArray[np.float64]]
+Interval = Callable[[Mapping[int, Sequence[float]]], tuple[float, float]]
+
+
+def gaussian(generator: np.random.Generator, means: NDArray[np.float64], seeds: int) -> Scores:
+    """Draw scores with the same normal noise at every rung."""
+    deviation = generator.uniform(0.05, 0.15)
+    return {
+        d: mean + deviation * generator.standard_normal(seeds)
+        for d, mean in zip(LADDER, means, strict=True)
+    }
+
+
+def bimodal(generator: np.random.Generator, means: NDArray[np.float64], seeds: int) -> Scores:
+    """Draw scores that are either solved, at 1, or somewhere below, as RL gives them."""
+    share = generator.uniform(0.1, 0.8)
+    scores = {}
+    for d, mean in zip(LADDER, means, strict=True):
+        unsolved = min(share * mean, 0.44)  # its mean; uniform from 0 to twice that
+        solved = generator.uniform(size=seeds) < (mean - unsolved) / (1.0 - unsolved)
+        scores[d] = np.where(solved, 1.0, generator.uniform(0.0, 2.0 * unsolved, seeds))
+    return scores
+
+
+def step(generator: np.random.Generator, means: NDArray[np.float64], seeds: int) -> Scores:
+    """Draw scores of a calibration task: near 0 below the threshold, near 1 from it on."""
+    return {
+        d: generator.uniform(0.98, 1.0, seeds)
+        if mean >= FRACTION
+        else generator.uniform(0.0, 0.3, seeds)
+        for d, mean in zip(LADDER, means, strict=True)
+    }
+
+
+KINDS = {"gaussian": gaussian, "bimodal": bimodal, "step": step}
+
+
+def coverage_study(
+    repetitions: int,
+    seeds_per_rung: int,
+    kind: str,
+    seed: int,
+    interval: Interval | None = None,
+) -> dict[str, Any]:
+    """Simulate measurements of known truth and count how often the interval holds it.
+
+    The expected score is logistic in log d, its crossing anywhere between d = 3 and 64, its width
+    between 0.05 and 0.6; the truth is the smallest integer d that reaches 0.9.
+
+    Args:
+        repetitions: simulated measurements.
+        seeds_per_rung: of each.
+        kind: ``gaussian``, ``bimodal`` or ``step``.
+        seed: of the simulation.
+        interval: what to study instead of the suite's own interval.
+
+    Returns:
+        coverage, the shares of misses on either side, and the median ratio of the interval's ends.
+
+    Raises:
+        RlidimError: an unknown kind.
+    """
+    if kind not in KINDS:
+        raise RlidimError(f"unknown kind of scores '{kind}'{nearest(kind, KINDS)}")
+    generator = np.random.default_rng(seed)
+    below = above = 0
+    ratios = []
+    for _ in range(repetitions):
+        crossing = generator.uniform(math.log(3), math.log(64))
+        width = math.exp(generator.uniform(math.log(0.05), math.log(0.6)))
+        location = crossing - width * math.log(FRACTION / (1 - FRACTION))
+        means = 1.0 / (1.0 + np.exp(-(np.log(LADDER) - location) / width))
+        if kind == "step":
+            means = np.where(np.log(LADDER) >= crossing, 1.0, 0.0)
+        truth = whole(math.exp(crossing))
+        low, high = (interval or own_interval)(KINDS[kind](generator, means, seeds_per_rung))
+        below += truth < low
+        above += truth > high
+        ratios.append(high / low)
+    return {
+        "kind": kind,
+        "seeds": seeds_per_rung,
+        "repetitions": repetitions,
+        "coverage": 1.0 - (below + above) / repetitions,
+        "truth_below": below / repetitions,
+        "truth_above": above / repetitions,
+        "median_ratio": float(np.median(ratios)),
+    }
+
+
+def own_interval(scores: Mapping[int, Sequence[float]]) -> tuple[float, float]:
+    """Return the suite's interval, an open end put just beyond the ladder."""
+    found = estimate(scores, baseline=[1.0] * BASELINE_SEEDS, random=0.0, D=10 * LADDER[-1])
+    low, high = found.interval
+    return 1 if low is None else low, 2 * LADDER[-1] if high is None else high
