@@ -5,6 +5,7 @@ Li et al. 2018, section 2; MEASURING.md for the definitions.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from scipy.optimize import isotonic_regression
 
 from rlidim.errors import RlidimError
 from rlidim.statistics.interval import posterior
+
+EDGE = 0.05  # of the gap between two tested rungs, see _to_rung
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,8 @@ def interval_of(
     dims = sorted(normalised)
     belief = posterior(normalised, fraction, baseline_error)
     tail = (1.0 - confidence) / 2.0
-    low_log, high_log = belief.quantile(tail), belief.quantile(1.0 - tail)
+    low_log = _to_rung(belief.quantile(tail), dims)
+    high_log = _to_rung(belief.quantile(1.0 - tail), dims)
     low: int | None = whole(math.exp(low_log))
     high: int | None = whole(math.exp(min(high_log, math.log(D))))
     if low_log <= math.log(dims[0]) and dims[0] > 1:
@@ -222,6 +226,20 @@ def interval_of(
     low = None if low is None else min(low, found)
     high = None if high is None else max(high, found)
     return low, high
+
+
+def _to_rung(log_d: float, dims: Sequence[int]) -> float:
+    """Move an end that lies next to a tested rung, in its gap's outer twentieth, to the rung.
+
+    A curve that is a step may rise exactly there: what lies in a gap is unknown up to its ends.
+    """
+    for low, high in itertools.pairwise(math.log(d) for d in dims):
+        edge = EDGE * (high - low)
+        if low < log_d < low + edge:
+            return low + 1e-6
+        if high - edge < log_d < high:
+            return high
+    return log_d
 
 
 def paper_rule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import gymnasium
 import numpy as np
@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture, Policy
+from rlidim.records import Seeds
 from rlidim.task import Task
+
+SEED_STRIDE = 1_000  # between the first seeds of two evaluations: more than any evaluation's width
+SEED_SPAN = 2**20  # how far a run counts its seeds upwards, see records.Seeds
+Solution = TypeVar("Solution")
 
 UNKNOWN_ENVIRONMENT = (
     gymnasium_errors.UnregisteredEnv,
@@ -221,3 +226,66 @@ def evaluate(task: Task, actor: Actor, episodes: int, seed: int) -> Episodes:
         return arena.play(actor, seed)
     finally:
         arena.close()
+
+
+class Champion(Generic[Solution]):
+    """The best policy of a run so far, by its score on checkpoint episodes.
+
+    Attributes:
+        policy: the best one.
+        solution: what it was made from.
+        score: its mean return.
+        solved: whether fresh episodes have confirmed a score that solves the task.
+    """
+
+    policy: Policy
+    solution: Solution
+
+    def __init__(self, task: Task, seeds: Seeds) -> None:
+        """Make the environments; there is no champion before the first challenge."""
+        self.score = -math.inf
+        self.solved = False
+        self._threshold = task.evaluation.solved
+        self._first_seed = seeds.checkpoint
+        self._evaluations = 0
+        self._arena = Arena(task, task.evaluation.checkpoint_episodes)
+
+    def challenge(self, policy: Policy, solution: Solution) -> None:
+        """Score a policy and keep it if it is better; the same episodes never score two."""
+        score = self._score(policy)
+        if self._threshold is not None and score >= self._threshold:
+            # A high score may be luck: only fresh episodes end a run.
+            confirmed = self._score(policy)
+            self.solved = confirmed >= self._threshold
+            score = (score + confirmed) / 2
+        if score > self.score or self.solved:
+            self.policy, self.solution, self.score = policy, solution, score
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._arena.close()
+
+    def _score(self, policy: Policy) -> float:
+        seed = self._first_seed + (self._evaluations * SEED_STRIDE) % SEED_SPAN
+        self._evaluations += 1
+        return self._arena.play(policy, seed).mean
+
+
+class FiniteGuard(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Stops a run whose environment returns NaN or infinity: no trainer can mend that."""
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step and look at the result.
+
+        Raises:
+            RlidimError: the observation or the reward is not finite.
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if not math.isfinite(float(reward)) or not math.isfinite(float(np.sum(observation))):
+            what = "reward" if not math.isfinite(float(reward)) else "observation"
+            identity = self.env.spec.id if self.env.spec else type(self.env.unwrapped).__name__
+            raise RlidimError(
+                f"environment '{identity}' returned a {what} that is NaN or infinite for the "
+                f"action {action}: mend the environment"
+            )
+        return observation, reward, terminated, truncated, info

@@ -23,13 +23,11 @@ from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
 from rlidim.task import Task
 from rlidim.trainers import Report, evaluation
-from rlidim.trainers.evaluation import Arena
+from rlidim.trainers.evaluation import SEED_SPAN, Arena, Champion
 
 Vector = NDArray[np.float64]
 ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
-SEED_STRIDE = 1_000  # between the first seeds of two evaluations: more than any evaluation's width
-SEED_SPAN = 2**20  # how far a run counts its seeds upwards, see records.Seeds
 
 
 class Search(Protocol):
@@ -191,46 +189,6 @@ class Space:
         return np.asarray(moved.numpy().T)
 
 
-class Champion:
-    """The best point found so far, by its score on checkpoint episodes."""
-
-    def __init__(self, task: Task, architecture: Architecture, space: Space, seeds: Seeds) -> None:
-        """Start with theta_0 itself, unscored."""
-        self.task, self.architecture, self.space = task, architecture, space
-        self.point = np.zeros(space.n)
-        self.score = -math.inf
-        self.solved = False
-        self._first_seed = seeds.checkpoint
-        self._evaluations = 0
-        self._arena = Arena(task, task.evaluation.checkpoint_episodes)
-
-    def challenge(self, point: Vector) -> float:
-        """Score a point, keep it if it is better, and confirm it on fresh episodes if it solves.
-
-        Returns:
-            The point's mean return.
-        """
-        score = self._score(point)
-        threshold = self.task.evaluation.solved
-        if threshold is not None and score >= threshold:
-            confirmed = self._score(point)
-            self.solved = confirmed >= threshold
-            score = (score + confirmed) / 2
-        if score > self.score or self.solved:
-            self.point, self.score = point.copy(), score
-        return score
-
-    def close(self) -> None:
-        """Close the environments."""
-        self._arena.close()
-
-    def _score(self, point: Vector) -> float:
-        policy = Policy(self.architecture, self.space.parameters(point))
-        seed = self._first_seed + (self._evaluations * SEED_STRIDE) % SEED_SPAN
-        self._evaluations += 1
-        return self._arena.play(policy, seed).mean
-
-
 def train(
     task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
 ) -> Outcome:
@@ -248,7 +206,12 @@ def train(
     search = begin(task, cell.trainer, space.n, space.scale, seeds.training)
     episodes = np.random.default_rng([seeds.training, 1])
     arena = Arena(task, settings.population)
-    champion = Champion(task, architecture, space, seeds)
+    champion: Champion[Vector] = Champion(task, seeds)
+
+    def challenge(point: Vector) -> None:
+        champion.challenge(Policy(architecture, space.parameters(point)), point.copy())
+
+    challenge(search.mean)
     curve: list[tuple[int, float]] = []
     steps, generation = 0, 0
     while steps < settings.n_timesteps and not champion.solved:
@@ -262,18 +225,16 @@ def train(
         if not np.isfinite(search.mean).all():
             break
         if generation % settings.eval_freq == 0 or steps >= settings.n_timesteps:
-            champion.challenge(points[int(np.argmax(played.returns))])
+            challenge(points[int(np.argmax(played.returns))])
             if not champion.solved:
-                champion.challenge(search.mean)
+                challenge(search.mean)
             curve.append((steps, champion.score))
             report(steps, champion.score)
     arena.close()
     champion.close()
     diverged = not np.isfinite(search.mean).all()
-    theta = space.parameters(champion.point)
-    final = evaluation.evaluate(
-        task, Policy(architecture, theta), task.evaluation.episodes, seeds.evaluation
-    )
+    point = champion.solution
+    final = evaluation.evaluate(task, champion.policy, task.evaluation.episodes, seeds.evaluation)
     return Outcome(
         status="diverged" if diverged else "ok",
         returns=() if diverged else tuple(float(value) for value in final.returns),
@@ -281,8 +242,8 @@ def train(
         environment_steps=steps,
         curve=tuple(curve),
         stopped="solved" if champion.solved else "budget",
-        theta_d=None if space.P is None else champion.point.astype(np.float32),
-        theta=theta if space.P is None else None,
+        theta_d=None if space.P is None else point.astype(np.float32),
+        theta=space.parameters(point) if space.P is None else None,
         spec=None if space.P is None else space.P.spec.to_json(),
         network=architecture.to_json(),
         details={"generations": generation},

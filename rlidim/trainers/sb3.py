@@ -1,0 +1,445 @@
+"""Stable-Baselines3's trainers in a subspace: DQN, PPO, A2C, SAC and TD3, otherwise unchanged.
+
+The acting network's theta_0 comes from its seed alone, and its optimizer becomes a
+SubspaceOptimizer; the critic trains natively unless the scope is ``all``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import Logger, configure
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch import nn
+
+from rlidim.errors import RlidimError
+from rlidim.networks import Architecture, Policy
+from rlidim.projections import projection as make_projection
+from rlidim.records import Cell, Outcome, Seeds
+from rlidim.settings import SETTINGS
+from rlidim.subspace import SubspaceOptimizer
+from rlidim.task import Task
+from rlidim.trainers import Report, evaluation
+from rlidim.trainers.evaluation import Champion, FiniteGuard
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "ppo": PPO,
+    "a2c": A2C,
+    "dqn": DQN,
+    "sac": SAC,
+    "td3": TD3,
+}
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+# Settings that this file reads; all others go to the algorithm under their own names.
+OURS = ("n_timesteps", "n_envs", "normalize", "eval_freq", "noise_std", "max_grad_norm")
+SCHEDULES = ("learning_rate", "clip_range")
+NO_CLIPPING = 1e9
+Model = TypeVar("Model", bound=BaseAlgorithm)
+
+
+def acting_parameters(model: BaseAlgorithm) -> list[nn.Parameter]:
+    """Return the parameters that choose actions, weight and bias layer by layer.
+
+    Raises:
+        RlidimError: an algorithm that is none of the five (TRPO moves parameters outside its
+            optimizer, ARS has none).
+    """
+    policy: Any = model.policy
+    if isinstance(model, PPO | A2C):
+        modules = [policy.features_extractor, policy.mlp_extractor.policy_net, policy.action_net]
+    elif isinstance(model, DQN):
+        modules = [policy.q_net]
+    elif isinstance(model, SAC):
+        modules = [policy.actor.features_extractor, policy.actor.latent_pi, policy.actor.mu]
+    elif isinstance(model, TD3):
+        modules = [policy.actor.features_extractor, policy.actor.mu]
+    else:
+        raise RlidimError(
+            f"{type(model).__name__} cannot be confined: one of {', '.join(ALGORITHMS)} can"
+        )
+    return [parameter for module in modules for parameter in module.parameters()]
+
+
+def confine(
+    model: Model,
+    *,
+    d: int,
+    projection: str = "rademacher",
+    seed: int = 0,
+    scope: str = "policy",
+    max_grad_norm: float | None = None,
+) -> Model:
+    """Confine a model to a random subspace around its present parameters, in place.
+
+    Stable-Baselines3 clips gradients natively, before P^T; that is switched off here, and
+    ``max_grad_norm`` clips the gradient of theta_d instead. A saved model is loaded by its
+    algorithm's ``load``, confined with the same arguments, and given its parameters by
+    ``set_parameters``.
+
+    Args:
+        model: PPO, A2C, DQN, SAC or TD3.
+        d: the subspace dimension.
+        projection: the family of P.
+        seed: of P.
+        scope: ``policy`` confines the acting network, the critic trains natively; ``all`` confines
+            both (for SAC and TD3, actor and critic in subspaces of dimension d each).
+        max_grad_norm: None does not clip.
+
+    Raises:
+        RlidimError: another algorithm, an unknown projection, d not in 1 .. D.
+    """
+    policy: Any = model.policy
+    acting = acting_parameters(model)
+
+    def replace(holder: Any, confined: list[nn.Parameter], seed: int) -> None:
+        before = holder.optimizer
+        chosen = {id(parameter) for parameter in confined}
+        every = [parameter for group in before.param_groups for parameter in group["params"]]
+        rest = [parameter for parameter in every if id(parameter) not in chosen]
+        D = sum(parameter.numel() for parameter in confined)
+        groups: list[dict[str, Any]] = [{"params": confined}]
+        if rest:
+            groups.append({"params": rest, "native": True})
+        holder.optimizer = SubspaceOptimizer(
+            groups,
+            projection=make_projection(projection, D, d, seed, device=confined[0].device),
+            lr=before.param_groups[0]["lr"],
+            inner=type(before),
+            inner_kwargs=_arguments(before),
+            max_grad_norm=max_grad_norm,
+        )
+
+    if isinstance(model, SAC | TD3):
+        actor_confined = acting if scope == "policy" else list(policy.actor.parameters())
+        replace(policy.actor, actor_confined, seed)
+        if scope == "all":
+            critic = [
+                parameter
+                for group in policy.critic.optimizer.param_groups
+                for parameter in group["params"]
+            ]
+            replace(policy.critic, critic, seed + 1)
+    else:
+        confined = acting if scope == "policy" else list(policy.optimizer.param_groups[0]["params"])
+        replace(policy, confined, seed)
+        if hasattr(model, "max_grad_norm"):
+            model.max_grad_norm = NO_CLIPPING
+    return model
+
+
+def _arguments(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return what an optimizer was built with, the learning rate left out."""
+    known = inspect.signature(type(optimizer).__init__).parameters
+    return {
+        name: value
+        for name, value in optimizer.defaults.items()
+        if name in known and name not in ("lr", "params")
+    }
+
+
+def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, Architecture]:
+    """Build a model whose acting network starts at the seed's theta_0.
+
+    Raises:
+        RlidimError: a space that the algorithm does not serve, or a missing environment.
+    """
+    settings = task.settings(trainer)
+    assert task.network is not None
+    algorithm = ALGORITHMS[trainer]
+    squash = trainer in ("sac", "td3")
+    architecture = evaluation.architecture(task, squash=squash)
+    continuous = architecture.low is not None
+    if (trainer == "dqn" and continuous) or (squash and not continuous):
+        kind = "discrete" if trainer == "dqn" else "continuous"
+        raise RlidimError(f"{trainer} needs {kind} actions, task '{task.name}' has others")
+    env: VecEnv = make_vec_env(
+        lambda: FiniteGuard(evaluation.make(task)), n_envs=settings.n_envs, seed=seeds.training
+    )
+    if settings.normalize:
+        env = VecNormalize(env, gamma=settings.gamma)
+    arguments = {
+        name: value for name, value in dataclasses.asdict(settings).items() if name not in OURS
+    }
+    for name in SCHEDULES:
+        if name in arguments:
+            arguments[name] = _schedule(arguments[name])
+    if "noise_std" in dataclasses.asdict(settings):
+        size = architecture.output_size
+        arguments["action_noise"] = NormalActionNoise(
+            np.zeros(size), settings.noise_std * np.ones(size)
+        )
+    if settings.max_grad_norm is not None and not squash:
+        arguments["max_grad_norm"] = settings.max_grad_norm
+    model = algorithm(
+        "MlpPolicy",
+        env,
+        policy_kwargs={
+            "net_arch": _layers(trainer, list(task.network.hidden)),
+            "activation_fn": ACTIVATIONS[task.network.activation],
+        },
+        seed=seeds.training,
+        device="cpu",
+        **arguments,
+    )
+    _set_theta_0(model, architecture, seeds.theta_0)
+    return model, architecture
+
+
+def _layers(trainer: str, hidden: list[int]) -> Any:
+    if trainer == "dqn":
+        return hidden
+    return {"pi": hidden, ("qf" if trainer in ("sac", "td3") else "vf"): hidden}
+
+
+def _schedule(value: float | str) -> float | Callable[[float], float]:
+    """Read rl_zoo3's ``lin_0.001``: a rate that falls linearly to zero.
+
+    Raises:
+        RlidimError: some other text.
+    """
+    if not isinstance(value, str):
+        return value
+    prefix, _, number = value.partition("lin_")
+    try:
+        initial = float(number)
+    except ValueError:
+        initial = -1.0
+    if prefix or initial <= 0:
+        raise RlidimError(f"a schedule is a number or lin_<number>, got '{value}'")
+    return lambda remaining: remaining * initial
+
+
+def _set_theta_0(model: BaseAlgorithm, architecture: Architecture, seed: int) -> None:
+    """Start the acting network at the seed's theta_0, its target network too."""
+    acting = acting_parameters(model)
+    shapes = [tuple(parameter.shape) for parameter in acting]
+    assert shapes == architecture.shapes, f"{shapes} are not {architecture.shapes}"
+    nn.utils.vector_to_parameters(torch.from_numpy(architecture.initial_parameters(seed)), acting)
+    policy: Any = model.policy
+    if isinstance(model, DQN):
+        policy.q_net_target.load_state_dict(policy.q_net.state_dict())
+    if isinstance(model, TD3):
+        policy.actor_target.load_state_dict(policy.actor.state_dict())
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A policy's parameters at one moment: all of them, and theta_d where there is one."""
+
+    architecture: Architecture
+    theta: np.ndarray
+    theta_d: np.ndarray | None
+
+
+class Evaluations(BaseCallback):
+    """Scores the acting network every ``eval_freq`` environment steps and ends a solved run."""
+
+    def __init__(
+        self, task: Task, architecture: Architecture, seeds: Seeds, frequency: int, report: Report
+    ) -> None:
+        """Prepare the evaluation environments."""
+        super().__init__()
+        self.architecture = architecture
+        self.frequency = frequency
+        self.report = report
+        self.champion: Champion[Snapshot] = Champion(task, seeds)
+        self.curve: list[tuple[int, float]] = []
+        self.diverged = False
+        self._next = frequency
+
+    def snapshot(self) -> Snapshot:
+        """Copy the acting network as it is, with the observation's statistics so far."""
+        with torch.no_grad():
+            theta = nn.utils.parameters_to_vector(acting_parameters(self.model)).numpy().copy()
+        architecture = self.architecture
+        env = self.model.get_vec_normalize_env()
+        if env is not None:
+            statistics: Any = env.obs_rms
+            architecture = dataclasses.replace(
+                architecture,
+                observation_mean=tuple(float(x) for x in statistics.mean.ravel()),
+                observation_variance=tuple(float(x) for x in statistics.var.ravel()),
+            )
+        optimizer = actor_optimizer(self.model)
+        theta_d = None
+        if isinstance(optimizer, SubspaceOptimizer):
+            theta_d = optimizer.theta_d.detach().numpy().copy()
+        return Snapshot(architecture, theta, theta_d)
+
+    def evaluate(self) -> bool:
+        """Score the network as it is; return whether to go on."""
+        now = self.snapshot()
+        if not np.isfinite(now.theta).all():
+            self.diverged = True
+            return False
+        self.champion.challenge(Policy(now.architecture, now.theta), now)
+        self.curve.append((self.num_timesteps, self.champion.score))
+        self.report(self.num_timesteps, self.champion.score)
+        self.logger.record("eval/best_mean_reward", self.champion.score)
+        record_subspace(self.model, self.logger)
+        return not self.champion.solved
+
+    def _on_training_start(self) -> None:
+        self.evaluate()
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps < self._next:
+            return True
+        self._next += self.frequency
+        return self.evaluate()
+
+
+def actor_optimizer(model: BaseAlgorithm) -> torch.optim.Optimizer:
+    """Return the optimizer that moves the acting network."""
+    policy: Any = model.policy
+    found: torch.optim.Optimizer = (
+        policy.actor.optimizer if isinstance(model, SAC | TD3) else policy.optimizer
+    )
+    return found
+
+
+def record_subspace(model: BaseAlgorithm, logger: Logger) -> None:
+    """Log how far theta_d has come and how much of the gradient lies in the subspace."""
+    optimizer = actor_optimizer(model)
+    if not isinstance(optimizer, SubspaceOptimizer):
+        return
+    native = float(torch.linalg.vector_norm(optimizer.subspace.gradient))
+    gradient = optimizer.theta_d.grad
+    logger.record("subspace/d", optimizer.theta_d.numel())
+    theta_d = optimizer.theta_d.detach()
+    logger.record("subspace/theta_d_norm", float(torch.linalg.vector_norm(theta_d)))
+    if gradient is not None and native > 0:
+        share = float(torch.linalg.vector_norm(gradient)) / native
+        logger.record("subspace/gradient_share", share)
+
+
+def train(
+    task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
+) -> Outcome:
+    """Train with Stable-Baselines3 and score the best checkpoint on fresh episodes.
+
+    Raises:
+        RlidimError: an unknown projection, d not in 1 .. D, an environment at fault.
+    """
+    settings = task.settings(cell.trainer)
+    model, architecture = build(task, cell.trainer, seeds)
+    if cell.d is not None:
+        confine(
+            model,
+            d=cell.d,
+            projection=cell.projection,
+            seed=seeds.projection,
+            scope=cell.scope,
+            max_grad_norm=settings.max_grad_norm,
+        )
+    model.set_logger(_logger(run_directory))
+    evaluations = Evaluations(task, architecture, seeds, settings.eval_freq, report)
+    try:
+        model.learn(settings.n_timesteps, callback=evaluations)
+        if not evaluations.champion.solved and not evaluations.diverged:
+            evaluations.evaluate()
+    except (ValueError, RuntimeError):
+        # Distributions and samplers raise these on NaN; with finite parameters it is a defect.
+        if np.isfinite(evaluations.snapshot().theta).all():
+            raise
+        evaluations.diverged = True
+    finally:
+        evaluations.champion.close()
+        model.get_env().close()  # type: ignore[union-attr]
+    best = evaluations.champion.solution
+    returns: tuple[float, ...] = ()
+    if not evaluations.diverged:
+        played = evaluation.evaluate(
+            task, evaluations.champion.policy, task.evaluation.episodes, seeds.evaluation
+        )
+        returns = tuple(float(value) for value in played.returns)
+    optimizer = actor_optimizer(model)
+    confined = isinstance(optimizer, SubspaceOptimizer)
+    spec = optimizer.subspace.projection.spec if isinstance(optimizer, SubspaceOptimizer) else None
+    return Outcome(
+        status="diverged" if evaluations.diverged else "ok",
+        returns=returns,
+        D=architecture.D if spec is None else spec.D,
+        environment_steps=int(model.num_timesteps),
+        curve=tuple(evaluations.curve),
+        stopped="solved" if evaluations.champion.solved else "budget",
+        theta_d=best.theta_d,
+        theta=None if confined else best.theta,
+        spec=None if spec is None else spec.to_json(),
+        network=best.architecture.to_json(),
+    )
+
+
+def _logger(run_directory: Path | None) -> Logger:
+    """Return a logger for CSV, and TensorBoard where it is installed; silent without a folder."""
+    if run_directory is None:
+        return Logger(folder=None, output_formats=[])
+    formats = ["csv"]
+    if importlib_has("tensorboard"):
+        formats.append("tensorboard")
+    return configure(str(run_directory), formats)
+
+
+def importlib_has(module: str) -> bool:
+    """Say whether a module can be imported, without importing it."""
+    from importlib.util import find_spec
+
+    return find_spec(module) is not None
+
+
+def throughput(
+    task: Task, trainer: str, *, projection: str, d: int, repeats: int = 5
+) -> dict[str, Any]:
+    """Time pairs of short runs, natively and in a subspace, evaluations left out.
+
+    Returns:
+        Medians of the paired runs' seconds, their ratio, and environment steps per second.
+    """
+    from rlidim.executors import one_thread
+
+    assert trainer in SETTINGS
+    settings = task.settings(trainer)
+    steps = min(settings.n_timesteps, 10 * max(1_000, getattr(settings, "n_steps", 0)))
+    seeds = Seeds.of(Cell(task.name, trainer, projection, d, 0))
+    pairs = []
+
+    def run(confined: bool) -> float:
+        model, _ = build(task, trainer, seeds)
+        if confined:
+            confine(model, d=d, projection=projection, seed=seeds.projection)
+        model.set_logger(_logger(None))
+        start = time.perf_counter()
+        model.learn(steps)
+        return time.perf_counter() - start
+
+    with one_thread():
+        for index in range(repeats):
+            order = (True, False) if index % 2 else (False, True)
+            times = {confined: run(confined) for confined in order}
+            pairs.append((times[False], times[True]))
+    native, inside = (float(np.median(column)) for column in zip(*pairs, strict=True))
+    return {
+        "task": task.name,
+        "trainer": trainer,
+        "projection": projection,
+        "D": evaluation.architecture(task).D,
+        "d": d,
+        "steps": steps,
+        "repeats": repeats,
+        "native_seconds": native,
+        "subspace_seconds": inside,
+        "ratio": float(np.median([after / before for before, after in pairs])),
+        "subspace_steps_per_second": steps / inside,
+    }
