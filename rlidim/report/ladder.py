@@ -1,0 +1,174 @@
+"""The difficulty ladder: every measurement's d_int with its interval on one log axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlidim.errors import RlidimError
+from rlidim.report import drawing, text
+from rlidim.report.collect import Measurement
+from rlidim.report.drawing import BAR, BLUE, GREEN, INK, PALE, VERMILION
+from rlidim.statistics import Estimate
+from rlidim.task import Published
+
+ROW, AXIS = 0.27, 4.6  # inches: a row's height, the width of the log axis
+TOP, BOTTOM = 0.78, 0.55  # inches above and below the rows
+NAME, NUMBER, MARK = 9.0, 9.0, 8.5  # points: a row's name, what it reads, what the marks mean
+CALIBRATION = "calibration"
+LONGEST = 3.2  # inches, the most that a row's name may take
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A measurement that has an estimate, under the name it is shown by."""
+
+    name: str
+    measurement: Measurement
+    estimate: Estimate
+
+
+def plot_ladder(measurements: Sequence[Measurement], path_stem: Path) -> list[Path]:
+    """Draw the ladder, easiest task first, calibration tasks apart; return the SVG and the PNG.
+
+    Measurements without an estimate are not drawn.
+
+    Raises:
+        RlidimError: no measurement has an estimate, or a file cannot be written.
+    """
+    measured = _rows([m for m in measurements if m.known is None])
+    known = _rows([m for m in measurements if m.known is not None])
+    if not measured and not known:
+        raise RlidimError("nothing to plot: no measurement has an estimate")
+    from matplotlib.figure import Figure
+
+    # An empty row stands between the two kinds, and a heading above the second.
+    rows: list[_Row | str | None] = [*measured]
+    if known:
+        rows += [*([None] if measured else []), CALIBRATION, *known]
+    with drawing.style():
+        drawn = [*measured, *known]
+        left = 0.3 + max(drawing.inches(row.name, NAME) for row in drawn)
+        left = max(left, 0.3 + drawing.inches(CALIBRATION, NAME, "bold"))
+        right = 0.3 + max(drawing.inches(_reading(row.estimate), NUMBER) for row in drawn)
+        width, height = left + AXIS + right, TOP + ROW * len(rows) + BOTTOM
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes(
+            (left / width, BOTTOM / height, AXIS / width, ROW * len(rows) / height)
+        )
+        axes.set_xscale("log")
+        axes.set_xlim(*drawing.log_limits(_shown(drawn), 0.05))
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        drawing.label_dimensions(axes, drawing.round_dimensions(axes, AXIS, 9.0))
+        axes.grid(axis="x", which="major", color=PALE, linewidth=0.7)
+        axes.set_axisbelow(True)
+        for y, row in enumerate(rows):
+            if isinstance(row, _Row):
+                _draw(axes, y, row)
+            elif row is not None:
+                _write(axes, 0, y, row, INK, NAME, "bold")
+        axes.set_yticks([])
+        axes.set_xlabel("subspace dimension d")
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        _write_head(figure, drawn, height)
+        return drawing.save(figure, path_stem)
+
+
+def _rows(measurements: Sequence[Measurement]) -> list[_Row]:
+    """Name the measurements, no more precisely than it takes, and sort them by difficulty."""
+    pairs = {(m.task_name, m.trainer) for m in measurements}
+    plain = len(pairs) == len(measurements)
+    rows = []
+    for measurement in measurements:
+        if measurement.estimate is None:
+            continue
+        name = f"{measurement.task_name}, {measurement.trainer}" if plain else measurement.label
+        rows.append(_Row(drawing.fit(name, NAME, LONGEST), measurement, measurement.estimate))
+    return sorted(rows, key=lambda row: (_difficulty(row.estimate), row.name))
+
+
+def _difficulty(estimate: Estimate) -> float:
+    """Return d_int, or a number just beyond the tested d if they only bound it."""
+    if estimate.censored == "above":
+        return estimate.rungs[-1].d + 0.5
+    assert estimate.d_int is not None
+    return estimate.d_int - (0.5 if estimate.censored == "below" else 0.0)
+
+
+def _shown(rows: Sequence[_Row]) -> list[float]:
+    """Return every d that the axis has to hold."""
+    values: list[float] = []
+    for row in rows:
+        values += [end for end in row.estimate.interval if end is not None]
+        values += drawing.open_ends(row.estimate)
+        values += [row.estimate.rungs[-1].d if row.estimate.d_int is None else row.estimate.d_int]
+        values += [d for d in (row.measurement.known,) if d is not None]
+        values += [entry.d_int for entry in _entries(row.measurement)]
+    return values
+
+
+def _reading(estimate: Estimate) -> str:
+    return f"{text.read(estimate)}  {text.interval(estimate)}"
+
+
+def _draw(axes: Any, y: int, row: _Row) -> None:
+    """Draw a row: interval, reading, published and known values, name and numbers beside it."""
+    estimate = row.estimate
+    drawing.draw_interval(axes, estimate.interval, y, BAR, 5)
+    drawing.mark_reading(axes, estimate, y, BLUE)
+    if row.measurement.known is not None:
+        _hollow(axes, row.measurement.known, y, GREEN)
+    else:
+        for d in sorted({entry.d_int for entry in _entries(row.measurement)}):
+            _hollow(axes, d, y, VERMILION)
+    _write(axes, 0, y, row.name, INK, NAME)
+    _write(axes, 1, y, _reading(estimate), INK, NUMBER)
+
+
+def _hollow(axes: Any, d: int, y: int, colour: str) -> None:
+    axes.scatter([d], [y], marker="D", s=62, facecolor="none", edgecolor=colour, zorder=5)
+
+
+def _write(
+    axes: Any, edge: int, y: float, words: str, colour: str, size: float, weight: str = "normal"
+) -> None:
+    """Write to the left of the axes' left edge (0) or to the right of the right one (1)."""
+    axes.annotate(
+        words,
+        (edge, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(10 if edge else -10, -0.5),
+        textcoords="offset points",
+        ha="left" if edge else "right",
+        va="center",
+        fontsize=size,
+        fontweight=weight,
+        color=colour,
+        annotation_clip=False,
+    )
+
+
+def _write_head(figure: Any, drawn: Sequence[_Row], height: float) -> None:
+    """Write the title and, below it, what each mark means."""
+    name = text.name_of(drawn[0].estimate.fraction)
+    width = figure.get_size_inches()[0]
+    x, y = 0.2, 1 - 0.52 / height
+    title = f"Intrinsic dimension {name}, easiest first"
+    figure.text(x / width, 1 - 0.27 / height, title, fontsize=11, fontweight="bold")
+    marks = [("●", BLUE, "measured"), ("▬", BAR, "95 % interval")]
+    if any(row.estimate.censored for row in drawn):
+        marks.append(("▷", BLUE, "bound"))
+    if any(row.measurement.known is None and _entries(row.measurement) for row in drawn):
+        marks.append(("◇", VERMILION, "published"))
+    if any(row.measurement.known is not None for row in drawn):
+        marks.append(("◇", GREEN, "known by construction"))
+    for mark, colour, words in marks:
+        figure.text(x / width, y, mark, fontsize=9, color=colour)
+        figure.text((x + 0.17) / width, y, words, fontsize=MARK)
+        x += 0.42 + drawing.inches(words, MARK)
+
+
+def _entries(measurement: Measurement) -> Sequence[Published]:
+    return () if measurement.task is None else measurement.task.published

@@ -1,0 +1,151 @@
+"""What the command line says of a task and of a measurement, as text."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlidim.report import text
+from rlidim.report.collect import Measurement
+from rlidim.task import Task
+
+
+def describe(measurement: Measurement) -> str:
+    """Return a measurement in a few lines."""
+    estimate = measurement.estimate
+    if estimate is None:
+        return f"{measurement.label}: no estimate: {measurement.reason}"
+    name = text.name_of(estimate.fraction)
+    sign = "" if estimate.censored else "= "
+    random = None if measurement.random is None else measurement.random.score
+    lines = [
+        f"{measurement.label}: {name} {sign}{text.read(estimate)}, "
+        f"95 % interval {text.interval(estimate)}, D = {text.whole(measurement.D)}",
+        f"  first passing d {text.whole(estimate.first_passing_d)}, by the paper's rule "
+        f"{text.whole(estimate.paper_rule_d)}; baseline "
+        f"{text.spread(measurement.baseline_scores)}, random {text.number(random)}",
+        f"  {len(measurement.runs)} runs in subspaces ({measurement.diverged} diverged, "
+        f"{measurement.failed} failed), {text.whole(measurement.environment_steps)} environment "
+        f"steps, {measurement.seconds:,.0f} core seconds",
+    ]
+    if measurement.known is not None:
+        holds = text.contains(estimate, measurement.known)
+        verdict = "inside the interval" if holds else "OUTSIDE the interval"
+        lines.append(f"  known by construction: {measurement.known}, {verdict}")
+    for entry in _published(measurement):
+        other = text.differences(entry, measurement)
+        caveat = "" if other == text.NONE else f" (it has {other})"
+        lines.append(
+            f"  published: {entry.d_int:,}, {entry.source}: our interval "
+            f"{text.verdict(entry, measurement)}{caveat}"
+        )
+    lines += [f"  warning: {warning}" for warning in measurement.warnings]
+    return "\n".join(lines)
+
+
+def _published(measurement: Measurement) -> Sequence[Any]:
+    return () if measurement.task is None else measurement.task.published
+
+
+def list_rows(
+    tasks: Mapping[str, Task], measurements: Sequence[Measurement]
+) -> list[dict[str, Any]]:
+    """Return what ``rlidim list`` shows of each task, as JSON-ready values."""
+    rows = []
+    for name, task in sorted(tasks.items()):
+        mine = [measurement for measurement in measurements if measurement.task_name == name]
+        rows.append(
+            {
+                "name": name,
+                "kind": task.kind if task.known is None else f"{task.kind}, known",
+                "network": network(task),
+                "D": native_dimension(mine),
+                "trainers": " ".join(task.trainers),
+                "published": [text.published(entry) for entry in task.published],
+                "ours": [
+                    f"{measurement.trainer} {text.read(measurement.estimate)} "
+                    f"{text.interval(measurement.estimate)}"
+                    for measurement in mine
+                    if measurement.estimate is not None
+                ],
+            }
+        )
+    return rows
+
+
+def network(task: Task) -> str:
+    """Return ``20-20 relu``, or what stands in its place."""
+    if task.network is None:
+        return text.NONE
+    hidden = "-".join(str(width) for width in task.network.hidden)
+    return f"{hidden} {task.network.activation}" if hidden else "linear"
+
+
+def native_dimension(measurements: Sequence[Measurement]) -> int | None:
+    """Return the parameters of the acting network, as far as records tell."""
+    known = [
+        record.D
+        for measurement in measurements
+        for record in measurement.baseline
+        if record.status != "failed"
+    ]
+    confined = [m.D for m in measurements if m.D is not None and m.scope == "policy"]
+    return next(iter([*known, *confined]), None)
+
+
+def task_page(task: Task, measurements: Sequence[Measurement]) -> str:
+    """Return a task's page: its file, settings, published numbers and our records."""
+    lines = [f"{task.name}: {text.one_line(task.title)}", ""]
+    facts = {"file": str(task.file), "kind": task.kind}
+    if task.environment is not None:
+        given = [f"{name}={value}" for name, value in task.environment.kwargs.items()]
+        facts["environment"] = " ".join([task.environment.id, *given])
+        if task.environment.extra is not None:
+            facts["needs"] = f"pip install 'rlidim[{task.environment.extra}]'"
+    D = native_dimension(measurements)
+    if task.network is not None:
+        size = "not on record yet" if D is None else f"{D:,}"
+        facts["network"] = f"{network(task)}, {task.network.initialisation}, D = {size}"
+    elif D is not None:
+        facts["D"] = f"{D:,}"
+    facts["score"] = text.one_line(task.scores)
+    if task.environment is not None:
+        facts["score"] += f" over {task.evaluation.episodes} episodes"
+        if task.evaluation.solved is not None:
+            facts["score"] += f", solved at {task.evaluation.solved:g}"
+    if task.known is not None:
+        facts["known"] = f"d_int = {task.known} by construction"
+    width = max(map(len, facts)) + 2
+    lines += [f"  {name:<{width}}{value}" for name, value in facts.items()]
+    lines += ["", "Trainers", ""]
+    for name, settings in task.trainers.items():
+        values = " ".join(
+            f"{field.name}={_plain(getattr(settings, field.name))}"
+            for field in dataclasses.fields(settings)
+        )
+        lines.append(f"  {name:<{width}}{values}")
+    lines += ["", "Published", ""]
+    for entry in task.published:
+        lines.append(
+            f"  {text.whole(entry.d_int):<{width}}{entry.trainer}, D = {entry.D:,}, rule "
+            f"{entry.rule}, baseline {entry.baseline}; {text.one_line(entry.source)}"
+        )
+        extra = [part for part in (entry.network, text.one_line(entry.note)) if part]
+        lines += [f"  {'':<{width}}{part}" for part in extra]
+    if not task.published:
+        lines.append("  none")
+    lines += ["", "Our records", ""]
+    for measurement in measurements:
+        lines += [f"  {line}" for line in describe(measurement).splitlines()]
+    if not measurements:
+        trainer = next(iter(task.trainers))
+        lines.append(f"  none; rlidim {task.name} measure --trainer {trainer}")
+    if task.sources:
+        lines += ["", "Sources", ""]
+        lines += [f"  {line}".rstrip() for line in task.sources.strip().splitlines()]
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,298 @@
+"""What the tables say: rows of text, the same for Markdown, LaTeX and HTML; CSV has the numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlidim.records import RunRecord
+from rlidim.report import text
+from rlidim.report.collect import Measurement, total_seconds, total_steps
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of plain text: nothing in it is escaped yet.
+
+    ``left`` is how many columns, counted from the first, hold words; the others hold numbers.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: int
+    notes: tuple[str, ...] = ()
+
+
+def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
+    """Return one row for each measurement of a task whose dimension is not known beforehand."""
+    name = text.name_of(fraction)
+    rows, reasons = [], []
+    for measurement in measurements:
+        estimate = measurement.estimate
+        if estimate is None:
+            reasons.append(f"{measurement.label}: no estimate: {measurement.reason}")
+        random = None if measurement.random is None else measurement.random.score
+        entries = () if measurement.task is None else measurement.task.published
+        rows.append(
+            (
+                *_names(measurement),
+                text.whole(measurement.D),
+                text.read(estimate),
+                text.interval(estimate),
+                text.whole(None if estimate is None else estimate.paper_rule_d),
+                "; ".join(text.published(entry) for entry in entries) or text.NONE,
+                text.spread(measurement.baseline_scores),
+                text.number(random),
+                _runs(measurement),
+                text.whole(measurement.environment_steps),
+                text.hours(measurement.seconds),
+            )
+        )
+    header = (
+        "task",
+        "trainer",
+        "projection",
+        "D",
+        name,
+        "95 % interval",
+        "paper's rule",
+        "published",
+        "baseline",
+        "random",
+        "runs",
+        "steps",
+        "core hours",
+    )
+    notes = (
+        f"{name}: the smallest d whose expected normalised score reaches {fraction:g}; > and <= "
+        "where the tested d only bound it. An end of an interval that the tested d leave open "
+        "reads 1 or D.",
+        "Paper's rule: the first tested d whose mean score exceeds the same share of the native "
+        "mean, scores shifted so that the lowest possible is 0; no interpolation.",
+        "Baseline: native training, mean ± standard deviation (seeds). Runs: in subspaces, ok / "
+        "diverged / failed; one that diverged counts as random actions do, one that failed not at "
+        "all. Steps and core hours include the baseline's.",
+        *reasons,
+    )
+    return Table("Measurements", header, tuple(rows), 3, notes)
+
+
+def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
+    """Return one row for each measurement of a task whose dimension construction fixes."""
+    rows = []
+    for measurement in measurements:
+        estimate, known = measurement.estimate, measurement.known
+        assert known is not None
+        holds = "not measured"
+        if estimate is not None:
+            holds = "yes" if text.contains(estimate, known) else "NO"
+        rows.append(
+            (
+                *_names(measurement),
+                text.whole(measurement.D),
+                text.whole(known),
+                text.read(estimate),
+                text.interval(estimate),
+                holds,
+                _runs(measurement),
+                text.whole(measurement.environment_steps),
+                text.hours(measurement.seconds),
+            )
+        )
+    header = (
+        "task",
+        "trainer",
+        "projection",
+        "D",
+        "known",
+        text.name_of(fraction),
+        "95 % interval",
+        "holds",
+        "runs",
+        "steps",
+        "core hours",
+    )
+    notes = ("Holds: whether the known dimension lies in the interval.",)
+    return Table("Calibration", header, tuple(rows), 3, notes)
+
+
+def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
+    """Return one row for each measurement and published number of its task."""
+    rows = []
+    notes = [
+        "Differs: in what the published number was read otherwise than ours, as far as trainer "
+        "and D tell; the notes below say more. A published number has no interval."
+    ]
+    for measurement in measurements:
+        if measurement.task is None:
+            continue
+        for entry in measurement.task.published:
+            estimate = measurement.estimate
+            rows.append(
+                (
+                    *_names(measurement),
+                    text.one_line(entry.rule),
+                    text.one_line(entry.baseline),
+                    text.differences(entry, measurement),
+                    text.one_line(entry.source),
+                    text.whole(entry.d_int),
+                    text.whole(None if estimate is None else estimate.paper_rule_d),
+                    f"{text.read(estimate)} {text.interval(estimate)}",
+                    text.verdict(entry, measurement),
+                )
+            )
+            details = [text.one_line(part) for part in (entry.network, entry.note) if part]
+            if details:
+                line = f"{measurement.task_name}, {entry.d_int:,} ({entry.trainer}): "
+                notes.append(line + "; ".join(details))
+    header = (
+        "task",
+        "trainer",
+        "projection",
+        "published rule",
+        "published baseline",
+        "differs",
+        "source",
+        "published",
+        "ours, paper's rule",
+        f"ours, {text.name_of(fraction)}",
+        "our interval",
+    )
+    return Table("Against published numbers", header, tuple(rows), 7, tuple(dict.fromkeys(notes)))
+
+
+def rungs(measurement: Measurement) -> Table:
+    """Return one row for each tested d."""
+    rows = []
+    if measurement.estimate is not None:
+        fit = dict(measurement.estimate.fit)
+        rows = [
+            (
+                text.whole(rung.d),
+                str(len(rung.scores)),
+                f"{rung.mean:.3f}",
+                f"{np.std(rung.normalised, ddof=1):.3f}" if len(rung.scores) > 1 else text.NONE,
+                f"{rung.success:.2f}",
+                f"{fit[rung.d]:.3f}",
+                "yes" if rung.passes else "no",
+            )
+            for rung in measurement.estimate.rungs
+        ]
+    header = ("d", "seeds", "mean", "sd", "success", "fit", "passes")
+    return Table(measurement.label, header, tuple(rows), 0)
+
+
+def origins(records: Sequence[RunRecord]) -> Table:
+    """Return the versions and the machines that the records name, with how many name each."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for record in records:
+        for package, version in record.provenance.get("versions", {}).items():
+            counts[str(package), str(version)] += 1
+        hardware = record.provenance.get("hardware", {})
+        machine = ", ".join(
+            str(hardware[name]) + (" cores" if name == "cores" else "")
+            for name in ("processor", "cores", "system")
+            if hardware.get(name) is not None
+        )
+        if machine:
+            counts["machine", machine] += 1
+    rows = tuple((*name, str(count)) for name, count in sorted(counts.items()))
+    notes = (
+        f"{len(records):,} records in all, {text.whole(total_steps(records))} environment steps, "
+        f"{text.hours(total_seconds(records))} core hours.",
+    )
+    return Table("Versions and machines", ("what", "which", "records"), rows, 2, notes)
+
+
+def _names(measurement: Measurement) -> tuple[str, str, str]:
+    scope = "" if measurement.scope == "policy" else f" (scope {measurement.scope})"
+    return measurement.task_name, measurement.trainer, measurement.projection + scope
+
+
+def _runs(measurement: Measurement) -> str:
+    return f"{measurement.succeeded} / {measurement.diverged} / {measurement.failed}"
+
+
+def measurements_csv(measurements: Sequence[Measurement]) -> str:
+    """Return one line for each measurement, with every number in full."""
+    rows = []
+    for measurement in measurements:
+        found = measurement.to_json()
+        scores = measurement.baseline_scores
+        estimate = measurement.estimate
+        low, high = found["interval"]
+        entries = () if measurement.task is None else measurement.task.published
+        rows.append(
+            {
+                **{name: found[name] for name in ("task", "trainer", "projection", "scope")},
+                "D": found["D"],
+                "fraction": found["fraction"],
+                "d_int": found["d_int"],
+                "interval_low": low,
+                "interval_high": high,
+                "censored": found["censored"],
+                "smallest_d": None if estimate is None else estimate.rungs[0].d,
+                "largest_d": None if estimate is None else estimate.rungs[-1].d,
+                "first_passing_d": found["first_passing_d"],
+                "paper_rule_d": found["paper_rule_d"],
+                "known": measurement.known,
+                "published": " ".join(f"{entry.trainer}:{entry.d_int}" for entry in entries),
+                "baseline_mean": found["baseline"]["mean"],
+                "baseline_sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
+                "baseline_seeds": len(scores),
+                "random_mean": found["random"]["mean"],
+                "runs_ok": measurement.succeeded,
+                "runs_diverged": measurement.diverged,
+                "runs_failed": measurement.failed,
+                "environment_steps": measurement.environment_steps,
+                "seconds": round(measurement.seconds, 3),
+                "reason": measurement.reason,
+            }
+        )
+    return _csv(rows)
+
+
+def scores_csv(measurements: Sequence[Measurement]) -> str:
+    """Return one line for each run in a subspace, with its score and normalised score."""
+    rows = []
+    for measurement in measurements:
+        normalised: dict[int, list[float]] = {}
+        if measurement.estimate is not None:
+            normalised = {rung.d: list(rung.normalised) for rung in measurement.estimate.rungs}
+        for record in measurement.runs:
+            d = record.cell.d
+            assert d is not None
+            counts = record.status != "failed" and d in normalised
+            rows.append(
+                {
+                    "task": measurement.task_name,
+                    "trainer": measurement.trainer,
+                    "projection": measurement.projection,
+                    "scope": measurement.scope,
+                    "d": d,
+                    "seed": record.cell.seed,
+                    "status": record.status,
+                    "score": record.score,
+                    # The estimate keeps the runs' own order, failed ones left out.
+                    "normalised": normalised[d].pop(0) if counts else None,
+                    "environment_steps": record.environment_steps,
+                    "stopped": record.stopped,
+                }
+            )
+    return _csv(rows)
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    output = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(output, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return output.getvalue()

@@ -1,0 +1,172 @@
+"""Everything that ``rlidim tables`` writes, from the records alone and the same every time."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rlidim.records import Results, RunRecord, write_atomically
+from rlidim.report import render, tables, text
+from rlidim.report.collect import Measurement, gather
+from rlidim.report.ladder import plot_ladder
+from rlidim.report.overview import describe
+from rlidim.report.plot import plot_measurement
+from rlidim.report.tables import Table
+from rlidim.task import Task
+
+_ABOUT = (
+    "The intrinsic dimension of a task is the smallest number d of dimensions in which training "
+    "still solves it, when the network's D parameters may move only in a random d-dimensional "
+    "subspace (Li et al., ICLR 2018)."
+)
+_AGAIN = (
+    "Everything here is made from the records, one JSON file a run, by this command; the same "
+    "records give the same files."
+)
+
+
+def write_tables(
+    results: Results, tasks: Mapping[str, Task], *, fraction: float = 0.9
+) -> tuple[list[Path], list[str]]:
+    """Write TABLES.md, tables.csv, scores.csv, tables.tex, index.html and the figures.
+
+    Args:
+        results: the folder of records, where the files go too.
+        tasks: the known tasks by name.
+        fraction: of the baseline's normalised score that counts as solved.
+
+    Returns:
+        The paths written, TABLES.md first, and one line for each file that is no record and each
+        group of records that was left out.
+
+    Raises:
+        RlidimError: a file cannot be written.
+    """
+    records, problems = results.scan()
+    measurements = gather(records, tasks, fraction=fraction, results_folder=results.folder)
+    problems = [f"{problem}; skipped" for problem in problems]
+    problems += [warning for measurement in measurements for warning in measurement.warnings]
+    problems = list(dict.fromkeys(problems))
+    figures = []
+    if any(measurement.estimate is not None for measurement in measurements):
+        figures += plot_ladder(measurements, results.folder / "figures" / "ladder")
+    for measurement in measurements:
+        if measurement.estimate is not None:
+            figures += plot_measurement(measurement, results.folder / "figures" / measurement.stem)
+    # Paths below the folder, so that the text does not depend on where the folder is.
+    outside = f"{results.folder}{os.sep}"
+    page = _Page(measurements, records, [line.replace(outside, "") for line in problems], fraction)
+    contents = {
+        "TABLES.md": page.markdown(),
+        "tables.csv": tables.measurements_csv(measurements),
+        "scores.csv": tables.scores_csv(measurements),
+        "tables.tex": page.latex(),
+        "index.html": page.html(),
+    }
+    for name, content in contents.items():
+        write_atomically(results.folder / name, content)
+    return [*(results.folder / name for name in contents), *figures], problems
+
+
+class _Page:
+    """The measurements as one document."""
+
+    def __init__(
+        self,
+        measurements: Sequence[Measurement],
+        records: Sequence[RunRecord],
+        problems: Sequence[str],
+        fraction: float,
+    ) -> None:
+        self.measurements = measurements
+        self.problems = problems
+        ours = [measurement for measurement in measurements if measurement.known is None]
+        known = [measurement for measurement in measurements if measurement.known is not None]
+        found = [
+            tables.summary(ours, fraction),
+            tables.calibration(known, fraction),
+            tables.comparison(measurements, fraction),
+        ]
+        self.tables = [table for table in found if table.rows]
+        self.origins = tables.origins(records)
+        self.ladder = any(measurement.estimate is not None for measurement in measurements)
+
+    def markdown(self) -> str:
+        """Return TABLES.md."""
+        parts = ["# Intrinsic dimensions", _ABOUT]
+        if self.ladder:
+            parts.append("![The difficulty ladder](figures/ladder.svg)")
+        if not self.measurements:
+            parts.append("There are no runs in subspaces on record yet.")
+        for table in self.tables:
+            parts += [f"## {table.title}", *_markdown(table)]
+        if self.measurements:
+            parts.append("## Every tested d")
+        for measurement in self.measurements:
+            parts.append(f"### {render.escape_markdown(measurement.label)}")
+            parts.append(f"{render.escape_markdown(describe(measurement))}.")
+            if measurement.estimate is not None:
+                label = render.escape_markdown(measurement.label)
+                parts.append(f"![{label}](figures/{_address(measurement)})")
+                parts.append(render.markdown_table(tables.rungs(measurement)))
+        if self.problems:
+            items = [f"- {render.escape_markdown(problem)}" for problem in self.problems]
+            parts += ["## Left out", "\n".join(items)]
+        parts += ["## Regenerate", _AGAIN, "```console\n$ rlidim tables\n```"]
+        parts += [f"### {self.origins.title}", *_markdown(self.origins)]
+        return "\n\n".join(parts) + "\n"
+
+    def latex(self) -> str:
+        """Return tables.tex, to be included where the package booktabs is loaded."""
+        head = "% Made by: rlidim tables. Needs \\usepackage{booktabs}.\n"
+        return head + "\n".join(render.latex_table(table) for table in self.tables)
+
+    def html(self) -> str:
+        """Return index.html; the figures lie beside it."""
+        parts = ["<h1>Intrinsic dimensions</h1>", _paragraph(_ABOUT)]
+        if self.ladder:
+            parts.append('<img src="figures/ladder.svg" alt="The difficulty ladder">')
+        if not self.measurements:
+            parts.append(_paragraph("There are no runs in subspaces on record yet."))
+        for table in self.tables:
+            parts += [f"<h2>{html.escape(table.title)}</h2>", render.html_table(table)]
+        if self.measurements:
+            parts.append("<h2>Every tested d</h2>")
+        for measurement in self.measurements:
+            label = html.escape(measurement.label)
+            parts.append(f"<h3>{label}</h3>")
+            parts.append(_paragraph(f"{describe(measurement)}."))
+            if measurement.estimate is not None:
+                address = html.escape(_address(measurement))
+                parts.append(f'<img src="figures/{address}" alt="{label}">')
+                parts.append(render.html_table(tables.rungs(measurement)))
+        if self.problems:
+            items = "".join(f"<li>{html.escape(problem)}</li>" for problem in self.problems)
+            parts += ["<h2>Left out</h2>", f"<ul>{items}</ul>"]
+        parts += ["<h2>Regenerate</h2>", _paragraph(_AGAIN), "<pre>rlidim tables</pre>"]
+        parts += [f"<h3>{self.origins.title}</h3>", render.html_table(self.origins)]
+        body = "\n".join(parts)
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>Intrinsic dimensions</title>\n<style>{render.STYLE}</style>\n</head>\n"
+            f"<body>\n{body}\n</body>\n</html>\n"
+        )
+
+
+def _markdown(table: Table) -> list[str]:
+    notes = [render.markdown_notes(table)] if table.notes else []
+    return [render.markdown_table(table), *notes]
+
+
+def _paragraph(words: str) -> str:
+    return f"<p>{html.escape(text.one_line(words))}</p>"
+
+
+def _address(measurement: Measurement) -> str:
+    """Return the figure's name as it stands in a link."""
+    from urllib.parse import quote
+
+    return quote(f"{measurement.stem}.svg")
