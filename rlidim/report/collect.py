@@ -15,7 +15,7 @@ from rlidim import statistics
 from rlidim.errors import RlidimError
 from rlidim.records import RANDOM, Cell, Results, RunRecord, configuration, hash_of
 from rlidim.statistics import Estimate
-from rlidim.task import Evaluation, Task
+from rlidim.task import Evaluation, Published, Task
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,15 @@ class Measurement:
     results_folder: Path
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Task, trainer, projection, and the scope if it is not the usual one."""
+        names = (self.task_name, self.trainer, self.projection)
+        return names if self.scope == "policy" else (*names, f"scope {self.scope}")
+
+    @property
     def label(self) -> str:
         """The measurement in words: ``cartpole, es, rademacher``."""
-        parts = [self.task_name, self.trainer, self.projection]
-        return ", ".join(parts if self.scope == "policy" else [*parts, f"scope {self.scope}"])
+        return ", ".join(self.names)
 
     @property
     def stem(self) -> str:
@@ -69,6 +74,11 @@ class Measurement:
     def known(self) -> int | None:
         """The dimension that construction fixes, for calibration tasks."""
         return None if self.task is None else self.task.known
+
+    @property
+    def published(self) -> tuple[Published, ...]:
+        """What others have read of the task."""
+        return () if self.task is None else self.task.published
 
     @property
     def failed(self) -> int:
@@ -282,7 +292,9 @@ def _common_settings(
         if current in counts:
             usual = current
         else:
-            changed = f"{cell.task}/{cell.group}: made with other settings than {task.file} has now"
+            changed = (
+                f"{cell.task}/{cell.group}: made with other settings than {task.file.name} has now"
+            )
     settings = next(record.settings for record in group if record.config_hash == usual)
     return usual, settings, changed
 

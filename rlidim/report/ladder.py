@@ -12,7 +12,6 @@ from rlidim.report import drawing, text
 from rlidim.report.collect import Measurement
 from rlidim.report.drawing import BAR, BLUE, GREEN, INK, PALE, VERMILION
 from rlidim.statistics import Estimate
-from rlidim.task import Published
 
 ROW, AXIS = 0.27, 4.6  # inches: a row's height, the width of the log axis
 TOP, BOTTOM = 0.78, 0.55  # inches above and below the rows
@@ -78,13 +77,11 @@ def plot_ladder(measurements: Sequence[Measurement], path_stem: Path) -> list[Pa
 
 def _rows(measurements: Sequence[Measurement]) -> list[_Row]:
     """Name the measurements, no more precisely than it takes, and sort them by difficulty."""
-    pairs = {(m.task_name, m.trainer) for m in measurements}
-    plain = len(pairs) == len(measurements)
     rows = []
-    for measurement in measurements:
+    for measurement, names in zip(measurements, text.short_names(measurements), strict=True):
         if measurement.estimate is None:
             continue
-        name = f"{measurement.task_name}, {measurement.trainer}" if plain else measurement.label
+        name = ", ".join(names)
         rows.append(_Row(drawing.fit(name, NAME, LONGEST), measurement, measurement.estimate))
     return sorted(rows, key=lambda row: (_difficulty(row.estimate), row.name))
 
@@ -105,7 +102,7 @@ def _shown(rows: Sequence[_Row]) -> list[float]:
         values += drawing.open_ends(row.estimate)
         values += [row.estimate.rungs[-1].d if row.estimate.d_int is None else row.estimate.d_int]
         values += [d for d in (row.measurement.known,) if d is not None]
-        values += [entry.d_int for entry in _entries(row.measurement)]
+        values += [entry.d_int for entry in row.measurement.published]
     return values
 
 
@@ -121,7 +118,7 @@ def _draw(axes: Any, y: int, row: _Row) -> None:
     if row.measurement.known is not None:
         _hollow(axes, row.measurement.known, y, GREEN)
     else:
-        for d in sorted({entry.d_int for entry in _entries(row.measurement)}):
+        for d in sorted({entry.d_int for entry in row.measurement.published}):
             _hollow(axes, d, y, VERMILION)
     _write(axes, 0, y, row.name, INK, NAME)
     _write(axes, 1, y, _reading(estimate), INK, NUMBER)
@@ -160,7 +157,7 @@ def _write_head(figure: Any, drawn: Sequence[_Row], height: float) -> None:
     marks = [("●", BLUE, "measured"), ("▬", BAR, "95 % interval")]
     if any(row.estimate.censored for row in drawn):
         marks.append(("▷", BLUE, "bound"))
-    if any(row.measurement.known is None and _entries(row.measurement) for row in drawn):
+    if any(row.measurement.known is None and row.measurement.published for row in drawn):
         marks.append(("◇", VERMILION, "published"))
     if any(row.measurement.known is not None for row in drawn):
         marks.append(("◇", GREEN, "known by construction"))
@@ -168,7 +165,3 @@ def _write_head(figure: Any, drawn: Sequence[_Row], height: float) -> None:
         figure.text(x / width, y, mark, fontsize=9, color=colour)
         figure.text((x + 0.17) / width, y, words, fontsize=MARK)
         x += 0.42 + drawing.inches(words, MARK)
-
-
-def _entries(measurement: Measurement) -> Sequence[Published]:
-    return () if measurement.task is None else measurement.task.published

@@ -12,40 +12,43 @@ from rlidim.task import Task
 
 
 def describe(measurement: Measurement) -> str:
-    """Return a measurement in a few lines."""
+    """Return a measurement in a few lines, its name first."""
+    return f"{measurement.label}: " + "\n  ".join(statements(measurement))
+
+
+def statements(measurement: Measurement) -> list[str]:
+    """Return what there is to say of a measurement, a line each."""
     estimate = measurement.estimate
-    if estimate is None:
-        return f"{measurement.label}: no estimate: {measurement.reason}"
-    name = text.name_of(estimate.fraction)
-    sign = "" if estimate.censored else "= "
     random = None if measurement.random is None else measurement.random.score
-    lines = [
-        f"{measurement.label}: {name} {sign}{text.read(estimate)}, "
-        f"95 % interval {text.interval(estimate)}, D = {text.whole(measurement.D)}",
-        f"  first passing d {text.whole(estimate.first_passing_d)}, by the paper's rule "
-        f"{text.whole(estimate.paper_rule_d)}; baseline "
-        f"{text.spread(measurement.baseline_scores)}, random {text.number(random)}",
-        f"  {len(measurement.runs)} runs in subspaces ({measurement.diverged} diverged, "
-        f"{measurement.failed} failed), {text.whole(measurement.environment_steps)} environment "
-        f"steps, {measurement.seconds:,.0f} core seconds",
+    if estimate is None:
+        lines = [f"no estimate: {measurement.reason}"]
+    else:
+        sign = "" if estimate.censored else "= "
+        lines = [
+            f"{text.name_of(estimate.fraction)} {sign}{text.read(estimate)}, "
+            f"95 % interval {text.interval(estimate)}, D = {text.whole(measurement.D)}",
+            f"first passing d {text.whole(estimate.first_passing_d)}, by the paper's rule "
+            f"{text.whole(estimate.paper_rule_d)}",
+        ]
+    lines += [
+        f"baseline {text.spread(measurement.baseline_scores)}, random {text.number(random)}",
+        f"{len(measurement.runs)} runs in subspaces ({measurement.diverged} diverged, "
+        f"{measurement.failed} failed); {text.whole(measurement.environment_steps)} environment "
+        f"steps and {text.hours(measurement.seconds)} core hours with the baseline's",
     ]
-    if measurement.known is not None:
+    if estimate is not None and measurement.known is not None:
         holds = text.contains(estimate, measurement.known)
-        verdict = "inside the interval" if holds else "OUTSIDE the interval"
-        lines.append(f"  known by construction: {measurement.known}, {verdict}")
-    for entry in _published(measurement):
-        other = text.differences(entry, measurement)
-        caveat = "" if other == text.NONE else f" (it has {other})"
         lines.append(
-            f"  published: {entry.d_int:,}, {entry.source}: our interval "
-            f"{text.verdict(entry, measurement)}{caveat}"
+            f"known by construction: {measurement.known}, "
+            f"{'inside' if holds else 'OUTSIDE'} the interval"
         )
-    lines += [f"  warning: {warning}" for warning in measurement.warnings]
-    return "\n".join(lines)
-
-
-def _published(measurement: Measurement) -> Sequence[Any]:
-    return () if measurement.task is None else measurement.task.published
+    for entry in measurement.published:
+        line = f"published: {entry.d_int:,}, {text.one_line(entry.source)}"
+        if estimate is not None:
+            line += f"; our interval {text.verdict(entry, measurement)}"
+        other = text.differences(entry, measurement)
+        lines.append(line if other == text.NONE else f"{line}; theirs: {other}")
+    return [*lines, *(f"warning: {warning}" for warning in measurement.warnings)]
 
 
 def list_rows(
@@ -55,6 +58,7 @@ def list_rows(
     rows = []
     for name, task in sorted(tasks.items()):
         mine = [measurement for measurement in measurements if measurement.task_name == name]
+        names = text.short_names(mine)
         rows.append(
             {
                 "name": name,
@@ -64,9 +68,9 @@ def list_rows(
                 "trainers": " ".join(task.trainers),
                 "published": [text.published(entry) for entry in task.published],
                 "ours": [
-                    f"{measurement.trainer} {text.read(measurement.estimate)} "
+                    f"{' '.join(parts)} {text.read(measurement.estimate)} "
                     f"{text.interval(measurement.estimate)}"
-                    for measurement in mine
+                    for measurement, (_, *parts) in zip(mine, names, strict=True)
                     if measurement.estimate is not None
                 ],
             }
@@ -131,8 +135,10 @@ def task_page(task: Task, measurements: Sequence[Measurement]) -> str:
             f"  {text.whole(entry.d_int):<{width}}{entry.trainer}, D = {entry.D:,}, rule "
             f"{entry.rule}, baseline {entry.baseline}; {text.one_line(entry.source)}"
         )
-        extra = [part for part in (entry.network, text.one_line(entry.note)) if part]
-        lines += [f"  {'':<{width}}{part}" for part in extra]
+        if entry.network:
+            lines.append(f"  {'':<{width}}network {text.one_line(entry.network)}")
+        if entry.note:
+            lines.append(f"  {'':<{width}}{text.one_line(entry.note)}")
     if not task.published:
         lines.append("  none")
     lines += ["", "Our records", ""]

@@ -80,10 +80,9 @@ def _lines(measurement: Measurement) -> list[_Line]:
     found = [_Line("measured", None, BLUE)]
     if measurement.known is not None:
         found.append(_Line("known", measurement.known, GREEN))
-    if measurement.task is not None:
-        for entry in measurement.task.published:
-            name = drawing.fit(f"published, {entry.trainer}", SMALL, NAMES)
-            found.append(_Line(name, entry.d_int, VERMILION))
+    for entry in measurement.published:
+        name = drawing.fit(f"published, {entry.trainer}", SMALL, NAMES)
+        found.append(_Line(name, entry.d_int, VERMILION))
     return found
 
 

@@ -74,6 +74,7 @@ def latex_table(table: Table) -> str:
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape_latex(table.title)}}}",
+        r"\resizebox{\linewidth}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         rf"{header} \\",
@@ -84,7 +85,7 @@ def latex_table(table: Table) -> str:
             for row in table.rows
         ),
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         *(rf"\par\smallskip {{\footnotesize {_latex_header(note)}\par}}" for note in table.notes),
         r"\end{table}",
     ]

@@ -39,7 +39,6 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
         if estimate is None:
             reasons.append(f"{measurement.label}: no estimate: {measurement.reason}")
         random = None if measurement.random is None else measurement.random.score
-        entries = () if measurement.task is None else measurement.task.published
         rows.append(
             (
                 *_names(measurement),
@@ -47,7 +46,7 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
                 text.read(estimate),
                 text.interval(estimate),
                 text.whole(None if estimate is None else estimate.paper_rule_d),
-                "; ".join(text.published(entry) for entry in entries) or text.NONE,
+                "; ".join(text.published(entry) for entry in measurement.published) or text.NONE,
                 text.spread(measurement.baseline_scores),
                 text.number(random),
                 _runs(measurement),
@@ -131,9 +130,7 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
         "and D tell; the notes below say more. A published number has no interval."
     ]
     for measurement in measurements:
-        if measurement.task is None:
-            continue
-        for entry in measurement.task.published:
+        for entry in measurement.published:
             estimate = measurement.estimate
             rows.append(
                 (
@@ -212,8 +209,8 @@ def origins(records: Sequence[RunRecord]) -> Table:
 
 
 def _names(measurement: Measurement) -> tuple[str, str, str]:
-    scope = "" if measurement.scope == "policy" else f" (scope {measurement.scope})"
-    return measurement.task_name, measurement.trainer, measurement.projection + scope
+    task, trainer, *rest = measurement.names
+    return task, trainer, ", ".join(rest)
 
 
 def _runs(measurement: Measurement) -> str:
@@ -228,7 +225,6 @@ def measurements_csv(measurements: Sequence[Measurement]) -> str:
         scores = measurement.baseline_scores
         estimate = measurement.estimate
         low, high = found["interval"]
-        entries = () if measurement.task is None else measurement.task.published
         rows.append(
             {
                 **{name: found[name] for name in ("task", "trainer", "projection", "scope")},
@@ -243,7 +239,9 @@ def measurements_csv(measurements: Sequence[Measurement]) -> str:
                 "first_passing_d": found["first_passing_d"],
                 "paper_rule_d": found["paper_rule_d"],
                 "known": measurement.known,
-                "published": " ".join(f"{entry.trainer}:{entry.d_int}" for entry in entries),
+                "published": " ".join(
+                    f"{entry.trainer}:{entry.d_int}" for entry in measurement.published
+                ),
                 "baseline_mean": found["baseline"]["mean"],
                 "baseline_sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
                 "baseline_seeds": len(scores),

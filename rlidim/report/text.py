@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -90,6 +91,15 @@ def verdict(entry: Published, measurement: Measurement) -> str:
     if measurement.estimate is None:
         return "not measured"
     return "contains it" if contains(measurement.estimate, entry.d_int) else "misses it"
+
+
+def short_names(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
+    """Return (task, trainer), and projection and scope where those two name several."""
+    counts = Counter(measurement.names[:2] for measurement in measurements)
+    return [
+        measurement.names if counts[measurement.names[:2]] > 1 else measurement.names[:2]
+        for measurement in measurements
+    ]
 
 
 def one_line(text: str) -> str:

@@ -7,11 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rlidim.errors import RlidimError
 from rlidim.records import Results, RunRecord, write_atomically
 from rlidim.report import render, tables, text
 from rlidim.report.collect import Measurement, gather
 from rlidim.report.ladder import plot_ladder
-from rlidim.report.overview import describe
+from rlidim.report.overview import statements
 from rlidim.report.plot import plot_measurement
 from rlidim.report.tables import Table
 from rlidim.task import Task
@@ -42,8 +43,10 @@ def write_tables(
         group of records that was left out.
 
     Raises:
-        RlidimError: a file cannot be written.
+        RlidimError: there is no such folder, or a file cannot be written.
     """
+    if not results.folder.is_dir():
+        raise RlidimError(f"--results {results.folder}: no such folder; measure something first")
     records, problems = results.scan()
     measurements = gather(records, tasks, fraction=fraction, results_folder=results.folder)
     problems = [f"{problem}; skipped" for problem in problems]
@@ -106,7 +109,8 @@ class _Page:
             parts.append("## Every tested d")
         for measurement in self.measurements:
             parts.append(f"### {render.escape_markdown(measurement.label)}")
-            parts.append(f"{render.escape_markdown(describe(measurement))}.")
+            lines = [f"- {render.escape_markdown(line)}" for line in statements(measurement)]
+            parts.append("\n".join(lines))
             if measurement.estimate is not None:
                 label = render.escape_markdown(measurement.label)
                 parts.append(f"![{label}](figures/{_address(measurement)})")
@@ -115,12 +119,13 @@ class _Page:
             items = [f"- {render.escape_markdown(problem)}" for problem in self.problems]
             parts += ["## Left out", "\n".join(items)]
         parts += ["## Regenerate", _AGAIN, "```console\n$ rlidim tables\n```"]
-        parts += [f"### {self.origins.title}", *_markdown(self.origins)]
+        if self.origins.rows:
+            parts += [f"### {self.origins.title}", *_markdown(self.origins)]
         return "\n\n".join(parts) + "\n"
 
     def latex(self) -> str:
-        """Return tables.tex, to be included where the package booktabs is loaded."""
-        head = "% Made by: rlidim tables. Needs \\usepackage{booktabs}.\n"
+        """Return tables.tex, to be included where booktabs and graphicx are loaded."""
+        head = "% Made by: rlidim tables. Needs \\usepackage{booktabs,graphicx}.\n"
         return head + "\n".join(render.latex_table(table) for table in self.tables)
 
     def html(self) -> str:
@@ -137,16 +142,16 @@ class _Page:
         for measurement in self.measurements:
             label = html.escape(measurement.label)
             parts.append(f"<h3>{label}</h3>")
-            parts.append(_paragraph(f"{describe(measurement)}."))
+            parts.append(_list(statements(measurement)))
             if measurement.estimate is not None:
                 address = html.escape(_address(measurement))
                 parts.append(f'<img src="figures/{address}" alt="{label}">')
                 parts.append(render.html_table(tables.rungs(measurement)))
         if self.problems:
-            items = "".join(f"<li>{html.escape(problem)}</li>" for problem in self.problems)
-            parts += ["<h2>Left out</h2>", f"<ul>{items}</ul>"]
+            parts += ["<h2>Left out</h2>", _list(self.problems)]
         parts += ["<h2>Regenerate</h2>", _paragraph(_AGAIN), "<pre>rlidim tables</pre>"]
-        parts += [f"<h3>{self.origins.title}</h3>", render.html_table(self.origins)]
+        if self.origins.rows:
+            parts += [f"<h3>{self.origins.title}</h3>", render.html_table(self.origins)]
         body = "\n".join(parts)
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -163,6 +168,11 @@ def _markdown(table: Table) -> list[str]:
 
 def _paragraph(words: str) -> str:
     return f"<p>{html.escape(text.one_line(words))}</p>"
+
+
+def _list(lines: Sequence[str]) -> str:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>"
 
 
 def _address(measurement: Measurement) -> str:

@@ -1,0 +1,147 @@
+"""What is printed and how it is escaped."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlidim.report import Measurement, describe, gather, list_rows, render, task_page, text_table
+from rlidim.report.tables import Table
+from rlidim.task import Task
+from tests.factory import make_task
+from tests.report.synthetic import measured, published, runs
+
+STEP: dict[int, list[float | None]] = {4: [20.0] * 5, **{d: [500.0] * 5 for d in (8, 12, 16, 32)}}
+FAMILIES = ("rademacher", "sparse")
+NASTY = "a|b & c <d> *e* _f_ `g` 5% $h$ #i {j} ~k ^l \\m [n](o)"
+
+
+def one(task: Task, scores: dict[int, list[float | None]]) -> Measurement:
+    (found,) = gather(measured(task, scores), {task.name: task}, results_folder=Path("results"))
+    return found
+
+
+def test_a_bound_is_shown_as_a_bound() -> None:
+    task = make_task()
+    above = describe(one(task, {1: [20.0] * 3, 4: [20.0] * 3}))
+    below = describe(one(task, {4: [500.0] * 3, 8: [500.0] * 3}))
+    exact = one(task, STEP)
+    assert re.search(r"d_int90 > 4, 95 % interval \[\d+, D\]", above)
+    assert re.search(r"d_int90 <= 4, 95 % interval \[1, \d+\]", below)
+    assert exact.estimate is not None
+    low, high = exact.estimate.interval
+    assert f"d_int90 = 8, 95 % interval [{low}, {high}], D = 562" in describe(exact)
+
+
+def test_no_estimate_is_said_with_its_reason() -> None:
+    task = make_task()
+    (found,) = gather(runs(task, {4: [500.0]}), {task.name: task}, results_folder=Path("results"))
+    assert "no estimate: no record of random actions" in describe(found)
+
+
+def test_published_numbers_are_compared_plainly() -> None:
+    inside = make_task(published=(published(8, trainer="es"),))
+    outside = make_task(published=(published(25),))
+    assert "our interval contains it" in describe(one(inside, STEP))
+    assert "theirs" not in describe(one(inside, STEP))
+    assert "our interval misses it; theirs: trainer dqn" in describe(one(outside, STEP))
+    other_size = make_task(published=(published(8, trainer="es", D=1000),))
+    assert "theirs: D 1,000" in describe(one(other_size, STEP))
+
+
+def test_known_dimensions_inside_and_outside() -> None:
+    assert "known by construction: 8, inside" in describe(one(make_task(known=8), STEP))
+    assert "known by construction: 25, OUTSIDE" in describe(one(make_task(known=25), STEP))
+
+
+def test_the_page_of_a_task_nobody_has_measured() -> None:
+    page = task_page(make_task("cartpole", published=(published(),)), [])
+    for part in ("envs/synthetic.yml", "CartPole-v1", "not on record yet", "n_timesteps=1000"):
+        assert part in page
+    assert "25" in page
+    assert "baseline 195; Li et al. 2018, table 1" in page
+    assert "columns of P not normalised" in page
+    assert "rlidim cartpole measure --trainer es" in page
+
+
+def test_the_page_shows_our_records() -> None:
+    task = make_task("cartpole")
+    page = task_page(task, [one(task, {4: [20.0] * 3, 8: [500.0] * 3})])
+    assert "D = 562" in page
+    assert "d_int90 = 8" in page
+
+
+def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:
+    task = make_task("cartpole", published=(published(),))
+    tasks = {"cartpole": task, "other": make_task("other", known=3, environment=None)}
+    records = measured(task, STEP)
+    (row, other) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")))
+    assert row == json.loads(json.dumps(row))
+    assert row["published"] == ["25 (dqn)"]
+    (reading,) = row["ours"]
+    assert re.fullmatch(r"es 8 \[\d, \d\]", reading)
+    assert row["D"] == 562
+    assert (other["D"], other["ours"], other["kind"]) == (None, [], "control, known")
+    records += runs(task, STEP, projection="sparse")
+    (row, _) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")))
+    assert row["ours"] == [reading.replace("es", f"es {family}") for family in FAMILIES]
+
+
+def test_text_tables_align_and_show_what_is_empty() -> None:
+    shown = text_table([{"a": "x", "n": 5}, {"a": ["y", "z"], "n": None}, {"a": [], "n": 1000}])
+    assert shown.splitlines() == [
+        "a        n",
+        "----  ----",
+        "x        5",
+        "y; z     -",
+        "-     1000",
+    ]
+    assert text_table([]) == "nothing to show"
+
+
+def unescape_markdown(text: str) -> str:
+    return html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
+
+
+@given(st.text(alphabet=st.sampled_from("ab |\\`*_$~<>&;[](){}#amp:.-"), max_size=30))
+def test_escaped_markdown_reads_back_as_it_was(text: str) -> None:
+    escaped = render.escape_markdown(text)
+    assert unescape_markdown(escaped) == " ".join(text.split())
+    # What would end a cell, or begin a tag, emphasis, code, mathematics or a link.
+    bare = re.sub(r"\\.", ".", escaped)
+    assert not re.search(r"[|`*_$<~]|\]\(", bare)
+
+
+@given(st.text(alphabet=st.sampled_from("ab |\\`*_$~<>&^%[](){}#"), max_size=30))
+def test_escaped_latex_has_no_bare_special_character(text: str) -> None:
+    escaped = render.escape_latex(text)
+    bare = re.sub(r"\\text[a-z]+\{\}|\\[{}&%$#_]|\$\\pm\$", "", escaped)
+    assert not re.search(r"[\\{}&%$#_~^<>|]", bare)
+
+
+def test_every_cell_is_escaped_in_every_format() -> None:
+    table = Table(NASTY, ("d_int90", NASTY), ((NASTY, "> 4"), ("b", "5 ± 1")), 1, (NASTY,))
+    markdown = render.markdown_table(table)
+    # Four bars a row for three columns' edges, whatever the cells hold.
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines()} == {3}
+    latex = render.latex_table(table)
+    body = [line for line in latex.splitlines() if line.endswith(r" \\")]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {1}
+    assert r"$d_{\mathrm{int}90}$" in body[0]
+    assert latex.count(r"\begin{") == latex.count(r"\end{")
+    bare = latex.replace(r"\{", "").replace(r"\}", "")
+    assert bare.count("{") == bare.count("}")
+    page = render.html_table(table)
+    assert "<d>" not in page
+    assert html.escape(NASTY) in page
+
+
+@pytest.mark.parametrize("words", ["[6, 12]", "> 64", "34 / 1 / 0"])
+def test_what_we_write_ourselves_stays_legible_in_markdown(words: str) -> None:
+    assert render.escape_markdown(words) == words
