@@ -148,10 +148,13 @@ def search_and_gather(
         results_folder=results.folder,
     )
     wanted = (plan.trainer, plan.projection, plan.scope)
+    reason = "no run in a subspace was made"
     for measurement in found:
         if (measurement.trainer, measurement.projection, measurement.scope) == wanted:
-            return measurement
+            if measurement.estimate is not None:
+                return measurement
+            reason = str(measurement.reason)
     raise RlidimError(
-        f"{plan.task.name}: no run in a subspace has a score; see the errors recorded below "
+        f"{plan.task.name}: no estimate: {reason}; see the records below "
         f"{results.folder / plan.task.name}"
     )

@@ -181,8 +181,7 @@ def measure_command(find: Callable[[click.Context], Task]) -> click.Command:
         finally:
             executor.close()
         folder = results_of(context).folder / "figures"
-        stem = "-".join(part for part in (task.name, trainer, projection) if part)
-        figures = report.plot_measurement(measurement, folder / stem)
+        figures = report.plot_measurement(measurement, folder / measurement.stem)
         if as_json:
             print_json(measurement.to_json())
         else:
