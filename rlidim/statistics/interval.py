@@ -77,7 +77,8 @@ def posterior(
     likelihood = (trust * quasi_likelihood(mean, m, noise, bimodality)).sum(-1)
     weight = np.exp(likelihood - likelihood.max())
 
-    thresholds = fraction * (1.0 + THRESHOLD_NODES * baseline_error)
+    # A baseline in so much doubt that it may be no better than random is reached by any d.
+    thresholds = np.clip(fraction * (1.0 + THRESHOLD_NODES * baseline_error), 0.0, None)
     share = thresholds[:, None] / PLATEAUS
     with np.errstate(invalid="ignore", divide="ignore"):
         steps = np.where(share < 1.0, np.log(share / (1.0 - share)), np.inf)
