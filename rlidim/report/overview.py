@@ -37,7 +37,7 @@ def statements(measurement: Measurement) -> list[str]:
         f"steps and {text.hours(measurement.seconds)} core hours with the baseline's",
     ]
     if estimate is not None and measurement.known is not None:
-        holds = text.contains(estimate, measurement.known)
+        holds = text.contains(measurement, measurement.known)
         lines.append(
             f"known by construction: {measurement.known}, "
             f"{'inside' if holds else 'OUTSIDE'} the interval"

@@ -91,7 +91,7 @@ def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
         assert known is not None
         holds = "not measured"
         if estimate is not None:
-            holds = "yes" if text.contains(estimate, known) else "NO"
+            holds = "yes" if text.contains(measurement, known) else "NO"
         rows.append(
             (
                 *_names(measurement),

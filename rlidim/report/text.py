@@ -65,10 +65,13 @@ def interval(estimate: Estimate | None) -> str:
     return f"[{1 if low is None else low:,}, {'D' if high is None else f'{high:,}'}]"
 
 
-def contains(estimate: Estimate, d: int) -> bool:
-    """Return whether d lies in the interval, an open end excluding nothing."""
-    low, high = estimate.interval
-    return (low is None or low <= d) and (high is None or d <= high)
+def contains(measurement: Measurement, d: int) -> bool:
+    """Return whether d lies in the interval, whose open ends are 1 and D."""
+    if measurement.estimate is None:
+        return False
+    low, high = measurement.estimate.interval
+    upper = measurement.D if high is None else high
+    return (low or 1) <= d and (upper is None or d <= upper)
 
 
 def published(entry: Published) -> str:
@@ -90,7 +93,7 @@ def verdict(entry: Published, measurement: Measurement) -> str:
     """Say whether our interval holds a published number."""
     if measurement.estimate is None:
         return "not measured"
-    return "contains it" if contains(measurement.estimate, entry.d_int) else "misses it"
+    return "contains it" if contains(measurement, entry.d_int) else "misses it"
 
 
 def short_names(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:

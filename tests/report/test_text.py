@@ -55,6 +55,14 @@ def test_published_numbers_are_compared_plainly() -> None:
     assert "theirs: D 1,000" in describe(one(other_size, STEP))
 
 
+def test_an_open_interval_ends_at_the_native_dimension() -> None:
+    scores: dict[int, list[float | None]] = {1: [20.0] * 3, 4: [20.0] * 3}
+    beyond, within, under = (make_task(published=(published(d),)) for d in (563, 562, 1))
+    assert "our interval misses it" in describe(one(beyond, scores))
+    assert "our interval contains it" in describe(one(within, scores))
+    assert "our interval misses it" in describe(one(under, scores))
+
+
 def test_known_dimensions_inside_and_outside() -> None:
     assert "known by construction: 8, inside" in describe(one(make_task(known=8), STEP))
     assert "known by construction: 25, OUTSIDE" in describe(one(make_task(known=25), STEP))
