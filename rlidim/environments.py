@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-INPUTS = 50  # of the observation, all equal, so that D is far larger than k
+INPUTS = 24  # of the observation, all equal, so that D is far larger than k
 DISTANCE = 2.0  # of the target from the zero action
 SHARPNESS = 400.0  # reward 1 / (1 + sharpness * squared distance): 0.5 at a distance of 0.05
 BOUND = 10.0  # of each component of the action

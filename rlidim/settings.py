@@ -53,11 +53,10 @@ class CmaEvolutionStrategySettings:
 
 @dataclass(frozen=True)
 class SupervisedSettings:
-    """Full-batch gradient descent on a known loss."""
+    """Full-batch Adam on a known loss, the rate falling linearly to zero."""
 
     n_iterations: int
     learning_rate: float
-    optimizer: str = "adam"
 
 
 @dataclass(frozen=True)
