@@ -7,7 +7,7 @@ all D rows, so that a step in theta_d is a step of the same length in parameter 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DTYPES = (torch.float32, torch.float64)
 DENSE_LIMIT = 8 * 2**30  # bytes that to_dense may take
+STORED_ENTRIES = 2**17  # up to here a stored P is faster than any structure
+CHUNK_ENTRIES = 2**22  # entries of P made at a time where columns are asked for
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,20 @@ class ProjectionSpec:
             RlidimError: the content is no specification.
         """
         try:
-            return cls(**content)
+            spec = cls(**content)
         except TypeError as error:
             raise RlidimError(f"not the specification of a projection ({error})") from error
+        for name in ("D", "d", "seed", "layout_version"):
+            if type(getattr(spec, name)) is not int:
+                raise RlidimError(
+                    f"not the specification of a projection ({name} must be a whole number, got "
+                    f"{getattr(spec, name)!r})"
+                )
+        if not isinstance(spec.family, str) or not isinstance(spec.options, Mapping):
+            raise RlidimError(
+                "not the specification of a projection (family must be a name, options a mapping)"
+            )
+        return spec
 
 
 def check_size(D: int, d: int, seed: int) -> None:
@@ -69,7 +82,7 @@ def check_size(D: int, d: int, seed: int) -> None:
         RlidimError: d is not in 1 .. D, or the seed not in 0 .. 2^64 - 1.
     """
     if not 1 <= d <= D:
-        raise RlidimError(f"the subspace dimension d must be between 1 and D = {D}, got {d}")
+        raise RlidimError(f"d must be between 1 and D = {D}, got {d}")
     if not 0 <= seed < 2**64:
         raise RlidimError(f"the seed must be between 0 and 2^64 - 1, got {seed}")
 
@@ -144,7 +157,7 @@ class Projection(ABC):
         Args:
             theta: (d,), or (d, N) for N members at once.
             base: (D,), added to each column.
-            out: (D,) or (D, N), written and returned.
+            out: (D,) or (D, N), written and returned; it may be ``base`` itself.
 
         Raises:
             RlidimError: a wrong shape, dtype or device.
@@ -153,7 +166,7 @@ class Projection(ABC):
         if base is not None:
             self._check(base, self.D, "base", vector=True)
         if out is not None:
-            self._check(out, self.D, "out")
+            self._check_out(out, (self.D, *theta.shape[1:]))
         return self._forward(theta, base, out, 0, self.D)
 
     def adjoint(self, g: Tensor, out: Tensor | None = None) -> Tensor:
@@ -167,11 +180,10 @@ class Projection(ABC):
             RlidimError: a wrong shape, dtype or device.
         """
         self._check(g, self.D, "g")
+        if out is not None:
+            self._check_out(out, (self.d, *g.shape[1:]))
         result = self._adjoint(g, 0, self.D)
-        if out is None:
-            return result
-        self._check(out, self.d, "out")
-        return out.copy_(result)
+        return result if out is None else out.copy_(result)
 
     def apply(self, theta: Tensor) -> Tensor:
         """Return P theta, differentiable any number of times."""
@@ -195,21 +207,14 @@ class Projection(ABC):
         Raises:
             RlidimError: it would be too large.
         """
-        self._check_dense()
-        identity = torch.eye(self.d, dtype=self.dtype, device=self.device)
-        return self._forward(identity, None, None, 0, self.D)
+        return self._to_dense(0, self.D)
 
     def column_norms(self) -> Tensor:
-        """Return the length of each column over all D rows, (d,)."""
-        total = torch.zeros(self.d, dtype=torch.float64, device=self.device)
-        step = max(1, 2**24 // self.D)
-        for start in range(0, self.d, step):
-            stop = min(start + step, self.d)
-            unit = torch.zeros(self.d, stop - start, dtype=self.dtype, device=self.device)
-            unit[start:stop] = torch.eye(stop - start, dtype=self.dtype, device=self.device)
-            columns = self._forward(unit, None, None, 0, self.D)
-            total[start:stop] = columns.to(torch.float64).square().sum(0)
-        return total.sqrt().to(self.dtype)
+        """Return the length of each column over all D rows, float64 (d,)."""
+        norms = torch.empty(self.d, dtype=torch.float64, device=self.device)
+        for first, last, columns in self._columns(0, self.D):
+            norms[first:last] = torch.linalg.vector_norm(columns, dim=0, dtype=torch.float64)
+        return norms
 
     def aslinearoperator(self) -> LinearOperator:
         """Return a scipy LinearOperator of the same map, for numpy vectors."""
@@ -241,22 +246,50 @@ class Projection(ABC):
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
         """Return P^T g of rows start .. stop - 1, g being those rows."""
 
+    def _to_dense(self, start: int, stop: int) -> Tensor:
+        """Return rows start .. stop - 1 of P as they are multiplied."""
+        self._check_dense(stop - start)
+        dense = torch.empty(stop - start, self.d, dtype=self.dtype, device=self.device)
+        for first, last, columns in self._columns(start, stop):
+            dense[:, first:last] = columns
+        return dense
+
+    def _columns(self, start: int, stop: int) -> Iterator[tuple[int, int, Tensor]]:
+        """Yield P's columns first .. last - 1 in the rows start .. stop - 1, a few at a time."""
+        step = max(1, CHUNK_ENTRIES // self.D)
+        for first in range(0, self.d, step):
+            last = min(first + step, self.d)
+            unit = torch.zeros(self.d, last - first, dtype=self.dtype, device=self.device)
+            unit[first:last] = torch.eye(last - first, dtype=self.dtype, device=self.device)
+            yield first, last, self._forward(unit, None, None, start, stop)
+
     def _tensor(self, x: np.ndarray) -> Tensor:
         x = x.reshape(-1) if x.ndim == 2 and x.shape[1] == 1 else x
         return torch.as_tensor(np.ascontiguousarray(x)).to(self.device, self.dtype)
 
-    def _check_dense(self) -> None:
-        size = self.D * self.d * (4 if self.dtype is torch.float32 else 8)
+    def _check_dense(self, rows: int) -> None:
+        size = rows * self.d * self.dtype.itemsize
         if size > DENSE_LIMIT:
             raise RlidimError(
-                f"a dense {self.D} x {self.d} matrix takes {size / 2**30:,.1f} GiB, more than "
-                f"{DENSE_LIMIT / 2**30:g}: keep it implicit, or choose stacked_fastfood"
+                f"a dense {rows} x {self.d} matrix takes {size / 2**30:,.1f} GiB, more than the "
+                f"{DENSE_LIMIT / 2**30:g} GiB allowed: use the products, which need none, or "
+                "stacked_fastfood, which is fast at any size"
             )
 
     def _check(self, x: Tensor, length: int, name: str, *, vector: bool = False) -> None:
+        if not isinstance(x, Tensor):
+            raise RlidimError(f"{self!r}: {name} must be a torch tensor, got {type(x).__name__}")
         if x.shape[:1] != (length,) or x.ndim > (1 if vector else 2):
             wanted = f"({length},)" if vector else f"({length},) or ({length}, N)"
             raise RlidimError(f"{self!r}: {name} must have shape {wanted}, got {tuple(x.shape)}")
+        self._check_kind(x, name)
+
+    def _check_out(self, x: Tensor, shape: tuple[int, ...]) -> None:
+        if x.shape != shape:
+            raise RlidimError(f"{self!r}: out must have shape {shape}, got {tuple(x.shape)}")
+        self._check_kind(x, "out")
+
+    def _check_kind(self, x: Tensor, name: str) -> None:
         if x.dtype is not self.dtype:
             raise RlidimError(f"{self!r}: {name} must be {self.dtype}, got {x.dtype}")
         if x.device.type != self.device.type:
@@ -313,10 +346,12 @@ class Rows:
         return self.projection._adjoint(g, self.start, self.stop)
 
     def to_dense(self) -> Tensor:
-        """Return these rows as a (stop - start, d) tensor."""
-        P = self.projection
-        identity = torch.eye(P.d, dtype=P.dtype, device=P.device)
-        return P._forward(identity, None, None, self.start, self.stop)
+        """Return these rows as a (stop - start, d) tensor.
+
+        Raises:
+            RlidimError: it would be too large.
+        """
+        return self.projection._to_dense(self.start, self.stop)
 
 
 class _Forward(torch.autograd.Function):
@@ -347,9 +382,22 @@ class _Adjoint(torch.autograd.Function):
         return result, None
 
 
-def add_base(product: Tensor, base: Tensor | None, out: Tensor | None) -> Tensor:
-    """Finish a product: add base to each column and put the sum where it belongs."""
+def add_base(
+    product: Tensor, base: Tensor | None, out: Tensor | None, scale: float = 1.0
+) -> Tensor:
+    """Finish a product: return base + scale * product, each column with the base, in out."""
     if base is not None:
         base = base if product.ndim == 1 else base.unsqueeze(1)
-        return torch.add(product, base, out=out) if out is not None else product.add_(base)
+        return torch.add(base, product, alpha=scale, out=out)
+    if scale != 1.0:
+        return torch.mul(product, scale, out=out)
     return product if out is None else out.copy_(product)
+
+
+def multiply(rows: Tensor, theta: Tensor, base: Tensor | None, out: Tensor | None) -> Tensor:
+    """Return base + rows @ theta for rows of P that are stored: one call where it can be."""
+    if base is None:
+        return torch.matmul(rows, theta, out=out)
+    if theta.ndim == 1:
+        return torch.addmv(base, rows, theta, out=out)
+    return torch.addmm(base.unsqueeze(1), rows, theta, out=out)

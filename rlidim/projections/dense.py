@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from rlidim.projections.base import Projection, add_base
+from rlidim.projections.base import Projection, multiply
 
 STORED_LIMIT = 64 * 2**20  # bytes up to which P is kept instead of regenerated
 BLOCK_ENTRIES = 2**20  # entries of P in memory at a time above that
@@ -22,8 +22,7 @@ class Dense(Projection):
         """Keep P if it is small."""
         super().__init__(D, d, seed, dtype=dtype, device=device)
         self.scale = self._column_scale()
-        bytes_each = 4 if dtype is torch.float32 else 8
-        small = D * d * bytes_each <= STORED_LIMIT
+        small = D * d * dtype.itemsize <= STORED_LIMIT
         self._stored = self._generate(0, D) if small else None
 
     @abstractmethod
@@ -44,9 +43,6 @@ class Dense(Projection):
             result[first - start : last - start] = self._entries(first, last) * self.scale
         return result
 
-    def _rows(self, start: int, stop: int) -> Tensor:
-        return self._generate(start, stop) if self._stored is None else self._stored[start:stop]
-
     def _blocks(self, start: int, stop: int) -> list[tuple[int, int]]:
         step = max(1, BLOCK_ENTRIES // self.d)
         return [(first, min(first + step, stop)) for first in range(start, stop, step)]
@@ -55,18 +51,15 @@ class Dense(Projection):
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
     ) -> Tensor:
         if self._stored is not None:
-            rows = self._stored[start:stop]
-            if theta.ndim == 1 and base is not None:
-                return torch.addmv(base, rows, theta, out=out)
-            return add_base(rows @ theta, base, out)
+            return multiply(self._stored[start:stop], theta, base, out)
         if out is None:
             out = torch.empty(
                 (stop - start, *theta.shape[1:]), dtype=self.dtype, device=self.device
             )
         for first, last in self._blocks(start, stop):
             part = slice(first - start, last - start)
-            product = self._generate(first, last) @ theta
-            add_base(product, None if base is None else base[part], out[part])
+            rows = self._generate(first, last)
+            multiply(rows, theta, None if base is None else base[part], out[part])
         return out
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
@@ -77,11 +70,15 @@ class Dense(Projection):
             total += self._generate(first, last).T @ g[first - start : last - start]
         return total
 
-    def to_dense(self) -> Tensor:
-        """Return P as a (D, d) tensor.
+    def _to_dense(self, start: int, stop: int) -> Tensor:
+        self._check_dense(stop - start)
+        if self._stored is not None:
+            return self._stored[start:stop].clone()
+        return self._generate(start, stop)
 
-        Raises:
-            RlidimError: it would be too large.
-        """
-        self._check_dense()
-        return self._rows(0, self.D).clone()
+    def column_norms(self) -> Tensor:
+        """Return the length of each column over all D rows, float64 (d,)."""
+        total = torch.zeros(self.d, dtype=torch.float64, device=self.device)
+        for start, stop in self._blocks(0, self.D):
+            total += self._generate(start, stop).to(torch.float64).square().sum(0)
+        return total.sqrt()

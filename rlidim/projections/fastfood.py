@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rlidim.projections.base import Projection, add_base
+from rlidim.projections.base import STORED_ENTRIES, Projection, add_base, multiply
 from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last
 from rlidim.projections.philox import normal, sign_stream, words
 
@@ -43,10 +43,15 @@ class Fastfood(Projection):
         scales = scales.flatten()[:L]
         self._scales = (scales / (D * scales.square().sum()).sqrt()).to(dtype)
         self._hadamard = Hadamard(L, dtype, device)
+        self._stored: Tensor | None = None
+        if D * d <= STORED_ENTRIES:
+            self._stored = self._to_dense(0, D)
 
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
     ) -> Tensor:
+        if self._stored is not None:
+            return multiply(self._stored[start:stop], theta, base, out)
         padded = torch.zeros((*theta.shape[1:], self.L), dtype=self.dtype, device=self.device)
         padded[..., : self.d] = rows_last(theta) * self._signs
         mixed = self._hadamard(padded)[..., self._permutation] * self._scales
@@ -54,6 +59,8 @@ class Fastfood(Projection):
         return add_base(rows_last(product).contiguous(), base, out)
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
+        if self._stored is not None:
+            return self._stored[start:stop].T @ g
         padded = torch.zeros((*g.shape[1:], self.L), dtype=self.dtype, device=self.device)
         padded[..., start:stop] = rows_last(g)
         scaled = self._hadamard(padded) * self._scales

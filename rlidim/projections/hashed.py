@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rlidim.errors import RlidimError
 from rlidim.projections.base import Projection, add_base
-from rlidim.projections.blocks import gather_adjoint, signed_blocks
+from rlidim.projections.blocks import SignedBlocks
 from rlidim.projections.philox import words
 
 HASHES = 0x0100  # added to the tag: the hashes' part of the stream
@@ -50,12 +50,12 @@ class Hashed(Projection):
         if not 1 <= entries <= d:
             raise RlidimError(f"hashed: entries must be between 1 and d = {d}, got {entries}")
         self.entries = entries
-        self._groups = []
+        self._groups: list[SignedBlocks] = []
         for group in range(entries):
             width = len(range(group, d, entries))
             tag = self.tag + GROUPS * group
             columns = affine_permutations(-(-D // width), width, tag + HASHES, seed, device)
-            self._groups.append((width, *signed_blocks(columns, D, tag, seed, dtype)))
+            self._groups.append(SignedBlocks(columns, D, tag, seed, dtype))
 
     @property
     def options(self) -> dict[str, int]:
@@ -65,20 +65,19 @@ class Hashed(Projection):
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
     ) -> Tensor:
-        total: Tensor | None = None
-        for group, (_, columns, values, _) in enumerate(self._groups):
-            part = theta[group :: self.entries]
-            picked = part.index_select(0, columns[start:stop])
-            picked.mul_(values[start:stop] if theta.ndim == 1 else values[start:stop, None])
-            total = picked if total is None else total.add_(picked)
-        assert total is not None
+        if self.entries == 1:
+            return add_base(self._groups[0].forward(theta, start, stop), base, out)
+        total = torch.zeros((stop - start, *theta.shape[1:]), dtype=self.dtype, device=self.device)
+        for number, group in enumerate(self._groups):
+            total += group.forward(theta[number :: self.entries], start, stop)
         return add_base(total, base, out)
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
+        if self.entries == 1:
+            return self._groups[0].adjoint(g, start, stop)
         result = torch.empty((self.d, *g.shape[1:]), dtype=self.dtype, device=self.device)
-        for group, (width, _, values, inverse) in enumerate(self._groups):
-            part = gather_adjoint(g, values[start:stop], inverse, start, self.D, width)
-            result[group :: self.entries] = part
+        for number, group in enumerate(self._groups):
+            result[number :: self.entries] = group.adjoint(g, start, stop)
         return result
 
 

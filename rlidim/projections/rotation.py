@@ -10,21 +10,34 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from rlidim.projections.base import Projection, add_base
 from rlidim.projections.blocks import SignedBlocks
 from rlidim.projections.philox import words
 
 SHIFTS = 0x0100  # added to the tag: the shifts' part of the stream
 
 
-class Rotation(SignedBlocks):
+class Rotation(Projection):
     """Row k d + t holds column (t + r_k) mod d, with r_k from the stream at block k."""
 
     family: ClassVar[str] = "rotation"
     tag: ClassVar[int] = 7
 
-    def _permutations(self, blocks: int, width: int, part: int) -> Tensor:
-        number = torch.arange(blocks, dtype=torch.int64, device=self.device)
-        drawn = words(number, torch.zeros_like(number), self.tag + SHIFTS, self.seed)
-        shifts = drawn[:, 0] % width
-        within = torch.arange(width, dtype=torch.int64, device=self.device)
-        return (within + shifts.unsqueeze(1)) % width
+    def __init__(
+        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Draw the shifts and signs."""
+        super().__init__(D, d, seed, dtype=dtype, device=device)
+        number = torch.arange(-(-D // d), dtype=torch.int64, device=device)
+        shifts = words(number, torch.zeros_like(number), self.tag + SHIFTS, seed)[:, 0] % d
+        within = torch.arange(d, dtype=torch.int64, device=device)
+        columns = (within + shifts.unsqueeze(1)) % d
+        self._blocks = SignedBlocks(columns, D, self.tag, seed, dtype)
+
+    def _forward(
+        self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
+    ) -> Tensor:
+        return add_base(self._blocks.forward(theta, start, stop), base, out)
+
+    def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
+        return self._blocks.adjoint(g, start, stop)

@@ -13,6 +13,8 @@ from rlidim.projections.base import Projection, add_base
 from rlidim.projections.philox import uniform, words
 
 DEVIATIONS = 8  # of the number of entries in a column that are drawn in the first go
+DRAWN_AT_ONCE = 2**20  # entries in memory while they are drawn
+SIGNS = 0x0100  # added to the tag: the signs' part of the stream
 
 
 class Sparse(Projection):
@@ -44,10 +46,23 @@ class Sparse(Projection):
 
         The gaps take a logarithm, whose last bit may differ between devices.
         """
+        step = max(1, DRAWN_AT_ONCE // self._first_count())
+        parts = [
+            self._draw_columns(torch.arange(first, min(first + step, self.d)))
+            for first in range(0, self.d, step)
+        ]
+        rows, columns, signed = zip(*parts, strict=True)
+        return torch.cat(rows), torch.cat(columns), torch.cat(signed)
+
+    def _first_count(self) -> int:
+        """Return how many gaps of a column nearly always reach its end."""
+        mean = math.sqrt(self.D)
+        return math.ceil(mean + DEVIATIONS * math.sqrt(mean) + DEVIATIONS)
+
+    def _draw_columns(self, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rows, columns and signs of some columns' entries."""
         density = 1.0 / math.sqrt(self.D)
-        mean = self.D * density
-        count = math.ceil(mean + DEVIATIONS * math.sqrt(mean) + DEVIATIONS)
-        columns = torch.arange(self.d, dtype=torch.int64)
+        count = self._first_count()
         while True:
             calls = torch.arange(-(-count // 4), dtype=torch.int64)
             drawn = words(calls, columns.unsqueeze(1), self.tag, self.seed).flatten(1)
@@ -64,7 +79,7 @@ class Sparse(Projection):
         empty = ~inside.any(1)
         rows[empty, 0] = drawn[empty, 1] % self.D
         inside[empty, 0] = True
-        bits = words(calls, columns.unsqueeze(1), self.tag + 0x0100, self.seed).flatten(1)
+        bits = words(calls, columns.unsqueeze(1), self.tag + SIGNS, self.seed).flatten(1)
         signed = 1.0 - 2.0 * (bits & 1).to(torch.float64)
         column_of = columns.unsqueeze(1).expand_as(rows)
         return rows[inside], column_of[inside], signed[inside]

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rlidim.projections.base import Projection, add_base
+from rlidim.projections.base import STORED_ENTRIES, Projection, add_base, multiply
 from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last
 from rlidim.projections.philox import sign_stream
 
@@ -21,7 +21,7 @@ class StackedFastfood(Projection):
     """P = sqrt(n / D) [H S_1 H B; H S_2 H B; ...] with orthonormal H, cut to D rows and d columns.
 
     Over whole blocks P^T P = (n K / D) I exactly; where the last block is cut, the columns have
-    unit length in expectation.
+    unit length in expectation. Every entry is a whole number times 1/sqrt(n D).
     """
 
     family: ClassVar[str] = "stacked_fastfood"
@@ -34,17 +34,22 @@ class StackedFastfood(Projection):
         super().__init__(D, d, seed, dtype=dtype, device=device)
         self.n = n = next_power_of_two(d)
         self.blocks = -(-D // n)
-        inner = sign_stream(n, self.tag + INNER, seed, device)[:d]
-        self._inner = inner.to(dtype)
+        self._inner = sign_stream(n, self.tag + INNER, seed, device)[:d].to(dtype)
         signs = sign_stream(self.blocks * n, self.tag, seed, device)
-        # H unnormalised twice gives a factor n; the columns' length over D rows is one.
-        scale = (n / D) ** 0.5 / n
-        self._outer = (signs.view(self.blocks, n) * scale).to(dtype)
+        self._outer = signs.view(self.blocks, n).to(dtype)
+        # Two unnormalised transforms give a factor n. It is taken out last: until then a column
+        # of P is made of whole numbers, so its bits do not depend on the order of summation.
+        self._scale = (n * D) ** -0.5
         self._hadamard = Hadamard(n, dtype, device)
+        self._stored: Tensor | None = None
+        if D * d <= STORED_ENTRIES:
+            self._stored = self._to_dense(0, D)
 
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
     ) -> Tensor:
+        if self._stored is not None:
+            return multiply(self._stored[start:stop], theta, base, out)
         first, last = start // self.n, -(-stop // self.n)
         padded = torch.zeros((*theta.shape[1:], self.n), dtype=self.dtype, device=self.device)
         padded[..., : self.d] = rows_last(theta) * self._inner
@@ -52,9 +57,11 @@ class StackedFastfood(Projection):
         blocks = self._hadamard(mixed * self._outer[first:last]).flatten(-2)
         skip = start - first * self.n
         product = blocks[..., skip : skip + stop - start]
-        return add_base(rows_last(product).contiguous(), base, out)
+        return add_base(rows_last(product).contiguous(), base, out, self._scale)
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
+        if self._stored is not None:
+            return self._stored[start:stop].T @ g
         first, last = start // self.n, -(-stop // self.n)
         skip = start - first * self.n
         padded = torch.zeros(
@@ -63,5 +70,5 @@ class StackedFastfood(Projection):
         padded[..., skip : skip + stop - start] = rows_last(g)
         blocks = padded.view(*g.shape[1:], last - first, self.n)
         summed = (self._hadamard(blocks) * self._outer[first:last]).sum(-2)
-        result = self._hadamard(summed)[..., : self.d] * self._inner
+        result = self._hadamard(summed)[..., : self.d] * (self._inner * self._scale)
         return rows_last(result).contiguous()
