@@ -54,6 +54,9 @@ def action_space(codimension: int) -> spaces.Box:
 class OneStep(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     """The problem of codimension k: one observation, one action, one reward."""
 
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+
     def __init__(self, codimension: int, render_mode: str | None = None) -> None:
         """Fix k; nothing can be rendered."""
         self.codimension = codimension

@@ -102,7 +102,9 @@ class ProcessPool:
         Raises:
             RlidimError: a job's, at once; call :meth:`close` then.
         """
-        waiting, busy, suspects = list(jobs), [], []
+        waiting = list(jobs)
+        busy: list[Job] = []
+        suspects: list[Job] = []
         running: dict[Future[RunRecord | None], Job] = {}
         deaths: Counter[Cell] = Counter()
         while waiting or busy or suspects or running:

@@ -157,10 +157,9 @@ def median_ms(call: Callable[[], object], repeats: int) -> float:
     import torch
 
     call()
-    times = []
+    times: list[float] = []
     for _ in range(repeats):
-        start = torch.cuda.Event(enable_timing=True)
-        end = torch.cuda.Event(enable_timing=True)
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
         call()
         end.record()

@@ -176,7 +176,7 @@ class Architecture:
         Raises:
             RlidimError: the content describes no network.
         """
-        values = {
+        values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in content.items()
         }
@@ -272,10 +272,11 @@ class Policy:
     def to_actions(self, outputs: NDArray[np.float32]) -> NDArray[Any]:
         """Make outputs (N, output_size) into actions."""
         if self.architecture.action == "argmax":
-            return outputs.argmax(axis=1)
+            return np.asarray(outputs.argmax(axis=1))
         if self.architecture.action == "clip":
             return np.clip(outputs, self._low, self._high)
-        return self._low + (np.tanh(outputs) + 1.0) * 0.5 * (self._high - self._low)
+        share = (np.tanh(outputs) + 1.0) * 0.5
+        return np.asarray(self._low + share * (self._high - self._low))
 
     def select(self, members: NDArray[np.intp]) -> Policy:
         """Return the population of the given members alone."""

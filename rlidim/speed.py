@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from rlidim.errors import RlidimError
+from rlidim.executors import one_thread
 from rlidim.records import hardware, versions
 from rlidim.task import Task
 from rlidim.trainers import MODULES
@@ -26,7 +27,8 @@ def measure(task: Task, trainer: str, *, projection: str, d: int) -> dict[str, A
     module = importlib.import_module(MODULES[trainer])
     if not hasattr(module, "throughput"):
         raise RlidimError(f"trainer '{trainer}' has no timing; es, cmaes, ppo, dqn and others have")
-    figures = module.throughput(task, trainer, projection=projection, d=d)
+    with one_thread():
+        figures = module.throughput(task, trainer, projection=projection, d=d)
     return {**figures, "versions": versions(), "hardware": hardware()}
 
 

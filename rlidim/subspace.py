@@ -202,7 +202,7 @@ class SubspaceOptimizer(Optimizer):
             {"params": group["params"] if group["native"] else [self.theta_d], "lr": group["lr"]}
             for group in self.param_groups
         ]
-        self.inner = inner(groups, **(inner_kwargs or {}))  # type: ignore[call-arg]
+        self.inner = inner(groups, **(inner_kwargs or {}))
         self._transfer_learning_rates()
 
     @property

@@ -139,7 +139,7 @@ class Task:
             RlidimError: an unknown key or a value of the wrong type.
         """
         current = dataclasses.asdict(self.settings(trainer))
-        changed = parse(SETTINGS[trainer], {**current, **overrides}, f"{trainer} settings")
+        changed: Any = parse(SETTINGS[trainer], {**current, **overrides}, f"{trainer} settings")
         return dataclasses.replace(self, trainers={**self.trainers, trainer: changed})
 
 
@@ -219,7 +219,7 @@ def load(path: Path) -> Task:
 def _trainers(content: object, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not content:
         raise RlidimError(f"{path}: trainers: expected a mapping of trainers to their settings")
-    parsed = {}
+    parsed: dict[str, Any] = {}
     for name, values in content.items():
         if name not in SETTINGS:
             raise RlidimError(

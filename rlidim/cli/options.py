@@ -32,7 +32,7 @@ class Usage(click.ClickException):
         click.echo(f"error: {self.message}", err=True)
 
 
-class Dimensions(click.ParamType):
+class Dimensions(click.ParamType[tuple[int, ...]]):
     """Comma-separated subspace dimensions."""
 
     name = "d,d,..."
@@ -47,7 +47,7 @@ class Dimensions(click.ParamType):
             self.fail(f"expected whole numbers with commas between them, got '{value}'", param, ctx)
 
 
-class Assignment(click.ParamType):
+class Assignment(click.ParamType[tuple[str, Any]]):
     """One ``key=value`` that replaces a trainer's setting."""
 
     name = "key=value"

@@ -32,7 +32,7 @@ def philox(
     Returns:
         Four int64 tensors of the broadcast shape, each value in [0, 2^32).
     """
-    c0, c1, c2, c3 = torch.broadcast_tensors(*counter)
+    c0, c1, c2, c3 = torch.broadcast_tensors(*counter)  # type: ignore[no-untyped-call]
     key_0, key_1 = seed & MASK, (seed >> 32) & MASK
     for number in range(ROUNDS):
         product_0 = c0 * MULTIPLIER_0

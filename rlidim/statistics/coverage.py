@@ -15,15 +15,15 @@ from rlidim.statistics.estimate import estimate, whole
 LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 FRACTION = 0.9
 BASELINE_SEEDS = 5
-Scores = dict[int, NDArray[np.float64]]
-Interval = Callable[[Mapping[int, Sequence[float]]], tuple[float, float]]
+Scores = Mapping[int, Sequence[float]]
+Interval = Callable[[Scores], tuple[float, float]]
 
 
 def gaussian(generator: np.random.Generator, means: NDArray[np.float64], seeds: int) -> Scores:
     """Draw scores with the same normal noise at every rung."""
     deviation = generator.uniform(0.05, 0.15)
     return {
-        d: mean + deviation * generator.standard_normal(seeds)
+        d: (mean + deviation * generator.standard_normal(seeds)).tolist()
         for d, mean in zip(LADDER, means, strict=True)
     }
 
@@ -35,16 +35,14 @@ def bimodal(generator: np.random.Generator, means: NDArray[np.float64], seeds: i
     for d, mean in zip(LADDER, means, strict=True):
         unsolved = min(share * mean, 0.44)  # its mean; uniform from 0 to twice that
         solved = generator.uniform(size=seeds) < (mean - unsolved) / (1.0 - unsolved)
-        scores[d] = np.where(solved, 1.0, generator.uniform(0.0, 2.0 * unsolved, seeds))
+        scores[d] = np.where(solved, 1.0, generator.uniform(0.0, 2.0 * unsolved, seeds)).tolist()
     return scores
 
 
 def step(generator: np.random.Generator, means: NDArray[np.float64], seeds: int) -> Scores:
     """Draw scores of a calibration task: near 0 below the threshold, near 1 from it on."""
     return {
-        d: generator.uniform(0.98, 1.0, seeds)
-        if mean >= FRACTION
-        else generator.uniform(0.0, 0.3, seeds)
+        d: generator.uniform(*((0.98, 1.0) if mean >= FRACTION else (0.0, 0.3)), seeds).tolist()
         for d, mean in zip(LADDER, means, strict=True)
     }
 

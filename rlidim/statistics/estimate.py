@@ -19,7 +19,7 @@ from scipy.optimize import isotonic_regression
 from rlidim.errors import RlidimError
 from rlidim.statistics.interval import posterior
 
-EDGE = 0.05  # of the gap between two tested rungs, see _to_rung
+EDGE = 0.125  # of the gap between two tested rungs, see _to_rung
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def interval_of(
 
 
 def _to_rung(log_d: float, dims: Sequence[int]) -> float:
-    """Move an end that lies next to a tested rung, in its gap's outer twentieth, to the rung.
+    """Move an end that lies next to a tested rung, in its gap's outer eighth, to the rung.
 
     A curve that is a step may rise exactly there: what lies in a gap is unknown up to its ends.
     """

@@ -22,8 +22,10 @@ from scipy.special import expit
 
 Array = NDArray[np.float64]
 
-LOCATIONS = 241
-WIDTHS = np.geomspace(0.005, 1.0, 16)  # of the logistic curve, in units of log d
+LOCATIONS = 24  # of the curve in each gap between tested rungs, and on either side of them
+WIDTHS = 16  # of the logistic curve: how many, and from where to where in units of log d
+NARROWEST, WIDEST = 0.005, 1.0
+STEP = 0.02  # of the narrowest gap between rungs: a curve this narrow is a step within it
 PLATEAUS = np.array([0.92, 0.95, 0.98, 1.0])
 MARGIN = 1.5  # of log d, how far beyond the tested rungs the crossing may lie
 THRESHOLD_NODES = np.array([-1.7320508, 0.0, 1.7320508])  # Gauss-Hermite, for the baseline's doubt
@@ -68,14 +70,16 @@ def posterior(
     squares = np.array([np.var(scores[d]) * len(scores[d]) for d in dims])
     noise, bimodality = scatter(count, mean, squares)
 
-    locations = np.linspace(x[0] - MARGIN, x[-1] + MARGIN, LOCATIONS)
+    locations, prior = grid(x)
+    narrowest = min(NARROWEST, STEP * float(np.diff(x).min(initial=1.0)))
+    widths = np.geomspace(narrowest, WIDEST, WIDTHS)
     # Axes: location, width, plateau; then the rungs.
-    curve = expit((x - locations[:, None, None]) / WIDTHS[:, None])
+    curve = expit((x - locations[:, None, None]) / widths[:, None])
     m = curve[:, :, None, :] * PLATEAUS[:, None]
     drift = (SHAPE * np.clip(FAR - mean, 0, None)) ** 2
     trust = count / (1 + count * drift / (noise + bimodality * INNER))
     likelihood = (trust * quasi_likelihood(mean, m, noise, bimodality)).sum(-1)
-    weight = np.exp(likelihood - likelihood.max())
+    weight = np.exp(likelihood - likelihood.max()) * prior[:, None, None]
 
     # A baseline in so much doubt that it may be no better than random is reached by any d.
     thresholds = np.clip(fraction * (1.0 + THRESHOLD_NODES * baseline_error), 0.0, None)
@@ -83,10 +87,22 @@ def posterior(
     with np.errstate(invalid="ignore", divide="ignore"):
         steps = np.where(share < 1.0, np.log(share / (1.0 - share)), np.inf)
     # (location, width, node, plateau): where each curve reaches each threshold.
-    crossing = locations[:, None, None, None] + WIDTHS[:, None, None] * steps
+    crossing = locations[:, None, None, None] + widths[:, None, None] * steps
     weights = weight[:, :, None, :] * THRESHOLD_WEIGHTS[:, None]
     order = np.argsort(crossing, axis=None)
     return Posterior(crossing.ravel()[order], weights.ravel()[order])
+
+
+def grid(x: Array) -> tuple[Array, Array]:
+    """Return locations between and around the rungs, and the length that each stands for.
+
+    Every gap has as many, however narrow it is, so that the quantiles within it are smooth.
+    """
+    ends = np.concatenate(([x[0] - MARGIN], x, [x[-1] + MARGIN]))
+    gaps = np.diff(ends)
+    middles = (np.arange(LOCATIONS) + 0.5) / LOCATIONS
+    locations = ends[:-1, None] + gaps[:, None] * middles
+    return locations.ravel(), np.repeat(gaps / LOCATIONS, LOCATIONS)
 
 
 def scatter(count: Array, mean: Array, squares: Array) -> tuple[float, float]:

@@ -61,7 +61,8 @@ def make(task: Task, **options: Any) -> gymnasium.Env[Any, Any]:
     Raises:
         RlidimError: there is no such environment, or its package is missing (says the pip extra).
     """
-    return _made(task, gymnasium.make, **options)
+    environment: gymnasium.Env[Any, Any] = _made(task, gymnasium.make, **options)
+    return environment
 
 
 def make_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
@@ -70,7 +71,10 @@ def make_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, 
     Raises:
         RlidimError: as :func:`make`.
     """
-    return _made(task, gymnasium.make_vec, num_envs=width, vectorization_mode="vector_entry_point")
+    environments: gymnasium.vector.VectorEnv[Any, Any, Any] = _made(
+        task, gymnasium.make_vec, num_envs=width, vectorization_mode="vector_entry_point"
+    )
+    return environments
 
 
 def _made(task: Task, maker: Any, **options: Any) -> Any:

@@ -263,35 +263,32 @@ def throughput(
         environment steps per second end to end, those of the environment with random actions
         at the same width, and their ratio; medians of the paired repeats.
     """
-    from rlidim.executors import one_thread
-
     cell = Cell(task.name, trainer, projection, d, 0)
     seeds = Seeds.of(cell)
     settings = task.settings(trainer)
     architecture = evaluation.architecture(task)
-    with one_thread():
-        solved = train(task, cell, seeds, lambda steps, score: None, None)
-        space = Space(architecture, cell, seeds)
-        assert solved.theta_d is not None
-        centre = solved.theta_d.astype(np.float64)
-        search = begin(task, trainer, space.n, 1e-3 * space.scale, seeds.training)
-        arena = Arena(task, settings.population)
-        pairs = []
-        began = time.perf_counter()
-        while time.perf_counter() - began < seconds:
-            steps = 0
+    solved = train(task, cell, seeds, lambda steps, score: None, None)
+    space = Space(architecture, cell, seeds)
+    assert solved.theta_d is not None
+    centre = solved.theta_d.astype(np.float64)
+    search = begin(task, trainer, space.n, 1e-3 * space.scale, seeds.training)
+    arena = Arena(task, settings.population)
+    pairs: list[tuple[float, float]] = []
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        steps = 0
 
-            def generation() -> None:
-                nonlocal steps
-                points = search.ask() + centre
-                policy = Policy(architecture, space.parameters(points))
-                played = arena.play(policy, seeds.training + len(pairs))
-                search.tell(played.returns)
-                steps = played.steps
+        def generation() -> None:
+            nonlocal steps
+            points = search.ask() + centre
+            policy = Policy(architecture, space.parameters(points))
+            played = arena.play(policy, seeds.training + len(pairs))
+            search.tell(played.returns)
+            steps = played.steps
 
-            ours = _seconds(generation)
-            raw_steps, raw = raw_rate(task, settings.population)
-            pairs.append((steps / ours, raw_steps / raw))
+        ours = _seconds(generation)
+        raw_steps, raw = raw_rate(task, settings.population)
+        pairs.append((steps / ours, raw_steps / raw))
     ours_rate, raw_rate_ = (float(np.median(column)) for column in zip(*pairs, strict=True))
     return {
         "task": task.name,

@@ -40,7 +40,7 @@ def train(
     else:
         space = evaluation.make(task).action_space
         actor = UniformActions(space, seeds.training)
-        returns = evaluation.evaluate(task, actor, EPISODES, seeds.evaluation).returns
+        returns = evaluation.evaluate(task, actor, EPISODES, seeds.evaluation).returns.tolist()
     return Outcome(
         status="ok",
         returns=tuple(float(value) for value in returns),

@@ -407,8 +407,6 @@ def throughput(
     Returns:
         Medians of the paired runs' seconds, their ratio, and environment steps per second.
     """
-    from rlidim.executors import one_thread
-
     assert trainer in SETTINGS
     settings = task.settings(trainer)
     steps = min(settings.n_timesteps, 10 * max(1_000, getattr(settings, "n_steps", 0)))
@@ -424,11 +422,10 @@ def throughput(
         model.learn(steps)
         return time.perf_counter() - start
 
-    with one_thread():
-        for index in range(repeats):
-            order = (True, False) if index % 2 else (False, True)
-            times = {confined: run(confined) for confined in order}
-            pairs.append((times[False], times[True]))
+    for index in range(repeats):
+        order = (True, False) if index % 2 else (False, True)
+        times = {confined: run(confined) for confined in order}
+        pairs.append((times[False], times[True]))
     native, inside = (float(np.median(column)) for column in zip(*pairs, strict=True))
     return {
         "task": task.name,
