@@ -382,15 +382,10 @@ class _Adjoint(torch.autograd.Function):
         return result, None
 
 
-def add_base(
-    product: Tensor, base: Tensor | None, out: Tensor | None, scale: float = 1.0
-) -> Tensor:
-    """Finish a product: return base + scale * product, each column with the base, in out."""
+def add_base(product: Tensor, base: Tensor | None, out: Tensor | None) -> Tensor:
+    """Finish a product: return base + product, each column with the base, in out."""
     if base is not None:
-        base = base if product.ndim == 1 else base.unsqueeze(1)
-        return torch.add(base, product, alpha=scale, out=out)
-    if scale != 1.0:
-        return torch.mul(product, scale, out=out)
+        return torch.add(base if product.ndim == 1 else base.unsqueeze(1), product, out=out)
     return product if out is None else out.copy_(product)
 
 

@@ -19,8 +19,8 @@ class Fastfood(Projection):
     """One transform of length L = 2^ceil(log2 D), as in the paper's released code.
 
     theta_d is padded to L, multiplied by signs B, transformed, permuted, multiplied by normal
-    numbers G, transformed, cut to D and divided by sqrt(D sum G^2). Columns have unit length on
-    average, exactly if D = L. A range of rows costs as much as all of them.
+    numbers G, transformed, cut to D and divided by sqrt(D sum G^2). Where D < L the columns have
+    unit length on average only: so has the paper's. A range of rows costs as much as all of them.
     """
 
     family: ClassVar[str] = "fastfood"

@@ -5,6 +5,7 @@ Every parameter depends on all of theta_d, at the cost of two short Hadamard tra
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -18,10 +19,10 @@ INNER = 0x0100  # added to the tag: the signs B, before the first transform
 
 
 class StackedFastfood(Projection):
-    """P = sqrt(n / D) [H S_1 H B; H S_2 H B; ...] with orthonormal H, cut to D rows and d columns.
+    """P = [H S_1 H B; H S_2 H B; ...] C, cut to D rows and d columns.
 
-    Over whole blocks P^T P = (n K / D) I exactly; where the last block is cut, the columns have
-    unit length in expectation. Every entry is a whole number times 1/sqrt(n D).
+    H is +1 and -1, B and the S_k are signs; C makes each column's length one. Whole blocks have
+    orthogonal columns. Every entry is a whole number times its column's scale in C.
     """
 
     family: ClassVar[str] = "stacked_fastfood"
@@ -37,13 +38,24 @@ class StackedFastfood(Projection):
         self._inner = sign_stream(n, self.tag + INNER, seed, device)[:d].to(dtype)
         signs = sign_stream(self.blocks * n, self.tag, seed, device)
         self._outer = signs.view(self.blocks, n).to(dtype)
-        # Two unnormalised transforms give a factor n. It is taken out last: until then a column
-        # of P is made of whole numbers, so its bits do not depend on the order of summation.
-        self._scale = (n * D) ** -0.5
         self._hadamard = Hadamard(n, dtype, device)
+        self._scale = self._column_scale().to(dtype)
         self._stored: Tensor | None = None
         if D * d <= STORED_ENTRIES:
             self._stored = self._to_dense(0, D)
+
+    def _column_scale(self) -> Tensor:
+        """Return C, float64 (d,): one over each column's length.
+
+        Entry (i, j) of H S H is the transform of S's signs at (i xor j). So the columns' squares
+        over the rows that a cut leaves are a convolution over xor: products of transforms.
+        """
+        hadamard = Hadamard(self.n, torch.float64, self.device)
+        kept = torch.zeros(self.n, dtype=torch.float64, device=self.device)
+        kept[: self.D - (self.blocks - 1) * self.n] = 1.0
+        squares = hadamard(self._outer[-1].to(torch.float64)).square()
+        cut = hadamard(hadamard(kept) * hadamard(squares)) / self.n
+        return ((self.blocks - 1) * self.n**2 + cut[: self.d]).rsqrt()
 
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
@@ -52,12 +64,12 @@ class StackedFastfood(Projection):
             return multiply(self._stored[start:stop], theta, base, out)
         first, last = start // self.n, -(-stop // self.n)
         padded = torch.zeros((*theta.shape[1:], self.n), dtype=self.dtype, device=self.device)
-        padded[..., : self.d] = rows_last(theta) * self._inner
+        padded[..., : self.d] = rows_last(theta) * (self._inner * self._scale)
         mixed = self._hadamard(padded).unsqueeze(-2)
         blocks = self._hadamard(mixed * self._outer[first:last]).flatten(-2)
         skip = start - first * self.n
         product = blocks[..., skip : skip + stop - start]
-        return add_base(rows_last(product).contiguous(), base, out, self._scale)
+        return add_base(rows_last(product).contiguous(), base, out)
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
         if self._stored is not None:
@@ -72,3 +84,9 @@ class StackedFastfood(Projection):
         summed = (self._hadamard(blocks) * self._outer[first:last]).sum(-2)
         result = self._hadamard(summed)[..., : self.d] * (self._inner * self._scale)
         return rows_last(result).contiguous()
+
+    def _columns(self, start: int, stop: int) -> Iterator[tuple[int, int, Tensor]]:
+        # Scaled last: until then a column is made of whole numbers, the same bits in any order.
+        for first, last, columns in super()._columns(start, stop):
+            scale = self._scale[first:last]
+            yield first, last, (columns / scale).round_() * scale
