@@ -109,6 +109,7 @@ class _OffPolicySettings(_StableBaselinesSettings):
     tau: float = 0.005
     train_freq: int = 1
     gradient_steps: int = 1
+    n_steps: int = 1  # of the bootstrapped return
 
 
 @dataclass(frozen=True)

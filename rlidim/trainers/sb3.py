@@ -409,7 +409,7 @@ def throughput(
     """
     assert trainer in SETTINGS
     settings = task.settings(trainer)
-    steps = min(settings.n_timesteps, 10 * max(1_000, getattr(settings, "n_steps", 0)))
+    steps = min(settings.n_timesteps, 10 * max(1_000, settings.n_steps))
     seeds = Seeds.of(Cell(task.name, trainer, projection, d, 0))
     pairs = []
 

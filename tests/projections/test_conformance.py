@@ -1,4 +1,4 @@
-"""Every family in the registry keeps the contract of a projection; a new one is tested by itself."""
+"""Every family in the registry keeps the contract of a projection; new ones are tested too."""
 
 from __future__ import annotations
 

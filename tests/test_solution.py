@@ -1,0 +1,76 @@
+"""Solutions: a seed and d floats, whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from rlidim import solution
+from rlidim.errors import RlidimError
+from rlidim.projections import ProjectionSpec, projection
+from rlidim.solution import Solution
+
+SPEC = ProjectionSpec("stacked_fastfood", D=300, d=5, seed=2**50)
+THETA_D = np.arange(5, dtype=np.float32)
+CONFINED = Solution(SPEC, THETA_D, 7, None, {"hidden": [8]}, {"rlidim": "0"})
+NATIVE = Solution(None, None, None, np.ones(300, np.float32), {"hidden": [8]}, {"rlidim": "0"})
+
+
+@pytest.mark.parametrize("saved", [CONFINED, NATIVE], ids=["confined", "native"])
+def test_round_trip(tmp_path: Path, saved: Solution) -> None:
+    path = tmp_path / "folder" / "solution.safetensors"
+    solution.save(path, saved)
+    found = solution.load(path)
+    for field in dataclasses.fields(Solution):
+        np.testing.assert_equal(getattr(found, field.name), getattr(saved, field.name))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_parameters() -> None:
+    import torch
+
+    theta_0 = np.linspace(0, 1, 300, dtype=np.float32)
+    P = projection(SPEC.family, SPEC.D, SPEC.d, SPEC.seed)
+    expected = theta_0 + (P @ torch.from_numpy(THETA_D)).numpy()
+    np.testing.assert_allclose(CONFINED.parameters(theta_0), expected, rtol=1e-6)
+    np.testing.assert_array_equal(NATIVE.parameters(), NATIVE.theta_0)
+    with pytest.raises(RlidimError, match="give theta_0"):
+        CONFINED.parameters()
+    with pytest.raises(RlidimError, match="network of 300 parameters"):
+        CONFINED.parameters(theta_0[:-1])
+
+
+def test_a_subspace_solution_is_small(tmp_path: Path) -> None:
+    solution.save(tmp_path / "s", CONFINED)
+    assert (tmp_path / "s").stat().st_size < 1000
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "solution.safetensors"
+    solution.save(path, CONFINED)
+    content = path.read_bytes()
+    for length in (0, 7, 40, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(RlidimError, match=str(path)):
+            solution.load(path)
+    path.write_bytes(b"\x80\x04pickled")
+    with pytest.raises(RlidimError, match="cannot be read as a solution"):
+        solution.load(path)
+    save_file({"theta_d": THETA_D}, path)
+    with pytest.raises(RlidimError, match="not a solution of rlidim"):
+        solution.load(path)
+    solution.save(path, dataclasses.replace(CONFINED, theta_d=THETA_D[:3]))
+    with pytest.raises(RlidimError, match="does not fit"):
+        solution.load(path)
+    with pytest.raises(RlidimError, match="cannot be read"):
+        solution.load(tmp_path / "absent")
+
+
+def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RlidimError, match="cannot be written"):
+        solution.save(tmp_path / "file" / "solution", CONFINED)
