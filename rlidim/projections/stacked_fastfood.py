@@ -1,4 +1,4 @@
-"""Stacked Fastfood P: blocks H S_k H B theta of n = 2^ceil(log2 d) rows (after Le et al. 2013).
+"""Stacked Fastfood P: blocks T_k H S_k H B of n = 2^ceil(log2 d) rows (Le et al. 2013).
 
 Every parameter depends on all of theta_d, at the cost of two short Hadamard transforms a block.
 """
@@ -16,13 +16,16 @@ from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last
 from rlidim.projections.philox import sign_stream
 
 INNER = 0x0100  # added to the tag: the signs B, before the first transform
+OUTER = 0x0200  # likewise: the signs T_k, after the second
 
 
 class StackedFastfood(Projection):
-    """P = [H S_1 H B; H S_2 H B; ...] C, cut to D rows and d columns.
+    """P = [T_1 H S_1 H B; T_2 H S_2 H B; ...] C, cut to D rows and d columns.
 
-    H is +1 and -1, B and the S_k are signs; C makes each column's length one. Whole blocks have
-    orthogonal columns. Every entry is a whole number times its column's scale in C.
+    H is +1 and -1; B, S_k and T_k are signs; C makes each column's length one. Whole blocks have
+    orthogonal columns. Every entry is a whole number times its column's scale in C. Without
+    the T_k the sum over a block's rows is one and the same direction of theta_d in every block: the
+    toy problem, whose constraints are such sums, would not be solved at d = 10.
     """
 
     family: ClassVar[str] = "stacked_fastfood"
@@ -31,13 +34,15 @@ class StackedFastfood(Projection):
     def __init__(
         self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
     ) -> None:
-        """Draw the signs: one for each row."""
+        """Draw the signs: two for each row."""
         super().__init__(D, d, seed, dtype=dtype, device=device)
         self.n = n = next_power_of_two(d)
         self.blocks = -(-D // n)
         self._inner = sign_stream(n, self.tag + INNER, seed, device)[:d].to(dtype)
-        signs = sign_stream(self.blocks * n, self.tag, seed, device)
-        self._outer = signs.view(self.blocks, n).to(dtype)
+        self._middle, self._outer = (
+            sign_stream(self.blocks * n, tag, seed, device).view(self.blocks, n).to(dtype)
+            for tag in (self.tag, self.tag + OUTER)
+        )
         self._hadamard = Hadamard(n, dtype, device)
         self._scale = self._column_scale().to(dtype)
         self._stored: Tensor | None = None
@@ -53,7 +58,7 @@ class StackedFastfood(Projection):
         hadamard = Hadamard(self.n, torch.float64, self.device)
         kept = torch.zeros(self.n, dtype=torch.float64, device=self.device)
         kept[: self.D - (self.blocks - 1) * self.n] = 1.0
-        squares = hadamard(self._outer[-1].to(torch.float64)).square()
+        squares = hadamard(self._middle[-1].to(torch.float64)).square()
         cut = hadamard(hadamard(kept) * hadamard(squares)) / self.n
         return ((self.blocks - 1) * self.n**2 + cut[: self.d]).rsqrt()
 
@@ -66,9 +71,9 @@ class StackedFastfood(Projection):
         padded = torch.zeros((*theta.shape[1:], self.n), dtype=self.dtype, device=self.device)
         padded[..., : self.d] = rows_last(theta) * (self._inner * self._scale)
         mixed = self._hadamard(padded).unsqueeze(-2)
-        blocks = self._hadamard(mixed * self._outer[first:last]).flatten(-2)
+        blocks = self._hadamard(mixed * self._middle[first:last])
         skip = start - first * self.n
-        product = blocks[..., skip : skip + stop - start]
+        product = (blocks * self._outer[first:last]).flatten(-2)[..., skip : skip + stop - start]
         return add_base(rows_last(product).contiguous(), base, out)
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
@@ -81,7 +86,9 @@ class StackedFastfood(Projection):
         )
         padded[..., skip : skip + stop - start] = rows_last(g)
         blocks = padded.view(*g.shape[1:], last - first, self.n)
-        summed = (self._hadamard(blocks) * self._outer[first:last]).sum(-2)
+        summed = (self._hadamard(blocks * self._outer[first:last]) * self._middle[first:last]).sum(
+            -2
+        )
         result = self._hadamard(summed)[..., : self.d] * (self._inner * self._scale)
         return rows_last(result).contiguous()
 

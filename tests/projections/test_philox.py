@@ -62,7 +62,7 @@ GOLDEN = {
     "rademacher": "749adfee780c7cad",
     "sparse": "eae1a703b3710d5a",
     "fastfood": "772aecf62504d5f3",
-    "stacked_fastfood": "95e7ff9abf7ea560",
+    "stacked_fastfood": "eea44c50ffaecb92",
     "hashed": "f96fde3927582173",
     "rotation": "b4b6b3fa6d3fcd47",
 }

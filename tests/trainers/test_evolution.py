@@ -1,0 +1,135 @@
+"""Evolution strategies find what they must, within the subspace, the same twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlidim import task as tasks
+from rlidim.errors import RlidimError
+from rlidim.networks import Architecture
+from rlidim.records import Cell, Outcome, Seeds
+from rlidim.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
+from rlidim.trainers import evolution
+from rlidim.trainers.evolution import (
+    CovarianceAdaptation,
+    OpenAIEvolutionStrategy,
+    Search,
+    Space,
+    centred_ranks,
+    throughput,
+)
+
+TRAINERS = ["es", "cmaes"]
+
+
+def search_of(trainer: str, n: int, **changes: Any) -> Search:
+    if trainer == "es":
+        return OpenAIEvolutionStrategy(n, 1.0, EvolutionStrategySettings(1, **changes), seed=1)
+    return CovarianceAdaptation(n, 1.0, CmaEvolutionStrategySettings(1, **changes), seed=1)
+
+
+def run(task: str, trainer: str, d: int | None, seed: int = 0, **settings: Any) -> Outcome:
+    found = tasks.find(task)
+    if settings:
+        found = found.replace_settings(trainer, settings)
+    cell = Cell(task, trainer, "native" if d is None else "rademacher", d, seed)
+    return evolution.train(found, cell, Seeds.of(cell), lambda steps, score: None, None)
+
+
+def test_centred_ranks() -> None:
+    ranks = centred_ranks(np.array([10.0, -3.0, 99.0]))
+    np.testing.assert_allclose(ranks, [0.0, -0.5, 0.5])
+    np.testing.assert_allclose(centred_ranks(np.array([1.0, 1.0, 1.0])), 0.0)
+    np.testing.assert_allclose(centred_ranks(np.array([1.0, 1.0, 2.0])), [-0.25, -0.25, 0.5])
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("n", [1, 2, 10])
+def test_a_quadratic_is_minimised(trainer: str, n: int) -> None:
+    target = 0.3 * np.ones(n) / np.sqrt(n)
+    search = search_of(trainer, n)
+    for _ in range(400):
+        points = search.ask()
+        assert points.shape[1] == n
+        search.tell(-np.square(points - target).sum(1))
+    assert np.linalg.norm(search.mean - target) < 0.1
+
+
+def test_perturbations_are_antithetic() -> None:
+    points = search_of("es", 5).ask()
+    half = len(points) // 2
+    np.testing.assert_allclose(points[:half] + points[half:], 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_nothing_to_follow_moves_nothing_far(trainer: str) -> None:
+    """Equal returns carry no information: the mean must not drift away."""
+    search = search_of(trainer, 4)
+    for _ in range(20):
+        search.tell(np.zeros(len(search.ask())))
+    assert np.linalg.norm(search.mean) < (1e-9 if trainer == "es" else 3.0)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_runs_repeat_and_stay_in_the_subspace(trainer: str) -> None:
+    first = run("cartpole", trainer, 4, n_timesteps=20_000)
+    same = run("cartpole", trainer, 4, n_timesteps=20_000)
+    other = run("cartpole", trainer, 4, seed=1, n_timesteps=20_000)
+    assert first.theta_d is not None
+    assert same.theta_d is not None
+    np.testing.assert_array_equal(first.theta_d, same.theta_d)
+    assert first.returns == same.returns
+    assert first.curve == same.curve
+    assert first.returns != other.returns
+    assert first.theta_d.shape == (4,)
+    assert first.theta is None
+    assert first.D == 562
+    assert len(first.returns) == 100
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_cartpole_is_solved(trainer: str) -> None:
+    solved = [np.mean(run("cartpole", trainer, 25, seed).returns) > 450 for seed in range(3)]
+    assert sum(solved) >= 2
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_codimension_three_needs_three(trainer: str) -> None:
+    below = np.mean(run("codimension-3", trainer, 2, n_timesteps=50_000).returns)
+    at = np.mean(run("codimension-3", trainer, 3).returns)
+    assert below < 0.9 < at
+
+
+def test_native_runs_keep_all_parameters() -> None:
+    outcome = run("codimension-1", "es", None, n_timesteps=2_000)
+    assert outcome.theta_d is None
+    assert outcome.spec is None
+    assert outcome.theta is not None
+    assert outcome.theta.shape == (outcome.D,)
+
+
+def test_the_space_is_affine() -> None:
+    architecture = Architecture(4, 2, (20, 20), "relu", "he_normal", 1.0, "argmax")
+    cell = Cell("cartpole", "es", "gaussian", 6, 0)
+    space = Space(architecture, cell, Seeds.of(cell))
+    assert space.P is not None
+    points = np.random.default_rng(0).normal(size=(3, 6))
+    expected = space.theta_0 + points @ space.P.to_dense().numpy().T
+    np.testing.assert_allclose(space.parameters(points), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(space.parameters(points[1]), expected[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(space.parameters(np.zeros(6)), space.theta_0)
+
+
+def test_d_beyond_the_network_is_named() -> None:
+    with pytest.raises(RlidimError, match="between 1 and D = 562, got 563"):
+        run("cartpole", "es", 563)
+
+
+def test_throughput_reports_the_pair() -> None:
+    figures = throughput(tasks.find("cartpole"), "cmaes", projection="rademacher", d=8, seconds=0.2)
+    ours, raw = figures["steps_per_second"], figures["raw_environment_steps_per_second"]
+    assert figures["D"] == 562
+    assert 0 < ours < raw

@@ -1,0 +1,45 @@
+"""The paper's toy problem: ten constraints, so ten dimensions (Li et al. 2018, section 2)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rlidim import task as tasks
+from rlidim.records import Cell, Outcome, Seeds
+from rlidim.trainers import supervised
+
+
+def run(d: int | None, projection: str = "rademacher", seed: int = 0) -> Outcome:
+    cell = Cell("toy", "supervised", "native" if d is None else projection, d, seed)
+    return supervised.train(
+        tasks.find("toy"), cell, Seeds.of(cell), lambda steps, score: None, None
+    )
+
+
+def test_the_loss_is_the_papers() -> None:
+    solution = torch.arange(1, 11).repeat_interleave(100) / 100.0
+    assert float(supervised.loss_of(solution)) == pytest.approx(0.0, abs=1e-6)
+    assert float(supervised.loss_of(torch.zeros(1000))) == pytest.approx(385.0)  # 1 + 4 + ... + 100
+
+
+@pytest.mark.parametrize("projection", ["rademacher", "gaussian", "stacked_fastfood"])
+def test_the_step_lies_between_nine_and_ten(projection: str) -> None:
+    assert np.mean(run(9, projection).returns) < 0.5
+    assert np.mean(run(10, projection).returns) > 0.9
+
+
+def test_native_training_solves_it() -> None:
+    outcome = run(None)
+    assert outcome.returns[0] > 0.99
+    assert outcome.theta is not None
+
+
+def test_untrained_is_worth_nothing() -> None:
+    scores = supervised.untrained_scores(0)
+    assert len(scores) == supervised.UNTRAINED
+    assert max(scores) < 1e-6
+    assert all(math.isfinite(score) for score in scores)
