@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 INPUTS = 24  # of the observation, all equal, so that D is far larger than k
 DISTANCE = 2.0  # of the target from the zero action
-SHARPNESS = 400.0  # reward 1 / (1 + sharpness * squared distance): 0.5 at a distance of 0.05
+SHARPNESS = 400.0  # per unit of squared distance: the reward falls by a tenth within 0.07
+FARTHEST = 10.0  # the distance at which it is zero
 BOUND = 10.0  # of each component of the action
 
 
@@ -31,9 +32,14 @@ def target(codimension: int) -> NDArray[np.float32]:
 
 
 def reward(actions: NDArray[Any], codimension: int) -> NDArray[np.float64]:
-    """Return the reward of actions (..., codimension), in (0, 1]."""
+    """Return the reward of actions (..., codimension), from 0 to 1.
+
+    It falls with the logarithm of the squared distance: steep at the target, so that a subspace
+    that misses it fails, and yet sloping everywhere, so that gradients find the way.
+    """
     error = np.square(np.asarray(actions, dtype=np.float64) - target(codimension)).sum(axis=-1)
-    return np.asarray(1.0 / (1.0 + SHARPNESS * error))
+    lost = np.log1p(SHARPNESS * error) / np.log1p(SHARPNESS * FARTHEST**2)
+    return np.asarray(np.clip(1.0 - lost, 0.0, 1.0))
 
 
 def observation() -> NDArray[np.float32]:

@@ -84,9 +84,9 @@ def confine(
     """Confine a model to a random subspace around its present parameters, in place.
 
     Stable-Baselines3 clips gradients natively, before P^T; that is switched off here, and
-    ``max_grad_norm`` clips the gradient of theta_d instead. A saved model is loaded by its
-    algorithm's ``load``, confined with the same arguments, and given its parameters by
-    ``set_parameters``.
+    ``max_grad_norm`` clips the gradient of theta_d instead. To take a saved
+    model up again, build and confine one in the same way and call its ``set_parameters``; the
+    algorithm's ``load`` builds the optimizer that was there before.
 
     Args:
         model: PPO, A2C, DQN, SAC or TD3.

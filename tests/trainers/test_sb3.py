@@ -1,0 +1,205 @@
+"""Stable-Baselines3 inside a subspace: confined, otherwise unchanged, and the same twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor, nn
+
+from rlidim import solution
+from rlidim.errors import RlidimError
+from rlidim.networks import Architecture, Policy
+from rlidim.projections import ProjectionSpec, projection
+from rlidim.records import Cell, Outcome, Seeds
+from rlidim.settings import SETTINGS
+from rlidim.task import Environment, Evaluation, Network, Task
+from rlidim.trainers import sb3
+from rlidim.trainers.evaluation import evaluate
+from tests.factory import make_task
+from tests.trainers import faulty  # noqa: F401  (registers the environments)
+
+# Enough of each for some updates, few enough for a second or two.
+SHORT: dict[str, dict[str, Any]] = {
+    "ppo": {"n_timesteps": 512, "n_envs": 2, "n_steps": 64, "batch_size": 64, "n_epochs": 2},
+    "a2c": {"n_timesteps": 300, "n_envs": 2},
+    "dqn": {"n_timesteps": 400, "learning_starts": 100, "target_update_interval": 50},
+    "sac": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
+    "td3": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
+}
+IDENTITY = {"sac": "Pendulum-v1", "td3": "Pendulum-v1"}
+every_trainer = pytest.mark.parametrize("trainer", SHORT)
+
+
+def task_of(trainer: str, identity: str | None = None, **changes: Any) -> Task:
+    settings = SETTINGS[trainer](**{**SHORT[trainer], "eval_freq": 128, **changes})
+    return make_task(
+        environment=Environment(id=identity or IDENTITY.get(trainer, "CartPole-v1")),
+        network=Network(hidden=(16, 16), activation="tanh"),
+        evaluation=Evaluation(episodes=5, checkpoint_episodes=2),
+        trainers={trainer: settings},
+    )
+
+
+def run(
+    trainer: str, d: int | None, seed: int = 0, folder: Path | None = None, **changes: Any
+) -> Outcome:
+    task = task_of(trainer, **changes)
+    cell = Cell(task.name, trainer, "native" if d is None else "rademacher", d, seed)
+    return sb3.train(task, cell, Seeds.of(cell), lambda steps, score: None, folder)
+
+
+def acting(model: BaseAlgorithm) -> Tensor:
+    return nn.utils.parameters_to_vector(sb3.acting_parameters(model)).detach().clone()
+
+
+@every_trainer
+def test_runs_repeat(trainer: str) -> None:
+    first, same, other = run(trainer, 5), run(trainer, 5), run(trainer, 5, seed=1)
+    assert first.theta_d is not None
+    assert same.theta_d is not None
+    np.testing.assert_array_equal(first.theta_d, same.theta_d)
+    assert first.returns == same.returns
+    assert first.curve == same.curve
+    assert first.returns != other.returns
+    assert first.environment_steps >= SHORT[trainer]["n_timesteps"]
+
+
+@every_trainer
+def test_the_record_rebuilds_the_policy(trainer: str, tmp_path: Path) -> None:
+    """A seed and d floats give back a policy that scores what the run scored."""
+    outcome = run(trainer, 5)
+    assert outcome.spec is not None
+    seeds = Seeds.of(Cell("synthetic", trainer, "rademacher", 5, 0))
+    spec = ProjectionSpec.from_json(outcome.spec)
+    saved = solution.Solution(spec, outcome.theta_d, seeds.theta_0, None, outcome.network, {})
+    solution.save(tmp_path / "s", saved)
+    found = solution.load(tmp_path / "s")
+    network = Architecture.from_json(found.network)
+    theta = found.parameters(network.initial_parameters(seeds.theta_0))
+    played = evaluate(task_of(trainer), Policy(network, theta), 5, seeds.evaluation)
+    np.testing.assert_allclose(played.returns, outcome.returns, rtol=1e-3)
+
+
+@every_trainer
+def test_the_acting_network_stays_in_its_subspace_and_the_critic_does_not(trainer: str) -> None:
+    task = task_of(trainer)
+    seeds = Seeds.of(Cell(task.name, trainer, "rademacher", 5, 0))
+    model, architecture = sb3.build(task, trainer, seeds)
+    np.testing.assert_array_equal(acting(model), architecture.initial_parameters(seeds.theta_0))
+    sb3.confine(model, d=5, seed=seeds.projection)
+    theta_0 = acting(model)
+    rest = {id(parameter) for parameter in sb3.acting_parameters(model)}
+    critic = [p for p in model.policy.parameters() if id(p) not in rest and p.requires_grad]
+    before = [parameter.detach().clone() for parameter in critic]
+    model.learn(SHORT[trainer]["n_timesteps"])
+    moved = (acting(model) - theta_0).double()
+    P = projection("rademacher", architecture.D, 5, seeds.projection, dtype=torch.float64)
+    dense = P.to_dense()
+    outside = moved - dense @ torch.linalg.lstsq(dense, moved).solution
+    assert moved.norm() > 1e-4
+    assert outside.norm() < 1e-4 * max(1.0, float(theta_0.norm()))
+    if trainer != "dqn":  # which has no critic
+        assert any((p != b).any() for p, b in zip(critic, before, strict=True))
+
+
+@every_trainer
+def test_scope_all_confines_every_optimizer(trainer: str) -> None:
+    task = task_of(trainer)
+    model, _ = sb3.build(task, trainer, Seeds.of(Cell("synthetic", trainer, "rademacher", 5, 0)))
+    sb3.confine(model, d=5, scope="all")
+    policy: Any = model.policy
+    optimizers = (
+        [policy.actor.optimizer, policy.critic.optimizer]
+        if trainer in ("sac", "td3")
+        else [policy.optimizer]
+    )
+    for optimizer in optimizers:
+        assert isinstance(optimizer, sb3.SubspaceOptimizer)
+        assert not any(group["native"] for group in optimizer.param_groups)
+
+
+@every_trainer
+def test_native_runs_are_stable_baselines_own(trainer: str) -> None:
+    """Without a subspace our trainer learns what the algorithm alone learns."""
+    task = task_of(trainer)
+    seeds = Seeds.of(Cell(task.name, trainer, "native", None, 0))
+    alone, _ = sb3.build(task, trainer, seeds)
+    alone.learn(SHORT[trainer]["n_timesteps"])
+    together, architecture = sb3.build(task, trainer, seeds)
+    watched = sb3.Evaluations(task, architecture, seeds, 128, lambda steps, score: None)
+    together.learn(SHORT[trainer]["n_timesteps"], callback=watched)
+    torch.testing.assert_close(acting(together), acting(alone))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "identity"),
+    [
+        *((algorithm, "CartPole-v1") for algorithm in (PPO, A2C, DQN)),
+        *((algorithm, "Pendulum-v1") for algorithm in (SAC, TD3)),
+    ],
+)
+def test_a_saved_model_is_taken_up_again(
+    algorithm: type[BaseAlgorithm], identity: str, tmp_path: Path
+) -> None:
+    small: dict[str, Any] = {"n_steps": 64} if algorithm is PPO else {}
+    model = sb3.confine(
+        algorithm("MlpPolicy", identity, seed=0, device="cpu", **small), d=8, seed=3
+    )
+    model.learn(128)
+    model.save(tmp_path / "model")
+    loaded = sb3.confine(
+        algorithm("MlpPolicy", identity, seed=1, device="cpu", **small), d=8, seed=4
+    )
+    loaded.set_parameters(tmp_path / "model", device="cpu")
+    torch.testing.assert_close(acting(loaded), acting(model))
+    ours, theirs = (sb3.actor_optimizer(each) for each in (loaded, model))
+    assert isinstance(ours, sb3.SubspaceOptimizer)
+    assert isinstance(theirs, sb3.SubspaceOptimizer)
+    torch.testing.assert_close(ours.theta_d, theirs.theta_d)
+    loaded.learn(128)
+
+
+def test_logs_carry_the_usual_names_and_ours(tmp_path: Path) -> None:
+    run("ppo", 5, folder=tmp_path)
+    header = (tmp_path / "progress.csv").read_text()
+    for name in ("rollout/ep_rew_mean", "eval/best_mean_reward", "subspace/theta_d_norm"):
+        assert name in header
+    assert list(tmp_path.glob("events.out.tfevents*"))
+
+
+def test_normalised_observations_travel_with_the_solution() -> None:
+    outcome = run("ppo", 5, normalize=True)
+    assert outcome.network["observation_mean"] is not None
+    assert len(outcome.returns) == 5
+
+
+@pytest.mark.parametrize("trainer", ["ppo", "dqn"])
+def test_an_environments_nan_is_named(trainer: str) -> None:
+    with pytest.raises(RlidimError, match="NotANumber-v0' returned a"):
+        run(trainer, 3, identity="tests.trainers.faulty:NotANumber-v0")
+
+
+def test_numbers_that_overflow_are_recorded_as_diverged() -> None:
+    outcome = run("ppo", 5, learning_rate=1e30)
+    assert outcome.status == "diverged"
+    assert outcome.returns == ()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: run("dqn", 3, identity="Pendulum-v1"), "dqn needs discrete actions"),
+        (lambda: run("sac", 3, identity="CartPole-v1"), "sac needs continuous actions"),
+        (lambda: run("ppo", 10**6), "between 1 and D ="),
+        (lambda: run("ppo", 3, learning_rate="cos_0.1"), "a number or lin_<number>"),
+    ],
+)
+def test_mistakes_are_named(call: Any, message: str) -> None:
+    with pytest.raises(RlidimError, match=message):
+        call()
