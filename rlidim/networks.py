@@ -167,7 +167,10 @@ class Architecture:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        return dataclasses.asdict(self)
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Architecture:

@@ -1,0 +1,132 @@
+"""d_int90 from scores: the definitions of MEASURING.md on examples that can be worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlidim.errors import RlidimError
+from rlidim.statistics import estimate
+from rlidim.statistics.estimate import crossing_of, interquartile_mean, isotonic_fit, paper_rule
+
+BASELINE = [1.0] * 5
+
+
+def read(scores: dict[int, list[float]], **changes: object) -> object:
+    values = {"baseline": BASELINE, "random": 0.0, "D": 562, **changes}
+    return estimate(scores, **values)  # type: ignore[arg-type]
+
+
+def test_a_step_between_neighbours_is_its_upper_rung() -> None:
+    found = read({8: [0.0] * 5, 9: [0.1] * 5, 10: [1.0] * 5, 12: [1.0] * 5})
+    assert (found.d_int, found.first_passing_d, found.paper_rule_d) == (10, 10, 10)
+    assert found.interval == (10, 10)
+    assert found.censored is None
+
+
+def test_interpolation_is_linear_over_log_d() -> None:
+    found = read({4: [0.8] * 5, 16: [1.0] * 5})
+    assert found.crossing == pytest.approx(8.0)  # halfway from 4 to 16
+    assert found.d_int == 8
+
+
+def test_scores_are_normalised_by_random_and_baseline() -> None:
+    found = read({4: [-110.0] * 3}, baseline=[-100.0] * 3, random=-200.0)
+    assert found.rungs[0].normalised == pytest.approx((0.9, 0.9, 0.9))
+    assert found.rungs[0].passes
+
+
+def test_runs_that_diverged_count_as_random() -> None:
+    found = read({4: [1.0, math.nan], 8: [1.0, 1.0]})
+    assert found.rungs[0].normalised == (1.0, 0.0)
+    assert found.rungs[0].mean == 0.5
+    assert found.rungs[0].success == 0.5
+    assert found.to_json()["dims"][0]["scores"] == [1.0, None]
+
+
+def test_a_dip_does_not_move_the_crossing_back() -> None:
+    fit = isotonic_fit([0.2, 0.95, 0.9, 1.0], [3, 3, 3, 3])
+    np.testing.assert_allclose(fit, [0.2, 0.925, 0.925, 1.0])
+    assert crossing_of([2, 4, 8, 16], fit, 0.9) is not None
+
+
+def test_weights_are_seeds() -> None:
+    np.testing.assert_allclose(isotonic_fit([1.0, 0.0], [3, 1]), [0.75, 0.75])
+
+
+def test_nothing_passes() -> None:
+    found = read({2: [0.1] * 3, 4: [0.2] * 3})
+    assert found.d_int is None
+    assert found.censored == "above"
+    assert found.interval[1] is None
+    assert found.interval[0] is not None
+    assert found.interval[0] >= 2
+
+
+def test_everything_passes() -> None:
+    found = read({2: [1.0] * 3, 4: [1.0] * 3})
+    assert (found.d_int, found.censored) == (2, "below")
+    assert found.interval[0] is None
+    at_one = read({1: [1.0] * 3, 2: [1.0] * 3})
+    assert (at_one.d_int, at_one.censored, at_one.interval[0]) == (1, None, 1)
+
+
+def test_three_solved_runs_prove_less_than_ten() -> None:
+    """Where seeds are solved or not, few solved ones leave room above; a bootstrap sees none."""
+
+    def high(seeds: int) -> float:
+        way_up = {2: [0.1] * 6, 4: [1.0, 0.1] * 3, 8: [1.0] * seeds, 16: [1.0] * seeds}
+        return read(way_up).interval[1] or math.inf
+
+    assert high(3) > high(10)
+
+
+def test_an_uncertain_baseline_widens_the_interval() -> None:
+    scores = {2: [0.3] * 5, 4: [0.6] * 5, 8: [0.85] * 5, 16: [0.95] * 5, 32: [1.0] * 5}
+
+    def width(baseline: list[float]) -> float:
+        low, high = read(scores, baseline=baseline).interval
+        return (high or 562) / (low or 1)
+
+    assert width([1.0] * 5) < width([0.7, 1.3, 0.8, 1.2, 1.0])
+
+
+def test_the_papers_rule_shifts_and_is_strict() -> None:
+    scores = {2: [-100.0], 4: [-90.0], 8: [-80.0]}
+    # Shifted by the lowest score -500: the threshold is 0.9 * 400 = 360, so -140.
+    assert paper_rule(scores, baseline=-100.0, fraction=0.9, minimum=-500.0) == 2
+    assert paper_rule({2: [0.9]}, 1.0, 0.9, 0.0) is None  # not above
+    assert paper_rule({2: [0.95], 4: [0.1], 8: [1.0]}, 1.0, 0.9, 0.0) == 2  # no monotonicity
+
+
+def test_a_baseline_that_learned_nothing_is_refused() -> None:
+    with pytest.raises(RlidimError, match="no better than random"):
+        read({2: [1.0]}, baseline=[0.1], random=0.1)
+
+
+def test_interquartile_mean() -> None:
+    assert interquartile_mean([0.0, 1.0, 2.0, 100.0]) == 1.5
+
+
+scores_at = st.lists(st.floats(-0.2, 1.2), min_size=1, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.integers(1, 500), scores_at, min_size=1, max_size=8))
+def test_any_scores_give_a_consistent_estimate(scores: dict[int, list[float]]) -> None:
+    found = read(scores)
+    low, high = found.interval
+    fit = [value for _, value in found.fit]
+    assert fit == sorted(fit)
+    if found.d_int is None:
+        assert found.censored == "above"
+        assert max(fit) < 0.9
+    else:
+        assert (low or 1) <= found.d_int <= (high or 562)
+        assert min(scores) <= found.d_int <= max(scores)
+    assert (low or 1) <= (high or 562) <= 562
+    assert found == read(dict(reversed(scores.items())))

@@ -1,0 +1,309 @@
+"""Cells run once, wherever they run, and a run that was killed at any moment costs nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlidim import task as tasks
+from rlidim import trainers
+from rlidim.errors import RlidimError
+from rlidim.executors import (
+    ATTEMPTS,
+    Executor,
+    InProcess,
+    Job,
+    ProcessPool,
+    one_thread,
+    run,
+    run_when_free,
+)
+from rlidim.records import Cell, Outcome, Results, RunRecord
+from rlidim.sweep import Plan, search
+from rlidim.task import Task
+from tests.factory import make_record
+
+TASK = "codimension-1"
+CELLS = [Cell(TASK, "cmaes", "rademacher", d, seed) for d in (1, 2) for seed in range(3)]
+
+
+def quick() -> Task:
+    return tasks.find(TASK).replace_settings("cmaes", {"n_timesteps": 2000})
+
+
+def jobs(folder: Path, cells: list[Cell] = CELLS) -> list[Job]:
+    return [Job(quick(), cell, folder) for cell in cells]
+
+
+@pytest.fixture
+def pool() -> Iterator[ProcessPool]:
+    executor = ProcessPool(2)
+    yield executor
+    executor.close()
+
+
+def results_of(folder: Path) -> dict[Cell, RunRecord]:
+    records, problems = Results(folder).scan()
+    assert not problems
+    return {record.cell: record for record in records}
+
+
+def trainer_that(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
+    monkeypatch.setattr(trainers, "find", lambda name: function)
+
+
+def outcome(score: float = 1.0) -> Outcome:
+    return Outcome(
+        status="ok",
+        returns=(score,),
+        D=10,
+        environment_steps=1,
+        curve=(),
+        stopped="budget",
+        theta_d=np.zeros(1, np.float32),
+        theta=None,
+        spec={"family": "rademacher", "D": 10, "d": 1, "seed": 0},
+        network={},
+    )
+
+
+def test_any_number_of_workers_makes_the_same_records(tmp_path: Path, pool: ProcessPool) -> None:
+    executors: dict[str, Executor] = {"one": InProcess(), "two": pool}
+    for name, executor in executors.items():
+        assert {record.cell for record in executor.run(jobs(tmp_path / name))} == set(CELLS)
+    one, two = (results_of(tmp_path / name) for name in executors)
+    assert one.keys() == two.keys() == set(CELLS)
+    for cell in CELLS:
+        assert one[cell].same_result(two[cell]), cell
+
+
+def test_what_is_on_record_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(jobs(tmp_path)[0])
+    trainer_that(monkeypatch, lambda *_: pytest.fail("ran again"))
+    assert run(jobs(tmp_path)[0]) == first
+
+
+def test_other_settings_are_refused_not_mixed(tmp_path: Path) -> None:
+    run(jobs(tmp_path)[0])
+    other = quick().replace_settings("cmaes", {"population": 12})
+    with pytest.raises(RlidimError, match=r"population = .* now it is 12"):
+        run(Job(other, CELLS[0], tmp_path))
+
+
+def test_a_failure_is_tried_twice_and_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def fail(*arguments: Any) -> Outcome:
+        calls.append(1)
+        raise ZeroDivisionError("a defect")
+
+    trainer_that(monkeypatch, fail)
+    for attempt in (1, 2, 3):
+        record = run(jobs(tmp_path)[0])
+        assert record is not None
+        assert record.status == "failed"
+        assert record.score is None
+        assert "ZeroDivisionError: a defect" in str(record.error)
+        assert record.attempts == min(attempt, ATTEMPTS)
+    assert len(calls) == ATTEMPTS
+
+
+def test_a_second_try_may_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([RuntimeError("once"), outcome()])
+
+    def sometimes(*arguments: Any) -> Outcome:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    trainer_that(monkeypatch, sometimes)
+    first, second = run(jobs(tmp_path)[0]), run(jobs(tmp_path)[0])
+    assert first is not None
+    assert second is not None
+    assert (first.status, second.status, second.attempts) == ("failed", "ok", 2)
+
+
+def test_a_users_mistake_is_raised_and_leaves_no_record(tmp_path: Path, pool: ProcessPool) -> None:
+    too_many = [Cell(TASK, "cmaes", "rademacher", 10**6, 0)]
+    for executor in (InProcess(), pool):
+        with pytest.raises(RlidimError, match="between 1 and D = 25"):
+            list(executor.run(jobs(tmp_path, too_many)))
+    assert not results_of(tmp_path)
+
+
+def test_a_cell_held_elsewhere_is_waited_for(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    with results.claim(CELLS[0]) as mine:
+        assert mine
+        assert run(jobs(tmp_path)[0]) is None
+    assert run_when_free(jobs(tmp_path)[0]).status == "ok"
+
+
+def test_a_dying_worker_costs_only_its_own_cell(tmp_path: Path) -> None:
+    """In a process of its own, since workers are started fresh and see no monkeypatch of ours."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import os, signal, sys
+from pathlib import Path
+import rlidim.trainers as trainers
+from rlidim.executors import ProcessPool
+from rlidim.records import Cell
+from tests.test_executors import CELLS, jobs
+
+real = trainers.find
+
+def find(name):
+    def deadly(task, cell, *rest):
+        if cell == CELLS[1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(name)(task, cell, *rest)
+    return deadly
+
+trainers.find = find
+
+if __name__ == "__main__":
+    pool = ProcessPool(2)
+    list(pool.run(jobs(Path(sys.argv[1]))))
+    pool.close()
+"""
+    )
+    root = Path(__file__).parent.parent
+    subprocess.run(
+        [sys.executable, script, tmp_path / "results"],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        check=True,
+        timeout=120,
+    )
+    records = results_of(tmp_path / "results")
+    assert records.keys() == set(CELLS)
+    for cell, record in records.items():
+        assert record.status == ("failed" if cell == CELLS[1] else "ok")
+    assert "worker process died" in str(records[CELLS[1]].error)
+
+
+COMMAND = [sys.executable, "-m", "rlidim"]
+MEASURE = [TASK, "measure", "--trainer", "cmaes", "--dims", "1,2,3", "--seeds", "4", "--json"]
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*COMMAND, "--results", folder / "results", *MEASURE, "--workers", "2"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def test_killed_at_any_moment_is_never_killed(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    assert start(whole).wait(120) == 0
+    expected = results_of(whole / "results")
+    assert len(expected) == 1 + 4 + 12
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        process = start(killed)
+        before = len(list((killed / "results").rglob("*.json")))
+        deadline = time.monotonic() + 60
+        # Once it is at work, at a moment that chance decides.
+        while len(list((killed / "results").rglob("*-s*.json"))) <= before:
+            if process.poll() is not None or time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 0.1)))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert start(killed).wait(120) == 0
+    found = results_of(killed / "results")
+    assert found.keys() == expected.keys()
+    for cell, record in found.items():
+        assert record.same_result(expected[cell])
+    assert not list((killed / "results").rglob("*.tmp"))
+
+
+def test_two_sweeps_on_one_folder_share_the_work(tmp_path: Path) -> None:
+    first, second = start(tmp_path), start(tmp_path)
+    assert first.wait(120) == 0
+    assert second.wait(120) == 0
+    records = results_of(tmp_path / "results")
+    assert len(records) == 1 + 4 + 12
+    assert {record.attempts for record in records.values()} == {1}
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "--results", tmp_path / "results", "cartpole", "measure", "--trainer", "es"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "results").rglob("*-s*.json"))) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.strip().endswith("the same command goes on from here")
+    assert "Traceback" not in said
+    assert len(results_of(tmp_path / "results")) >= 3
+
+
+def test_a_search_resumes_from_any_prefix(tmp_path: Path) -> None:
+    """The records decide what comes next, not the history of the process."""
+    plan = Plan.of(quick(), "cmaes", dims=(1, 2), seeds=2)
+    records = search(plan, Results(tmp_path), executor=InProcess())
+    again = search(plan, Results(tmp_path), executor=NeverRuns())
+    assert again == records
+
+
+class NeverRuns:
+    """An executor that must not be asked."""
+
+    def run(self, jobs: Any) -> Iterator[RunRecord]:
+        raise AssertionError("something was run again")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_one_thread_is_given_back() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_workers_must_be_at_least_one() -> None:
+    with pytest.raises(RlidimError, match="--workers must be at least 1, got 0"):
+        ProcessPool(0)
+
+
+def test_a_record_at_another_version_is_not_overwritten(tmp_path: Path) -> None:
+    path = Results(tmp_path).write(make_record(quick(), CELLS[0], 1.0))
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
+    before = path.read_bytes()
+    with pytest.raises(RlidimError, match=str(path)):
+        run(jobs(tmp_path)[0])
+    assert path.read_bytes() == before
