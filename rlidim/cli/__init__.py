@@ -62,12 +62,14 @@ class Rlidim(click.Group):
     "--envs",
     type=click.Path(path_type=Path),
     envvar="RLIDIM_ENVS",
+    show_envvar=True,
     help="A folder with your own tasks (YAML).",
 )
 @click.option(
     "--results",
     type=click.Path(path_type=Path),
     envvar="RLIDIM_RESULTS",
+    show_envvar=True,
     default=Path("results"),
     show_default=True,
     help="The folder of records.",
@@ -97,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"error: {error}", err=True)
         code = 2
     except click.ClickException as error:
-        error.show()
+        click.echo(f"error: {error.format_message()}", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo(

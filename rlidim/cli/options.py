@@ -27,10 +27,6 @@ class Usage(click.ClickException):
         """Keep the message."""
         super().__init__(str(error))
 
-    def show(self, file: Any = None) -> None:
-        """Print it to standard error."""
-        click.echo(f"error: {self.message}", err=True)
-
 
 class Dimensions(click.ParamType[tuple[int, ...]]):
     """Comma-separated subspace dimensions."""
@@ -73,9 +69,10 @@ projection_option = click.option(
 )
 scope_option = click.option(
     "--scope",
+    type=click.Choice(["policy", "all"]),
     default="policy",
     show_default=True,
-    help="What is confined: policy (the critic trains natively) or all.",
+    help="What is confined: the acting network (a critic trains natively), or all.",
 )
 set_option = click.option(
     "--set",

@@ -25,10 +25,11 @@ from rlidim.errors import RlidimError
 @click.pass_context
 def list_command(context: click.Context, as_json: bool) -> None:
     """List the tasks: kind, network, D, trainers, published and our d_int90."""
-    from rlidim import report
+    from rlidim import report, trainers
 
     tasks = tasks_of(context)
-    rows = report.list_rows(tasks, measurements_of(context, tasks))
+    sizes = {name: trainers.native_dimension(task) for name, task in tasks.items()}
+    rows = report.list_rows(tasks, measurements_of(context, tasks), sizes)
     if as_json:
         print_json({"tasks": rows})
     else:

@@ -40,12 +40,12 @@ def task_group(name: str) -> click.Group:
     @click.pass_context
     def group(context: click.Context) -> None:
         if context.invoked_subcommand is None:
-            from rlidim import report
+            from rlidim import report, trainers
 
             task = find(context)
             found = measurements_of(context, {name: task})
             mine = [measurement for measurement in found if measurement.task_name == name]
-            click.echo(report.task_page(task, mine))
+            click.echo(report.task_page(task, mine, trainers.native_dimension(task)))
 
     for factory in (train_command, measure_command, play_command):
         group.add_command(factory(find))

@@ -52,19 +52,25 @@ def statements(measurement: Measurement) -> list[str]:
 
 
 def list_rows(
-    tasks: Mapping[str, Task], measurements: Sequence[Measurement]
+    tasks: Mapping[str, Task], measurements: Sequence[Measurement], sizes: Mapping[str, int | None]
 ) -> list[dict[str, Any]]:
-    """Return what ``rlidim list`` shows of each task, as JSON-ready values."""
+    """Return what ``rlidim list`` shows of each task, as JSON-ready values.
+
+    Args:
+        tasks: by name.
+        measurements: of any of them.
+        sizes: each task's D; None where its environment cannot be made here.
+    """
     rows = []
     for name, task in sorted(tasks.items()):
         mine = [measurement for measurement in measurements if measurement.task_name == name]
         names = text.short_names(mine)
         rows.append(
             {
-                "name": name,
+                "task": name,
                 "kind": task.kind if task.known is None else f"{task.kind}, known",
                 "network": network(task),
-                "D": native_dimension(mine),
+                "D": sizes[name],
                 "trainers": " ".join(task.trainers),
                 "published": [text.published(entry) for entry in task.published],
                 "ours": [
@@ -86,20 +92,11 @@ def network(task: Task) -> str:
     return f"{hidden} {task.network.activation}" if hidden else "linear"
 
 
-def native_dimension(measurements: Sequence[Measurement]) -> int | None:
-    """Return the parameters of the acting network, as far as records tell."""
-    known = [
-        record.D
-        for measurement in measurements
-        for record in measurement.baseline
-        if record.status != "failed"
-    ]
-    confined = [m.D for m in measurements if m.D is not None and m.scope == "policy"]
-    return next(iter([*known, *confined]), None)
+def task_page(task: Task, measurements: Sequence[Measurement], D: int | None) -> str:
+    """Return a task's page: its file, settings, published numbers and our records.
 
-
-def task_page(task: Task, measurements: Sequence[Measurement]) -> str:
-    """Return a task's page: its file, settings, published numbers and our records."""
+    ``D`` is None where the task's environment cannot be made here.
+    """
     lines = [f"{task.name}: {text.one_line(task.title)}", ""]
     facts = {"file": str(task.file), "kind": task.kind}
     if task.environment is not None:
@@ -107,9 +104,8 @@ def task_page(task: Task, measurements: Sequence[Measurement]) -> str:
         facts["environment"] = " ".join([task.environment.id, *given])
         if task.environment.extra is not None:
             facts["needs"] = f"pip install 'rlidim[{task.environment.extra}]'"
-    D = native_dimension(measurements)
     if task.network is not None:
-        size = "not on record yet" if D is None else f"{D:,}"
+        size = "unknown: its package is missing" if D is None else f"{D:,}"
         facts["network"] = f"{network(task)}, {task.network.initialisation}, D = {size}"
     elif D is not None:
         facts["D"] = f"{D:,}"

@@ -42,6 +42,20 @@ class Trainer(Protocol):
         ...
 
 
+def native_dimension(task: Task) -> int | None:
+    """Return D, the parameters of the task's acting network; None if its package is missing."""
+    if task.kind == "analytic":
+        from rlidim.trainers import supervised
+
+        return supervised.D
+    from rlidim.trainers import evaluation
+
+    try:
+        return evaluation.architecture(task).D
+    except RlidimError:
+        return None
+
+
 def find(name: str) -> Trainer:
     """Import a trainer.
 

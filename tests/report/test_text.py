@@ -69,8 +69,8 @@ def test_known_dimensions_inside_and_outside() -> None:
 
 
 def test_the_page_of_a_task_nobody_has_measured() -> None:
-    page = task_page(make_task("cartpole", published=(published(),)), [])
-    for part in ("envs/synthetic.yml", "CartPole-v1", "not on record yet", "n_timesteps=1000"):
+    page = task_page(make_task("cartpole", published=(published(),)), [], None)
+    for part in ("envs/synthetic.yml", "CartPole-v1", "unknown: its package is missing", "n_timesteps=1000"):
         assert part in page
     assert "25" in page
     assert "baseline 195; Li et al. 2018, table 1" in page
@@ -80,7 +80,7 @@ def test_the_page_of_a_task_nobody_has_measured() -> None:
 
 def test_the_page_shows_our_records() -> None:
     task = make_task("cartpole")
-    page = task_page(task, [one(task, {4: [20.0] * 3, 8: [500.0] * 3})])
+    page = task_page(task, [one(task, {4: [20.0] * 3, 8: [500.0] * 3})], 562)
     assert "D = 562" in page
     assert "d_int90 = 8" in page
 
@@ -89,7 +89,8 @@ def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:
     task = make_task("cartpole", published=(published(),))
     tasks = {"cartpole": task, "other": make_task("other", known=3, environment=None)}
     records = measured(task, STEP)
-    (row, other) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")))
+    sizes = {"cartpole": 562, "other": None}
+    (row, other) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")), sizes)
     assert row == json.loads(json.dumps(row))
     assert row["published"] == ["25 (dqn)"]
     (reading,) = row["ours"]
@@ -97,7 +98,7 @@ def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:
     assert row["D"] == 562
     assert (other["D"], other["ours"], other["kind"]) == (None, [], "control, known")
     records += runs(task, STEP, projection="sparse")
-    (row, _) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")))
+    (row, _) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")), sizes)
     assert row["ours"] == [reading.replace("es", f"es {family}") for family in FAMILIES]
 
 

@@ -1,0 +1,283 @@
+"""The command line through a real process, as a user has it; mistakes are one line and code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOY_TASK = """
+title: My task
+environment: {id: "tests.trainers.faulty:NotANumber-v0"}
+network: {hidden: [4]}
+trainers:
+  cmaes: {n_timesteps: 100}
+"""
+MEASURE = ["codimension-1", "measure", "--trainer", "cmaes", "--dims", "1,2", "--seeds", "2"]
+
+
+def rlidim(
+    *arguments: str | Path, folder: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rlidim", *map(str, arguments)],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "RLIDIM_RESULTS": str(folder / "results"),
+            **(environment or {}),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def json_of(*arguments: str | Path, folder: Path) -> dict[str, Any]:
+    done = rlidim(*arguments, "--json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert isinstance(content, dict)
+    return content
+
+
+def test_help_is_fast_and_names_every_task(tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = rlidim("--help", folder=tmp_path)
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0
+    for name in ("cartpole", "toy", "measure", "bench", "RLIDIM_ENVS", "RLIDIM_RESULTS"):
+        assert name in done.stdout
+    # Not a timing of ours: importing torch alone would take longer than this.
+    assert min(seconds) < 1.0
+
+
+@pytest.mark.parametrize(
+    "heavy", ["torch", "gymnasium", "stable_baselines3", "scipy", "matplotlib", "numpy"]
+)
+def test_help_imports_nothing_heavy(heavy: str) -> None:
+    code = (
+        "import sys, rlidim.cli\n"
+        "try: rlidim.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"assert {heavy!r} not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_measure_prints_one_json_object(tmp_path: Path) -> None:
+    found = json_of(*MEASURE, folder=tmp_path)
+    assert found["task"] == "codimension-1"
+    assert found["trainer"] == "cmaes"
+    assert found["projection"] == "rademacher"
+    assert found["scope"] == "policy"
+    assert found["fraction"] == 0.9
+    assert found["D"] == 25
+    assert found["d_int"] == 1
+    assert found["interval"][0] == 1
+    assert found["censored"] is None
+    assert found["first_passing_d"] == 1
+    assert found["baseline"].keys() >= {"mean", "seeds", "scores"}
+    assert found["random"].keys() >= {"mean"}
+    assert [rung["d"] for rung in found["dims"]] == [1, 2]
+    for rung in found["dims"]:
+        assert rung.keys() >= {"d", "seeds", "scores", "normalised", "mean", "passes"}
+        assert len(rung["scores"]) == rung["seeds"] == 2
+    assert found["runs"] == 4
+    assert found["environment_steps"] > 0
+    assert found["seconds"] > 0
+    for path in found["records"]:
+        assert (tmp_path / path).is_file()
+    assert list((tmp_path / "results" / "figures").glob("*.png"))
+
+
+def test_train_then_page_list_and_tables(tmp_path: Path) -> None:
+    train = ["codimension-1", "train", "--dim", "2", "--trainer", "cmaes"]
+    record = json_of(*train, "--projection", "hashed", "--seed", "3", folder=tmp_path)
+    assert record["status"] == "ok"
+    assert record["cell"]["projection"] == "hashed"
+    path = tmp_path / "results" / "codimension-1" / "cmaes-hashed" / "d2-s3.json"
+    assert Path(record["record"]) == path
+    again = rlidim(*train, "--projection", "hashed", "--seed", "3", folder=tmp_path)
+    assert "on record" in again.stderr
+    json_of(*MEASURE, folder=tmp_path)
+    page = rlidim("codimension-1", folder=tmp_path)
+    assert page.returncode == 0
+    for words in ("codimension-1.yml", "n_timesteps", "d_int90"):
+        assert words in page.stdout
+    rows = json_of("list", folder=tmp_path)["tasks"]
+    assert {"cartpole", "toy", "inverted-pendulum"} <= {row["task"] for row in rows}
+    first = rlidim("tables", folder=tmp_path)
+    assert first.returncode == 0, first.stderr
+    tables = {
+        file: file.read_bytes() for file in (tmp_path / "results").rglob("*") if file.is_file()
+    }
+    assert "TABLES.md" in {file.name for file in tables}
+    rlidim("tables", folder=tmp_path)
+    for file, content in tables.items():
+        assert file.read_bytes() == content, f"{file} differs the second time"
+
+
+def test_doctor(tmp_path: Path) -> None:
+    found = json_of("doctor", folder=tmp_path)
+    assert found["versions"]["torch"]
+    assert rlidim("doctor", folder=tmp_path).returncode == 0
+
+
+def test_play_rebuilds_the_recorded_solution(tmp_path: Path) -> None:
+    json_of("cartpole", "train", "--dim", "8", "--trainer", "cmaes", folder=tmp_path)
+    record = "results/cartpole/cmaes-rademacher/d8-s0.json"
+    done = rlidim("cartpole", "play", record, "--video", "out.gif", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "return" in done.stdout
+    assert (tmp_path / "out.gif").read_bytes()[:4] == b"GIF8"
+
+
+def test_own_tasks(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own.yml").write_text(
+        TOY_TASK.replace("tests.trainers.faulty:NotANumber-v0", "CartPole-v1")
+    )
+    train = ["own", "train", "--dim", "2"]
+    assert rlidim("--envs", "mine", *train, folder=tmp_path).returncode == 0
+    done = rlidim(*train, folder=tmp_path, environment={"RLIDIM_ENVS": "mine"})
+    assert done.returncode == 0
+    assert "on record" in done.stderr
+
+
+def test_set_replaces_a_setting(tmp_path: Path) -> None:
+    found = json_of(
+        *["cartpole", "train", "--trainer", "es", "--dim", "1"],
+        *["--set", "n_timesteps=2000", "--set", "population=8"],
+        folder=tmp_path,
+    )
+    assert found["settings"]["trainer"]["population"] == 8
+    assert found["environment_steps"] < 10_000
+
+
+MISTAKES = [
+    (["cartpol", "measure"], "unknown task or command 'cartpol' (did you mean 'cartpole'"),
+    (["cartpole", "measure", "--trainer", "pp0"], "did you mean 'ppo'"),
+    (["cartpole", "measure", "--trainer", "sac"], "cartpole"),
+    (["cartpole", "measure", "--projection", "rademacer"], "did you mean 'rademacher'"),
+    (["cartpole", "train", "--dim", "0"], "between 1 and D = 562, got 0"),
+    (["cartpole", "train", "--dim", "563"], "between 1 and D = 562, got 563"),
+    (["cartpole", "train", "--dim", "x"], "'x' is not a valid integer"),
+    (["cartpole", "train", "--seed", "-1"], "--seed must be at least 0, got -1"),
+    (["cartpole", "train", "--scope", "critic"], "critic"),
+    (["cartpole", "train", "--set", "popsize=3"], "unknown key 'popsize'"),
+    (["cartpole", "train", "--set", "population"], "expected key=value"),
+    (["cartpole", "train", "--set", "population=many"], "population"),
+    (["cartpole", "measure", "--workers", "0"], "--workers must be at least 1, got 0"),
+    (["cartpole", "measure", "--seeds", "0"], "--seeds must be at least 1, got 0"),
+    (["cartpole", "measure", "--dims", "4,x"], "expected whole numbers"),
+    (["cartpole", "measure", "--dims", "4,0"], "at least 1"),
+    (["cartpole", "measure", "--dims", "4,600"], "between 1 and D = 562, got 600"),
+    (["cartpole", "measure", "--fraction", "1.5"], "--fraction must be between 0 and 1"),
+    (["cartpole", "measure", "--precision", "0.5"], "--precision is a ratio of at least 1"),
+    (["cartpole", "play", "absent.json"], "absent.json"),
+    (["cartpole", "fly"], "fly"),
+    (["--envs", "nowhere", "list"], "nowhere"),
+    (["speed", "toy", "--trainer", "supervised"], "no timing"),
+    (["bench", "--tier", "slow"], "slow"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value[:4]))
+def test_mistakes_are_one_line_and_code_2(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = rlidim(*arguments, folder=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sum(line.startswith("error: ") for line in done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert not list(tmp_path.rglob("d*-s*.json"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("trainers:\n  cmaes: {n_timestep: 100}", "did you mean 'n_timesteps'"),
+        ("trainers:\n  cma: {}", "did you mean 'cmaes'"),
+        ("trainer: {}", "did you mean 'trainers'"),
+        ("evaluation: {episodes: many}", "episodes"),
+        ("network: [", "own.yml"),
+    ],
+)
+def test_mistakes_in_a_task_file_are_named(change: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "own.yml").write_text(TOY_TASK + change)
+    if change.startswith("trainers"):
+        (tmp_path / "own.yml").write_text(TOY_TASK.split("trainers:")[0] + change)
+    done = rlidim("--envs", tmp_path, "own", "train", folder=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "own.yml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_environment_that_returns_nan_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own.yml").write_text(TOY_TASK)
+    done = rlidim("--envs", tmp_path, "own", "train", "--dim", "2", folder=tmp_path)
+    assert done.returncode == 2
+    assert "NotANumber-v0' returned a observation that is NaN" in done.stderr.replace("an o", "a o")
+
+
+def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = rlidim("--results", "file", *MEASURE, folder=tmp_path)
+    assert done.returncode == 2
+    assert "file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_damaged_records_are_named_and_left_alone(tmp_path: Path) -> None:
+    json_of(*MEASURE, folder=tmp_path)
+    folder = tmp_path / "results" / "codimension-1" / "cmaes-rademacher"
+    damage = {
+        folder / "d1-s0.json": lambda text: text[:100],
+        folder / "d1-s1.json": lambda text: text.replace('"schema": 1', '"schema": 99'),
+        folder / "d2-s0.json": lambda text: '{"somebody": "else"}',
+    }
+    for path, change in damage.items():
+        path.write_text(change(path.read_text()))
+    before = {path: path.read_bytes() for path in damage}
+    done = rlidim("tables", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for path in damage:
+        assert str(path.name) in done.stderr
+    again = rlidim(*MEASURE, folder=tmp_path)
+    assert again.returncode == 2
+    assert "d1-s0.json" in again.stderr
+    assert {path: path.read_bytes() for path in damage} == before
+
+
+def test_a_record_of_another_task_cannot_be_played(tmp_path: Path) -> None:
+    json_of("codimension-1", "train", "--dim", "1", "--trainer", "cmaes", folder=tmp_path)
+    record = "results/codimension-1/cmaes-rademacher/d1-s0.json"
+    done = rlidim("cartpole", "play", record, folder=tmp_path)
+    assert done.returncode == 2
+    assert "codimension-1" in done.stderr
+
+
+def test_a_solution_that_does_not_fit_its_network(tmp_path: Path) -> None:
+    json_of("cartpole", "train", "--dim", "2", "--trainer", "cmaes", folder=tmp_path)
+    path = tmp_path / "results" / "cartpole" / "cmaes-rademacher" / "d2-s0.json"
+    path.write_text(path.read_text().replace('"hidden": [\n        20', '"hidden": [\n        21'))
+    content = json.loads(path.read_text())
+    content["solution"]["network"]["hidden"] = [21, 20]
+    path.write_text(json.dumps(content))
+    done = rlidim("cartpole", "play", path, folder=tmp_path)
+    assert done.returncode == 2
+    assert "562" in done.stderr
+    assert "Traceback" not in done.stderr
