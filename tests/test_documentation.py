@@ -1,0 +1,104 @@
+"""What the documentation shows runs: docstring examples, the README's Python and commands."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rlidim
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def modules() -> list[str]:
+    return [
+        found.name
+        for found in pkgutil.walk_packages(rlidim.__path__, "rlidim.")
+        if not found.name.endswith("__main__")
+    ]
+
+
+@pytest.mark.parametrize("name", ["rlidim", *modules()])
+def test_docstring_examples(name: str) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0
+
+
+def test_the_public_interface_shows_examples() -> None:
+    for public in (rlidim.projection, rlidim.Subspace, rlidim.SubspaceOptimizer, rlidim.measure):
+        assert ">>> " in str(public.__doc__), public
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_readmes_python_runs(number: int, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 3
+    # The same calls at a size for a test.
+    code = blocks[number].replace("learn(10_000)", "learn(2_048)")
+    code = code.replace(
+        'measure("cartpole", "es",', 'measure("cartpole", "es", dims=[16], seeds=2,'
+    )
+    script = tmp_path / "example.py"
+    guarded = 'if __name__ == "__main__":\n' + "".join(
+        f"    {line}\n" if line else "\n" for line in code.splitlines()
+    )
+    script.write_text(guarded)
+    subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=300,
+        capture_output=True,
+    )
+
+
+def test_the_readmes_commands_exist() -> None:
+    """Every ``$ rlidim`` line names commands and options that the program knows."""
+    lines = re.findall(r"^\$ rlidim (.+?)(?:\s+#.*)?$", README, re.MULTILINE)
+    assert len(lines) > 10
+    for line in lines:
+        words = line.split()
+        while words and words[0].startswith("-"):
+            words = words[2:]
+        words = ["cartpole" if word == "lander" else word for word in words]
+        path = words[:2] if words[0] == "cartpole" and len(words) > 1 else words[:1]
+        done = subprocess.run(
+            [sys.executable, "-m", "rlidim", *path, "--help"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, line
+        for option in (word for word in words if word.startswith("--")):
+            assert option in done.stdout, f"{option} of: rlidim {line}"
+
+
+def test_the_readmes_own_task_is_valid(tmp_path: Path) -> None:
+    (content,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "lander.yml").write_text(content)
+    from rlidim import task
+
+    assert set(task.load(tmp_path / "lander.yml").trainers) == {"cmaes", "ppo"}
+
+
+def test_nothing_private_to_a_machine_is_in_the_repository() -> None:
+    files = subprocess.run(
+        ["git", "ls-files", "*.py", "*.md", "*.yml", "*.toml", "*.txt", "Makefile", ".ci/run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    if not files:
+        pytest.skip("not a checkout")
+    private = re.compile(r"/work/|/home/\w|/root/|\.library|pythonhosted|pypi\.org")
+    for name in files:
+        if name != "tests/test_documentation.py" and (ROOT / name).exists():
+            found = private.search((ROOT / name).read_text())
+            assert found is None, f"{name}: {found}"
