@@ -378,7 +378,8 @@ def measure(
         runs: the most runs in subspaces.
         precision: the search ends once the interval's ends have this ratio.
         results: the folder of records.
-        workers: processes; 1 runs everything in this one.
+        workers: processes; 1 runs everything in this one. A script that asks for more must keep its
+            top level behind ``if __name__ == "__main__":``, since workers import it.
         listener: called after every run.
 
     Returns:

@@ -45,13 +45,10 @@ def test_the_readmes_python_runs(number: int, tmp_path: Path) -> None:
     # The same calls at a size for a test.
     code = blocks[number].replace("learn(10_000)", "learn(2_048)")
     code = code.replace(
-        'measure("cartpole", "es",', 'measure("cartpole", "es", dims=[16], seeds=2,'
+        'measure("cartpole", "es")', 'measure("cartpole", "es", dims=[16], seeds=2)'
     )
     script = tmp_path / "example.py"
-    guarded = 'if __name__ == "__main__":\n' + "".join(
-        f"    {line}\n" if line else "\n" for line in code.splitlines()
-    )
-    script.write_text(guarded)
+    script.write_text(code)
     subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,
