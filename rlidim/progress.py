@@ -51,7 +51,7 @@ class Progress:
         if self._live is not None:
             self._live.stop()
         if self._last:
-            self.console.print(self._last, markup=False)
+            self.console.print(self._last, markup=False, soft_wrap=True)
 
     def __call__(self, state: State) -> None:
         """Show a state."""

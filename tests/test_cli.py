@@ -281,3 +281,10 @@ def test_a_solution_that_does_not_fit_its_network(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "562" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_speed(tmp_path: Path) -> None:
+    figures = json_of("speed", "codimension-1", "--trainer", "es", "--dim", "2", folder=tmp_path)
+    assert figures["steps_per_second"] > 0
+    assert figures["fraction_of_raw"] > 0
+    assert figures["hardware"]["processor"]

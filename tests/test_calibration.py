@@ -1,0 +1,67 @@
+"""Calibration compares what was read with what construction fixes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlidim import calibration
+from rlidim import task as tasks
+from rlidim.records import Cell
+from rlidim.report import gather
+from tests.factory import make_record, make_task
+
+
+def reading(known: int, step: int) -> calibration.Reading:
+    task = make_task(known=known)
+    cells = [Cell.random(task.name)]
+    cells += [Cell.baseline(task.name, "es", seed) for seed in range(3)]
+    cells += [
+        Cell(task.name, "es", "rademacher", d, seed) for d in (2, 3, 4, 6) for seed in range(5)
+    ]
+    records = []
+    for cell in cells:
+        solved = cell.d is None or cell.d >= step
+        score = 0.0 if cell.trainer == "random" else 1.0 if solved else 0.1
+        records.append(make_record(task, cell, score))
+    (measurement,) = gather(records, {task.name: task}, results_folder=Path("r"))
+    return calibration.Reading.of(task, measurement)
+
+
+def test_a_known_dimension_inside_or_outside_its_interval() -> None:
+    assert reading(known=3, step=3).holds
+    wrong = reading(known=6, step=3)
+    assert not wrong.holds
+    table = calibration.table([reading(known=3, step=3), wrong])
+    assert "yes" in table
+    assert "NO" in table
+
+
+@pytest.mark.parametrize(
+    ("interval", "holds"),
+    [((2, 4), True), ((None, 3), True), ((3, None), True), ((4, 9), False), ((1, 2), False)],
+)
+def test_open_ends_hold_everything_beyond(
+    interval: tuple[int | None, int | None], holds: bool
+) -> None:
+    assert calibration.Reading("t", "es", 3, 3, interval, "").holds is holds
+
+
+def test_every_known_task_is_planned_for_each_of_its_trainers() -> None:
+    loaded = {name: tasks.find(name) for name in tasks.files(None)}
+    planned = {(plan.task.name, plan.trainer) for plan in calibration.plans(loaded)}
+    for codimension in (1, 3, 10):
+        for trainer in ("es", "cmaes", "ppo"):
+            assert (f"codimension-{codimension}", trainer) in planned
+    assert ("toy", "supervised") in planned
+    assert all(loaded[name].known is not None for name, _ in planned)
+
+
+def test_the_coverage_study_says_whether_it_holds() -> None:
+    rows = calibration.coverage(4)
+    assert {(row["kind"], row["seeds"]) for row in rows} == {
+        (kind, seeds) for kind in ("gaussian", "bimodal") for seeds in (3, 5, 10)
+    }
+    assert all(row["holds"] == (row["coverage"] >= calibration.PROMISED) for row in rows)
+    assert "coverage" in calibration.coverage_table(rows)
