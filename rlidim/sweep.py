@@ -138,9 +138,18 @@ def estimate(plan: Plan, records: Mapping[Cell, RunRecord]) -> Estimate | None:
         scores,
         baseline=baseline,
         random=random.score,
-        D=native[0].D,
+        D=confined_parameters(plan, records),
         fraction=plan.fraction,
         minimum_score=plan.task.evaluation.minimum,
+    )
+
+
+def confined_parameters(plan: Plan, records: Mapping[Cell, RunRecord]) -> int:
+    """Return D: what is confined, which is more than the acting network under the scope ``all``."""
+    return max(
+        record.D
+        for cell, record in records.items()
+        if cell.d is not None and cell.scope == plan.scope
     )
 
 
@@ -186,7 +195,7 @@ def _wanted(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
     current = estimate(plan, records)
     if current is None:
         return []
-    D = max(record.D for cell, record in records.items() if cell.d is None)
+    D = confined_parameters(plan, records)
     rungs = ladder(min(plan.largest or D, D))
     return _search(plan, records, current, rungs)
 
@@ -391,7 +400,7 @@ def measure(
     Example:
         >>> import rlidim, tempfile
         >>> with tempfile.TemporaryDirectory() as empty:
-        ...     estimate = rlidim.measure("codimension-3", "cmaes", dims=[2, 3], results=empty)
+        ...     estimate = rlidim.measure("codimension-3", "es", dims=[2, 3], results=empty)
         >>> estimate.d_int
         3
     """

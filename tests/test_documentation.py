@@ -99,3 +99,33 @@ def test_nothing_private_to_a_machine_is_in_the_repository() -> None:
         if name != "tests/test_documentation.py" and (ROOT / name).exists():
             found = private.search((ROOT / name).read_text())
             assert found is None, f"{name}: {found}"
+
+
+def test_the_readmes_numbers_are_those_of_the_records() -> None:
+    """Each row of the README's table says what the records in results/ give."""
+    from rlidim import report
+    from rlidim import task as tasks
+    from rlidim.records import Results
+
+    records, problems = Results(ROOT / "results").scan()
+    assert not problems
+    loaded = {name: tasks.find(name) for name in tasks.files(None)}
+    measured = {
+        (found.task_name, found.trainer): found
+        for found in report.gather(records, loaded, results_folder=ROOT / "results")
+        if found.projection == "rademacher" and found.scope == "policy" and found.estimate
+    }
+    rows = re.findall(
+        r"^\| ([\w-]+) \| (\w+) \| ([\d,]+) \| (\d+) \| \[(\d+), (\w+)\] \|", README, re.M
+    )
+    assert len(rows) >= 10
+    for name, trainer, D, d_int, low, high in rows:
+        found = measured[name, trainer]
+        assert found.estimate is not None
+        ours = ["1" if found.estimate.interval[0] is None else str(found.estimate.interval[0])]
+        ours.append("D" if found.estimate.interval[1] is None else str(found.estimate.interval[1]))
+        assert (D, d_int, [low, high]) == (
+            f"{found.D:,}",
+            str(found.estimate.d_int),
+            ours,
+        ), f"{name} {trainer}"

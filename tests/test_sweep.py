@@ -173,3 +173,19 @@ def test_bad_plans(task: Task, choices: dict[str, object], expected: str) -> Non
 def test_a_state_is_what_listeners_get(task: Task) -> None:
     state = State(Plan.of(task, "es"), {}, [], None, 0)
     assert state.estimate is None
+
+
+def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has(task: Task) -> None:
+    """D is what is confined: the critic too."""
+    plan = Plan.of(task, "es", scope="all", hint=400)
+    records: dict[Cell, RunRecord] = {}
+    while cells := next_cells(plan, records):
+        for cell in cells:
+            value = 0.0 if cell.trainer == "random" else 1.0 if cell.d is None else 0.0
+            value = 1.0 if cell.d is not None and cell.d >= 800 else value
+            D = 1000 if cell.d is not None else 562
+            records[cell] = make_record(plan.task, cell, value, D=D)
+    found = estimate(plan, records)
+    assert found is not None
+    assert found.d_int is not None
+    assert 562 < found.d_int <= 800
