@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import threading
 import time
 import traceback
 from collections import Counter
@@ -14,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -152,7 +153,7 @@ class ProcessPool:
         if self._pool is None:
             # "spawn": a fork of a process that has started torch's threads can hang.
             self._pool = ProcessPoolExecutor(
-                self.workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_alone
+                self.workers, mp_context=get_context("spawn"), initializer=_begin_worker
             )
         return self._pool
 
@@ -162,9 +163,17 @@ class ProcessPool:
             self._pool = None
 
 
-def _leave_interrupts_alone() -> None:
-    """Let Ctrl-C reach the parent only, which ends its workers itself."""
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextmanager

@@ -203,23 +203,25 @@ def _wanted(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
 def _search(
     plan: Plan, records: Mapping[Cell, RunRecord], current: Estimate, rungs: Sequence[int]
 ) -> list[Cell]:
-    """Bracket, then bisect, then replicate."""
-    tested = {rung.d: rung for rung in current.rungs}
-    counts = {d: _made(plan, records, d) for d in tested}
-    passing = [d for d, rung in tested.items() if rung.passes]
-    failing = [d for d, rung in tested.items() if not rung.passes]
+    """Bracket, then bisect, then replicate: around the crossing of the isotonic fit.
+
+    Not around the first d whose own mean passes: a few lucky seeds there would keep the search
+    from the rungs that decide.
+    """
+    counts = {d: _made(plan, records, d) for d, _ in current.fit}
+    passing = [d for d, mean in current.fit if mean >= plan.fraction]
+    failing = [d for d, mean in current.fit if mean < plan.fraction]
     largest = rungs[-1]
     if not passing:  # bracket upwards
         if max(failing) < largest:
             return _rung_cells(plan, [min(2 * max(failing), largest)], plan.seeds)
         return _replicate(plan, counts, [largest], CROSSING_SEEDS)
     upper = min(passing)
-    below = [d for d in failing if d < upper]
-    if not below:  # bracket downwards
+    if not failing:  # bracket downwards
         if upper > 1:
             return _rung_cells(plan, [max(upper // 2, 1)], plan.seeds)
         return _replicate(plan, counts, [1], CROSSING_SEEDS)
-    lower = max(below)
+    lower = max(failing)
     between = [d for d in rungs if lower < d < upper]
     if between:  # bisect down to neighbouring rungs
         return _rung_cells(plan, [between[len(between) // 2]], plan.seeds)

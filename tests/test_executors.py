@@ -238,6 +238,37 @@ def test_killed_at_any_moment_is_never_killed(tmp_path: Path) -> None:
     assert not list((killed / "results").rglob("*.tmp"))
 
 
+def state_of(process: int) -> tuple[str, int]:
+    """Return a process's state (Z: ended, not yet reaped) and its parent; X if there is none."""
+    try:
+        state, parent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return "X", 0
+    return state, int(parent)
+
+
+def workers_of(parent: int) -> list[int]:
+    """Return the processes whose parent a process is."""
+    every = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [process for process in every if state_of(process)[1] == parent]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "results").rglob("*-s*.json"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    workers = workers_of(process.pid)
+    assert len(workers) >= 2
+    os.kill(process.pid, signal.SIGKILL)  # the parent alone
+    process.wait()
+    while any(state_of(worker)[0] not in "XZ" for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_two_sweeps_on_one_folder_share_the_work(tmp_path: Path) -> None:
     first, second = start(tmp_path), start(tmp_path)
     assert first.wait(120) == 0

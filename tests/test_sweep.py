@@ -189,3 +189,15 @@ def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has(task
     assert found is not None
     assert found.d_int is not None
     assert 562 < found.d_int <= 800
+
+
+def test_lucky_seeds_do_not_keep_the_search_from_the_crossing(task: Task) -> None:
+    """A rung that passes by luck, below one that fails: the fit's crossing gets the seeds."""
+    scores = {8: 0.95, 12: 0.5}
+    plan = Plan.of(task, "es", hint=8, runs=60)
+    records = play(plan, lambda cell: scores.get(cell.d or 0, 1.0 if (cell.d or 0) > 8 else 0.1))
+    found = estimate(plan, records)
+    assert found is not None
+    assert found.crossing is not None
+    around = [rung for rung in found.rungs if rung.d in (8, 12, 16)]
+    assert min(len(rung.scores) for rung in around if rung.d != 8) >= 5
