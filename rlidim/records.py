@@ -300,12 +300,14 @@ class Results:
         return record
 
     def write(self, record: RunRecord) -> Path:
-        """Write a record in one piece and return its path.
+        """Write a record in one piece and return its path; the cell is claimed, or nobody else's.
 
         Raises:
             RlidimError: the file cannot be written.
         """
         path = self.path(record.cell)
+        for half_written in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
+            half_written.unlink(missing_ok=True)
         write_atomically(path, json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n")
         return path
 

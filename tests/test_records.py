@@ -144,3 +144,13 @@ def test_a_claim_is_exclusive_and_dies_with_its_holder(tmp_path: Path) -> None:
     holder.join()
     with Results(tmp_path).claim(CELL) as mine:
         assert mine
+
+
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    folder = results.path(CELL).parent
+    folder.mkdir(parents=True)
+    (folder / ".d8-s3.json.x7.tmp").write_text("{")
+    (folder / ".d8-s4.json.x8.tmp").write_text("{")  # another cell's: perhaps being written
+    results.write(make_record(make_task(), CELL, 1.0))
+    assert sorted(path.name for path in folder.iterdir()) == [".d8-s4.json.x8.tmp", "d8-s3.json"]
