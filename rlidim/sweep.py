@@ -1,7 +1,7 @@
 """Which cells to run next: ladder, bracket, bisection, replication (MEASURING.md, "Search").
 
-The next cells are a function of the finished records alone, so a search that was killed continues
-as if nothing had happened, and its path does not depend on the number of workers.
+The next round of cells is a function of the rounds before, so a search that was killed continues as
+if nothing had happened, and its path does not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rlidim.statistics import Estimate
 from rlidim.task import Task
 
 DEFAULT_PROJECTION = "rademacher"
-CROSSING_SEEDS = 5  # seeds at the two rungs around the crossing before a search may end
+CROSSING_SEEDS = 6  # seeds at the two rungs around the crossing before a search may end
 REPLICATES = 2  # seeds added to a rung at a time
 
 
@@ -35,7 +35,7 @@ class Plan:
     scope: str = "policy"
     fraction: float = 0.9
     dims: tuple[int, ...] | None = None
-    seeds: int = 3
+    seeds: int = 4
     most_seeds: int = 10
     baseline_seeds: int = 5
     runs: int = 120
@@ -174,7 +174,7 @@ def next_cells(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
 
     Args:
         plan: what is searched.
-        records: every record of the plan's cells; failed ones that may be tried again left out.
+        records: those of the rounds before.
     """
     wanted = _wanted(plan, records)
     missing = [cell for cell in wanted if cell not in records]
@@ -341,8 +341,11 @@ def search(
             listener(State(plan, records, running, estimate(plan, records), resumed))
 
     tell([])
-    while cells := next_cells(plan, records):
-        pending = list(cells)
+    # What the search knows: whole rounds. A round that was cut short is completed before the next
+    # is chosen, so that a search killed in its middle goes on as if nothing had happened.
+    known: dict[Cell, RunRecord] = {}
+    while cells := next_cells(plan, known):
+        pending = [cell for cell in cells if cell not in records]
         again: list[Cell] = []
         while pending:
             tell(pending)
@@ -355,6 +358,7 @@ def search(
                     again.append(record.cell)
                 tell([*pending, *again])
             pending, again = again, []
+        known.update((cell, records[cell]) for cell in cells)
     tell([])
     return records
 

@@ -68,7 +68,7 @@ class Search:
 
     hint: int = 8
     largest: int | None = None  # None: D
-    seeds: int = 3  # a rung, before replication
+    seeds: int = 4  # a rung, before replication; even: rounds fill two workers
     most_seeds: int = 10  # a rung, after replication
     baseline_seeds: int = 5
     runs: int = 120
