@@ -10,7 +10,7 @@ from rlidim.sweep import Plan
 from rlidim.task import Task
 
 SMOKE_RUNS = 12  # in subspaces, a measurement of the smoke tier: shows the way, claims nothing
-FULL = 3  # times the runs that the task allows a search, in the full tier: narrower intervals
+FULL = 4  # times the runs that the task allows a search, in the full tier: narrower intervals
 
 
 def plans(tasks: Mapping[str, Task], tier: str) -> list[Plan]:

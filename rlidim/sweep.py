@@ -178,10 +178,24 @@ def next_cells(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
     """
     wanted = _wanted(plan, records)
     missing = [cell for cell in wanted if cell not in records]
-    made = sum(cell.d is not None for cell in records)
-    room = plan.runs - made if plan.dims is None else len(missing)
-    subspace = [cell for cell in missing if cell.d is not None][: max(room, 0)]
+    if plan.dims is not None:
+        return missing
+    room = plan.runs - sum(cell.d is not None for cell in records)
+    if room <= 0:
+        return _complete(plan, records)
+    subspace = [cell for cell in missing if cell.d is not None][:room]
     return [cell for cell in missing if cell.d is None or cell in subspace]
+
+
+def _complete(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
+    """Return what the tested rungs around the crossing lack in seeds, when all else is spent."""
+    current = estimate(plan, records)
+    if current is None:
+        return []
+    passing = [d for d, mean in current.fit if mean >= plan.fraction]
+    failing = [d for d, mean in current.fit if mean < plan.fraction]
+    around = failing[-1:] + passing[:1]
+    return _replicate(plan, {d: _made(plan, records, d) for d in around}, around, CROSSING_SEEDS)
 
 
 def _wanted(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:

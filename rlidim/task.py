@@ -71,7 +71,7 @@ class Search:
     seeds: int = 4  # a rung, before replication; even: rounds fill two workers
     most_seeds: int = 10  # a rung, after replication
     baseline_seeds: int = 5
-    runs: int = 120
+    runs: int = 120  # the most in subspaces, but for what the seeds around the crossing need
     precision: float = 1.5
 
 
