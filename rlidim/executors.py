@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -112,11 +112,11 @@ class ProcessPool:
             while len(running) < self.workers and (waiting or busy):
                 # What another sweep holds is asked for again only when nothing else is left.
                 function, job = (run, waiting.pop(0)) if waiting else (run_when_free, busy.pop(0))
-                running[self._start().submit(function, job)] = job
+                running[self._submit(function, job)] = job
             if suspects and not running:
                 # Alone, so that a cell that kills its worker takes no other with it.
                 job = suspects.pop(0)
-                running[self._start().submit(run_when_free, job)] = job
+                running[self._submit(run_when_free, job)] = job
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                 self._discard()
@@ -148,6 +148,15 @@ class ProcessPool:
         for process in processes:
             process.join()
         self._pool = None
+
+    def _submit(
+        self, function: Callable[[Job], RunRecord | None], job: Job
+    ) -> Future[RunRecord | None]:
+        try:
+            return self._start().submit(function, job)
+        except BrokenProcessPool:  # a worker died while nobody was waiting for one
+            self._discard()
+            return self._start().submit(function, job)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -203,13 +212,20 @@ def check_settings(job: Job, record: RunRecord) -> None:
         RlidimError: it was not; the line names the file and the first setting that differs.
     """
     wanted = configuration(job.task, job.cell)
-    if record.config_hash == hash_of(wanted):
+    if record.config_hash == hash_of(wanted) or superseded(job, record):
         return
     path = Results(job.results).path(job.cell)
     name, before, now = next(_differences(record.settings, wanted), ("?", "?", "?"))
     raise RlidimError(
         f"{path}: was made with {name} = {before!r}, now it is {now!r}; "
         "choose another folder with --results, or move the file away"
+    )
+
+
+def superseded(job: Job, record: RunRecord) -> bool:
+    """Say whether a record is of a failure under other settings: the job's may mend it."""
+    return record.status == "failed" and record.config_hash != hash_of(
+        configuration(job.task, job.cell)
     )
 
 
@@ -222,15 +238,15 @@ def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, A
         yield name, before, now
 
 
-def run_when_free(job: Job) -> RunRecord:
+def run_when_free(job: Job, force: bool = False) -> RunRecord:
     """Run a job once nobody else is running it."""
-    record = run(job, wait_for_lock=True)
+    record = run(job, wait_for_lock=True, force=force)
     assert record is not None
     return record
 
 
-def run(job: Job, wait_for_lock: bool = False) -> RunRecord | None:
-    """Make one run and write its record, unless it is on disk already.
+def run(job: Job, wait_for_lock: bool = False, force: bool = False) -> RunRecord | None:
+    """Make one run and write its record, unless it is on disk already (``force``: even then).
 
     Returns:
         The record, or None if another process is making this run at this moment.
@@ -242,7 +258,9 @@ def run(job: Job, wait_for_lock: bool = False) -> RunRecord | None:
     with results.claim(job.cell, wait=wait_for_lock) as mine:
         if not mine:
             return None
-        earlier = results.load(job.cell)
+        earlier = None if force else results.load(job.cell)
+        if earlier is not None and superseded(job, earlier):
+            earlier = None
         if earlier is not None:
             check_settings(job, earlier)
             if finished(earlier):

@@ -96,10 +96,13 @@ def play(
         raise RlidimError(f"--video {video}: expected a name that ends in .gif or .mp4")
     if episodes < 1:
         raise RlidimError(f"--episodes must be at least 1, got {episodes}")
+    if seed < 0:
+        raise RlidimError(f"--seed must be at least 0, got {seed}")
     policy = policy_of(record, path, runs)
-    environment = evaluation.make(task, render_mode="rgb_array" if video else "human")
-    if environment.render_mode is None:
+    mode = "rgb_array" if video else "human"
+    if mode not in evaluation.make(task).metadata.get("render_modes", []):
         raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
+    environment = evaluation.make(task, render_mode=mode)
     frames: list[Any] = []
     returns = []
     for episode in range(episodes):

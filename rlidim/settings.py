@@ -7,6 +7,7 @@ Nothing here imports a training library.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -69,7 +70,7 @@ class _StableBaselinesSettings:
     gamma: float = 0.99
     normalize: bool = False  # VecNormalize on observations and rewards
     eval_freq: int = 5_000  # environment steps between checkpoint evaluations
-    max_grad_norm: float | None = None  # clips the gradient of theta_d; None: no clipping
+    max_grad_norm: float | None = None  # of theta_d's gradient, natively of theta_D's; None: none
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,30 @@ SETTINGS: dict[str, type] = {
 }
 
 
+# Of any section: numbers that count something, of which there must be one at least.
+COUNTS = (
+    "n_timesteps",
+    "n_iterations",
+    "n_envs",
+    "n_steps",
+    "n_epochs",
+    "batch_size",
+    "buffer_size",
+    "train_freq",
+    "target_update_interval",
+    "eval_freq",
+    "population",
+    "episodes",
+    "checkpoint_episodes",
+    "hint",
+    "largest",
+    "seeds",
+    "most_seeds",
+    "baseline_seeds",
+    "runs",
+)
+
+
 def parse(kind: type[Settings], values: object, where: str) -> Settings:
     """Build a settings dataclass from a mapping, strictly.
 
@@ -181,6 +206,11 @@ def parse(kind: type[Settings], values: object, where: str) -> Settings:
         if required and name not in values:
             raise RlidimError(f"{where}: key '{name}' is missing")
     checked = {key: _check(value, hints[key], f"{where}: {key}") for key, value in values.items()}
+    for name, value in checked.items():
+        if name in COUNTS and value is not None and value < 1:
+            raise RlidimError(f"{where}: {name} must be at least 1, got {value}")
+    if checked.get("population", 2) % 2:
+        raise RlidimError(f"{where}: population must be even, got {checked['population']}")
     return kind(**checked)
 
 
@@ -201,12 +231,18 @@ def _check(value: Any, hint: Any, where: str) -> Any:
         if value is None:
             return None
     elif hint is float:
+        if isinstance(value, str):  # YAML 1.1 takes 1e-3 for text: it wants 1.0e-3
+            with contextlib.suppress(ValueError):
+                return float(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        if isinstance(value, float) and value.is_integer():  # YAML reads 1e5 as a float
+        if isinstance(value, str):  # likewise 1e5
+            with contextlib.suppress(ValueError):
+                value = float(value)
+        if isinstance(value, float) and value.is_integer():
             return int(value)
     elif isinstance(hint, type) and origin is None and isinstance(value, hint):
         return value

@@ -14,7 +14,15 @@ from pathlib import Path
 
 from rlidim import statistics, task
 from rlidim.errors import RlidimError
-from rlidim.executors import Executor, InProcess, Job, ProcessPool, check_settings, finished
+from rlidim.executors import (
+    Executor,
+    InProcess,
+    Job,
+    ProcessPool,
+    check_settings,
+    finished,
+    superseded,
+)
 from rlidim.records import Cell, Results, RunRecord
 from rlidim.settings import SETTINGS
 from rlidim.statistics import Estimate
@@ -22,6 +30,7 @@ from rlidim.task import Task
 
 DEFAULT_PROJECTION = "rademacher"
 CROSSING_SEEDS = 6  # seeds at the two rungs around the crossing before a search may end
+WITH_A_CRITIC = ("ppo", "a2c", "sac", "td3")
 REPLICATES = 2  # seeds added to a rung at a time
 
 
@@ -53,9 +62,11 @@ class Plan:
         task.settings(trainer)
         search = dataclasses.asdict(task.search_for(trainer))
         given = {name: value for name, value in choices.items() if value is not None}
-        if "seeds" in given:  # asked for: so many at every rung, and no fewer natively
-            search["most_seeds"] = max(search["most_seeds"], given["seeds"])
-            search["baseline_seeds"] = given["seeds"]
+        seeds = given.get("seeds")
+        if isinstance(seeds, int):  # asked for: so many at every rung, and natively
+            search["most_seeds"] = max(search["most_seeds"], seeds)
+            # One native run would leave the baseline's doubt unknown.
+            search["baseline_seeds"] = max(2, seeds)
         plan = cls(task, trainer, **{**search, **given})
         plan.check()
         return plan
@@ -74,8 +85,7 @@ class Plan:
             raise RlidimError(f"--fraction must be between 0 and 1, got {self.fraction}")
         if self.precision < 1.0:
             raise RlidimError(f"--precision is a ratio of at least 1, got {self.precision}")
-        if self.scope not in ("policy", "all"):
-            raise RlidimError(f"--scope must be policy or all, got '{self.scope}'")
+        check_scope(self.scope, self.trainer)
         if self.dims is not None and (not self.dims or min(self.dims) < 1):
             raise RlidimError(f"--dims must be whole numbers of at least 1, got {self.dims}")
 
@@ -103,6 +113,18 @@ class State:
 
 
 Listener = Callable[[State], None]
+
+
+def check_scope(scope: str, trainer: str) -> None:
+    """Make sure that a trainer has what the scope confines.
+
+    Raises:
+        RlidimError: it has not, or there is no such scope.
+    """
+    if scope not in ("policy", "all"):
+        raise RlidimError(f"--scope must be policy or all, got '{scope}'")
+    if scope == "all" and trainer not in WITH_A_CRITIC:
+        raise RlidimError(f"--scope all confines a critic too, and {trainer} has none: use policy")
 
 
 def ladder(largest: int) -> list[int]:
@@ -202,8 +224,11 @@ def _wanted(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
     if plan.dims is not None:
         # The largest d first: if it exceeds D, that is said before anything is spent.
         return _rung_cells(plan, sorted(set(plan.dims))[::-1], plan.seeds) + plan.baselines()
-    hint = min(plan.hint, plan.largest or plan.hint)
-    start = plan.baselines() + _rung_cells(plan, [hint], plan.seeds)
+    natives = [records[cell].D for cell in plan.baselines() if cell in records]
+    if len(natives) < len(plan.baselines()):
+        return plan.baselines()
+    hint = min(plan.hint, plan.largest or plan.hint, max(*natives, 1))
+    start = _rung_cells(plan, [hint], plan.seeds)
     if any(cell not in records for cell in start):
         return start
     current = estimate(plan, records)
@@ -312,8 +337,9 @@ def on_disk(plan: Plan, results: Results) -> dict[Cell, RunRecord]:
                 continue
             record = results.load(cell)
             if record is not None:
-                check_settings(Job(plan.task, cell, results.folder), record)
-                if finished(record):
+                job = Job(plan.task, cell, results.folder)
+                check_settings(job, record)
+                if finished(record) and not superseded(job, record):
                     found[cell] = record
     return found
 
@@ -404,7 +430,7 @@ def measure(
         fraction: of the native baseline's normalised score, 0.9 for d_int90.
         dims: measure at these d instead of searching.
         seeds: runs at each d, and of the baseline.
-        runs: the most runs in subspaces.
+        runs: in subspaces, before the search ends; the crossing gets its seeds in any case.
         precision: the search ends once the interval's ends have this ratio.
         results: the folder of records.
         workers: processes; 1 runs everything in this one. A script that asks for more must keep its

@@ -207,7 +207,8 @@ def load(path: Path) -> Task:
         scores=str(content.get("scores", "mean return")),
         known=content.get("known"),
         published=tuple(
-            parse(Published, entry, f"{path}: published") for entry in content.get("published", [])
+            parse(Published, entry, f"{path}: published")
+            for entry in content.get("published") or []
         ),
         bench=_bench(content.get("bench", {}), content["trainers"], path),
         sources=str(content.get("sources", "")),

@@ -74,6 +74,12 @@ def test_help_imports_nothing_heavy(heavy: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_without_a_command_it_shows_the_help(tmp_path: Path) -> None:
+    done = rlidim(folder=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: ")
+
+
 def test_measure_prints_one_json_object(tmp_path: Path) -> None:
     found = json_of(*MEASURE, folder=tmp_path)
     assert found["task"] == "codimension-1"
@@ -184,6 +190,11 @@ MISTAKES = [
     (["cartpole", "measure", "--dims", "4,600"], "between 1 and D = 562, got 600"),
     (["cartpole", "measure", "--fraction", "1.5"], "--fraction must be between 0 and 1"),
     (["cartpole", "measure", "--precision", "0.5"], "--precision is a ratio of at least 1"),
+    (["cartpole", "train", "--set", "population=33"], "population must be even, got 33"),
+    (["cartpole", "train", "--set", "eval_freq=0"], "eval_freq must be at least 1, got 0"),
+    (["cartpole", "train", "--set", "learning_rate=["], "whose value is not YAML"),
+    (["cartpole", "measure", "--scope", "all"], "es has none: use policy"),
+    (["calibrate", "--coverage", "--repetitions", "0"], "--repetitions"),
     (["cartpole", "play", "absent.json"], "absent.json"),
     (["cartpole", "fly"], "fly"),
     (["--envs", "nowhere", "list"], "nowhere"),
@@ -208,6 +219,7 @@ def test_mistakes_are_one_line_and_code_2(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ("trainers:\n  cmaes: {n_timesteps: 0}", "n_timesteps must be at least 1"),
         ("trainers:\n  cmaes: {n_timestep: 100}", "did you mean 'n_timesteps'"),
         ("trainers:\n  cma: {}", "did you mean 'cmaes'"),
         ("trainer: {}", "did you mean 'trainers'"),

@@ -137,6 +137,46 @@ def test_a_second_try_may_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (first.status, second.status, second.attempts) == ("failed", "ok", 2)
 
 
+def test_settings_that_failed_do_not_block_those_that_mend_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer_that(monkeypatch, lambda *_: 1 / 0)
+    failed = run(jobs(tmp_path)[0])
+    assert failed is not None
+    assert failed.status == "failed"
+    trainer_that(monkeypatch, lambda *_: outcome())
+    mended = run(Job(quick().replace_settings("cmaes", {"population": 12}), CELLS[0], tmp_path))
+    assert mended is not None
+    assert (mended.status, mended.attempts) == ("ok", 1)
+
+
+def test_force_replaces_a_record_only_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(jobs(tmp_path)[0])
+
+    def interrupt(*arguments: Any) -> Outcome:
+        raise KeyboardInterrupt
+
+    trainer_that(monkeypatch, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(jobs(tmp_path)[0], force=True)
+    assert Results(tmp_path).load(CELLS[0]) == first
+
+
+def test_a_worker_that_dies_while_idle_costs_nothing(tmp_path: Path, pool: ProcessPool) -> None:
+    records = []
+    for record in pool.run(jobs(tmp_path)):
+        if not records:
+            assert pool._pool is not None
+            for process in list((pool._pool._processes or {}).values()):
+                process.kill()
+            time.sleep(0.5)
+        records.append(record)
+    assert {record.cell for record in records} == set(CELLS)
+    assert {record.status for record in records} == {"ok"}
+
+
 def test_a_users_mistake_is_raised_and_leaves_no_record(tmp_path: Path, pool: ProcessPool) -> None:
     too_many = [Cell(TASK, "cmaes", "rademacher", 10**6, 0)]
     for executor in (InProcess(), pool):
@@ -286,6 +326,8 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A job in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
     while len(list((tmp_path / "results").rglob("*-s*.json"))) < 3:

@@ -10,6 +10,7 @@ import pytest
 
 from rlidim.errors import RlidimError
 from rlidim.records import Cell, RunRecord
+from rlidim.settings import PPOSettings
 from rlidim.sweep import CROSSING_SEEDS, Plan, State, estimate, ladder, next_cells
 from rlidim.task import Task
 from tests.factory import make_record, make_task
@@ -193,9 +194,10 @@ def test_a_state_is_what_listeners_get(task: Task) -> None:
     assert state.estimate is None
 
 
-def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has(task: Task) -> None:
+def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has() -> None:
     """D is what is confined: the critic too."""
-    plan = Plan.of(task, "es", scope="all", hint=400)
+    task = make_task(trainers={"ppo": PPOSettings(n_timesteps=1000)})
+    plan = Plan.of(task, "ppo", scope="all", hint=400)
     records: dict[Cell, RunRecord] = {}
     while cells := next_cells(plan, records):
         for cell in cells:
@@ -219,3 +221,20 @@ def test_lucky_seeds_do_not_keep_the_search_from_the_crossing(task: Task) -> Non
     assert found.crossing is not None
     around = [rung for rung in found.rungs if rung.d in (8, 12, 16)]
     assert min(len(rung.scores) for rung in around if rung.d != 8) >= 5
+
+
+def test_a_network_smaller_than_the_hint(task: Task) -> None:
+    plan = Plan.of(task, "es", hint=8)
+    known: dict[Cell, RunRecord] = {}
+    while cells := next_cells(plan, known):
+        for cell in cells:
+            assert (cell.d or 0) <= 3
+            score = 0.0 if cell.trainer == "random" else 1.0
+            known[cell] = make_record(plan.task, cell, score, D=3)
+    found = estimate(plan, known)
+    assert found is not None
+    assert found.d_int == 1
+
+
+def test_one_seed_still_means_two_native_runs(task: Task) -> None:
+    assert Plan.of(task, "es", seeds=1).baseline_seeds == 2

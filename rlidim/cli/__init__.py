@@ -98,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RlidimError as error:
         click.echo(f"error: {error}", err=True)
         code = 2
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 0
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         code = error.exit_code

@@ -57,7 +57,10 @@ class Assignment(click.ParamType[tuple[str, Any]]):
             self.fail(f"expected key=value, got '{value}'", param, ctx)
         import yaml
 
-        return key, yaml.safe_load(text)
+        try:
+            return key, yaml.safe_load(text)
+        except yaml.YAMLError:
+            self.fail(f"expected key=value, got '{value}', whose value is not YAML", param, ctx)
 
 
 workers_option = click.option(

@@ -38,7 +38,13 @@ def list_command(context: click.Context, as_json: bool) -> None:
 
 @click.command("calibrate")
 @click.option("--coverage", is_flag=True, help="Simulate how often the interval holds the truth.")
-@click.option("--repetitions", type=int, default=1000, show_default=True, help="For --coverage.")
+@click.option(
+    "--repetitions",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="For --coverage.",
+)
 @workers_option
 @runs_option
 @json_option
@@ -109,6 +115,7 @@ def bench_command(context: click.Context, tier: str, workers: int | None, runs: 
                 measurement = search_and_gather(context, plan, executor, runs)
                 click.echo(report.describe(measurement))
             except RlidimError as error:
+                executor.close()  # ends what the round still has running
                 # One task that cannot be measured here costs the others nothing.
                 problems.append(f"{plan.task.name} {plan.trainer}: {error}")
                 click.echo(f"error: {problems[-1]}", err=True)

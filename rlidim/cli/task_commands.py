@@ -81,10 +81,12 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
         """Make one run: in a random subspace of dimension d, or natively."""
         from rlidim import executors
         from rlidim.records import Cell
+        from rlidim.sweep import check_scope
 
         task = find(context)
         trainer = trainer or next(iter(task.trainers))
         task = task.replace_settings(trainer, dict(overrides))
+        check_scope(scope, trainer)
         if seed < 0:
             raise RlidimError(f"--seed must be at least 0, got {seed}")
         cell = (
@@ -96,11 +98,9 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
         results.check_writable()
         job = executors.Job(task, cell, results.folder, runs)
         path = results.path(cell)
-        if force:
-            path.unlink(missing_ok=True)
-        elif path.exists():
+        if path.exists() and not force:
             click.echo(f"{path}: on record; --force runs it again", err=True)
-        record = executors.run_when_free(job)
+        record = executors.run_when_free(job, force)
         if as_json:
             print_json({**record.to_json(), "record": str(path)})
         elif record.status == "ok":
@@ -128,8 +128,15 @@ def measure_command(find: Callable[[click.Context], Task]) -> click.Command:
     @scope_option
     @click.option("--dims", type=Dimensions(), help="Measure at these d instead of searching.")
     @click.option("--seeds", type=int, help="Runs at each d.  [default: the task's]")
-    @click.option("--baseline-seeds", type=int, help="Native runs.  [default: the task's]")
-    @click.option("--runs", "budget", type=int, help="The most runs in subspaces.")
+    @click.option(
+        "--baseline-seeds", type=int, help="Native runs.  [default: --seeds, or the task's]"
+    )
+    @click.option(
+        "--runs",
+        "budget",
+        type=int,
+        help="Runs in subspaces before it ends; at the crossing a few more if they lack.",
+    )
     @click.option("--precision", type=float, help="End when the interval's ends have this ratio.")
     @click.option("--fraction", type=float, default=0.9, show_default=True)
     @set_option

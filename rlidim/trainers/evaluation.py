@@ -21,14 +21,6 @@ SEED_STRIDE = 1_000  # between the first seeds of two evaluations: more than any
 SEED_SPAN = 2**20  # how far a run counts its seeds upwards, see records.Seeds
 Solution = TypeVar("Solution")
 
-UNKNOWN_ENVIRONMENT = (
-    gymnasium_errors.UnregisteredEnv,
-    gymnasium_errors.NamespaceNotFound,
-    gymnasium_errors.NameNotFound,
-    gymnasium_errors.VersionNotFound,
-    gymnasium_errors.DeprecatedEnv,
-)
-
 
 class Actor(Protocol):
     """Whatever turns observations (N, ...) into actions (N, ...)."""
@@ -85,9 +77,6 @@ def _made(task: Task, maker: Any, **options: Any) -> Any:
             # The paper's versions of the environments are old on purpose.
             warnings.filterwarnings("ignore", message=".*is out of date.*")
             return maker(identity, **task.environment.kwargs, **options)
-    except UNKNOWN_ENVIRONMENT as error:
-        reason = " ".join(str(error).split())
-        raise RlidimError(f"{task.file}: environment '{identity}': {reason}") from error
     except (gymnasium_errors.DependencyNotInstalled, ImportError) as error:
         extra = task.environment.extra
         remedy = f"pip install 'rlidim[{extra}]'" if extra else "install it"
@@ -95,6 +84,9 @@ def _made(task: Task, maker: Any, **options: Any) -> Any:
         raise RlidimError(
             f"environment '{identity}' needs a package that is missing: {remedy} ({reason})"
         ) from error
+    except (gymnasium_errors.Error, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise RlidimError(f"{task.file}: environment '{identity}': {reason}") from error
 
 
 def has_vector_form(task: Task) -> bool:

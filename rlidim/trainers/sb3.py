@@ -180,8 +180,9 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, Archit
         arguments["action_noise"] = NormalActionNoise(
             np.zeros(size), settings.noise_std * np.ones(size)
         )
-    if settings.max_grad_norm is not None and not squash:
-        arguments["max_grad_norm"] = settings.max_grad_norm
+    if not squash:  # natively as in a subspace: no clipping unless it is asked for
+        clip = settings.max_grad_norm
+        arguments["max_grad_norm"] = NO_CLIPPING if clip is None else clip
     model = algorithm(
         "MlpPolicy",
         env,
@@ -350,8 +351,9 @@ def train(
         model.learn(settings.n_timesteps, callback=evaluations)
         if not evaluations.champion.solved and not evaluations.diverged:
             evaluations.evaluate()
-    except (ValueError, RuntimeError):
-        # Distributions and samplers raise these on NaN; with finite parameters it is a defect.
+    except (ValueError, RuntimeError, RlidimError):
+        # Distributions, samplers and environments raise these on NaN. With finite parameters it is
+        # a defect, or the environment's fault.
         if np.isfinite(evaluations.snapshot().theta).all():
             raise
         evaluations.diverged = True

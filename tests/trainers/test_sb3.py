@@ -185,8 +185,19 @@ def test_an_environments_nan_is_named(trainer: str) -> None:
         run(trainer, 3, identity="tests.trainers.faulty:NotANumber-v0")
 
 
-def test_numbers_that_overflow_are_recorded_as_diverged() -> None:
-    outcome = run("ppo", 5, learning_rate=1e30)
+@pytest.mark.parametrize("trainer", ["ppo", "dqn"])
+def test_natively_and_in_a_subspace_nothing_is_clipped_unless_asked(trainer: str) -> None:
+    seeds = Seeds.of(Cell("synthetic", trainer, "rademacher", 5, 0))
+    model: Any = sb3.build(task_of(trainer), trainer, seeds)[0]
+    assert model.max_grad_norm == sb3.NO_CLIPPING
+    assert sb3.confine(model, d=5).max_grad_norm == sb3.NO_CLIPPING
+    asked: Any = sb3.build(task_of(trainer, max_grad_norm=0.5), trainer, seeds)[0]
+    assert asked.max_grad_norm == 0.5
+
+
+@pytest.mark.parametrize("trainer", ["ppo", "td3"])
+def test_numbers_that_overflow_are_recorded_as_diverged(trainer: str) -> None:
+    outcome = run(trainer, 5, learning_rate=1e30)
     assert outcome.status == "diverged"
     assert outcome.returns == ()
 
