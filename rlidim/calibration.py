@@ -1,6 +1,6 @@
 """Does the instrument read known weights right? Tasks whose dimension construction fixes.
 
-Li et al. 2018, section 2 (the toy problem); MEASURING.md, "Calibration" and "Coverage".
+Li et al. 2018, section 2 (the toy problem).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def table(readings: Sequence[Reading]) -> str:
 
 
 def coverage(repetitions: int) -> list[dict[str, Any]]:
-    """Simulate how often the 95 % interval holds the true dimension (MEASURING.md)."""
+    """Simulate how often the 95 % interval holds the true dimension."""
     rows = []
     for kind in KINDS:
         for seeds in SEEDS:

@@ -1,10 +1,10 @@
 """One-step control problems whose intrinsic dimension is known, for calibration.
 
-The policy sees one constant observation and answers with an action of k numbers; the reward
-depends on the action's squared distance from a target alone. The policies that solve it therefore
-form a set of codimension k among all parameters: its intrinsic dimension is k (Li et al. 2018,
-section 2, where the toy problem is the same idea). MEASURING.md, "Calibration", says why the
-reward must be sharp.
+The policy sees one constant observation and answers with an action of k numbers; the reward depends
+on the action's squared distance from a target alone. The policies that solve it therefore form a
+set of codimension k among all parameters: its intrinsic dimension is k (Li et al. 2018, section 2,
+where the toy problem is the same idea). The reward must be sharp: a random subspace of k - 1
+dimensions often comes near the target.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which cells to run next: ladder, bracket, bisection, replication (MEASURING.md, "Search").
+"""Which cells to run next: ladder, bracket, bisection, replication.
 
 The next round of cells is a function of the rounds before, so a search that was killed continues as
 if nothing had happened, and its path does not depend on the number of workers.

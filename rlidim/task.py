@@ -47,7 +47,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a policy is scored (MEASURING.md): episodes, and when training may stop early.
+    """How a policy is scored: episodes, and when training may stop early.
 
     ``solved`` is the mean return at which a run stops, once fresh episodes confirm it;
     ``minimum`` the lowest possible return, which the paper's rule shifts to zero.

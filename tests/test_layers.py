@@ -1,4 +1,4 @@
-"""The house's arrows (ARCHITECTURE): a module imports only what stands to its left."""
+"""The house's arrows: a module imports only what stands to its left."""
 
 from __future__ import annotations
 

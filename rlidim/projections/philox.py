@@ -77,7 +77,7 @@ def philox_numpy(counter: NDArray[np.uint32], seed: int) -> NDArray[np.uint32]:
 def words(rows: Tensor, blocks: Tensor, tag: int, seed: int) -> Tensor:
     """Return the stream's words at (row, block) under a family's tag.
 
-    The counter is (row's low word, block, row's high word, tag): see ARCHITECTURE, decision 4.
+    The counter is (row's low word, block, row's high word, tag).
 
     Args:
         rows: int64, any shape, up to 2^63.

@@ -1,4 +1,4 @@
-"""How often the interval holds the truth, in simulation (MEASURING.md, "Coverage")."""
+"""How often the interval holds the truth, in simulation."""
 
 from __future__ import annotations
 

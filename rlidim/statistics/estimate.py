@@ -1,6 +1,6 @@
 """d_int90 from scores: normalisation, the isotonic crossing, its interval, the paper's rule.
 
-Li et al. 2018, section 2; MEASURING.md for the definitions.
+Li et al. 2018, section 2; README, "How it measures".
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """The 95 % interval of d_int: quasi-likelihood over monotone curves, checked for coverage.
 
-MEASURING.md asks for at least 93 % coverage with Gaussian and with bimodal scores at 3, 5 and 10
-seeds a rung. Resampling seeds within a rung fails that: where all seeds of a rung pass, it sees no
-doubt at all. Here the rungs speak together. The expected normalised score is a curve
-m(d) = A s((log d - u) / w), s the logistic function, with plateau A, location u and width w, all
-summed over on a grid. A score at d has variance V(m) = e + v m (1 - m): e is the noise that every
-run has, v says how far the scores are bimodal (1: solved or not, nothing between). Both are read
-off the scatter within the rungs, so that rungs on the way up teach how little three solved runs
-prove. Rungs are weighed by Wedderburn's quasi-likelihood (Biometrika 1974), the integral of
-(y - m) / V(m), which is Bernoulli's for solved-or-not scores and the normal one for pure noise.
+It must hold the truth in at least 93 % of cases, with Gaussian and with bimodal scores at 3, 5 and
+10 seeds a rung (:mod:`rlidim.statistics.coverage`). Resampling seeds within a rung fails that:
+where all seeds of a rung pass, it sees no doubt at all. Here the rungs speak together. The expected
+normalised score is a curve m(d) = A s((log d - u) / w), s the logistic function, with plateau A,
+location u and width w, all summed over on a grid. A score at d has variance V(m) = e + v m (1 - m):
+e is the noise that every run has, v says how far the scores are bimodal (1: solved or not, nothing
+between). Both are read off the scatter within the rungs, so that rungs on the way up teach how
+little three solved runs prove. Rungs are weighed by Wedderburn's quasi-likelihood (Biometrika
+1974), the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not scores and the normal
+one for pure noise.
 """
 
 from __future__ import annotations

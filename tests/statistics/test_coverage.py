@@ -1,4 +1,4 @@
-"""The 95 % interval holds the truth as often as MEASURING.md promises, and the test can fail."""
+"""The 95 % interval holds the truth as often as is promised, and the test can fail."""
 
 from __future__ import annotations
 

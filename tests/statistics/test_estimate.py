@@ -1,4 +1,4 @@
-"""d_int90 from scores: the definitions of MEASURING.md on examples that can be worked by hand."""
+"""d_int90 from scores: the definitions on examples that can be worked by hand."""
 
 from __future__ import annotations
 
