@@ -7,19 +7,9 @@ from typing import Any
 import torch
 
 from rlidim.errors import RlidimError, nearest
+from rlidim.projections.backends import AUTO, FAMILIES, implementation
 from rlidim.projections.base import Projection, ProjectionSpec
-from rlidim.projections.fastfood import Fastfood
-from rlidim.projections.gaussian import Gaussian
 from rlidim.projections.hashed import Hashed
-from rlidim.projections.rademacher import Rademacher
-from rlidim.projections.rotation import Rotation
-from rlidim.projections.sparse import Sparse
-from rlidim.projections.stacked_fastfood import StackedFastfood
-
-FAMILIES: dict[str, type[Projection]] = {
-    kind.family: kind
-    for kind in (Gaussian, Rademacher, Sparse, Fastfood, StackedFastfood, Hashed, Rotation)
-}
 
 __all__ = ["FAMILIES", "Projection", "ProjectionSpec", "from_spec", "projection"]
 
@@ -32,6 +22,7 @@ def projection(
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    backend: str = AUTO,
     **options: Any,
 ) -> Projection:
     """Return P, a pure function of (family, D, d, seed, options).
@@ -43,10 +34,12 @@ def projection(
         seed: 0 .. 2^64 - 1.
         dtype: of vectors and products: float32 or float64.
         device: where they live.
+        backend: what computes them: ``native``, ``triton``, ``torch``, or the fastest here.
         options: the family's own; ``entries`` for hashed.
 
     Raises:
-        RlidimError: an unknown family or option, d not in 1 .. D, a seed out of range.
+        RlidimError: an unknown family or option, d not in 1 .. D, a seed out of range, a backend
+            that does not serve the family and device here.
 
     Example:
         >>> import rlidim, torch
@@ -58,12 +51,13 @@ def projection(
     """
     if family not in FAMILIES:
         raise RlidimError(f"unknown projection '{family}'{nearest(family, FAMILIES)}")
-    kind = FAMILIES[family]
-    known = {"entries"} if kind is Hashed else set()
+    known = {"entries"} if FAMILIES[family] is Hashed else set()
     for name in options:
         if name not in known:
             raise RlidimError(f"projection '{family}' has no option '{name}'{nearest(name, known)}")
-    return kind(int(D), int(d), int(seed), dtype=dtype, device=torch.device(device), **options)
+    where = torch.device(device)
+    kind = implementation(family, where, backend)
+    return kind(int(D), int(d), int(seed), dtype=dtype, device=where, **options)
 
 
 def from_spec(

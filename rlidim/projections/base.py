@@ -90,7 +90,8 @@ def check_size(D: int, d: int, seed: int) -> None:
 class Projection(ABC):
     """A linear map from theta_d, (d,) or (d, N), to theta_D, (D,) or (D, N), and its adjoint.
 
-    A family implements :meth:`_forward` and :meth:`_adjoint` for a range of rows.
+    A family implements :meth:`_prepare`, and :meth:`_forward` and :meth:`_adjoint` for a range of
+    rows, in torch, on any device; a faster backend overrides these three.
 
     Example:
         >>> import rlidim, torch
@@ -104,11 +105,12 @@ class Projection(ABC):
     family: ClassVar[str]
     tag: ClassVar[int]  # the family's own part of the random stream, see philox.words
     layout_version: ClassVar[int] = 1
+    backend: ClassVar[str] = "torch"  # what computes the products
 
     def __init__(
         self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
     ) -> None:
-        """Check the size; families then prepare what they keep.
+        """Check the size and prepare what the family keeps.
 
         Raises:
             RlidimError: see :func:`check_size`; or a dtype other than float32 and float64.
@@ -118,6 +120,7 @@ class Projection(ABC):
             raise RlidimError(f"a projection's dtype must be float32 or float64, got {dtype}")
         self.D, self.d, self.seed = D, d, seed
         self.dtype, self.device = dtype, device
+        self._prepare()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -235,6 +238,10 @@ class Projection(ABC):
             rmatmat=adjoint,
             dtype=dtype,
         )
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make what the products need."""
 
     @abstractmethod
     def _forward(

@@ -16,14 +16,11 @@ BLOCK_ENTRIES = 2**20  # entries of P in memory at a time above that
 class Dense(Projection):
     """A family with an independent entry in every row and column."""
 
-    def __init__(
-        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def _prepare(self) -> None:
         """Keep P if it is small."""
-        super().__init__(D, d, seed, dtype=dtype, device=device)
-        self.scale = self._column_scale()
-        small = D * d * dtype.itemsize <= STORED_LIMIT
-        self._stored = self._generate(0, D) if small else None
+        self.scale = self._column_scale().to(self.dtype)
+        small = self.D * self.d * self.dtype.itemsize <= STORED_LIMIT
+        self._stored = self._generate(0, self.D) if small else None
 
     @abstractmethod
     def _entries(self, start: int, stop: int) -> Tensor:
@@ -40,7 +37,8 @@ class Dense(Projection):
         """Return rows of P, the same bits whatever the range: entries are scaled one by one."""
         result = torch.empty(stop - start, self.d, dtype=self.dtype, device=self.device)
         for first, last in self._blocks(start, stop):
-            result[first - start : last - start] = self._entries(first, last) * self.scale
+            entries = self._entries(first, last).to(self.dtype)
+            result[first - start : last - start] = entries * self.scale
         return result
 
     def _blocks(self, start: int, stop: int) -> list[tuple[int, int]]:

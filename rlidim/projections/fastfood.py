@@ -9,7 +9,8 @@ from torch import Tensor
 
 from rlidim.projections.base import STORED_ENTRIES, Projection, add_base, multiply
 from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last
-from rlidim.projections.philox import normal, sign_stream, words
+from rlidim.projections.normal import normal
+from rlidim.projections.philox import sign_stream, words
 
 PERMUTATION = 0x0100  # added to the tag: the parts of the stream
 GAUSSIAN = 0x0200
@@ -25,12 +26,11 @@ class Fastfood(Projection):
 
     family: ClassVar[str] = "fastfood"
     tag: ClassVar[int] = 4
+    layout_version: ClassVar[int] = 2
 
-    def __init__(
-        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def _prepare(self) -> None:
         """Draw B, Pi and G: three vectors of L."""
-        super().__init__(D, d, seed, dtype=dtype, device=device)
+        D, d, seed, dtype, device = self.D, self.d, self.seed, self.dtype, self.device
         self.L = L = next_power_of_two(D)
         self._signs = sign_stream(d, self.tag, seed, device).to(dtype)
         index = torch.arange(L, dtype=torch.int64, device=device)
@@ -38,9 +38,9 @@ class Fastfood(Projection):
         # Sorted by 62 random bits; the index breaks ties, the same on every device.
         keys = (drawn[:, 0] >> 1 << 31) | (drawn[:, 1] >> 1)
         self._permutation = torch.argsort(keys, stable=True)
-        calls = torch.arange(-(-L // 4), dtype=torch.int64, device=device)
+        calls = torch.arange(-(-L // 8), dtype=torch.int64, device=device)
         scales = normal(words(calls, torch.zeros_like(calls), self.tag + GAUSSIAN, seed))
-        scales = scales.flatten()[:L]
+        scales = scales.flatten()[:L].to(torch.float64)
         self._scales = (scales / (D * scales.square().sum()).sqrt()).to(dtype)
         self._hadamard = Hadamard(L, dtype, device)
         self._stored: Tensor | None = None

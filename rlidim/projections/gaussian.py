@@ -8,20 +8,23 @@ import torch
 from torch import Tensor
 
 from rlidim.projections.dense import Dense
-from rlidim.projections.philox import normal, words
+from rlidim.projections.normal import normal
+from rlidim.projections.philox import words
 
 
 class Gaussian(Dense):
     """The paper's dense projection, section 7: normal entries, exactly unit columns.
 
-    Four entries of a row come from one counter (row, column // 4).
+    Eight entries of a row come from one counter (row, column // 8), 16 bits each, see
+    :mod:`rlidim.projections.normal`; an entry is a whole number times its column's scale.
     """
 
     family: ClassVar[str] = "gaussian"
     tag: ClassVar[int] = 1
+    layout_version: ClassVar[int] = 2
 
     def _entries(self, start: int, stop: int) -> Tensor:
         rows = torch.arange(start, stop, dtype=torch.int64, device=self.device).unsqueeze(1)
-        blocks = torch.arange((self.d + 3) // 4, dtype=torch.int64, device=self.device)
+        blocks = torch.arange(-(-self.d // 8), dtype=torch.int64, device=self.device)
         drawn = normal(words(rows, blocks, self.tag, self.seed))
         return drawn.reshape(stop - start, -1)[:, : self.d]

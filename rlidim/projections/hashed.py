@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
-from rlidim.projections.base import Projection, add_base
+from rlidim.projections.base import Projection, add_base, check_size
 from rlidim.projections.blocks import SignedBlocks
 from rlidim.projections.philox import words
 
@@ -41,21 +41,27 @@ class Hashed(Projection):
         device: torch.device,
         entries: int = 1,
     ) -> None:
-        """Prepare each group's columns and values.
+        """Check the entries too.
 
         Raises:
             RlidimError: ``entries`` is not in 1 .. d.
         """
-        super().__init__(D, d, seed, dtype=dtype, device=device)
+        check_size(D, d, seed)
         if not 1 <= entries <= d:
             raise RlidimError(f"hashed: entries must be between 1 and d = {d}, got {entries}")
         self.entries = entries
+        super().__init__(D, d, seed, dtype=dtype, device=device)
+
+    def _prepare(self) -> None:
+        """Draw each group's columns and signs."""
         self._groups: list[SignedBlocks] = []
-        for group in range(entries):
-            width = len(range(group, d, entries))
+        for group in range(self.entries):
+            width = len(range(group, self.d, self.entries))
             tag = self.tag + GROUPS * group
-            columns = affine_permutations(-(-D // width), width, tag + HASHES, seed, device)
-            self._groups.append(SignedBlocks(columns, D, tag, seed, dtype))
+            columns = affine_permutations(
+                -(-self.D // width), width, tag + HASHES, self.seed, self.device
+            )
+            self._groups.append(SignedBlocks(columns, self.D, tag, self.seed, self.dtype))
 
     @property
     def options(self) -> dict[str, int]:

@@ -7,9 +7,7 @@ products wrap modulo 2^64, which leaves both 32-bit halves exact.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 MULTIPLIER_0 = 0xD2511F53
@@ -48,32 +46,6 @@ def philox(
     return c0, c1, c2, c3
 
 
-def philox_numpy(counter: NDArray[np.uint32], seed: int) -> NDArray[np.uint32]:
-    """Return the same words as :func:`philox`, in numpy's uint64 arithmetic.
-
-    Args:
-        counter: uint32 (..., 4).
-        seed: the 64-bit key, low word first.
-
-    Returns:
-        uint32 (..., 4).
-    """
-    c0, c1, c2, c3 = np.moveaxis(np.asarray(counter).astype(np.uint64), -1, 0)
-    half, mask = np.uint64(32), np.uint64(MASK)
-    for number in range(ROUNDS):
-        product_0 = c0 * np.uint64(MULTIPLIER_0)
-        product_1 = c2 * np.uint64(MULTIPLIER_1)
-        round_0 = np.uint64((seed + number * WEYL_0) & MASK)
-        round_1 = np.uint64(((seed >> 32) + number * WEYL_1) & MASK)
-        c0, c1, c2, c3 = (
-            (product_1 >> half) ^ c1 ^ round_0,
-            product_1 & mask,
-            (product_0 >> half) ^ c3 ^ round_1,
-            product_0 & mask,
-        )
-    return np.stack((c0, c1, c2, c3), axis=-1).astype(np.uint32)
-
-
 def words(rows: Tensor, blocks: Tensor, tag: int, seed: int) -> Tensor:
     """Return the stream's words at (row, block) under a family's tag.
 
@@ -95,14 +67,6 @@ def words(rows: Tensor, blocks: Tensor, tag: int, seed: int) -> Tensor:
 def uniform(values: Tensor) -> Tensor:
     """Map words to float64 in the open interval (0, 1)."""
     return (values.to(torch.float64) + 0.5) * 2.0**-32
-
-
-def normal(values: Tensor) -> Tensor:
-    """Map words (..., 2 m) to standard normal float64, by pairs (Box and Muller 1958)."""
-    first, second = uniform(values[..., 0::2]), uniform(values[..., 1::2])
-    radius = torch.sqrt(-2.0 * torch.log(first))
-    angle = 2.0 * torch.pi * second
-    return torch.stack((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1).flatten(-2)
 
 
 def signs(values: Tensor) -> Tensor:

@@ -23,16 +23,14 @@ class Rotation(Projection):
     family: ClassVar[str] = "rotation"
     tag: ClassVar[int] = 7
 
-    def __init__(
-        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def _prepare(self) -> None:
         """Draw the shifts and signs."""
-        super().__init__(D, d, seed, dtype=dtype, device=device)
+        D, d, seed, device = self.D, self.d, self.seed, self.device
         number = torch.arange(-(-D // d), dtype=torch.int64, device=device)
         shifts = words(number, torch.zeros_like(number), self.tag + SHIFTS, seed)[:, 0] % d
         within = torch.arange(d, dtype=torch.int64, device=device)
         columns = (within + shifts.unsqueeze(1)) % d
-        self._blocks = SignedBlocks(columns, D, self.tag, seed, dtype)
+        self._blocks = SignedBlocks(columns, D, self.tag, seed, self.dtype)
 
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int

@@ -28,11 +28,9 @@ class Sparse(Projection):
     family: ClassVar[str] = "sparse"
     tag: ClassVar[int] = 3
 
-    def __init__(
-        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def _prepare(self) -> None:
         """Draw the entries and keep them in compressed rows, P and P^T: about 2 d sqrt(D)."""
-        super().__init__(D, d, seed, dtype=dtype, device=device)
+        D, d, dtype, device = self.D, self.d, self.dtype, self.device
         rows, columns, signed = self._draw()
         lengths = torch.zeros(d, dtype=torch.float64).index_add_(
             0, columns, torch.ones(len(columns), dtype=torch.float64)

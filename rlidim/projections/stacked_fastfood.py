@@ -31,11 +31,9 @@ class StackedFastfood(Projection):
     family: ClassVar[str] = "stacked_fastfood"
     tag: ClassVar[int] = 5
 
-    def __init__(
-        self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def _prepare(self) -> None:
         """Draw the signs: two for each row."""
-        super().__init__(D, d, seed, dtype=dtype, device=device)
+        D, d, seed, dtype, device = self.D, self.d, self.seed, self.dtype, self.device
         self.n = n = next_power_of_two(d)
         self.blocks = -(-D // n)
         self._inner = sign_stream(n, self.tag + INNER, seed, device)[:d].to(dtype)
