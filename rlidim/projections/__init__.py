@@ -71,9 +71,8 @@ def from_spec(
     Raises:
         RlidimError: see :func:`projection`; or a layout version other than the family's.
     """
-    P = projection(
-        spec.family, spec.D, spec.d, spec.seed, dtype=dtype, device=device, **spec.options
-    )
+    options: dict[str, Any] = dict(spec.options)
+    P = projection(spec.family, spec.D, spec.d, spec.seed, dtype=dtype, device=device, **options)
     if P.layout_version != spec.layout_version:
         raise RlidimError(
             f"projection '{spec.family}' has layout version {P.layout_version} here, the solution "

@@ -13,6 +13,7 @@ from rlidim.projections.base import Projection
 from rlidim.projections.fastfood import Fastfood
 from rlidim.projections.gaussian import Gaussian
 from rlidim.projections.hashed import Hashed
+from rlidim.projections.kronecker import Kronecker
 from rlidim.projections.rademacher import Rademacher
 from rlidim.projections.rotation import Rotation
 from rlidim.projections.sparse import Sparse
@@ -20,7 +21,16 @@ from rlidim.projections.stacked_fastfood import StackedFastfood
 
 FAMILIES: dict[str, type[Projection]] = {
     kind.family: kind
-    for kind in (Gaussian, Rademacher, Sparse, Fastfood, StackedFastfood, Hashed, Rotation)
+    for kind in (
+        Gaussian,
+        Rademacher,
+        Sparse,
+        Fastfood,
+        StackedFastfood,
+        Hashed,
+        Rotation,
+        Kronecker,
+    )
 }
 AUTO = "auto"
 BACKENDS = (AUTO, "native", "triton", "torch")
@@ -48,11 +58,12 @@ def implementation(family: str, device: torch.device, backend: str) -> type[Proj
         return found or FAMILIES[family]
     if found is None or found.backend != backend:
         raise RlidimError(
-            f"backend '{backend}' does not compute {family} on {device.type} here: {reason(backend)}"
+            f"backend '{backend}' does not compute {family} on {device.type} here"
+            f"{': ' * bool(reason(backend))}{reason(backend)}"
         )
     return found
 
 
 def reason(backend: str) -> str:
-    """Say what is missing for a backend, or that nothing is."""
-    return {"native": native, "triton": triton_kernels}[backend].reason()
+    """Say what is missing for a backend; nothing where it is there."""
+    return native.reason() if backend == "native" else triton_kernels.reason()

@@ -27,11 +27,21 @@ class Rademacher(Dense):
         return torch.full((self.d,), self.D**-0.5, dtype=torch.float64, device=self.device)
 
     def _entries(self, start: int, stop: int) -> Tensor:
-        rows_a_counter = 4 if self.d <= 32 else 2 if self.d <= 64 else 1
-        first, last = start // rows_a_counter, -(-stop // rows_a_counter)
-        counters = torch.arange(first, last, dtype=torch.int64, device=self.device).unsqueeze(1)
-        blocks = torch.arange(-(-self.d // BITS), dtype=torch.int64, device=self.device)
-        drawn = signs(words(counters, blocks, self.tag, self.seed))
-        rows = drawn.reshape((last - first) * rows_a_counter, -1)
-        skip = start - first * rows_a_counter
-        return rows[skip : skip + stop - start, : self.d]
+        return sign_rows(start, stop, self.d, self.tag, self.seed, self.device)
+
+
+def rows_a_counter(d: int) -> int:
+    """Return how many rows of d signs one counter serves."""
+    return 4 if d <= 32 else 2 if d <= 64 else 1
+
+
+def sign_rows(start: int, stop: int, d: int, tag: int, seed: int, device: torch.device) -> Tensor:
+    """Return rows start .. stop - 1 of a matrix of independent signs, int8 (stop - start, d)."""
+    shared = rows_a_counter(d)
+    first, last = start // shared, -(-stop // shared)
+    counters = torch.arange(first, last, dtype=torch.int64, device=device).unsqueeze(1)
+    blocks = torch.arange(-(-d // BITS), dtype=torch.int64, device=device)
+    drawn = signs(words(counters, blocks, tag, seed))
+    rows = drawn.reshape((last - first) * shared, -1)
+    skip = start - first * shared
+    return rows[skip : skip + stop - start, :d]

@@ -113,6 +113,7 @@ GOLDEN = {
     "fastfood": "bd3b16b4b199b566",
     "stacked_fastfood": "eea44c50ffaecb92",
     "hashed": "f96fde3927582173",
+    "kronecker": "261889466a9ae25c",
     "rotation": "b4b6b3fa6d3fcd47",
 }
 

@@ -1,0 +1,42 @@
+"""Which family ``projection="auto"`` means: one table, from the measurements in results/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AUTO = "auto"
+DENSE_ENTRIES = {"cpu": 2 * 10**7, "cuda": 10**9}  # up to here regenerated signs cost no time
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the rule: the first whose bound holds decides."""
+
+    when: str
+    family: str
+    why: str
+
+
+RULE = (
+    Row(
+        f"D d <= {DENSE_ENTRIES['cpu']:.0e} on the CPU, {DENSE_ENTRIES['cuda']:.0e} on a GPU",
+        "rademacher",
+        "independent entries, as in the paper's dense P; no matrix, a few bits an entry",
+    ),
+    Row(
+        "otherwise",
+        "stacked_fastfood",
+        "every parameter depends on all of theta_d, at a few times the cost of writing D numbers",
+    ),
+)
+
+
+def choose(D: int, d: int, device_type: str = "cpu", population: int = 1) -> str:
+    """Return the family for a size, a type of device and a number of members at once.
+
+    Example:
+        >>> choose(562, 16), choose(1_005_974, 6_000)
+        ('rademacher', 'stacked_fastfood')
+    """
+    dense = D * d * population <= DENSE_ENTRIES.get(device_type, DENSE_ENTRIES["cpu"])
+    return RULE[0].family if dense else RULE[1].family
