@@ -4,7 +4,7 @@ VENV ?= .venv
 TIER ?= quick
 RESULTS ?= runs/bench-$(TIER)
 WORKERS ?=
-OUT ?= results/gpu
+OUT ?= results/kernels
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -36,6 +36,8 @@ tables: install  ## Write results/TABLES.md, CSV, LaTeX and figures from the com
 reproduce: install  ## Complete the committed evidence in results/: make what runs are missing, then the tables
 	$(RLIDIM) --results results bench --tier $(TIER) $(WORKERS_OPTION)
 
+# Runs from the checkout with any python that has torch and triton; it needs the packages of
+# constraints.txt without torch, of which a machine that lacks some still does with click and numpy.
 gpu:  ## Run all that waits for a GPU with this python (no installation): correctness, timings, as JSON
 	$(PYTHON) -m rlidim gpu --out $(OUT)
 

@@ -17,6 +17,7 @@ OPTIONAL = {
     "imageio": ("video", "play --video"),
     "tensorboard": ("tensorboard", "TensorBoard logs"),
 }
+FASTER = {"cpu": "native", "cuda": "triton"}  # than torch, by device
 DATA_SETS = ("mnist", "cifar-10")
 
 
@@ -24,12 +25,11 @@ def examine(results: Results) -> dict[str, Any]:
     """Look at this machine.
 
     Returns:
-        versions, hardware, devices, kernels (what computes each family), optional parts with the
-        pip extra that brings them, data folders, and whether the results folder can be written.
+        versions, hardware, devices, kernels (what computes each family on each device), optional
+        parts with the pip extra that brings them, data folders, and whether the results folder can
+        be written.
     """
     import torch
-
-    from rlidim.projections import FAMILIES
 
     devices = ["cpu"]
     if torch.cuda.is_available():
@@ -43,7 +43,7 @@ def examine(results: Results) -> dict[str, Any]:
         "versions": versions(),
         "hardware": hardware(),
         "devices": devices,
-        "kernels": dict.fromkeys(FAMILIES, "torch reference"),
+        "kernels": kernels(["cpu"] + ["cuda"] * (len(devices) > 1)),
         "optional": {
             module: {
                 "present": importlib.util.find_spec(module) is not None,
@@ -55,6 +55,27 @@ def examine(results: Results) -> dict[str, Any]:
         "data": data_sets(),
         "results": {"folder": str(results.folder), "writable": writable, "error": reason},
     }
+
+
+def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
+    """Say by device what computes each family, and why nothing faster does."""
+    import torch
+
+    from rlidim.projections import FAMILIES
+    from rlidim.projections.backends import AUTO, implementation, reason
+
+    found = {}
+    for device in devices:
+        backends = {
+            family: implementation(family, torch.device(device), AUTO).backend
+            for family in FAMILIES
+        }
+        missing = "torch" in backends.values()
+        found[device] = {
+            "backends": backends,
+            "missing": reason(FASTER[device]) if missing else None,
+        }
+    return found
 
 
 def data_sets() -> dict[str, Any]:
@@ -72,8 +93,11 @@ def table(findings: dict[str, Any]) -> str:
     machine = findings["hardware"]
     lines.append(f"{'processor':20} {machine['processor']}, {machine['cores']} cores")
     lines.append(f"{'devices':20} {', '.join(findings['devices'])}")
-    for family, kernel in findings["kernels"].items():
-        lines.append(f"{'projection':20} {family}: {kernel}")
+    for device, found in findings["kernels"].items():
+        for family, backend in found["backends"].items():
+            lines.append(f"{'projection':20} {family} on {device}: {backend}")
+        if found["missing"]:
+            lines.append(f"{FASTER[device]:20} not for every family: {found['missing']}")
     for module, part in findings["optional"].items():
         state = "present" if part["present"] else f"missing: pip install '{part['extra']}'"
         lines.append(f"{module:20} {state} ({part['for']})")

@@ -1,31 +1,35 @@
-"""Everything that waits for a GPU: correctness against the CPU, then timings, as JSON.
+"""Everything that waits for a GPU: correctness, the benchmarks, then queued experiments, as JSON.
 
-Needs torch and numpy alone, so that it runs on a bare GPU machine. Each part is written as it is
-finished; a part that is on file for this device and these versions is not repeated.
+Needs torch, numpy and click alone, so that it runs on a bare GPU machine; other packages are used
+where they are there. Each part is written as it is finished; what is on file for this device and
+these versions is not repeated.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-import statistics
-import time
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from rlidim.errors import RlidimError
-from rlidim.records import versions, write_atomically
+from rlidim.records import write_atomically
 
 if TYPE_CHECKING:
     import torch
 
+    from rlidim.kernels.measure import Limits, Listener
+
 SIZES_CHECKED = ((562, 4), (4_610, 16), (44_426, 290), (10_007, 997))
-SIZES_TIMED = ((44_426, 290), (199_210, 750), (1_005_974, 6_000))
 TOLERANCE = 1e-5  # relative to the largest element: the sums' order differs between devices
 POPULATION = 16
-REPEATS = 20
-SECONDS_A_TIMING = 20.0  # a family that needs more for one product is not timed at that size
+BUDGET = 480.0  # seconds of wall-clock for everything
+LONGEST = 5.0  # seconds of one product
+OUTPUT = 2_000  # characters at the end of a queued command's output that are kept
+QUEUE: tuple[tuple[str, ...], ...] = ()  # arguments of rlidim: experiments that wait for a GPU
 
 
 def device() -> torch.device:
@@ -41,42 +45,59 @@ def device() -> torch.device:
     return torch.device("cuda")
 
 
-def run(out: Path) -> dict[str, Any]:
+def run(
+    out: Path, budget: float = BUDGET, listener: Listener = lambda line: None
+) -> dict[str, Any]:
     """Run what is not on file yet and return all of it.
 
     Args:
-        out: the folder of ``correctness.json`` and ``timings.json``.
+        out: the folder of ``correctness.json``, ``cuda.json`` (products, the shortest sizes
+            first), ``steps.json`` (training steps) and ``queue.json``.
+        budget: seconds after which nothing new is begun.
+        listener: is told what goes on.
 
     Raises:
-        RlidimError: no GPU, or the GPU's products differ from the CPU's.
+        RlidimError: no GPU, or its products differ from the CPU's.
     """
-    import torch
+    from rlidim import kernels, steps
+    from rlidim.kernels.measure import Limits
 
     gpu = device()
-    where = {"device": torch.cuda.get_device_name(gpu), "versions": versions()}
-    parts: dict[str, Callable[[torch.device], list[dict[str, Any]]]] = {
-        "correctness": check_all,
-        "timings": time_all,
-    }
-    content = {}
-    for name, part in parts.items():
-        path = out / f"{name}.json"
-        content[name] = on_file(path, where)
-        if content[name] is None:
-            content[name] = {**where, "rows": part(gpu)}
-            write_atomically(path, json.dumps(content[name], indent=1) + "\n")
-        wrong = [row for row in content[name]["rows"] if row.get("agrees") is False]
-        if wrong:
-            raise RlidimError(f"{path}: the GPU differs from the CPU, first in {wrong[0]}")
+    limits = Limits(LONGEST, perf_counter() + budget)
+    content: dict[str, Any] = {"correctness": correctness(out, gpu, listener)}
+    content["kernels"] = kernels.run("cuda", out=out, limits=limits, listener=listener)
+    content["steps"] = steps.run(out=out, device=gpu, limits=limits, listener=listener)
+    content["queue"] = queue(out / "queue.json", limits, listener)
     return content
 
 
-def on_file(path: Path, where: dict[str, Any]) -> Any:
-    """Return a part's earlier result if it was made on this device with these versions."""
+def correctness(out: Path, gpu: torch.device, listener: Listener) -> dict[str, Any]:
+    """Check every family unless that is on file, and write what was found.
+
+    Raises:
+        RlidimError: a backend's products differ from the reference.
+    """
+    from rlidim.kernels.rows import provenance
+
+    path = out / "correctness.json"
+    where = provenance(gpu)
+    content = on_file(path, where)
+    if content is None:
+        listener("correctness of every family and backend")
+        content = {**where, "rows": check_all(gpu)}
+        write_atomically(path, json.dumps(content, indent=1) + "\n")
+    wrong = [row for row in content["rows"] if row.get("agrees") is False]
+    if wrong:
+        raise RlidimError(f"{path}: the GPU differs from the CPU, first in {wrong[0]}")
+    return content
+
+
+def on_file(path: Path, where: dict[str, Any]) -> dict[str, Any] | None:
+    """Return an earlier result if all of it agreed, on this device with these versions."""
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text())
     except ValueError:
         return None  # half a file of an older program: made anew
     same = all(content.get(key) == value for key, value in where.items())
@@ -85,98 +106,105 @@ def on_file(path: Path, where: dict[str, Any]) -> Any:
 
 
 def check_all(gpu: torch.device) -> list[dict[str, Any]]:
-    """Compare every family's products on the GPU with the CPU's, on fresh random input."""
+    """Compare every backend's products with the CPU reference's, on fresh random input."""
+    import torch
+
     from rlidim.projections import FAMILIES
+    from rlidim.projections.backends import AUTO, implementation
 
-    return [
-        check(family, D, d, secrets.randbits(32), gpu)
-        for D, d in SIZES_CHECKED
-        for family in FAMILIES
-    ]
+    rows = []
+    for D, d in SIZES_CHECKED:
+        for family in FAMILIES:
+            for place in (torch.device("cpu"), gpu):
+                fastest = implementation(family, place, AUTO).backend
+                backends = {fastest, "torch"} if place.type == "cuda" else {fastest} - {"torch"}
+                rows += [
+                    check(family, D, d, secrets.randbits(32), place, backend)
+                    for backend in sorted(backends)
+                ]
+    return rows
 
 
-def check(family: str, D: int, d: int, seed: int, gpu: torch.device) -> dict[str, Any]:
+def check(
+    family: str, D: int, d: int, seed: int, place: torch.device, backend: str
+) -> dict[str, Any]:
     """Return the largest relative difference of forward, adjoint and population products."""
     import torch
 
     from rlidim.projections import projection
 
     generator = torch.Generator().manual_seed(seed)
-    here = projection(family, D, d, seed)
-    there = projection(family, D, d, seed, device=gpu)
+    row: dict[str, Any] = {"family": family, "D": D, "d": d, "seed": seed}
+    row |= {"device": place.type, "backend": backend}
+    reference = projection(family, D, d, seed, backend="torch")
     theta, g = torch.randn(d, generator=generator), torch.randn(D, generator=generator)
     block = torch.randn(d, POPULATION, generator=generator)
-    differences = {}
-    for name, ours, theirs in (
-        ("forward", here.forward(theta, base=g), there.forward(theta.to(gpu), base=g.to(gpu))),
-        ("adjoint", here.adjoint(g), there.adjoint(g.to(gpu))),
-        ("population", here.forward(block), there.forward(block.to(gpu))),
-    ):
-        scale = float(ours.abs().max())
-        differences[name] = float((ours - theirs.cpu()).abs().max()) / scale
-    agrees = max(differences.values()) < TOLERANCE
-    return {"family": family, "D": D, "d": d, "seed": seed, **differences, "agrees": agrees}
+    try:
+        P = projection(family, D, d, seed, device=place, backend=backend)
+        products = {
+            "forward": P.forward(theta.to(place), base=g.to(place)).cpu(),
+            "adjoint": P.adjoint(g.to(place)).cpu(),
+            "population": P.forward(block.to(place)).cpu(),
+        }
+    except Exception as error:  # a kernel that does not run is a difference too
+        return row | {"error": f"{type(error).__name__}: {error}", "agrees": False}
+    wanted = {
+        "forward": reference.forward(theta, base=g),
+        "adjoint": reference.adjoint(g),
+        "population": reference.forward(block),
+    }
+    differences = {
+        name: float((products[name] - right).abs().max() / right.abs().max())
+        for name, right in wanted.items()
+    }
+    return row | differences | {"agrees": max(differences.values()) < TOLERANCE}
 
 
-def time_all(gpu: torch.device) -> list[dict[str, Any]]:
-    """Time every family's products, shortest sizes first, beside filling D floats."""
-    from rlidim.projections import FAMILIES
-
-    rows = []
-    for D, d in SIZES_TIMED:
-        for family in FAMILIES:
-            rows.append(time_family(family, D, d, gpu))
-    return rows
-
-
-def time_family(family: str, D: int, d: int, gpu: torch.device) -> dict[str, Any]:
-    """Return median milliseconds of forward and adjoint, and of filling D floats."""
-    import torch
-
-    from rlidim.projections import projection
-
-    row: dict[str, Any] = {"family": family, "D": D, "d": d}
-    P = projection(family, D, d, 0, device=gpu)
-    theta, g = torch.randn(d, device=gpu), torch.randn(D, device=gpu)
-    out = torch.empty(D, device=gpu)
-    start = time.perf_counter()
-    P.forward(theta, out=out)
-    torch.cuda.synchronize()
-    row["first_ms"] = 1e3 * (time.perf_counter() - start)
-    if row["first_ms"] > 1e3 * SECONDS_A_TIMING:
-        return row
-    repeats = 3 if row["first_ms"] > 1e3 else REPEATS
-    row["fill_ms"] = median_ms(lambda: out.fill_(1.0), REPEATS)
-    row["forward_ms"] = median_ms(lambda: P.forward(theta, out=out), repeats)
-    row["adjoint_ms"] = median_ms(lambda: P.adjoint(g), repeats)
-    return row
-
-
-def median_ms(call: Callable[[], object], repeats: int) -> float:
-    """Return the median time of a call by CUDA events, in milliseconds."""
-    import torch
-
-    call()
-    times: list[float] = []
-    for _ in range(repeats):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        start.record()
-        call()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return statistics.median(times)
+def queue(path: Path, limits: Limits, listener: Listener) -> list[dict[str, Any]]:
+    """Run the queued commands that time is left for, and write how each went."""
+    done: list[dict[str, Any]] = []
+    for arguments in QUEUE:
+        left = limits.deadline - perf_counter()
+        row: dict[str, Any] = {"command": ["rlidim", *arguments], "code": None, "reason": None}
+        if left > 0:
+            listener(" ".join(row["command"]))
+            try:
+                ended = subprocess.run(
+                    [sys.executable, "-m", "rlidim", *arguments],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    timeout=left,
+                )
+                row |= {"code": ended.returncode, "output": ended.stdout[-OUTPUT:]}
+            except subprocess.TimeoutExpired:
+                row["reason"] = "it outlasted the budget and was ended"
+        else:
+            row["reason"] = "the budget was spent"
+        done.append(row)
+        write_atomically(path, json.dumps(done, indent=1) + "\n")
+    return done
 
 
 def table(content: dict[str, Any]) -> str:
-    """Return the results a line each."""
-    lines = []
-    for name, part in content.items():
-        lines.append(f"{name} on {part['device']}")
-        for row in part["rows"]:
-            shown = (
-                f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
-                for key, value in row.items()
+    """Return the results as text."""
+    from rlidim import kernels, steps
+    from rlidim.report import text_table
+
+    checks = content["correctness"]
+    parts = [f"{len(checks['rows'])} products agree on {checks['hardware'].get('gpu', 'the GPU')}"]
+    parts += [kernels.table(content["kernels"]), steps.table(content["steps"])]
+    if content["queue"]:
+        parts.append(
+            text_table(
+                [
+                    {
+                        "command": " ".join(row["command"]),
+                        "code": row["code"],
+                        "reason": row["reason"],
+                    }
+                    for row in content["queue"]
+                ]
             )
-            lines.append("  " + ", ".join(shown))
-    return "\n".join(lines)
+        )
+    return "\n\n".join(parts)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
+from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.executors import one_thread
-from rlidim.records import hardware, versions
+from rlidim.records import hardware, versions, write_atomically
 from rlidim.task import Task
 from rlidim.trainers import MODULES
 
@@ -30,6 +32,17 @@ def measure(task: Task, trainer: str, *, projection: str, d: int) -> dict[str, A
     with one_thread():
         figures = module.throughput(task, trainer, projection=projection, d=d)
     return {**figures, "versions": versions(), "hardware": hardware()}
+
+
+def write(figures: dict[str, Any], out: Path) -> Path:
+    """Write a trainer's figures to ``<task>-<trainer>.json`` in a folder and return the path.
+
+    Raises:
+        RlidimError: it cannot be written.
+    """
+    path = out / f"{figures['task']}-{figures['trainer']}.json"
+    write_atomically(path, json.dumps(figures, indent=2) + "\n")
+    return path
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ LAYERS = [
     {"statistics", "projections"},
     {"subspace", "networks", "environments", "data", "solution", "report"},
     {"trainers"},
-    {"executors", "playback", "speed"},
+    {"executors", "playback", "kernels", "steps", "speed"},
     {"sweep"},
     {"progress", "bench", "calibration", "doctor", "gpu"},
     {"cli", "__main__"},

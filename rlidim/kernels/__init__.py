@@ -1,0 +1,80 @@
+"""The benchmark of the projections' products: ``rlidim kernels``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlidim.errors import RlidimError, nearest
+from rlidim.kernels.bars import KERNELS, readings
+from rlidim.kernels.measure import (
+    DEFAULT_LIMITS,
+    NAMES,
+    Limits,
+    Listener,
+    device_of,
+    plan,
+    time_cases,
+)
+from rlidim.kernels.rows import RowFile, provenance
+from rlidim.kernels.text import kernel_table
+from rlidim.projections import FAMILIES
+from rlidim.projections.backends import AUTO, implementation
+from rlidim.projections.base import check_size
+
+__all__ = ["run", "table"]
+
+
+def run(
+    device: str = "cpu",
+    families: Sequence[str] = (),
+    sizes: Sequence[tuple[int, int]] = (),
+    out: Path | None = None,
+    *,
+    again: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    listener: Listener = lambda line: None,
+) -> dict[str, Any]:
+    """Time the products of families at sizes, the shortest first.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        families: these alone.
+        sizes: these (D, d) alone.
+        out: the folder of ``<device>.json``, written after each family and size; a row on file for
+            this hardware and these versions is not timed again. None writes nothing.
+        again: time everything again.
+        limits: what it may take.
+        listener: is told of each case.
+
+    Returns:
+        device, versions, hardware, rows, and on the CPU the bars that the rows meet or miss.
+
+    Raises:
+        RlidimError: an unknown family or device, a size that is none, a folder that cannot be
+            written.
+    """
+    where = device_of(device)
+    for family in families:
+        if family not in FAMILIES:
+            raise RlidimError(f"unknown projection '{family}'{nearest(family, FAMILIES)}")
+    for D, d in sizes:
+        check_size(D, d, 0)
+    path = None if out is None else out / f"{where.type}.json"
+    file = RowFile(path, provenance(where), NAMES, again=again)
+    if file.foreign:
+        listener(f"{path}: of other versions or hardware, made anew")
+    rows = time_cases(plan(where, families, sizes), where, file, limits, listener)
+    bars = []
+    if where.type == "cpu":
+        # Of a family that another backend has computed before, today's backend alone counts.
+        today = {family: implementation(family, where, AUTO).backend for family in FAMILIES}
+        current = [row for row in file.rows.values() if row["backend"] == today[row["family"]]]
+        bars = readings(current, KERNELS)
+    return {**file.where, "rows": rows, "bars": bars}
+
+
+def table(content: dict[str, Any]) -> str:
+    """Return the results as text."""
+    return kernel_table(content["rows"], content["bars"])

@@ -1,0 +1,95 @@
+"""A file of timings: rows of one machine and one set of versions, resumed where it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlidim.records import hardware, versions, write_atomically
+
+Row = dict[str, Any]
+PACKAGES = ("scipy", "scikit-learn", "triton", "fast-hadamard-transform", "sjlt", "fast-jl")
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Return what rows must share to stand in one file: versions and hardware."""
+    found = versions()
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    machine = hardware()
+    if device.type == "cuda":
+        machine["gpu"] = torch.cuda.get_device_name(device)
+    return {"device": device.type, "versions": found, "hardware": machine}
+
+
+class RowFile:
+    """Rows by the fields that name them; written in one piece whenever rows are added.
+
+    A row without a time (``reason`` says why) is on file but does not count as done.
+
+    Attributes:
+        rows: what is on file, of this machine and these versions.
+        foreign: whether the file held rows of others, which the first write replaces.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        where: Mapping[str, Any],
+        names: Sequence[str],
+        *,
+        again: bool = False,
+    ) -> None:
+        """Read what is there.
+
+        Args:
+            path: the JSON file; None keeps rows in memory alone.
+            where: see :func:`provenance`.
+            names: the fields that name a row.
+            again: count nothing that was on file as done.
+        """
+        self.path, self.where, self.names = path, dict(where), tuple(names)
+        self.rows: dict[tuple[Any, ...], Row] = {}
+        content = _read(path)
+        same = all(content.get(key) == value for key, value in self.where.items())
+        self.foreign = bool(content) and not same
+        if same:
+            for row in content.get("rows", []):
+                self.rows[self.name(row)] = row
+        self._old = set(self.rows) if again else set()
+
+    def name(self, row: Row) -> tuple[Any, ...]:
+        """Return what names a row."""
+        return tuple(row[field] for field in self.names)
+
+    def done(self, row: Row) -> bool:
+        """Say whether a row of that name has been measured."""
+        name = self.name(row)
+        return name in self.rows and self.rows[name]["reason"] is None and name not in self._old
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add rows, or replace those of the same names, and write the file."""
+        for row in rows:
+            self.rows[self.name(row)] = row
+            self._old.discard(self.name(row))
+        if self.path is not None:
+            content = {**self.where, "rows": list(self.rows.values())}
+            write_atomically(self.path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None or not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        return {}  # half a file of another program: made anew
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,121 @@
+"""Paired timings: two calls in turn in one process, so that both see the same machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+SHORTEST = 100e-6  # seconds: shorter calls are repeated inside one timing, the clock takes its part
+MOST_REPEATED = 1000
+FEWEST_PAIRS, MOST_PAIRS = 3, 101
+SECONDS_A_COMPARISON = 1.0  # after the fewest pairs
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A call, and how it is timed: on the CPU by its clock, on a GPU by events of its stream."""
+
+    call: Callable[[], object]
+    device: torch.device
+    threads: int = 1
+
+    def seconds(self, repeats: int) -> float:
+        """Return the seconds of one call, the mean of a few in a row."""
+        if self.device.type == "cuda":
+            return self._seconds_on_the_stream(repeats)
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+            self.call()  # starts or stops threads
+        start = perf_counter()
+        for _ in range(repeats):
+            self.call()
+        return (perf_counter() - start) / repeats
+
+    def _seconds_on_the_stream(self, repeats: int) -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+        start.record()
+        for _ in range(repeats):
+            self.call()
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1e3 / repeats
+
+    def repeats(self) -> int:
+        """Call it until it is warm and return how many calls make one timing long enough."""
+        once = self.seconds(1)
+        if once < SECONDS_A_COMPARISON:
+            once = self.seconds(1)
+        return min(MOST_REPEATED, max(1, math.ceil(SHORTEST / max(once, 1e-9))))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Medians over pairs of timings.
+
+    Attributes:
+        seconds: of one call of ours.
+        other_seconds: of one call of the other.
+        ratio: the median of ours / other within a pair.
+        low: the ratios' first quartile.
+        high: their third quartile.
+        pairs: how many.
+    """
+
+    seconds: float
+    other_seconds: float
+    ratio: float
+    low: float
+    high: float
+    pairs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a row says about the other."""
+        return {
+            "seconds": self.other_seconds,
+            "ratio": self.ratio,
+            "low": self.low,
+            "high": self.high,
+            "pairs": self.pairs,
+        }
+
+
+def compare(ours: Timed, other: Timed, seconds: float = SECONDS_A_COMPARISON) -> Comparison:
+    """Time two calls in turn: ours, other, ours, other, ...
+
+    Args:
+        ours: the numerator of the ratio.
+        other: the denominator.
+        seconds: no pair is begun after that long, but the fewest.
+    """
+    repeats = ours.repeats(), other.repeats()
+    pairs: list[tuple[float, float]] = []
+    start = perf_counter()
+    while len(pairs) < FEWEST_PAIRS or (
+        len(pairs) < MOST_PAIRS and perf_counter() - start < seconds
+    ):
+        pairs.append((ours.seconds(repeats[0]), other.seconds(repeats[1])))
+    times = np.array(pairs)
+    low, ratio, high = np.quantile(times[:, 0] / times[:, 1], [0.25, 0.5, 0.75])
+    medians = np.median(times, axis=0)
+    return Comparison(
+        float(medians[0]), float(medians[1]), float(ratio), float(low), float(high), len(pairs)
+    )
+
+
+@contextmanager
+def threads_restored() -> Iterator[None]:
+    """Compute with one thread, then with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

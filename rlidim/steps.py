@@ -1,0 +1,254 @@
+"""What a subspace costs a training step: native against every family, on four usual networks.
+
+Native is fused Adam over all D parameters; in a subspace the same Adam moves theta_d. Both train
+copies of one network on one batch of random input, in turn.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlidim.errors import RlidimError, nearest
+from rlidim.kernels.bars import STEPS, readings
+from rlidim.kernels.measure import (
+    DEFAULT_LIMITS,
+    PREPARATION,
+    Case,
+    Limits,
+    Listener,
+    foretell,
+    reason_of,
+    too_long,
+)
+from rlidim.kernels.rows import Row, RowFile, provenance
+from rlidim.kernels.text import step_table
+from rlidim.kernels.timing import Timed, compare, threads_restored
+from rlidim.projections import FAMILIES, projection
+from rlidim.projections.backends import AUTO, implementation
+from rlidim.projections.choice import choose
+from rlidim.subspace import SubspaceOptimizer
+
+NAMES = ("network", "family", "batch", "backend")  # what names a row
+LEARNING_RATE = 1e-6  # so small that no gradient vanishes however many steps are timed
+SECONDS_A_COMPARISON = 5.0
+FILE = "steps.json"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A network to train.
+
+    Attributes:
+        name: as it is shown.
+        D: its parameters.
+        d: the subspace dimension.
+        batch: inputs a step.
+        shape: of one input.
+        classes: outputs.
+        build: makes the network.
+    """
+
+    name: str
+    D: int
+    d: int
+    batch: int
+    shape: tuple[int, ...]
+    classes: int
+    build: Callable[[], nn.Module]
+
+
+def mnist_fc() -> nn.Module:
+    """784-200-200-10: Li et al. 2018, section 3.1."""
+    return nn.Sequential(
+        nn.Linear(784, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, 10)
+    )
+
+
+def lenet() -> nn.Module:
+    """LeNet on 28 x 28 pixels: Li et al. 2018, section 3.1."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(256, 120), nn.ReLU()),
+        *(nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+    )
+
+
+def pong() -> nn.Module:
+    """The policy that gives the D of Li et al. 2018, section 3.3, on 84 x 84 x 4 pixels.
+
+    The network of OpenAI's evolution strategies (Salimans et al. 2017): two convolutions with
+    TensorFlow's SAME padding, 84 -> 21 -> 11 pixels, and 256 units, all with batch normalisation.
+    """
+    return nn.Sequential(
+        *(nn.Conv2d(4, 16, 8, stride=4, padding=2), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(16, 32, 4, stride=2)),
+        *(nn.BatchNorm2d(32), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(3872, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 6)),
+    )
+
+
+def nature_cnn() -> nn.Module:
+    """DQN's network on Atari with 6 actions (Mnih et al. 2015), as Stable-Baselines3 has it."""
+    return nn.Sequential(
+        *(nn.Conv2d(4, 32, 8, stride=4), nn.ReLU()),
+        *(nn.Conv2d(32, 64, 4, stride=2), nn.ReLU()),
+        *(nn.Conv2d(64, 64, 3, stride=1), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, 6)),
+    )
+
+
+SETTINGS = (
+    Setting("LeNet", 44_426, 290, 128, (1, 28, 28), 10, lenet),
+    Setting("MNIST-FC", 199_210, 750, 128, (784,), 10, mnist_fc),
+    Setting("Pong", 1_005_974, 6_000, 32, (4, 84, 84), 6, pong),
+    Setting("NatureCNN", 1_687_206, 6_000, 32, (4, 84, 84), 6, nature_cnn),
+)
+
+
+def run(
+    networks: Sequence[str] = (),
+    families: Sequence[str] = (),
+    out: Path | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    again: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    listener: Listener = lambda line: None,
+) -> dict[str, Any]:
+    """Time training steps natively and in a subspace of every family.
+
+    Args:
+        networks: these alone.
+        families: these alone.
+        out: the folder of ``steps.json``, written after each row; a row on file for this hardware
+            and these versions is not timed again. None writes nothing.
+        device: where to train.
+        again: time everything again.
+        limits: what it may take.
+        listener: is told of each row.
+
+    Returns:
+        device, versions, hardware, rows, and on the CPU the bars that the rows meet or miss.
+
+    Raises:
+        RlidimError: an unknown network or family, or a folder that cannot be written.
+    """
+    known = {setting.name.lower(): setting for setting in SETTINGS}
+    for name in networks:
+        if name.lower() not in known:
+            names = [setting.name for setting in SETTINGS]
+            raise RlidimError(f"unknown network '{name}'{nearest(name, names)}")
+    for family in families:
+        if family not in FAMILIES:
+            raise RlidimError(f"unknown projection '{family}'{nearest(family, FAMILIES)}")
+    where = torch.device(device)
+    settings = [known[name.lower()] for name in networks] or SETTINGS
+    path = None if out is None else out / FILE
+    file = RowFile(path, provenance(where), NAMES, again=again)
+    if file.foreign:
+        listener(f"{path}: of other versions or hardware, made anew")
+    rows: list[Row] = []
+    with threads_restored():
+        for setting in settings:
+            for family in families or FAMILIES:
+                row = blank_row(setting, family, where)
+                if not file.done(row):
+                    listener(f"a step of {setting.name} in {family} on {where.type}")
+                    fill_row(row, setting, where, limits)
+                    file.add([row])
+                rows.append(file.rows[file.name(row)])
+    bars = []
+    if where.type == "cpu":
+        today = {family: implementation(family, where, AUTO).backend for family in FAMILIES}
+        current = [row for row in file.rows.values() if row["backend"] == today[row["family"]]]
+        bars = readings(current, STEPS)
+    return {**file.where, "rows": rows, "bars": bars}
+
+
+def blank_row(setting: Setting, family: str, device: torch.device) -> Row:
+    """Return a row with nothing measured yet."""
+    return {
+        "network": setting.name,
+        "D": setting.D,
+        "d": setting.d,
+        "batch": setting.batch,
+        "family": family,
+        "default": choose(setting.D, setting.d, device.type) == family,
+        "backend": implementation(family, device, AUTO).backend,
+        "native_seconds": None,
+        "seconds": None,
+        "ratio": None,
+        "low": None,
+        "high": None,
+        "pairs": 0,
+        "reason": None,
+    }
+
+
+def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -> None:
+    """Time a step natively and in a subspace; what cannot be measured says why."""
+    if perf_counter() > limits.deadline:
+        row["reason"] = "the time for the whole benchmark was spent"
+        return
+    try:
+        foretold = foretell(Case(row["family"], setting.D, setting.d), device, limits)
+        prepare = foretold.pop("prepare", 0.0)
+        product = max(foretold.values(), default=0.0)
+        if prepare > PREPARATION * limits.longest:
+            row["reason"] = too_long("making P", prepare, PREPARATION * limits.longest)
+            return
+        if product > limits.longest:
+            row["reason"] = too_long("one product", product, limits.longest)
+            return
+        native, ours = steps(setting, row["family"], device)
+        found = compare(Timed(ours, device), Timed(native, device), SECONDS_A_COMPARISON)
+    except Exception as error:  # one family that fails is listed, the others are measured
+        row["reason"] = reason_of(error)
+        return
+    row.update(found.to_json())
+    row.update(native_seconds=found.other_seconds, seconds=found.seconds)
+
+
+def steps(
+    setting: Setting, family: str, device: torch.device
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return one training step of the network itself, and one of its copy in a subspace."""
+    network = setting.build().to(device)
+    confined = copy.deepcopy(network)
+    inputs = torch.randn(setting.batch, *setting.shape, device=device)
+    labels = torch.randint(setting.classes, (setting.batch,), device=device)
+    native = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
+    ours = SubspaceOptimizer(
+        confined.parameters(),
+        projection=projection(family, setting.D, setting.d, 0, device=device),
+        lr=LEARNING_RATE,
+        inner_kwargs={"fused": True},
+    )
+    return (
+        lambda: step(network, native, inputs, labels),
+        lambda: step(confined, ours, inputs, labels),
+    )
+
+
+def step(
+    network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor
+) -> None:
+    """Make one training step."""
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(network(inputs), labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def table(content: dict[str, Any]) -> str:
+    """Return the results as text."""
+    return step_table(content["rows"], content["bars"])
