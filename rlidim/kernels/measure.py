@@ -34,7 +34,7 @@ NAMES = ("family", "D", "d", "operation", "threads", "backend")  # what names a 
 THREADED_FROM = 10**6  # rows of P from which two threads are compared with one
 PROBED_FROM = 2**28  # entries of P from which a smaller P foretells the time
 PROBE_ENTRIES = 2**25  # of that smaller P
-TORCH_VECTORS = 5  # copies of its result that a product in torch's own operations may need
+COPIES = {"torch": 5}  # of a block's product that a backend may need besides; 1 for the others
 VECTORS = 3  # of D that any product needs: what is read, what is written, and P's own
 LONGEST = 10.0  # seconds of one product
 PREPARATION = 6  # times as long as the longest product may it take to make P
@@ -262,7 +262,7 @@ def fill_row(row: Row, P: Projection, inputs: Inputs) -> None:
     """
     operation, device = row["operation"], inputs.device
     result = 4 * inputs.D * row["members"]
-    needed = result * (TORCH_VECTORS if P.backend == "torch" else 1)
+    needed = result * (1 + COPIES.get(P.backend, 1))
     if operation == "population" and needed > available_bytes(device):
         raise UnavailableError(f"{row['members']} members need about {needed / 2**30:,.0f} GiB")
     call = product(P, inputs, operation)

@@ -64,8 +64,8 @@ class Inputs:
 
     @cached_property
     def out_block(self) -> Tensor:
-        """(D, N), to be written."""
-        return torch.zeros(self.D, self.members, device=self.device)
+        """(D, N), to be written, one member after the other in memory, as trainers read them."""
+        return torch.zeros(self.members, self.D, device=self.device).T
 
     def kept(self, name: str, make: Callable[[], Made]) -> Made:
         """Return what ``make`` made the first time, for all families of this size."""
@@ -180,7 +180,12 @@ def index_select(inputs: Inputs, operation: str) -> Call:
         return lambda: torch.index_select(inputs.theta, 0, index, out=inputs.out)
     if operation == "adjoint":
         return lambda: torch.zeros_like(inputs.theta).index_add_(0, index, inputs.g)
-    return lambda: torch.index_select(inputs.block, 0, index, out=inputs.out_block)
+
+    def rows() -> Tensor:
+        return torch.zeros(inputs.D, inputs.members, device=inputs.device)
+
+    out = inputs.kept("torch index_select, rows", rows)  # it writes the members side by side
+    return lambda: torch.index_select(inputs.block, 0, index, out=out)
 
 
 def textbook_fwht(inputs: Inputs, operation: str) -> Call:
