@@ -29,10 +29,18 @@ class Fastfood(Projection):
     layout_version: ClassVar[int] = 2
 
     def _prepare(self) -> None:
+        """Draw, and keep P where it is small."""
+        self._draw()
+        self._hadamard = Hadamard(self.L, self.dtype, self.device)
+        self._stored: Tensor | None = None
+        if self.D * self.d <= STORED_ENTRIES:
+            self._stored = self._to_dense(0, self.D)
+
+    def _draw(self) -> None:
         """Draw B, Pi and G: three vectors of L."""
-        D, d, seed, dtype, device = self.D, self.d, self.seed, self.dtype, self.device
+        D, seed, dtype, device = self.D, self.seed, self.dtype, self.device
         self.L = L = next_power_of_two(D)
-        self._signs = sign_stream(d, self.tag, seed, device).to(dtype)
+        self._signs = sign_stream(self.d, self.tag, seed, device).to(dtype)
         index = torch.arange(L, dtype=torch.int64, device=device)
         drawn = words(index, torch.zeros_like(index), self.tag + PERMUTATION, seed)
         # Sorted by 62 random bits; the index breaks ties, the same on every device.
@@ -42,10 +50,6 @@ class Fastfood(Projection):
         scales = normal(words(calls, torch.zeros_like(calls), self.tag + GAUSSIAN, seed))
         scales = scales.flatten()[:L].to(torch.float64)
         self._scales = (scales / (D * scales.square().sum()).sqrt()).to(dtype)
-        self._hadamard = Hadamard(L, dtype, device)
-        self._stored: Tensor | None = None
-        if D * d <= STORED_ENTRIES:
-            self._stored = self._to_dense(0, D)
 
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int

@@ -75,7 +75,10 @@ def signs(values: Tensor) -> Tensor:
     return (1 - 2 * ((values.unsqueeze(-1) >> bits) & 1)).to(torch.int8).flatten(-2)
 
 
-def sign_stream(count: int, tag: int, seed: int, device: torch.device) -> Tensor:
-    """Return the first ``count`` signs of a stream, 128 to a counter, int8 (count,)."""
-    calls = torch.arange((count + 127) // 128, dtype=torch.int64, device=device)
-    return signs(words(calls, torch.zeros_like(calls), tag, seed)).flatten()[:count]
+def sign_stream(count: int, tag: int, seed: int, device: torch.device, start: int = 0) -> Tensor:
+    """Return signs start .. start + count - 1 of a stream, 128 to a counter, int8 (count,)."""
+    first = start // 128
+    calls = torch.arange(first, (start + count + 127) // 128, dtype=torch.int64, device=device)
+    skip = start - 128 * first
+    drawn = signs(words(calls, torch.zeros_like(calls), tag, seed)).flatten()
+    return drawn[skip : skip + count]

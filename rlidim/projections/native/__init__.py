@@ -1,15 +1,35 @@
-"""The C++ kernels: every family's products on the CPU, from the same stream as the reference."""
+"""The C++ kernels: every family's products on the CPU, from the same stream as the reference.
+
+The extension is built when rlidim is installed. Where that is impossible the torch reference
+serves, and ``rlidim doctor`` says so.
+"""
 
 from __future__ import annotations
 
 from rlidim.projections.base import Projection
 
+try:
+    from rlidim.projections.native import _kernels as kernels
+except ImportError as error:
+    MISSING = f"the C++ extension is not there ({error}): install rlidim where a C++17 compiler is"
+else:
+    MISSING = ""
+
 
 def implementations() -> dict[str, type[Projection]]:
     """Return the families that are computed natively here: none without the extension."""
-    return {}
+    if MISSING:
+        return {}
+    from rlidim.projections.native.families import FAMILIES
+
+    return FAMILIES
 
 
 def reason() -> str:
-    """Say why the extension is missing."""
-    return "the C++ extension was not built when rlidim was installed"
+    """Say why the extension is missing; nothing where it is there."""
+    return MISSING
+
+
+def instruction_set() -> str:
+    """Return the path that the kernels take on this processor: avx512, avx2 or portable."""
+    return kernels.instruction_set()
