@@ -21,6 +21,7 @@ from rlidim.kernels.bars import STEPS, readings
 from rlidim.kernels.measure import (
     DEFAULT_LIMITS,
     PREPARATION,
+    SPENT,
     Case,
     Limits,
     Listener,
@@ -197,7 +198,7 @@ def blank_row(setting: Setting, family: str, device: torch.device) -> Row:
 def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -> None:
     """Time a step natively and in a subspace; what cannot be measured says why."""
     if perf_counter() > limits.deadline:
-        row["reason"] = "the time for the whole benchmark was spent"
+        row["reason"] = SPENT
         return
     try:
         foretold = foretell(Case(row["family"], setting.D, setting.d), device, limits)

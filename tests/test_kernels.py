@@ -188,6 +188,14 @@ def test_after_the_deadline_everything_is_listed() -> None:
     assert [row["reason"] for row in found] == ["the time for the whole benchmark was spent"] * 3
 
 
+def test_a_product_that_would_outlast_the_deadline_is_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measure, "foretell", lambda *arguments: {"adjoint": 9.0})
+    found = measured(Case("sparse", 562, 4), Limits(deadline=measure.perf_counter() + 60.0))
+    assert [row["reason"] for row in found] == [None, measure.SPENT, None]
+
+
 def test_what_does_not_fit_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "available_bytes", lambda device: 10_000)
     found = measured(Case("rotation", 562, 4))

@@ -1,12 +1,12 @@
-"""The commands over all tasks, and those that look at the machine: speed, kernels, doctor, gpu."""
+"""The commands over all tasks: list, calibrate, bench, tables."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from rlidim.cli.machine_commands import COMMANDS as MACHINE_COMMANDS
 from rlidim.cli.options import (
     executor_of,
     json_option,
@@ -145,208 +145,10 @@ def write_tables(context: click.Context) -> None:
     click.echo(f"{len(written)} files, first {written[0]}")
 
 
-class Size(click.ParamType[tuple[int, int]]):
-    """A projection's size."""
-
-    name = "D,d"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Parse, or say what was expected."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            D, d = (int(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"expected two whole numbers with a comma, got '{value}'", param, ctx)
-        return D, d
-
-
-again_option = click.option("--again", is_flag=True, help="Time what is on file again, too.")
-families_option = click.option(
-    "--family", "families", multiple=True, help="This family alone; may be repeated."
-)
-
-
-def tell(line: str) -> None:
-    """Say what goes on."""
-    click.echo(line, err=True)
-
-
-@click.command("speed")
-@click.argument("task", required=False)
-@click.option("--trainer", help="Of the task.  [default: es]")
-@click.option("--projection", help="The family of P.  [default: rademacher; without TASK all]")
-@click.option("--dim", type=int, help="The subspace dimension, with TASK.  [default: 16]")
-@click.option("--network", "networks", multiple=True, help="Without TASK: this network alone.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="A folder for the results as JSON; without TASK they are resumed from there.",
-)
-@again_option
-@json_option
-@click.pass_context
-def speed_command(
-    context: click.Context,
-    task: str | None,
-    trainer: str | None,
-    projection: str | None,
-    dim: int | None,
-    networks: tuple[str, ...],
-    out: Path | None,
-    again: bool,
-    as_json: bool,
-) -> None:
-    """Time a task's trainer, or without TASK a training step natively and in every family.
-
-    A trainer: steps/s against the raw environment's, or a run in a subspace against a native one.
-    """
-    from rlidim import speed
-    from rlidim import task as tasks
-
-    if task is None:
-        if trainer is not None or dim is not None:
-            raise RlidimError("--trainer and --dim belong to a task: rlidim speed TASK")
-        print_steps(networks, () if projection is None else (projection,), out, again, as_json)
-        return
-    if networks or again:
-        raise RlidimError("--network and --again belong to the training steps: leave out TASK")
-    found = tasks.find(task, context.find_root().obj["envs"])
-    trainer = trainer or "es"
-    measured = speed.measure(
-        found, trainer, projection=projection or "rademacher", d=16 if dim is None else dim
-    )
-    if out is not None:
-        speed.write(measured, out)
-    if as_json:
-        print_json(measured)
-    else:
-        click.echo(speed.table(measured))
-
-
-def print_steps(
-    networks: tuple[str, ...],
-    families: tuple[str, ...],
-    out: Path | None,
-    again: bool,
-    as_json: bool,
-) -> None:
-    """Time training steps and print the table."""
-    from rlidim import steps
-
-    content = steps.run(networks, families, out, again=again, listener=tell)
-    if as_json:
-        print_json(content)
-    else:
-        click.echo(steps.table(content))
-
-
-@click.command("kernels")
-@click.option("--device", default="cpu", show_default=True, help="cpu (one thread) or cuda.")
-@families_option
-@click.option(
-    "--size", "sizes", type=Size(), multiple=True, help="This size alone; may be repeated."
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="A folder for the results as JSON, resumed from there, e.g. results/kernels.",
-)
-@again_option
-@click.option(
-    "--longest",
-    type=click.FloatRange(min=0),
-    default=10.0,
-    show_default=True,
-    help="Seconds; a product that would take longer is listed as not measured.",
-)
-@json_option
-def kernels_command(
-    device: str,
-    families: tuple[str, ...],
-    sizes: tuple[tuple[int, int], ...],
-    out: Path | None,
-    again: bool,
-    longest: float,
-    as_json: bool,
-) -> None:
-    """Time every family's products against the floor (writing D numbers) and its peers."""
-    from rlidim import kernels
-    from rlidim.kernels.measure import Limits
-
-    content = kernels.run(
-        device, families, sizes, out, again=again, limits=Limits(longest), listener=tell
-    )
-    if as_json:
-        print_json(content)
-    else:
-        click.echo(kernels.table(content))
-
-
-@click.command("projections")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@json_option
-def projections_command(device: str, as_json: bool) -> None:
-    """List the families of P: what computes them here, what they keep, what auto means."""
-    from rlidim.kernels.measure import device_of
-    from rlidim.kernels.overview import overview, table
-
-    found = overview(device_of(device))
-    if as_json:
-        print_json(found)
-    else:
-        click.echo(table(found))
-
-
-@click.command("doctor")
-@json_option
-@click.pass_context
-def doctor_command(context: click.Context, as_json: bool) -> None:
-    """Show versions, devices, kernels, optional parts, data; say what is missing."""
-    from rlidim import doctor
-
-    findings = doctor.examine(results_of(context))
-    if as_json:
-        print_json(findings)
-    else:
-        click.echo(doctor.table(findings))
-
-
-@click.command("gpu")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("results/kernels"),
-    show_default=True,
-    help="Where the JSON results go.",
-)
-@click.option(
-    "--budget",
-    type=click.FloatRange(min=0),
-    default=480.0,
-    show_default=True,
-    help="Seconds after which nothing new is begun.",
-)
-@json_option
-def gpu_command(out: Path, budget: float, as_json: bool) -> None:
-    """Run everything that waits for a GPU: correctness, the benchmarks, queued experiments."""
-    from rlidim import gpu
-
-    content = gpu.run(out, budget, tell)
-    if as_json:
-        print_json(content)
-    else:
-        click.echo(gpu.table(content))
-
-
 COMMANDS = (
     bench_command,
     calibrate_command,
-    doctor_command,
-    gpu_command,
-    kernels_command,
     list_command,
-    projections_command,
-    speed_command,
     tables_command,
+    *MACHINE_COMMANDS,
 )

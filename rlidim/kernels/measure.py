@@ -37,6 +37,8 @@ PROBE_ENTRIES = 2**25  # of that smaller P
 COPIES = {"torch": 5}  # of a block's product that a backend may need besides; 1 for the others
 VECTORS = 3  # of D that any product needs: what is read, what is written, and P's own
 LONGEST = 10.0  # seconds of one product
+CALLS_A_ROW = 12  # of a slow product, for its comparisons
+SPENT = "the time for the whole benchmark was spent"
 PREPARATION = 6  # times as long as the longest product may it take to make P
 RATES = {"rademacher": "signs/s", "gaussian": "entries/s"}  # bytes/s for the others
 Listener = Callable[[str], None]
@@ -62,7 +64,7 @@ class Limits:
     Attributes:
         longest: seconds; a product that would take longer is not measured, nor one whose P would
             take a few times as long to make.
-        deadline: of ``perf_counter``; no case is begun after it.
+        deadline: of ``perf_counter``; nothing is begun after it.
     """
 
     longest: float = LONGEST
@@ -128,7 +130,7 @@ def time_cases(
             if not all(file.done(row) for row in blank):
                 listener(f"[{number}/{len(cases)}] {case} on {device.type}")
                 if perf_counter() > limits.deadline:
-                    fail(blank, "the time for the whole benchmark was spent")
+                    fail(blank, SPENT)
                 else:
                     fill(blank, case, inputs, limits)
                 file.add(blank)
@@ -191,6 +193,9 @@ def fill(rows: Sequence[Row], case: Case, inputs: Inputs, limits: Limits) -> Non
         seconds = foretold.get(row["operation"], 0.0)
         if seconds > limits.longest:
             fail([row], too_long("one product", seconds, limits.longest))
+            continue
+        if perf_counter() + CALLS_A_ROW * seconds > limits.deadline:
+            fail([row], SPENT)
             continue
         try:
             fill_row(row, P, inputs)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from rlidim.kernels.memory import held_bytes
+from rlidim.kernels.text import columns
 from rlidim.projections import FAMILIES, projection
 
 SIZE = (100_000, 200)  # at which memory is shown: large enough that no family stores all of P
@@ -40,12 +41,10 @@ def overview(device: torch.device) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """Return the overview as text."""
-    from rlidim.report import text_table
-
     D, d = found["size"]
     return "\n".join(
         [
-            text_table(found["families"]),
+            columns(found["families"]),
             "",
             f"memory: what P keeps at D = {D:,}, d = {d:,}, in vectors of D",
             "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlidim.kernels.rows import Row
@@ -39,6 +39,22 @@ def product(row: Row) -> str:
     """Return ``forward``, or ``forward (2 threads)``."""
     threads = f" ({row['threads']} threads)" if row["threads"] > 1 else ""
     return f"{row['operation']}{threads}"
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows of text as aligned columns; the first row names them.
+
+    Not the reports' table: those need scipy, which a bare GPU machine may lack.
+    """
+    if not rows:
+        return "nothing to show"
+    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def kernel_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
@@ -118,15 +134,13 @@ def _missing_peers(rows: Sequence[Row]) -> list[str]:
 def _parts(
     shown: Sequence[dict[str, Any]], bars: Sequence[dict[str, Any]], missing: Sequence[str]
 ) -> str:
-    from rlidim.report import text_table
-
-    parts = [text_table(shown)]
+    parts = [columns(shown)]
     if bars:
         texts = [
             {**bar, "value": NONE if bar["value"] is None else f"{bar['value']:.3g}"}
             for bar in bars
         ]
-        parts.append(text_table(texts))
+        parts.append(columns(texts))
     if missing:
         parts.append("\n".join(["not measured:", *(f"  {line}" for line in missing)]))
     return "\n\n".join(parts)

@@ -51,7 +51,7 @@ class Timed:
     def repeats(self) -> int:
         """Call it until it is warm and return how many calls make one timing long enough."""
         once = self.seconds(1)
-        if once < SECONDS_A_COMPARISON:
+        if once < SECONDS_A_COMPARISON or self.device.type == "cuda":  # there it may compile first
             once = self.seconds(1)
         return min(MOST_REPEATED, max(1, math.ceil(SHORTEST / max(once, 1e-9))))
 
