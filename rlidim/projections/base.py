@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
+from rlidim.projections import operators
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -121,6 +122,7 @@ class Projection(ABC):
         self.D, self.d, self.seed = D, d, seed
         self.dtype, self.device = dtype, device
         self._prepare()
+        self.key = operators.register(self)  # of the torch operators
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -189,10 +191,9 @@ class Projection(ABC):
         return result if out is None else out.copy_(result)
 
     def apply(self, theta: Tensor) -> Tensor:
-        """Return P theta, differentiable any number of times."""
+        """Return P theta, differentiable any number of times, and compiled by torch.compile."""
         self._check(theta, self.d, "theta")
-        result: Tensor = _Forward.apply(theta, self)  # type: ignore[no-untyped-call]
-        return result
+        return operators.forward(theta, self.key)
 
     def rows(self, start: int, stop: int) -> Rows:
         """Return the operator of rows start .. stop - 1, for a part of the parameters.
@@ -359,34 +360,6 @@ class Rows:
             RlidimError: it would be too large.
         """
         return self.projection._to_dense(self.start, self.stop)
-
-
-class _Forward(torch.autograd.Function):
-    """P theta with its gradient P^T g, which is differentiable in turn."""
-
-    @staticmethod
-    def forward(context: Any, theta: Tensor, projection: Projection) -> Tensor:
-        context.projection = projection
-        return projection.forward(theta.detach())
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        result = _Adjoint.apply(gradients[0], context.projection)  # type: ignore[no-untyped-call]
-        return result, None
-
-
-class _Adjoint(torch.autograd.Function):
-    """P^T g with its gradient P theta."""
-
-    @staticmethod
-    def forward(context: Any, g: Tensor, projection: Projection) -> Tensor:
-        context.projection = projection
-        return projection.adjoint(g.detach())
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        result = _Forward.apply(gradients[0], context.projection)  # type: ignore[no-untyped-call]
-        return result, None
 
 
 def add_base(product: Tensor, base: Tensor | None, out: Tensor | None) -> Tensor:

@@ -81,10 +81,13 @@ class Kronecker(Projection):
         members = g.shape[1:]
         first, last = start // self.D2, -(-stop // self.D2)
         skip = start - first * self.D2
-        if skip or (stop - start) % self.D2:
+        if skip or (stop - start) % self.D2 or not g.is_contiguous():
             whole = g.new_zeros(((last - first) * self.D2, *members))
             whole[skip : skip + stop - start] = g
             g = whole
-        rows = self._right.T @ g.reshape(last - first, self.D2, -1)
-        product = self._left[first:last].T @ rows.reshape(last - first, -1)
+        if members:
+            rows = self._right.T @ g.reshape(last - first, self.D2, -1)
+        else:
+            rows = g.view(last - first, self.D2) @ self._right
+        product = self._left[first:last].T @ rows.view(last - first, -1)
         return product.view(self.d1 * self.d2, *members)[: self.d].contiguous()

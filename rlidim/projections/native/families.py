@@ -312,16 +312,13 @@ class NativeFastfood(Native, Fastfood):
 
 
 class NativeSparse(Native, Sparse):
-    """Rows grouped by their number of entries, and columns: about eight bytes an entry."""
+    """Rows grouped by their number of entries: four bytes an entry and two a row."""
 
     def _prepare(self) -> None:
         rows, columns, signed = (part.numpy() for part in self._draw())
         lengths = np.bincount(columns, minlength=self.d)
         self._scale = torch.from_numpy(1.0 / np.sqrt(lengths)).to(self.dtype)
         negative = (signed < 0).astype(np.uint32)
-        # By columns, as they are drawn: rows ascend in each.
-        self._by_column = _words((rows.astype(np.uint32) << 1) | negative)
-        self._column_at = torch.from_numpy(np.concatenate(([0], np.cumsum(lengths))))
         # By tile, by number of entries in the row, by row.
         counts = np.bincount(rows, minlength=self.D)
         order = np.lexsort((columns, rows, counts[rows], rows // SPARSE_TILE))
@@ -351,12 +348,13 @@ class NativeSparse(Native, Sparse):
             whole = torch.zeros(self.D, dtype=self.dtype)
             whole[start : start + len(g)] = g
             g = whole
-        out = torch.empty(self.d, dtype=self.dtype)
+        sums = torch.empty(self.d, 2, dtype=self.dtype)
         self._kernel("sparse_adjoint")(
-            address(g), address(out), address(self._by_column), address(self._column_at),
-            address(self._scale), self.d, threads(self.D),
+            address(g), address(sums), self.D, self.d, address(self._by_row),
+            address(self._order), address(self._row_at), address(self._entry_at), self._counts,
+            threads(self.D),
         )  # fmt: skip
-        return out
+        return (sums[:, 0] - sums[:, 1]).mul_(self._scale)
 
 
 def _words(values: np.ndarray) -> Tensor:

@@ -124,9 +124,12 @@ template <class T> void hashed_adjoint(const void* arguments, i64 task) {
             draw_signs(a.signs, bits_from, bits_to, bits);
         }
         if (upper - lower < a.width) std::memset(signed_g, 0, sizeof(T) * std::size_t(a.width));
-        for (i64 i = lower; i < upper; i += LANES)
-            store_first(signed_g + (i - start), minimum(upper - i, LANES),
-                        flip(load_first(g + i, minimum(upper - i, LANES)), bits_at(bits, i - bits_from)));
+        i64 i = lower;
+        for (; i + LANES <= upper; i += LANES)
+            store(signed_g + (i - start), flip(load(g + i), bits_at(bits, i - bits_from)));
+        if (i < upper)
+            store_first(signed_g + (i - start), upper - i,
+                        flip(load_first(g + i, upper - i), bits_at(bits, i - bits_from)));
         // Row t holds column a t + b, so column j stands in row (j - b) / a.
         const u64 factor = a.inverse[a.coprime[words.first[block % LANES] % width]];
         const u64 shift = words.second[block % LANES] % width;

@@ -137,12 +137,12 @@ template <class T> struct SparseForward {
 };
 
 template <class T> struct SparseAdjoint {
-    const T* g;
-    T* out;
-    const u32* entries;  // 2 row + sign
-    const i64* column_at;
-    const T* scale;
-    i64 d, columns_a_task;
+    Adjoint<T> rows;  // all of them; a partial sum for each (column, sign)
+    const u32* entries;
+    const u16* order;
+    const i64* row_at;
+    const i64* entry_at;
+    i64 counts;
 };
 
 template <class T> struct Permuted {

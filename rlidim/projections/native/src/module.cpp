@@ -212,12 +212,13 @@ template <class T> struct Calls {
         run(kernels<T>().sparse_forward, &a, tasks_of(start, stop, BLOCK_TILE), threads);
     }
 
-    static void sparse_adjoint(Address g, Address out, Address entries, Address column_at,
-                               Address scale, i64 d, int threads) {
-        constexpr i64 COLUMNS = 64;
-        const SparseAdjoint<T> a = {at<T>(g), at<T>(out), at<u32>(entries), at<i64>(column_at),
-                                    at<T>(scale), d, COLUMNS};
-        run(kernels<T>().sparse_adjoint, &a, divide_up(d, COLUMNS), threads);
+    // out takes two sums for each column: of the positive and of the negative entries.
+    static void sparse_adjoint(Address g, Address out, i64 D, i64 d, Address entries, Address order,
+                               Address row_at, Address entry_at, i64 counts, int threads) {
+        SparseAdjoint<T> a = {
+            {at<T>(g), nullptr, 0, D, rows_a_task(2 * d, BLOCK_TILE), 2 * d},
+            at<u32>(entries), at<u16>(order), at<i64>(row_at), at<i64>(entry_at), counts};
+        run_adjoint(kernels<T>().sparse_adjoint, a, at<T>(out), threads);
     }
 
     static void gather_scaled(Address x, Address place, Address scale, Address out, i64 count) {

@@ -1,5 +1,5 @@
-// Very sparse P, kept twice: rows grouped by their number of entries (no branch, no wasted slot),
-// and columns for the adjoint. An entry is its place and its sign in one word.
+// Very sparse P: the rows of a tile grouped by their number of entries, so that there is no branch
+// and no wasted slot. An entry is its column and its sign in one word.
 
 template <int COUNT, class T>
 INLINE void sparse_rows(const SparseForward<T>& a, const u16* order, const u32* entry, i64 rows,
@@ -52,20 +52,38 @@ template <class T> void sparse_forward(const void* arguments, i64 task) {
         std::memcpy(a.rows.out + (range.first - a.rows.start), kept + skip, sizeof(T) * std::size_t(count));
 }
 
-template <class T> INLINE T signed_value(const T* g, u32 entry) {
-    const T value = g[entry >> 1];
-    return entry & 1u ? -value : value;
+// For each entry's place and sign a sum of its own, so that no sign is looked at.
+template <int COUNT, class T>
+INLINE void sparse_columns(const u16* order, const u32* entry, i64 rows, i64 count, const T* g,
+                           T* sums) {
+    const i64 length = COUNT > 0 ? COUNT : count;
+    for (i64 r = 0; r < rows; ++r, entry += length) {
+        const T value = g[order[r]];
+        for (i64 e = 0; e < length; ++e) sums[entry[e]] += value;
+    }
 }
 
 template <class T> void sparse_adjoint(const void* arguments, i64 task) {
     const auto& a = *static_cast<const SparseAdjoint<T>*>(arguments);
-    const i64 first = task * a.columns_a_task;
-    for (i64 j = first; j < minimum(first + a.columns_a_task, a.d); ++j) {
-        T sum[4] = {};
-        i64 e = a.column_at[j];
-        for (; e + 4 <= a.column_at[j + 1]; e += 4)
-            for (int k = 0; k < 4; ++k) sum[k] += signed_value(a.g, a.entries[e + k]);
-        for (; e < a.column_at[j + 1]; ++e) sum[0] += signed_value(a.g, a.entries[e]);
-        a.out[j] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * a.scale[j];
+    const Range whole = task_rows(a.rows.start, a.rows.stop, a.rows.rows_a_task, task);
+    T* sums = a.rows.partial + task * a.rows.width;
+    std::memset(sums, 0, sizeof(T) * std::size_t(a.rows.width));
+    for (i64 first = whole.first; first < whole.last; first += BLOCK_TILE) {
+        const i64 tile = first / BLOCK_TILE;
+        const i64* row_at = a.row_at + tile * a.counts;
+        const i64* entry_at = a.entry_at + tile * a.counts;
+        const T* g = a.rows.g + first;
+        for (i64 n = 1; n < a.counts; ++n) {
+            const u16* order = a.order + row_at[n];
+            const u32* entry = a.entries + entry_at[n];
+            const i64 rows = row_at[n + 1] - row_at[n];
+            switch (n) {
+                case 1: sparse_columns<1>(order, entry, rows, n, g, sums); break;
+                case 2: sparse_columns<2>(order, entry, rows, n, g, sums); break;
+                case 3: sparse_columns<3>(order, entry, rows, n, g, sums); break;
+                case 4: sparse_columns<4>(order, entry, rows, n, g, sums); break;
+                default: sparse_columns<0>(order, entry, rows, n, g, sums);
+            }
+        }
     }
 }

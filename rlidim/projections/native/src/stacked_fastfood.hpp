@@ -42,7 +42,7 @@ template <class T> void stacked_forward(const void* arguments, i64 task) {
     const Range range = task_rows(a.rows.start, a.rows.stop, tile, task);
     const i64 first = range.first / tile * tile;
     Scratch<u32> middle(sign_words(tile)), outer(sign_words(tile));
-    draw_signs(a.middle, first, range.last, middle);
+    draw_signs(a.middle, first, round_up(range.last, step), middle);  // of whole blocks
     draw_signs(a.outer, first, range.last, outer);
     Scratch<T> work(step), cut(step);
     const T* base = a.rows.base == nullptr ? nullptr : a.rows.base - a.rows.start;
@@ -73,7 +73,7 @@ template <class T> void stacked_adjoint(const void* arguments, i64 task) {
     const T* g = a.rows.g - a.rows.start;
     for (i64 first = whole.first / tile * tile; first < whole.last; first += tile) {
         const Range range = {maximum(first, whole.first), minimum(first + tile, whole.last)};
-        draw_signs(a.middle, first, range.last, middle);
+        draw_signs(a.middle, first, round_up(range.last, step), middle);  // of whole blocks
         draw_signs(a.outer, first, range.last, outer);
         for (i64 at = range.first / step * step; at < range.last; at += step) {
             const AddSigned<T> to = {sums, middle, at - first};

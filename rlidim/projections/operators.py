@@ -1,0 +1,140 @@
+"""P theta and P^T g as torch operators: differentiable any number of times, compiled, mapped.
+
+An operator takes a tensor and the key of its projection, a string that says how to make it again.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+
+from rlidim.errors import RlidimError
+
+if TYPE_CHECKING:
+    from rlidim.projections.base import Projection
+
+KEPT = 8  # projections that are made again and kept for the next call
+
+_live: WeakValueDictionary[str, Projection] = WeakValueDictionary()
+
+
+def register(projection: Projection) -> str:
+    """Return a projection's key; as long as the projection lives it is the one that is used."""
+    key = json.dumps(
+        {
+            "spec": projection.spec.to_json(),
+            "dtype": str(projection.dtype).removeprefix("torch."),
+            "device": str(projection.device),
+            "backend": projection.backend,
+        }
+    )
+    _live[key] = projection
+    return key
+
+
+def find(key: str) -> Projection:
+    """Return the projection of a key: the one that lives, or the same made again.
+
+    Raises:
+        RlidimError: the key is none.
+    """
+    return _live.get(key) or _make(key)
+
+
+@lru_cache(maxsize=KEPT)
+def _make(key: str) -> Projection:
+    from rlidim.projections.backends import FAMILIES, implementation
+    from rlidim.projections.base import ProjectionSpec
+
+    content = _content(key)
+    spec = ProjectionSpec.from_json(content["spec"])
+    if spec.family not in FAMILIES:
+        raise RlidimError(f"the key names an unknown projection '{spec.family}'")
+    device = torch.device(content["device"])
+    kind = implementation(spec.family, device, content["backend"])
+    if kind.layout_version != spec.layout_version:
+        raise RlidimError(
+            f"projection '{spec.family}' has layout version {kind.layout_version} here, the key "
+            f"has {spec.layout_version}"
+        )
+    dtype = getattr(torch, content["dtype"])
+    return kind(spec.D, spec.d, spec.seed, dtype=dtype, device=device, **spec.options)
+
+
+@lru_cache(maxsize=1024)
+def _content(key: str) -> dict[str, Any]:
+    try:
+        content = json.loads(key)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or set(content) != {"spec", "dtype", "device", "backend"}:
+        raise RlidimError(f"not the key of a projection: {key!r}; P.key is one")
+    return content
+
+
+@torch.library.custom_op("rlidim::forward", mutates_args=())
+def forward(theta: Tensor, key: str) -> Tensor:
+    """Return P theta for theta (d,) or (d, N).
+
+    Raises:
+        RlidimError: the key is none, or see :meth:`Projection.forward`.
+    """
+    return find(key).forward(theta).contiguous()
+
+
+@torch.library.custom_op("rlidim::adjoint", mutates_args=())
+def adjoint(g: Tensor, key: str) -> Tensor:
+    """Return P^T g for g (D,) or (D, N).
+
+    Raises:
+        RlidimError: the key is none, or see :meth:`Projection.adjoint`.
+    """
+    return find(key).adjoint(g).contiguous()
+
+
+@forward.register_fake
+def _forward_shape(theta: Tensor, key: str) -> Tensor:
+    return theta.new_empty((_content(key)["spec"]["D"], *theta.shape[1:]))
+
+
+@adjoint.register_fake
+def _adjoint_shape(g: Tensor, key: str) -> Tensor:
+    return g.new_empty((_content(key)["spec"]["d"], *g.shape[1:]))
+
+
+def _remember(ctx: Any, inputs: tuple[Tensor, str], output: Tensor) -> None:
+    ctx.key = inputs[1]
+
+
+def _forward_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    return adjoint(gradient, ctx.key), None
+
+
+def _adjoint_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    return forward(gradient, ctx.key), None
+
+
+forward.register_autograd(_forward_backward, setup_context=_remember)
+adjoint.register_autograd(_adjoint_backward, setup_context=_remember)
+
+
+def _map(operator: Any) -> Any:
+    """Return an operator's rule under vmap: a batch is so many more members."""
+
+    def rule(
+        info: Any, dimensions: tuple[int | None, None], x: Tensor, key: str
+    ) -> tuple[Tensor, int]:
+        batched = x.movedim(dimensions[0], 1)  # type: ignore[arg-type]
+        result = operator(batched.flatten(1), key)
+        return result.unflatten(1, batched.shape[1:]), 1
+
+    return rule
+
+
+forward.register_vmap(_map(forward))
+adjoint.register_vmap(_map(adjoint))

@@ -1,0 +1,98 @@
+"""The torch operators of a projection: derivatives, compilation, fake tensors, vmap, keys."""
+
+from __future__ import annotations
+
+import gc
+import json
+
+import pytest
+import torch
+from torch import Tensor
+
+from rlidim.errors import RlidimError
+from rlidim.projections import FAMILIES, Projection, projection
+from rlidim.projections.operators import adjoint, find, forward
+
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+def make(family: str) -> Projection:
+    return projection(family, 50, 6, 2**40 + 1, dtype=torch.float64)
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@every_family
+def test_operators_pass_torchs_own_checks(family: str) -> None:
+    P = make(family)
+    torch.library.opcheck(forward, (normal(6).requires_grad_(), P.key))
+    torch.library.opcheck(forward, (normal(6, 3).requires_grad_(), P.key))
+    torch.library.opcheck(adjoint, (normal(50).requires_grad_(), P.key))
+    torch.library.opcheck(adjoint, (normal(50, 3).requires_grad_(), P.key))
+
+
+@every_family
+@pytest.mark.parametrize("members", [(), (2,)])
+def test_derivatives(family: str, members: tuple[int, ...]) -> None:
+    P = make(family)
+    theta = normal(6, *members).requires_grad_()
+    g = normal(50, *members).requires_grad_()
+    for operator, x in ((forward, theta), (adjoint, g)):
+        assert torch.autograd.gradcheck(lambda x, f=operator: f(x, P.key), (x,))
+        assert torch.autograd.gradgradcheck(lambda x, f=operator: f(x, P.key), (x,))
+
+
+@every_family
+def test_compiled_in_one_piece(family: str) -> None:
+    P = make(family)
+
+    def loss(theta: Tensor) -> Tensor:
+        return (P.apply(2 * theta) ** 3).sum()
+
+    theta, again = normal(6).requires_grad_(), normal(6).requires_grad_()
+    loss(theta).backward()
+    torch.compile(loss, backend="aot_eager", fullgraph=True)(again).backward()
+    torch.testing.assert_close(again.grad, theta.grad)
+
+
+def test_mapped_over_members() -> None:
+    P = make("rademacher")
+    batch = normal(4, 6)
+    expected = torch.stack([P @ theta for theta in batch])
+    torch.testing.assert_close(torch.vmap(P.apply)(batch), expected)
+    blocks = normal(6, 4, 3)
+    mapped = torch.vmap(P.apply, in_dims=1, out_dims=1)(blocks)
+    torch.testing.assert_close(mapped[:, 2], P @ blocks[:, 2].contiguous())
+
+
+@every_family
+def test_a_key_outlives_its_projection(family: str) -> None:
+    P = make(family)
+    assert find(P.key) is P
+    key, expected = P.key, P @ normal(6)
+    del P
+    gc.collect()
+    torch.testing.assert_close(forward(normal(6), key), expected)
+    assert find(key).key == key
+    assert find(key) is find(key)
+
+
+def test_entries_are_in_the_key() -> None:
+    key = projection("hashed", 50, 6, 0, entries=3).key
+    gc.collect()
+    assert find(key).options == {"entries": 3}
+
+
+@pytest.mark.parametrize("key", ["", "rademacher", "[]", "{}"])
+def test_what_is_no_key_is_named(key: str) -> None:
+    with pytest.raises(RlidimError, match="not the key of a projection"):
+        forward(torch.zeros(6), key)
+
+
+def test_a_key_of_an_unknown_family() -> None:
+    content = json.loads(make("rotation").key)
+    content["spec"]["family"] = "rotatoin"
+    with pytest.raises(RlidimError, match="unknown projection 'rotatoin'"):
+        forward(torch.zeros(6, dtype=torch.float64), json.dumps(content))

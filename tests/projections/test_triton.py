@@ -1,0 +1,298 @@
+"""The Triton kernels against the reference, by Triton's interpreter; and that all compile.
+
+The interpreter has to be chosen before triton is imported: its tests run in a process of their own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rlidim.projections import FAMILIES, Projection, triton_kernels
+from rlidim.projections import dense as reference_dense
+from rlidim.projections import fastfood as reference_fastfood
+
+if find_spec("triton") is None:
+    pytest.skip("triton is not installed", allow_module_level=True)
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+SEED = 5 + 2**40
+KINDS = triton_kernels.implementations() if INTERPRETED else {}
+HASHED_3 = ("hashed", {"entries": 3})
+# d around the packing of 32, 64 and 128 signs a counter, d = 1, d = D, the last block cut.
+SIZES = {
+    "rademacher": [(1, 1), (7, 7), (130, 32), (131, 33), (70, 64), (70, 65), (70, 128), (140, 129)],
+    "gaussian": [(1, 1), (7, 7), (130, 32), (70, 65)],
+    "sparse": [(1, 1), (3, 3), (300, 33)],
+    "fastfood": [(1, 1), (3, 3), (100, 30), (3000, 40)],
+    "stacked_fastfood": [(1, 1), (7, 7), (2100, 1), (2200, 65), (2100, 129), (2300, 1000)],
+    "hashed": [(1, 1), (7, 7), (300, 1), (300, 65), (150, 129)],
+    "rotation": [(1, 1), (7, 7), (300, 1), (300, 65), (150, 129)],
+}
+CASES = [(family, {}, D, d) for family in SIZES for D, d in SIZES[family]]
+CASES += [(*HASHED_3, 7, 7), (*HASHED_3, 300, 65)]
+# The interpreter cuts a bfloat16 off where the device rounds: 2^-16, not 2^-18.
+TWO_PARTS = {"rademacher", "gaussian"}
+
+
+@pytest.fixture(autouse=True)
+def _kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small matrices are not kept: the kernels run."""
+    from rlidim.projections.triton_kernels import fastfood
+
+    monkeypatch.setattr(reference_dense, "STORED_LIMIT", 0)
+    monkeypatch.setattr(reference_fastfood, "STORED_ENTRIES", 0)
+    monkeypatch.setattr(fastfood, "STORED_ENTRIES", 0)
+
+
+@pytest.fixture(autouse=True)
+def _interpreter_and_new_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the interpreter of Triton 3.6 loop: NumPy 2.4 makes no int of an array of one number."""
+    from triton.runtime import interpreter
+
+    patch = interpreter._patch_lang_tensor
+
+    def patched(tensor: Any, scope: Any) -> None:
+        patch(tensor, scope)
+        tensor.__index__ = lambda self: self.handle.data.item()
+
+    monkeypatch.setattr(interpreter, "_patch_lang_tensor", patched)
+
+
+def normal(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+def pair(
+    family: str, D: int, d: int, dtype: torch.dtype = torch.float32, **options: int
+) -> tuple[Projection, Projection]:
+    where = {"dtype": dtype, "device": torch.device("cpu"), **options}
+    return KINDS[family](D, d, SEED, **where), FAMILIES[family](D, d, SEED, **where)
+
+
+def close(actual: Tensor, expected: Tensor, family: str, terms: int) -> None:
+    """Equal up to the order of sums of that many terms of size one."""
+    assert actual.shape == expected.shape
+    assert actual.dtype is expected.dtype
+    unit = torch.finfo(expected.dtype).eps
+    if family in TWO_PARTS and expected.dtype is torch.float32 and expected.ndim == 2:
+        unit = 2.0**-16
+    tolerance = 8 * unit * math.sqrt(terms) * max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(actual, expected, rtol=0.0, atol=tolerance)
+
+
+class TestInterpreted:
+    __test__ = INTERPRETED
+
+    @pytest.mark.parametrize(("family", "options", "D", "d"), CASES)
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
+    def test_products(
+        self, family: str, options: dict[str, int], D: int, d: int, dtype: torch.dtype
+    ) -> None:
+        P, reference = pair(family, D, d, dtype, **options)
+        start = D // 3
+        for members in ([], [3]):
+            theta, g = normal(d, *members, dtype=dtype), normal(D, *members, dtype=dtype)
+            origin = normal(D, dtype=dtype)
+            close(P.forward(theta, origin), reference.forward(theta, origin), family, d)
+            close(P.adjoint(g), reference.adjoint(g), family, D)
+            part, expected = P.rows(start, D), reference.rows(start, D)
+            close(part.forward(theta), expected.forward(theta), family, d)
+            close(part.adjoint(g[start:]), expected.adjoint(g[start:]), family, D)
+
+    @pytest.mark.parametrize("family", SIZES)
+    def test_many_members_and_strides(self, family: str) -> None:
+        P, reference = pair(family, 90, 21)
+        theta, g, origin = normal(17, 21).T, normal(17, 180).T[::2], normal(180)[::2]
+        out = torch.full((90, 34), math.nan)[:, ::2]
+        assert P.forward(theta, origin, out) is out
+        close(out, reference.forward(theta, origin), family, 21)
+        close(P.adjoint(g), reference.adjoint(g), family, 90)
+        vector = theta[:, 3]
+        close(P.forward(vector), reference.forward(vector), family, 21)
+        close(P.adjoint(g[:, 3]), reference.adjoint(g[:, 3]), family, 90)
+        assert P.rows(5, 5).forward(vector).shape == (0,)
+        assert not P.rows(5, 5).adjoint(g[:0]).any()
+
+    @pytest.mark.parametrize("family", SIZES)
+    def test_base_may_be_out(self, family: str) -> None:
+        P, reference = pair(family, 90, 21)
+        origin, theta = normal(90), normal(21)
+        expected = reference.forward(theta, origin)
+        assert P.forward(theta, origin, origin) is origin
+        close(origin, expected, family, 21)
+
+    @pytest.mark.parametrize("family", SIZES)
+    def test_same_matrix(self, family: str) -> None:
+        P, reference = pair(family, 70, 9)
+        exact = family != "fastfood"  # whose entries are sums
+        torch.testing.assert_close(
+            P.to_dense(), reference.to_dense(), rtol=0.0, atol=0.0 if exact else 1e-6
+        )
+        assert P.spec == reference.spec
+        assert P.backend == "triton"
+
+    def test_every_normal_number(self) -> None:
+        import triton
+        import triton.language as tl
+
+        from rlidim.projections import normal as reference
+        from rlidim.projections.triton_kernels.stream import normal as drawn
+
+        @triton.jit
+        def kernel(words, table, out, SIZE: tl.constexpr):
+            place = tl.arange(0, SIZE)
+            values = drawn(tl.load(words + place)[None, :].to(tl.uint32, bitcast=True), table)
+            tl.store(out + tl.arange(0, 2 * SIZE), tl.reshape(values, (2 * SIZE,)))
+
+        halves = torch.arange(2**16).view(-1, 2)
+        words = halves[:, 0] | (halves[:, 1] << 16)
+        out = torch.empty(2**16)
+        table = reference.magnitudes().to(torch.int16)
+        assert torch.equal(table.float(), reference.magnitudes())
+        kernel[(1,)](words.to(torch.int32), table, out, SIZE=2**15)
+        assert torch.equal(out, reference.normal(words))
+
+    @pytest.mark.parametrize(
+        ("family", "d"), [("rademacher", 40), ("stacked_fastfood", 2**16), ("rotation", 2**20)]
+    )
+    def test_rows_beyond_32_bits(self, family: str, d: int) -> None:
+        D, start = 2**33 + 12345, 2**32 * 128 // 128 + 1001
+        P = KINDS[family](D, d, SEED, dtype=torch.float32, device=torch.device("cpu"))
+        rows, theta, g = P.rows(start, start + 60), normal(d), normal(60)
+        if family == "rademacher":
+            expected = FAMILIES[family]._generate(P, start, start + 60)
+        elif family == "rotation":
+            from rlidim.projections.philox import sign_stream
+
+            shift = int(P._shifts[0, start // d])
+            columns = (torch.arange(start, start + 60) % d + shift) % d
+            signed = sign_stream(60, P.tag, SEED, P.device, start) * P._scale[columns]
+            expected = torch.zeros(60, d).scatter_(1, columns[:, None], signed[:, None])
+        else:
+            expected = None  # computed by torch: only that both products agree
+        if expected is not None:
+            close(rows.forward(theta), expected @ theta, family, d)
+            close(rows.adjoint(g), expected.T @ g, family, 60)
+        torch.testing.assert_close(
+            rows.forward(theta) @ g, theta @ rows.adjoint(g), rtol=1e-3, atol=1e-5
+        )
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, Any]]:
+    """Compile what is launched for sm_90, with its own parameters, instead of running it.
+
+    Returns:
+        The kernels' machine code by a name that tells their parameters, filled at each launch.
+    """
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, make_backend
+    from triton.runtime.jit import create_function_from_signature
+
+    from rlidim.projections.triton_kernels import blocks, dense, fastfood, sparse, stream
+
+    target = GPUTarget("cuda", 90, 32)
+    compiled: dict[str, Any] = {}
+
+    def launch(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
+        backend = make_backend(target)
+        bind = create_function_from_signature(kernel.signature, kernel.params, backend)
+        bound, special, rest = bind(*arguments, **options)
+        packed = kernel._pack_args(backend, options, bound, special, rest)
+        parsed, signature, constants, attributes = packed
+        name = f"{kernel.__module__}.{kernel.__name__} {signature} {constants}"
+        if name not in compiled:
+            source = ASTSource(kernel, signature, constants, attributes)
+            compiled[name] = triton.compile(source, target=target, options=parsed.__dict__)
+
+    for module in (blocks, dense, fastfood, sparse, stream):
+        monkeypatch.setattr(module, "launch", launch)
+    return compiled
+
+
+def spills(binary: bytes) -> float:
+    """Return which share of the instructions moves registers to memory or back."""
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/nvdisasm"
+    if not tool.exists():
+        pytest.skip("this triton brings no nvdisasm")
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(binary)
+        file.flush()
+        text = subprocess.run(
+            [tool, "-c", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    names = re.findall(r"\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)", text)
+    counts = Counter(names)
+    return (counts["LDL"] + counts["STL"]) / len(names)
+
+
+SHARED_MEMORY = 227 * 1024  # bytes of one program on sm_90
+SPILLING = 2**12  # above this a transform fills the registers
+SPILL_SHARE = 0.05
+
+
+class TestPlain:
+    __test__ = not INTERPRETED
+
+    def test_under_the_interpreter(self) -> None:
+        result = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__],
+            env={**os.environ, "TRITON_INTERPRET": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout[-5000:]
+
+    @pytest.mark.parametrize(
+        ("family", "options", "d", "dtype"),
+        [
+            ("rademacher", {}, 20, torch.float32),
+            ("rademacher", {}, 700, torch.float32),
+            ("rademacher", {}, 700, torch.float64),
+            ("gaussian", {}, 20, torch.float32),
+            ("gaussian", {}, 700, torch.float32),
+            ("sparse", {}, 20, torch.float32),
+            ("fastfood", {}, 20, torch.float32),
+            *(("stacked_fastfood", {}, 2**power, torch.float32) for power in (3, 7, 8, 9, 12, 13)),
+            ("rotation", {}, 700, torch.float32),
+            ("hashed", {}, 700, torch.float64),
+            (*HASHED_3, 700, torch.float32),
+        ],
+        ids=str,
+    )
+    def test_kernels_compile_without_spills(
+        self,
+        family: str,
+        options: dict[str, int],
+        d: int,
+        dtype: torch.dtype,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        compiled = recorded(monkeypatch)
+        kind = triton_kernels.implementations()[family]
+        D = 40_000
+        P = kind(D, d, 1, dtype=dtype, device=torch.device("cpu"), **options)
+        for members in ([], [64]):
+            theta, g = torch.empty(d, *members, dtype=dtype), torch.empty(D, *members, dtype=dtype)
+            P.forward(theta, torch.empty(D, dtype=dtype))
+            P.adjoint(g)
+        assert compiled
+        for name, kernel in compiled.items():
+            assert kernel.metadata.shared <= SHARED_MEMORY, name
+            allowed = SPILL_SHARE if family == "stacked_fastfood" and d > SPILLING else 0.0
+            assert spills(kernel.asm["cubin"]) <= allowed, name
