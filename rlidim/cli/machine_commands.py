@@ -111,7 +111,12 @@ def print_steps(
 @click.option("--device", default="cpu", show_default=True, help="cpu (one thread) or cuda.")
 @families_option
 @click.option(
-    "--size", "sizes", type=Size(), multiple=True, help="This size alone; may be repeated."
+    "--size",
+    "sizes",
+    type=Size(),
+    metavar="D,d",
+    multiple=True,
+    help="This size alone; may be repeated.",
 )
 @click.option(
     "--out",

@@ -24,6 +24,7 @@ OPERATIONS = ("forward", "adjoint", "population")
 DENSE = "torch dense"
 STORED_BYTES = {"cpu": 4 * 2**30, "cuda": 64 * 2**30}  # of a dense P that is tried
 DRAWN_ENTRIES = 10**7  # scikit-learn draws a column at a time, in Python
+INDEXED = 2**31  # numbers that sjlt and fast_jl tell apart: beyond, they write where they must not
 LONGEST_TRANSFORM = 32_768  # of fast-hadamard-transform
 FAST_JL_MULTIPLE, FAST_JL_BATCH = 512, 8  # of its output; of gradients at once
 Call = Callable[[], object]
@@ -259,6 +260,9 @@ def fast_hadamard(inputs: Inputs, operation: str) -> Call:
 def sjlt(inputs: Inputs, operation: str) -> Call:
     """The sparse Johnson-Lindenstrauss transform with one entry a row, by atomic additions."""
     module = part_of("sjlt", "sjlt")
+    members = inputs.members if operation == "population" else 1
+    if members * inputs.D >= INDEXED:
+        raise UnavailableError("its indices have 32 bits")
 
     def make() -> Any:
         return module.SJLTProjection(inputs.D, inputs.d, c=1, device=inputs.device)
@@ -271,8 +275,8 @@ def sjlt(inputs: Inputs, operation: str) -> Call:
         return lambda: kind.transpose(inputs.theta.unsqueeze(0))
     if operation == "adjoint":
         return lambda: kind(inputs.g.unsqueeze(0))
-    members = inputs.block.T.contiguous()
-    return lambda: kind.transpose(members)
+    block = inputs.block.T.contiguous()
+    return lambda: kind.transpose(block)
 
 
 def fast_jl(inputs: Inputs, operation: str) -> Call:
@@ -280,6 +284,8 @@ def fast_jl(inputs: Inputs, operation: str) -> Call:
     module = part_of("traker's fast_jl", "fast_jl")
     if operation != "adjoint":
         raise UnavailableError("it multiplies by P^T alone")
+    if FAST_JL_BATCH * inputs.D >= INDEXED:
+        raise UnavailableError("its indices have 32 bits")
     d = -(-inputs.d // FAST_JL_MULTIPLE) * FAST_JL_MULTIPLE
     processors = torch.cuda.get_device_properties(inputs.device).multi_processor_count
     batch = inputs.kept("fast_jl", lambda: inputs.g.expand(FAST_JL_BATCH, -1).contiguous())
