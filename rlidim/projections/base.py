@@ -193,7 +193,8 @@ class Projection(ABC):
     def apply(self, theta: Tensor) -> Tensor:
         """Return P theta, differentiable any number of times, and compiled by torch.compile."""
         self._check(theta, self.d, "theta")
-        return operators.forward(theta, self.key)
+        result: Tensor = operators.forward(theta, self.key)
+        return result
 
     def rows(self, start: int, stop: int) -> Rows:
         """Return the operator of rows start .. stop - 1, for a part of the parameters.

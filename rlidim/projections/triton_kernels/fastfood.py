@@ -34,6 +34,7 @@ from rlidim.projections.triton_kernels.stream import (
 
 LONGEST = 2**14  # transforms up to here are one program's
 FACTOR = 128  # the largest Hadamard matrix
+ALONE = 64  # the largest that is not cut in two
 TILE = 2048  # entries of a program for short transforms
 DOT_LEAST = 16  # what matrix units take at least
 WALK = 8  # tiles of a program at most, for which theta is transformed once
@@ -68,6 +69,13 @@ def tile_places(ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     return tl.arange(0, ROWS)[:, None] * COLUMNS + tl.arange(0, COLUMNS)[None, :]
 
 
+@triton.jit
+def tile_mask(places, first, start, stop, SIZE: tl.constexpr):
+    """Return which places of the tile from a row on are rows start .. stop - 1."""
+    lowest = tl.maximum(start - first, 0).to(tl.int32)
+    return (places >= lowest) & (places < tl.minimum(stop - first, SIZE).to(tl.int32))
+
+
 @triton.jit(do_not_specialize=RUNTIME)
 def forward_kernel(
     theta, scale, base, out, left, right, start, stop, d, tag, seed, walk,
@@ -88,11 +96,12 @@ def forward_kernel(
         signed = flip_tile(mixed, first, tag, seed, ROWS, COLUMNS)
         y = transform(signed, left, right, ROWS, COLUMNS, DTYPE)
         y = flip_tile(y, first, tag + OUTER_TAG, seed, ROWS, COLUMNS)
-        rows = first + places
-        inside = (rows >= start) & (rows < stop)
+        inside = tile_mask(places, first, start, stop, ROWS * COLUMNS)
+        place = places.to(tl.int64)
         if base is not None:
-            y += tl.load(base + (rows - start) * base_row, mask=inside, other=0.0)
-        tl.store(out + (rows - start) * out_row, y, mask=inside)
+            own = base + (first - start) * base_row
+            y += tl.load(own + place * base_row, mask=inside, other=0.0)
+        tl.store(out + (first - start) * out_row + place * out_row, y, mask=inside)
 
 
 @triton.jit(do_not_specialize=RUNTIME)
@@ -107,9 +116,9 @@ def adjoint_kernel(
     tile = (start // (ROWS * COLUMNS) + tl.program_id(0) * walk).to(tl.int64)
     for step in range(walk):
         first = (tile + step) * (ROWS * COLUMNS)
-        rows = first + places
-        inside = (rows >= start) & (rows < stop)
-        x = tl.load(g + (rows - start) * g_row + member * g_member, mask=inside, other=0.0)
+        inside = tile_mask(places, first, start, stop, ROWS * COLUMNS)
+        own = g + (first - start) * g_row + member * g_member
+        x = tl.load(own + places.to(tl.int64) * g_row, mask=inside, other=0.0)
         x = flip_tile(x, first, tag + OUTER_TAG, seed, ROWS, COLUMNS)
         x = transform(x, left, right, ROWS, COLUMNS, DTYPE)
         result += flip_tile(x, first, tag, seed, ROWS, COLUMNS)
@@ -148,10 +157,10 @@ class Tile:
 
     def __init__(self, n: int, device: torch.device) -> None:
         """Choose the shape: one matrix where n is at most 128, two of about the square root."""
-        self.columns = max(n if n <= FACTOR else 1 << n.bit_length() // 2, DOT_LEAST)
+        self.columns = max(n if n <= ALONE else 1 << n.bit_length() // 2, DOT_LEAST)
         height = -(-n // self.columns)
         short = TILE // self.columns
-        self.rows = max(height, short if height == 1 else min(short, FACTOR // 2))
+        self.rows = max(height, short if height == 1 else min(short, ALONE))
         self.right = _repeated(min(n, self.columns), self.columns, device)
         self.left = None if height == 1 else _repeated(height, self.rows, device)
         self.size = self.rows * self.columns
