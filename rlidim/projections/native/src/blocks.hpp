@@ -3,13 +3,36 @@
 // Nothing is stored: a rotation's shift and a hash's affine map come from the stream, the adjoint
 // walks the same blocks column by column (the inverse of an affine map is one), so nothing collides.
 
-template <class T> INLINE void store_on_base(T* out, const T* base, i64 count, Lanes<T> x) {
-    if (count >= LANES) {
-        store(out, base == nullptr ? x : load(base) + x);
-    } else {
-        store_first(out, count, base == nullptr ? x : load_first(base, count) + x);
+constexpr i64 ALIGNED_WIDTH = 128;  // from here on it pays to write whole cache lines
+
+// Write base + (next() with its sign) for `count` rows; `place` is where their bits begin.
+template <bool BASE, class T, class Next>
+INLINE void write_rows(T* out, const T* base, i64 count, const u32* bits, i64 place, Next& next) {
+    for (; count >= LANES; count -= LANES, out += LANES, base += LANES, place += LANES) {
+        const Lanes<T> x = flip(next(), bits_at(bits, place));
+        store(out, BASE ? load(base) + x : x);
+    }
+    if (count > 0) {
+        const Lanes<T> x = flip(next(), bits_at(bits, place));
+        store_first(out, count, BASE ? load_first(base, count) + x : x);
     }
 }
+
+template <class T, class Next>
+INLINE void write_rows(T* out, const T* base, i64 count, const u32* bits, i64 place, Next next) {
+    if (base == nullptr)
+        write_rows<false>(out, out, count, bits, place, next);
+    else
+        write_rows<true>(out, base, count, bits, place, next);
+}
+
+template <class T> struct NextFrom {
+    const T* from;
+    INLINE Lanes<T> operator()() {
+        from += LANES;
+        return load(from - LANES);
+    }
+};
 
 template <class T> void rotation_forward(const void* arguments, i64 task) {
     const auto& a = *static_cast<const BlocksForward<T>*>(arguments);
@@ -25,9 +48,16 @@ template <class T> void rotation_forward(const void* arguments, i64 task) {
         const i64 start = block * a.width;
         const T* theta = a.theta + words.first[block % LANES] % u32(a.width) - start;
         const i64 last = minimum(start + a.width, range.last);
-        for (i64 i = maximum(start, range.first); i < last; i += LANES)
-            store_on_base(out + i, base == nullptr ? nullptr : base + i, last - i,
-                          flip(load(theta + i), bits_at(bits, i - first)));
+        i64 i = maximum(start, range.first);
+        if (a.width >= ALIGNED_WIDTH) {
+            const u64 number = reinterpret_cast<std::uintptr_t>(out + i) / sizeof(T);
+            const i64 head = minimum(i64((0 - number) % LANES), last - i);
+            write_rows(out + i, base == nullptr ? nullptr : base + i, head, bits, i - first,
+                       NextFrom<T>{theta + i});
+            i += head;
+        }
+        write_rows(out + i, base == nullptr ? nullptr : base + i, last - i, bits, i - first,
+                   NextFrom<T>{theta + i});
     }
 }
 
@@ -80,6 +110,16 @@ struct AffineWalk {
     INLINE void advance() { at = reduce_once(at + words(step), width); }
 };
 
+template <class T> struct NextGathered {
+    const T* from;
+    AffineWalk walk;
+    INLINE Lanes<T> operator()() {
+        const Lanes<T> x = gather(from, walk.at);
+        walk.advance();
+        return x;
+    }
+};
+
 template <class T> void hashed_forward(const void* arguments, i64 task) {
     const auto& a = *static_cast<const BlocksForward<T>*>(arguments);
     const Range range = task_rows(a.rows.start, a.rows.stop, BLOCK_TILE, task);
@@ -93,12 +133,11 @@ template <class T> void hashed_forward(const void* arguments, i64 task) {
     for (i64 block = range.first / a.width; block * a.width < range.last; ++block) {
         words.seek(block);
         const i64 start = block * a.width, last = minimum(start + a.width, range.last);
-        i64 i = maximum(start, range.first);
+        const i64 i = maximum(start, range.first);
         const u32 factor = a.coprime[words.first[block % LANES] % width];
-        AffineWalk walk(factor, words.second[block % LANES] % width, u64(i - start), width);
-        for (; i < last; i += LANES, walk.advance())
-            store_on_base(out + i, base == nullptr ? nullptr : base + i, last - i,
-                          flip(gather(a.theta, walk.at), bits_at(bits, i - first)));
+        const AffineWalk walk(factor, words.second[block % LANES] % width, u64(i - start), width);
+        write_rows(out + i, base == nullptr ? nullptr : base + i, last - i, bits, i - first,
+                   NextGathered<T>{a.theta, walk});
     }
 }
 
@@ -134,8 +173,10 @@ template <class T> void hashed_adjoint(const void* arguments, i64 task) {
         const u64 factor = a.inverse[a.coprime[words.first[block % LANES] % width]];
         const u64 shift = words.second[block % LANES] % width;
         AffineWalk walk(factor, (width - shift) % width * factor % width, 0, width);
-        for (i64 j = 0; j < a.width; j += LANES, walk.advance())
+        for (i64 j = 0; j < a.width; j += LANES, walk.advance()) {
+            __builtin_prefetch(g + minimum(start + a.width + j, range.last - 1));  // the next block
             store(sums + j, load(sums + j) + gather(signed_g, walk.at));
+        }
     }
     std::memcpy(a.rows.partial + task * a.rows.width, sums, sizeof(T) * std::size_t(a.width));
 }

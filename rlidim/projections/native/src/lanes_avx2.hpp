@@ -34,6 +34,22 @@ INLINE Words load_words(const u32* from) {
              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 8))}};
 }
 
+INLINE void store_interleaved(u32* to, const Words* x) {
+    for (int h = 0; h < 2; ++h, to += 32) {
+        const __m256i a = _mm256_unpacklo_epi32(x[0].half[h], x[1].half[h]);
+        const __m256i b = _mm256_unpackhi_epi32(x[0].half[h], x[1].half[h]);
+        const __m256i c = _mm256_unpacklo_epi32(x[2].half[h], x[3].half[h]);
+        const __m256i d = _mm256_unpackhi_epi32(x[2].half[h], x[3].half[h]);
+        const __m256i first = _mm256_unpacklo_epi64(a, c), second = _mm256_unpackhi_epi64(a, c);
+        const __m256i third = _mm256_unpacklo_epi64(b, d), fourth = _mm256_unpackhi_epi64(b, d);
+        __m256i* place = reinterpret_cast<__m256i*>(to);
+        _mm256_storeu_si256(place, _mm256_permute2x128_si256(first, second, 0x20));
+        _mm256_storeu_si256(place + 1, _mm256_permute2x128_si256(third, fourth, 0x20));
+        _mm256_storeu_si256(place + 2, _mm256_permute2x128_si256(first, second, 0x31));
+        _mm256_storeu_si256(place + 3, _mm256_permute2x128_si256(third, fourth, 0x31));
+    }
+}
+
 INLINE Words operator+(Words a, Words b) {
     return {{_mm256_add_epi32(a.half[0], b.half[0]), _mm256_add_epi32(a.half[1], b.half[1])}};
 }

@@ -24,6 +24,24 @@ INLINE Words counting_from(u32 first) {
 
 INLINE void store(u32* to, Words x) { _mm512_storeu_si512(to, x.all); }
 INLINE Words load_words(const u32* from) { return {_mm512_loadu_si512(from)}; }
+INLINE void store_interleaved(u32* to, const Words* x) {
+    const __m512i a = _mm512_unpacklo_epi32(x[0].all, x[1].all);
+    const __m512i b = _mm512_unpackhi_epi32(x[0].all, x[1].all);
+    const __m512i c = _mm512_unpacklo_epi32(x[2].all, x[3].all);
+    const __m512i d = _mm512_unpackhi_epi32(x[2].all, x[3].all);
+    // Now a quarter of each register is one lane's four words: lanes 0, 4, 8, 12 in the first.
+    const __m512i first = _mm512_unpacklo_epi64(a, c), second = _mm512_unpackhi_epi64(a, c);
+    const __m512i third = _mm512_unpacklo_epi64(b, d), fourth = _mm512_unpackhi_epi64(b, d);
+    const __m512i low_0 = _mm512_shuffle_i32x4(first, second, 0x44);
+    const __m512i low_1 = _mm512_shuffle_i32x4(third, fourth, 0x44);
+    const __m512i high_0 = _mm512_shuffle_i32x4(first, second, 0xEE);
+    const __m512i high_1 = _mm512_shuffle_i32x4(third, fourth, 0xEE);
+    _mm512_storeu_si512(to, _mm512_shuffle_i32x4(low_0, low_1, 0x88));
+    _mm512_storeu_si512(to + 16, _mm512_shuffle_i32x4(low_0, low_1, 0xDD));
+    _mm512_storeu_si512(to + 32, _mm512_shuffle_i32x4(high_0, high_1, 0x88));
+    _mm512_storeu_si512(to + 48, _mm512_shuffle_i32x4(high_0, high_1, 0xDD));
+}
+
 INLINE Words operator+(Words a, Words b) { return {_mm512_add_epi32(a.all, b.all)}; }
 INLINE Words operator&(Words a, Words b) { return {_mm512_and_si512(a.all, b.all)}; }
 INLINE Words operator|(Words a, Words b) { return {_mm512_or_si512(a.all, b.all)}; }

@@ -24,6 +24,14 @@ INLINE Words load_words(const u32* from) {
     return result;
 }
 
+// Lane by lane: x[0], x[1], x[2], x[3] of the first, then of the second, ...
+INLINE void store_interleaved(u32* to, const Words* x) {
+    u32 lane[4][LANES];
+    for (int w = 0; w < 4; ++w) store(lane[w], x[w]);
+    for (int i = 0; i < LANES; ++i)
+        for (int w = 0; w < 4; ++w) to[4 * i + w] = lane[w][i];
+}
+
 INLINE Words operator+(Words a, Words b) { return {a.all + b.all}; }
 INLINE Words operator&(Words a, Words b) { return {a.all & b.all}; }
 INLINE Words operator|(Words a, Words b) { return {a.all | b.all}; }

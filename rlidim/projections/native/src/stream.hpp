@@ -30,10 +30,7 @@ INLINE void draw(Stream stream, i64 first, u32 block, Words* out) {
 INLINE void draw_in_order(Stream stream, i64 first, u32 block, u32* out) {
     Words drawn[4];
     draw(stream, first, block, drawn);
-    u32 lane[4][LANES];
-    for (int w = 0; w < 4; ++w) store(lane[w], drawn[w]);
-    for (int i = 0; i < LANES; ++i)
-        for (int w = 0; w < 4; ++w) out[4 * i + w] = lane[w][i];
+    store_interleaved(out, drawn);
 }
 
 // Signs of rows first .. last - 1 as bits; `first` a multiple of GROUP_SIGNS. Takes
