@@ -81,13 +81,21 @@ class Kronecker(Projection):
         members = g.shape[1:]
         first, last = start // self.D2, -(-stop // self.D2)
         skip = start - first * self.D2
-        if skip or (stop - start) % self.D2 or not g.is_contiguous():
+        if not members and not skip and g.is_contiguous():
+            rows = self._rows_times_right(g)
+        else:
             whole = g.new_zeros(((last - first) * self.D2, *members))
             whole[skip : skip + stop - start] = g
-            g = whole
-        if members:
-            rows = self._right.T @ g.reshape(last - first, self.D2, -1)
-        else:
-            rows = g.view(last - first, self.D2) @ self._right
-        product = self._left[first:last].T @ rows.view(last - first, -1)
+            rows = self._right.T @ whole.view(last - first, self.D2, -1)
+        product = self._left[first:last].T @ rows.reshape(last - first, -1)
         return product.view(self.d1 * self.d2, *members)[: self.d].contiguous()
+
+    def _rows_times_right(self, g: Tensor) -> Tensor:
+        """Return g as rows of D2 numbers, the last one cut, times B."""
+        whole = len(g) // self.D2
+        cut = whole * self.D2
+        rows = g.new_empty(-(-len(g) // self.D2), self.d2)
+        torch.mm(g[:cut].view(whole, self.D2), self._right, out=rows[:whole])
+        if cut < len(g):
+            torch.mv(self._right[: len(g) - cut].T, g[cut:], out=rows[whole])
+        return rows

@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -148,7 +149,8 @@ template <class T> struct Calls {
     static void rotation_forward(Address theta, Address base, Address out, i64 start, i64 stop,
                                  i64 width, u64 seed, u32 signs, u32 places, int threads) {
         std::vector<T> twice(std::size_t(2 * width + LANES));
-        for (i64 j = 0; j < 2 * width; ++j) twice[std::size_t(j)] = at<T>(theta)[j % width];
+        std::copy_n(at<T>(theta), width, twice.begin());
+        std::copy_n(at<T>(theta), width, twice.begin() + width);
         const BlocksForward<T> a = {{at<T>(base), at<T>(out), start, stop}, twice.data(), width,
                                     {seed, signs}, {seed, places}, nullptr};
         run(kernels<T>().rotation_forward, &a, tasks_of(start, stop, BLOCK_TILE), threads);
