@@ -12,14 +12,14 @@ RLIDIM := $(BIN)/rlidim
 WORKERS_OPTION := $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test tables reproduce gpu lint format type clean
+.PHONY: help install bench test tables reproduce gpu sanitize lint format type clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 20
 
 install: $(INSTALLED)  ## Make .venv and install rlidim with all its parts, pinned by constraints.txt
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard rlidim/projections/native/CMakeLists.txt rlidim/projections/native/src/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@
@@ -40,6 +40,15 @@ reproduce: install  ## Complete the committed evidence in results/: make what ru
 # constraints.txt without torch, of which a machine that lacks some still does with click and numpy.
 gpu:  ## Run all that waits for a GPU with this python (no installation): correctness, timings, as JSON
 	$(PYTHON) -m rlidim gpu --out $(OUT)
+
+sanitize: install  ## Run the C++ kernels' tests under the address and undefined-behaviour sanitizers
+	$(BIN)/cmake -S rlidim/projections/native -B build/sanitize -G Ninja -DRLIDIM_SANITIZE=ON \
+	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPython_EXECUTABLE=$(abspath $(BIN)/python) > /dev/null
+	$(BIN)/cmake --build build/sanitize
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/projections/test_native.py \
+	  --kernels "$$(ls build/sanitize/_kernels*.so)"
 
 lint: install  ## Check style and format
 	$(BIN)/ruff check .

@@ -74,6 +74,9 @@ def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
         found[device] = {
             "backends": backends,
             "missing": reason(FASTER[device]) if missing else None,
+            "instruction_set": native.instruction_set()
+            if device == "cpu" and not native.MISSING
+            else None,
         }
     return found
 

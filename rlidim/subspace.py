@@ -154,7 +154,7 @@ class SubspaceOptimizer(Optimizer):
         params: parameters, or parameter groups; a group with ``"native": True`` is trained as it
             is, at its own lr, by the same inner optimizer. There is one other group, the confined.
         d: the subspace dimension; not needed with a ready projection.
-        projection: a family's name, a specification, or a projection.
+        projection: a family's name or ``auto``, a specification, or a projection.
         seed: of P.
         lr: the native learning rate.
         inner: the optimizer class that moves theta_d.
@@ -179,7 +179,7 @@ class SubspaceOptimizer(Optimizer):
         self,
         params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         d: int | None = None,
-        projection: str | ProjectionSpec | Projection = "rademacher",
+        projection: str | ProjectionSpec | Projection = "auto",
         seed: int = 0,
         lr: float = 1e-3,
         inner: type[Optimizer] = torch.optim.Adam,

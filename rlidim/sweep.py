@@ -27,8 +27,9 @@ from rlidim.records import Cell, Results, RunRecord
 from rlidim.settings import SETTINGS
 from rlidim.statistics import Estimate
 from rlidim.task import Task
+from rlidim.trainers import projection_family
 
-DEFAULT_PROJECTION = "rademacher"
+AUTO = "auto"  # the family that suits the task's size
 CROSSING_SEEDS = 6  # seeds at the two rungs around the crossing before a search may end
 WITH_A_CRITIC = ("ppo", "a2c", "sac", "td3")
 REPLICATES = 2  # seeds added to a rung at a time
@@ -40,7 +41,7 @@ class Plan:
 
     task: Task
     trainer: str
-    projection: str = DEFAULT_PROJECTION
+    projection: str = "rademacher"
     scope: str = "policy"
     fraction: float = 0.9
     dims: tuple[int, ...] | None = None
@@ -57,11 +58,12 @@ class Plan:
         """Take the task's search settings and replace those that are given (not None).
 
         Raises:
-            RlidimError: an unknown trainer or a choice out of its range.
+            RlidimError: an unknown trainer or projection, or a choice out of its range.
         """
         task.settings(trainer)
         search = dataclasses.asdict(task.search_for(trainer))
         given = {name: value for name, value in choices.items() if value is not None}
+        given["projection"] = projection_family(task, str(given.get("projection", AUTO)))
         seeds = given.get("seeds")
         if isinstance(seeds, int):  # asked for: so many at every rung, and natively
             search["most_seeds"] = max(search["most_seeds"], seeds)
@@ -407,7 +409,7 @@ def measure(
     task_or_name: Task | str,
     trainer: str = "es",
     *,
-    projection: str = DEFAULT_PROJECTION,
+    projection: str = AUTO,
     scope: str = "policy",
     fraction: float = 0.9,
     dims: Sequence[int] | None = None,
@@ -425,7 +427,7 @@ def measure(
     Args:
         task_or_name: a loaded task, or the name of a file in ``envs/``.
         trainer: one that the task has settings for.
-        projection: the family of P.
+        projection: the family of P; ``auto`` goes by the task's D.
         scope: what is confined: ``policy`` or ``all``.
         fraction: of the native baseline's normalised score, 0.9 for d_int90.
         dims: measure at these d instead of searching.

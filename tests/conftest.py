@@ -1,6 +1,9 @@
-"""What the marks mean here."""
+"""What the marks and options mean here."""
 
 from __future__ import annotations
+
+import importlib.util
+import sys
 
 import pytest
 
@@ -13,3 +16,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kernels", help="Test this build of the C++ extension, a file.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put another build of the extension in the place of the installed one."""
+    if config.getoption("--kernels"):
+        name = "rlidim.projections.native._kernels"
+        spec = importlib.util.spec_from_file_location(name, config.getoption("--kernels"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])

@@ -68,7 +68,10 @@ workers_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 projection_option = click.option(
-    "--projection", default="rademacher", show_default=True, help="The family of P."
+    "--projection",
+    default="auto",
+    show_default=True,
+    help="The family of P; auto goes by the task's D (rlidim projections).",
 )
 scope_option = click.option(
     "--scope",

@@ -82,6 +82,7 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
         from rlidim import executors
         from rlidim.records import Cell
         from rlidim.sweep import check_scope
+        from rlidim.trainers import projection_family
 
         task = find(context)
         trainer = trainer or next(iter(task.trainers))
@@ -89,10 +90,11 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
         check_scope(scope, trainer)
         if seed < 0:
             raise RlidimError(f"--seed must be at least 0, got {seed}")
+        family = projection_family(task, projection)
         cell = (
             Cell.baseline(task.name, trainer, seed)
             if dim is None
-            else Cell(task.name, trainer, projection, dim, seed, scope)
+            else Cell(task.name, trainer, family, dim, seed, scope)
         )
         results = results_of(context)
         results.check_writable()

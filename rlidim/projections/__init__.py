@@ -9,9 +9,19 @@ import torch
 from rlidim.errors import RlidimError, nearest
 from rlidim.projections.backends import AUTO, FAMILIES, implementation
 from rlidim.projections.base import Projection, ProjectionSpec
+from rlidim.projections.choice import choose
 from rlidim.projections.hashed import Hashed
 
-__all__ = ["FAMILIES", "Projection", "ProjectionSpec", "from_spec", "projection"]
+__all__ = [
+    "AUTO",
+    "FAMILIES",
+    "Projection",
+    "ProjectionSpec",
+    "check_family",
+    "choose",
+    "from_spec",
+    "projection",
+]
 
 
 def projection(
@@ -28,7 +38,7 @@ def projection(
     """Return P, a pure function of (family, D, d, seed, options).
 
     Args:
-        family: a name in ``FAMILIES``.
+        family: a name in ``FAMILIES``, or ``auto``: see :mod:`rlidim.projections.choice`.
         D: rows: the native dimension.
         d: columns: the subspace dimension.
         seed: 0 .. 2^64 - 1.
@@ -49,15 +59,26 @@ def projection(
         >>> bool(torch.isclose((P @ theta) @ g, theta @ (P.T @ g), rtol=1e-3, atol=1e-3))
         True
     """
-    if family not in FAMILIES:
-        raise RlidimError(f"unknown projection '{family}'{nearest(family, FAMILIES)}")
+    where = torch.device(device)
+    if family == AUTO:
+        family = choose(int(D), int(d), where.type)
+    check_family(family)
     known = {"entries"} if FAMILIES[family] is Hashed else set()
     for name in options:
         if name not in known:
             raise RlidimError(f"projection '{family}' has no option '{name}'{nearest(name, known)}")
-    where = torch.device(device)
     kind = implementation(family, where, backend)
     return kind(int(D), int(d), int(seed), dtype=dtype, device=where, **options)
+
+
+def check_family(name: str) -> None:
+    """Make sure that there is such a family.
+
+    Raises:
+        RlidimError: there is none (with the nearest).
+    """
+    if name not in FAMILIES:
+        raise RlidimError(f"unknown projection '{name}'{nearest(name, FAMILIES)}")
 
 
 def from_spec(

@@ -5,6 +5,8 @@ All make the same P, bit for bit; the products differ in the order of their sums
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from rlidim.errors import RlidimError, nearest
@@ -34,7 +36,11 @@ FAMILIES: dict[str, type[Projection]] = {
 }
 AUTO = "auto"
 BACKENDS = (AUTO, "native", "triton", "torch")
-FASTEST = {"cpu": native, "cuda": triton_kernels}  # by type of device
+# By type of device.
+FASTEST: dict[str, Callable[[], dict[str, type[Projection]]]] = {
+    "cpu": native.implementations,
+    "cuda": triton_kernels.implementations,
+}
 
 
 def implementation(family: str, device: torch.device, backend: str) -> type[Projection]:
@@ -53,7 +59,7 @@ def implementation(family: str, device: torch.device, backend: str) -> type[Proj
     if backend == "torch":
         return FAMILIES[family]
     fastest = FASTEST.get(device.type)
-    found = None if fastest is None else fastest.implementations().get(family)
+    found = None if fastest is None else fastest().get(family)
     if backend == AUTO:
         return found or FAMILIES[family]
     if found is None or found.backend != backend:

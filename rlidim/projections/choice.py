@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-AUTO = "auto"
-DENSE_ENTRIES = {"cpu": 2 * 10**7, "cuda": 10**9}  # up to here regenerated signs cost no time
+# Entries up to which regenerated signs cost no more than writing D numbers a few times: on the CPU
+# 0.1 ms for both products, measured; on a GPU by the arithmetic of sign generation, not measured yet.
+DENSE_ENTRIES = {"cpu": 2 * 10**6, "cuda": 10**9}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from rlidim.projections.philox import words
 
 HASHES = 0x0100  # added to the tag: the hashes' part of the stream
 GROUPS = 0x10000  # times the group's number, added likewise
+MOST_ENTRIES = 0xFFFF  # a tag has 32 bits
 
 
 class Hashed(Projection):
@@ -47,8 +48,10 @@ class Hashed(Projection):
             RlidimError: ``entries`` is not in 1 .. d.
         """
         check_size(D, d, seed)
-        if not 1 <= entries <= d:
-            raise RlidimError(f"hashed: entries must be between 1 and d = {d}, got {entries}")
+        most = min(d, MOST_ENTRIES)
+        if not 1 <= entries <= most:
+            limit = f"d = {d}" if most == d else f"{most}"
+            raise RlidimError(f"hashed: entries must be between 1 and {limit}, got {entries}")
         self.entries = entries
         super().__init__(D, d, seed, dtype=dtype, device=device)
 

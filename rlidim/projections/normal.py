@@ -57,7 +57,8 @@ def magnitudes() -> Tensor:
     octave = (bits >> 23) - 127
     within = ((bits & 0x7FFFFF) | 0x3F800000).view(torch.float32)
     constant, linear, square, cube = torch.tensor(CUBICS, dtype=torch.float32)[:, octave]
-    return (constant + within * (linear + within * (square + within * cube))).round()
+    numbers: Tensor = constant + within * (linear + within * (square + within * cube))
+    return numbers.round()
 
 
 def halves(values: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Every parameter depends on all of theta_d, at the cost of two short Hadamard tra
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import ClassVar
 
 import torch
@@ -17,6 +18,7 @@ from rlidim.projections.philox import sign_stream
 
 INNER = 0x0100  # added to the tag: the signs B, before the first transform
 OUTER = 0x0200  # likewise: the signs T_k, after the second
+RETRY = 0x1000  # likewise, for each time that the signs S_k had to be drawn anew
 
 
 class StackedFastfood(Projection):
@@ -36,29 +38,38 @@ class StackedFastfood(Projection):
         D, d, seed, dtype, device = self.D, self.d, self.seed, self.dtype, self.device
         self.n = n = next_power_of_two(d)
         self.blocks = -(-D // n)
+        self._scale = self._choose_middle().to(dtype)
         self._inner = sign_stream(n, self.tag + INNER, seed, device)[:d].to(dtype)
         self._middle, self._outer = (
             sign_stream(self.blocks * n, tag, seed, device).view(self.blocks, n).to(dtype)
-            for tag in (self.tag, self.tag + OUTER)
+            for tag in (self.middle_tag, self.tag + OUTER)
         )
         self._hadamard = Hadamard(n, dtype, device)
-        self._scale = self._column_scale().to(dtype)
         self._stored: Tensor | None = None
         if D * d <= STORED_ENTRIES:
             self._stored = self._to_dense(0, D)
 
-    def _column_scale(self) -> Tensor:
-        """Return C, float64 (d,): one over each column's length.
+    def _choose_middle(self) -> Tensor:
+        """Set the tag of the signs S_k, and return C, float64 (d,): one over each column's length.
 
         Entry (i, j) of H S H is the transform of S's signs at (i xor j). So the columns' squares
-        over the rows that a cut leaves are a convolution over xor: products of transforms.
+        over the rows that a cut leaves are a convolution over xor: products of transforms. Where P
+        is a single cut block of a few rows, a column may be left with zeros alone: then the next
+        part of the stream is tried.
         """
+        first = (self.blocks - 1) * self.n
         hadamard = Hadamard(self.n, torch.float64, self.device)
         kept = torch.zeros(self.n, dtype=torch.float64, device=self.device)
-        kept[: self.D - (self.blocks - 1) * self.n] = 1.0
-        squares = hadamard(self._middle[-1].to(torch.float64)).square()
-        cut = hadamard(hadamard(kept) * hadamard(squares)) / self.n
-        return ((self.blocks - 1) * self.n**2 + cut[: self.d]).rsqrt()
+        kept[: self.D - first] = 1.0
+        for attempt in count():
+            self.middle_tag = self.tag + RETRY * attempt
+            signs = sign_stream(self.n, self.middle_tag, self.seed, self.device, first)
+            squares = hadamard(signs.to(torch.float64)).square()
+            cut = hadamard(hadamard(kept) * hadamard(squares)) / self.n
+            lengths = (self.blocks - 1) * self.n**2 + cut[: self.d]
+            if bool((lengths > 0).all()):
+                break
+        return lengths.rsqrt()
 
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int

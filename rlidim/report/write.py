@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rlidim.errors import RlidimError
 from rlidim.records import Results, RunRecord, write_atomically
-from rlidim.report import render, tables, text
+from rlidim.report import families, render, tables, text
 from rlidim.report.collect import Measurement, gather
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
@@ -32,6 +32,8 @@ def write_tables(
     results: Results, tasks: Mapping[str, Task], *, fraction: float = 0.9
 ) -> tuple[list[Path], list[str]]:
     """Write TABLES.md, tables.csv, scores.csv, tables.tex, index.html and the figures.
+
+    And FAMILIES.md where runs that compare the families of P lie in ``families/``.
 
     Args:
         results: the folder of records, where the files go too.
@@ -68,6 +70,13 @@ def write_tables(
         "tables.tex": page.latex(),
         "index.html": page.html(),
     }
+    aside = Results(results.folder / families.FOLDER)
+    if aside.folder.is_dir():
+        records, wrong = aside.scan()
+        problems += [f"{problem}; skipped" for problem in wrong]
+        compared = families.table(gather(records, tasks, results_folder=aside.folder))
+        parts = [f"# {compared.title}", *_markdown(compared), "```console\n$ rlidim tables\n```"]
+        contents["FAMILIES.md"] = "\n\n".join(parts) + "\n"
     for name, content in contents.items():
         write_atomically(results.folder / name, content)
     return [*(results.folder / name for name in contents), *figures], problems

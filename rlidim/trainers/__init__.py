@@ -56,6 +56,24 @@ def native_dimension(task: Task) -> int | None:
         return None
 
 
+def projection_family(task: Task, choice: str) -> str:
+    """Return the family that a choice means for a task, one for all its d.
+
+    ``auto`` goes by the task's D, for the largest d there is, so that a measurement's runs share one
+    family whatever their d.
+
+    Raises:
+        RlidimError: there is no such family.
+    """
+    from rlidim.projections import AUTO, check_family, choose
+
+    if choice != AUTO:
+        check_family(choice)
+        return choice
+    D = native_dimension(task) or 1  # a missing package is the first run's error, not this one's
+    return choose(D, D)
+
+
 def find(name: str) -> Trainer:
     """Import a trainer.
 

@@ -76,7 +76,7 @@ def confine(
     model: Model,
     *,
     d: int,
-    projection: str = "rademacher",
+    projection: str = "auto",
     seed: int = 0,
     scope: str = "policy",
     max_grad_norm: float | None = None,

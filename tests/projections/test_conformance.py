@@ -243,6 +243,18 @@ def test_hashed_entries_a_row(entries: int) -> None:
     assert torch.equal((P.to_dense() != 0).sum(1), torch.full((1000,), entries))
 
 
+def test_no_column_is_empty_however_small() -> None:
+    """H S H of four rows cut to three may lack a column: then S is drawn anew."""
+    for seed in range(200):
+        P = projection("stacked_fastfood", 3, 3, seed, dtype=torch.float64)
+        torch.testing.assert_close(P.column_norms(), torch.ones(3, dtype=torch.float64))
+
+
+def test_auto_goes_by_the_size() -> None:
+    assert projection("auto", 562, 16, 0).family == "rademacher"
+    assert projection("auto", 199_210, 750, 0).family == "stacked_fastfood"
+
+
 def test_rotation_is_orthonormal_within_its_blocks() -> None:
     P = projection("rotation", 640, 32, 0, dtype=torch.float64)
     gram = P.to_dense().T @ P.to_dense()

@@ -251,27 +251,23 @@ class NativeStackedFastfood(Native, StackedFastfood):
     def _prepare(self) -> None:
         self.n = next_power_of_two(self.d)
         self.blocks = -(-self.D // self.n)
-        first = (self.blocks - 1) * self.n
-        here = self.device
-        self._middle = sign_stream(self.n, self.tag, self.seed, here, first).view(1, self.n)
-        inner = sign_stream(self.d, self.tag + INNER, self.seed, here)
-        self._signed_scale = (inner * self._column_scale()).to(self.dtype)
-        del self._middle
-        self._scale = self._signed_scale.abs()
+        self._scale = self._choose_middle().to(self.dtype)
+        inner = sign_stream(self.d, self.tag + INNER, self.seed, self.device)
+        self._signed_scale = inner * self._scale
 
     def _write(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
         padded = torch.zeros(self.n, dtype=self.dtype)
         torch.mul(theta, self._signed_scale, out=padded[: self.d])
         self._kernel("stacked_forward")(
             address(padded), address(base), address(out), start, start + len(out), self.n,
-            self.seed, self.tag, self.tag + OUTER, threads(len(out)),
+            self.seed, self.middle_tag, self.tag + OUTER, threads(len(out)),
         )  # fmt: skip
 
     def _sum(self, g: Tensor, start: int) -> Tensor:
         out = torch.empty(self.n, dtype=self.dtype)
         self._kernel("stacked_adjoint")(
-            address(g), address(out), start, start + len(g), self.n, self.seed, self.tag,
-            self.tag + OUTER, threads(len(g)),
+            address(g), address(out), start, start + len(g), self.n, self.seed,
+            self.middle_tag, self.tag + OUTER, threads(len(g)),
         )  # fmt: skip
         return out[: self.d] * self._signed_scale
 

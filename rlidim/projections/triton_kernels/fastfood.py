@@ -41,7 +41,7 @@ WALK = 8  # tiles of a program at most, for which theta is transformed once
 ACROSS = 64  # neighbours that a program transforms across a stride
 CHUNK = 2**22  # entries in memory at a time where torch computes
 OUTER_TAG = tl.constexpr(OUTER)
-RUNTIME = ["start", "stop", "d", "tag", "seed", "walk", "members", "count", "inner"]
+RUNTIME = ["start", "stop", "d", "tag", "middle", "seed", "walk", "members", "count", "inner"]
 
 
 @triton.jit
@@ -78,7 +78,7 @@ def tile_mask(places, first, start, stop, SIZE: tl.constexpr):
 
 @triton.jit(do_not_specialize=RUNTIME)
 def forward_kernel(
-    theta, scale, base, out, left, right, start, stop, d, tag, seed, walk,
+    theta, scale, base, out, left, right, start, stop, d, tag, middle, seed, walk,
     theta_row, theta_member, base_row, out_row, out_member,
     n: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
@@ -93,7 +93,7 @@ def forward_kernel(
     tile = (start // (ROWS * COLUMNS) + tl.program_id(0) * walk).to(tl.int64)
     for step in range(walk):
         first = (tile + step) * (ROWS * COLUMNS)
-        signed = flip_tile(mixed, first, tag, seed, ROWS, COLUMNS)
+        signed = flip_tile(mixed, first, middle, seed, ROWS, COLUMNS)
         y = transform(signed, left, right, ROWS, COLUMNS, DTYPE)
         y = flip_tile(y, first, tag + OUTER_TAG, seed, ROWS, COLUMNS)
         inside = tile_mask(places, first, start, stop, ROWS * COLUMNS)
@@ -106,7 +106,7 @@ def forward_kernel(
 
 @triton.jit(do_not_specialize=RUNTIME)
 def adjoint_kernel(
-    g, parts, left, right, start, stop, tag, seed, walk, members, g_row, g_member,
+    g, parts, left, right, start, stop, tag, middle, seed, walk, members, g_row, g_member,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
     """Parts of the sum of S_k H T_k g_k over the blocks k, each program's of one member."""
@@ -121,7 +121,7 @@ def adjoint_kernel(
         x = tl.load(own + places.to(tl.int64) * g_row, mask=inside, other=0.0)
         x = flip_tile(x, first, tag + OUTER_TAG, seed, ROWS, COLUMNS)
         x = transform(x, left, right, ROWS, COLUMNS, DTYPE)
-        result += flip_tile(x, first, tag, seed, ROWS, COLUMNS)
+        result += flip_tile(x, first, middle, seed, ROWS, COLUMNS)
     place = tl.program_id(0).to(tl.int64) * (ROWS * COLUMNS) + places
     tl.store(parts + place * members + member, result)
 
@@ -262,12 +262,12 @@ class TritonStackedFastfood(StackedFastfood):
         self.blocks = -(-D // n)
         self._inner = sign_stream(n, self.tag + INNER, seed, device)[:d].to(dtype)
         shape = (self.blocks, n)
-        self._middle = SignBlocks(shape, self.tag, seed, dtype, device)  # type: ignore[assignment]
+        self._scale = self._choose_middle().to(dtype)
+        self._middle = SignBlocks(shape, self.middle_tag, seed, dtype, device)  # type: ignore[assignment]
         self._outer = SignBlocks(  # type: ignore[assignment]
             shape, self.tag + OUTER, seed, dtype, device
         )
         self._hadamard = Hadamard(n, dtype, device)
-        self._scale = self._column_scale().to(dtype)
         self._signed_scale = self._inner * self._scale
         fits = dtype is torch.float32 and n <= LONGEST
         self._tile = Tile(n, device) if fits else None
@@ -296,7 +296,7 @@ class TritonStackedFastfood(StackedFastfood):
             forward_kernel,
             (triton.cdiv(count, walk), x.shape[1]),
             *(theta, self._signed_scale, base, out, self._tile.left, self._tile.right),
-            *(start, stop, self.d, self.tag, self.seed, walk),
+            *(start, stop, self.d, self.tag, self.middle_tag, self.seed, walk),
             *(*x.stride(), 0 if base is None else base.stride(0), *y.stride()),
             n=self.n,
             **self._tile.options,
@@ -318,7 +318,7 @@ class TritonStackedFastfood(StackedFastfood):
             adjoint_kernel,
             (chunks, x.shape[1]),
             *(g, parts, self._tile.left, self._tile.right),
-            *(start, stop, self.tag, self.seed, walk, x.shape[1], *x.stride()),
+            *(start, stop, self.tag, self.middle_tag, self.seed, walk, x.shape[1], *x.stride()),
             **self._tile.options,
         )
         mixed = self._hadamard(rows_last(total(parts, None, parts.shape[1:])))

@@ -1,6 +1,7 @@
 #include "pool.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -39,6 +40,7 @@ class Pool {
         }
         wake_.notify_all();
         work();
+        spin([this] { return working_ == 0; });
         std::unique_lock<std::mutex> lock(mutex_);
         done_.wait(lock, [this] { return working_ == 0; });
     }
@@ -48,10 +50,20 @@ class Pool {
         for (i64 task = next_++; task < tasks_; task = next_++) kernel_(arguments_, task);
     }
 
+    // Products follow each other closely, and waking takes longer than many of them.
+    template <class Ready> static void spin(const Ready& ready) {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+        while (!ready() && std::chrono::steady_clock::now() < end) {
+        }
+    }
+
     void serve(int number) {
         u64 seen = 0;
         std::unique_lock<std::mutex> lock(mutex_);
         while (true) {
+            lock.unlock();
+            spin([&] { return job_ != seen; });
+            lock.lock();
             wake_.wait(lock, [&] { return job_ != seen && number < wanted_; });
             seen = job_;
             lock.unlock();
@@ -68,8 +80,9 @@ class Pool {
     const void* arguments_ = nullptr;
     i64 tasks_ = 0;
     std::atomic<i64> next_{0};
-    int wanted_ = 0, working_ = 0;
-    u64 job_ = 0;
+    int wanted_ = 0;
+    std::atomic<int> working_{0};
+    std::atomic<u64> job_{0};
 };
 
 Pool& pool() {

@@ -1,0 +1,71 @@
+"""Do all families of P find solutions at the same d? One table, from runs made for the question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rlidim.report import text
+from rlidim.report.collect import Measurement
+from rlidim.report.tables import Table
+
+FOLDER = "families"  # below the results: those runs would crowd the tables of the tasks
+REFERENCE = "gaussian"  # the paper's own dense P
+
+
+def differs(measurement: Measurement, reference: Measurement | None) -> bool:
+    """Say whether two 95 % intervals have nothing in common: then the families differ."""
+    if reference is None or measurement.estimate is None or reference.estimate is None:
+        return False
+    low, high = measurement.estimate.interval
+    reference_low, reference_high = reference.estimate.interval
+    return high < reference_low or low > reference_high
+
+
+def differing(measurements: Sequence[Measurement]) -> dict[str, list[str]]:
+    """Return the families that differ from the reference, each with the tasks where it does."""
+    found: dict[str, list[str]] = {}
+    for measurement in measurements:
+        if differs(measurement, _reference(measurement, measurements)):
+            place = f"{measurement.task_name} {measurement.trainer}"
+            found.setdefault(measurement.projection, []).append(place)
+    return found
+
+
+def table(measurements: Sequence[Measurement]) -> Table:
+    """Return one row for each family, one column for each task and trainer."""
+    places = sorted({(found.task_name, found.trainer) for found in measurements})
+    families = sorted(
+        {found.projection for found in measurements}, key=lambda name: (name != REFERENCE, name)
+    )
+    apart = differing(measurements)
+    rows = []
+    for family in families:
+        cells = []
+        for place in places:
+            found = [
+                measurement
+                for measurement in measurements
+                if (measurement.task_name, measurement.trainer) == place
+                and measurement.projection == family
+            ]
+            estimate = found[0].estimate if found else None
+            cells.append(f"{text.read(estimate)} {text.interval(estimate)}" if found else text.NONE)
+        rows.append((family, *cells, ", ".join(apart.get(family, ())) or text.NONE))
+    return Table(
+        "d_int90 by family",
+        ("family", *(" ".join(place) for place in places), f"differs from {REFERENCE}"),
+        tuple(rows),
+        left=1,
+        notes=(
+            "Twelve seeds or more at each d around the crossing. A family differs where its 95 % "
+            f"interval and that of {REFERENCE} have nothing in common; one that does is no default.",
+        ),
+    )
+
+
+def _reference(measurement: Measurement, among: Sequence[Measurement]) -> Measurement | None:
+    for other in among:
+        same = (other.task_name, other.trainer) == (measurement.task_name, measurement.trainer)
+        if same and other.projection == REFERENCE:
+            return other
+    return None
