@@ -61,7 +61,7 @@ def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
     """Say by device what computes each family, and why nothing faster does."""
     import torch
 
-    from rlidim.projections import FAMILIES
+    from rlidim.projections import FAMILIES, native
     from rlidim.projections.backends import AUTO, implementation, reason
 
     found = {}
@@ -74,9 +74,7 @@ def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
         found[device] = {
             "backends": backends,
             "missing": reason(FASTER[device]) if missing else None,
-            "instruction_set": native.instruction_set()
-            if device == "cpu" and not native.MISSING
-            else None,
+            "instruction_set": native.instruction_set() if device == "cpu" else None,
         }
     return found
 
@@ -98,7 +96,9 @@ def table(findings: dict[str, Any]) -> str:
     lines.append(f"{'devices':20} {', '.join(findings['devices'])}")
     for device, found in findings["kernels"].items():
         for family, backend in found["backends"].items():
-            lines.append(f"{'projection':20} {family} on {device}: {backend}")
+            path = found["instruction_set"] if backend == "native" else None
+            shown = f"{backend} ({path})" if path else backend
+            lines.append(f"{'projection':20} {family} on {device}: {shown}")
         if found["missing"]:
             lines.append(f"{FASTER[device]:20} not for every family: {found['missing']}")
     for module, part in findings["optional"].items():

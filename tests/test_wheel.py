@@ -17,13 +17,10 @@ ROOT = Path(__file__).parent.parent
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build with the tools installed here: a test needs no network."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"]
-        + ["--config-settings", f"build-dir={tmp_path_factory.mktemp('build')}", "-w", folder, "."],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
+    build = tmp_path_factory.mktemp("build")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
+    where = ["--config-settings", f"build-dir={build}", "--wheel-dir", str(folder), "."]
+    subprocess.run([*command, *where], cwd=ROOT, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
     return path
 

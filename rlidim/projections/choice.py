@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Entries up to which regenerated signs cost no more than writing D numbers a few times: on the CPU
-# 0.1 ms for both products, measured; on a GPU by the arithmetic of sign generation, not measured yet.
+# Entries up to which regenerated signs cost little: on the CPU 0.1 ms for both products, measured;
+# on a GPU by the arithmetic of sign generation, not measured yet.
 DENSE_ENTRIES = {"cpu": 2 * 10**6, "cuda": 10**9}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rlidim.report import text
 from rlidim.report.collect import Measurement
 from rlidim.report.tables import Table
+from rlidim.statistics import Estimate
 
 FOLDER = "families"  # below the results: those runs would crowd the tables of the tasks
 REFERENCE = "gaussian"  # the paper's own dense P
@@ -16,8 +18,8 @@ def differs(measurement: Measurement, reference: Measurement | None) -> bool:
     """Say whether two 95 % intervals have nothing in common: then the families differ."""
     if reference is None or measurement.estimate is None or reference.estimate is None:
         return False
-    low, high = measurement.estimate.interval
-    reference_low, reference_high = reference.estimate.interval
+    low, high = _bounds(measurement.estimate)
+    reference_low, reference_high = _bounds(reference.estimate)
     return high < reference_low or low > reference_high
 
 
@@ -57,10 +59,16 @@ def table(measurements: Sequence[Measurement]) -> Table:
         tuple(rows),
         left=1,
         notes=(
-            "Twelve seeds or more at each d around the crossing. A family differs where its 95 % "
-            f"interval and that of {REFERENCE} have nothing in common; one that does is no default.",
+            "Twelve seeds at each d around the crossing. A family differs where its 95 % interval "
+            f"and that of {REFERENCE} have nothing in common; one that does is no default.",
         ),
     )
+
+
+def _bounds(estimate: Estimate) -> tuple[float, float]:
+    """Return an interval's ends; an open one is infinite."""
+    low, high = estimate.interval
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def _reference(measurement: Measurement, among: Sequence[Measurement]) -> Measurement | None:

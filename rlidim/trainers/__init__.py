@@ -59,8 +59,8 @@ def native_dimension(task: Task) -> int | None:
 def projection_family(task: Task, choice: str) -> str:
     """Return the family that a choice means for a task, one for all its d.
 
-    ``auto`` goes by the task's D, for the largest d there is, so that a measurement's runs share one
-    family whatever their d.
+    ``auto`` goes by the task's D, for the largest d there is, so that a measurement's runs share
+    one family whatever their d.
 
     Raises:
         RlidimError: there is no such family.

@@ -1,4 +1,4 @@
-"""The C++ kernels: the reference's P on every instruction set, whatever the threads and the cuts."""
+"""The C++ kernels: the reference's P on every instruction set, whatever the threads and cuts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS = [(family, {}) for family in native.implementations()] + [("hashed", {"
 # Around the sizes at which the kernels change their way: packed rows, lanes, tiles, blocks, passes.
 SIZES = [
     *[(1, 1), (2, 1), (5, 5), (7, 3), (17, 16), (33, 32), (129, 33), (300, 65), (1000, 129)],
-    *[(3000, 3000), (9000, 5000), (40_000, 33), (70_001, 777)],
+    *[(600, 600), (9000, 5000), (40_000, 33), (20_001, 777)],
 ]
 
 every_family = pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_the_reference_and_every_path_agree(
 ) -> None:
     if d < options.get("entries", 1):
         pytest.skip("fewer columns than entries in a row")
-    if dtype is torch.float64 and D * d > 10**7:
-        pytest.skip("the same code as in single precision, slow in the reference")
+    if family in ("gaussian", "rademacher") and D * d > 2 * 10**7:
+        pytest.skip("nothing changes there for a dense family, and the reference is slow")
     seed = 2**40 + 7
     P = projection(family, D, d, seed, dtype=dtype, backend="native", **options)
     reference = projection(family, D, d, seed, dtype=dtype, backend="torch", **options)

@@ -30,6 +30,6 @@ def reason() -> str:
     return MISSING
 
 
-def instruction_set() -> str:
-    """Return the path that the kernels take on this processor: avx512, avx2 or portable."""
-    return kernels.instruction_set()
+def instruction_set() -> str | None:
+    """Return the path that the kernels take on this processor: avx512, avx2, portable or none."""
+    return None if MISSING else kernels.instruction_set()
