@@ -40,14 +40,17 @@ template <class T> void gaussian_forward(const void* arguments, i64 task) {
     alignas(64) T sums[DENSE_TILE];
     const i64 first = range.first / LANES * LANES;
     for (i64 i = first; i < range.last; i += LANES) {
-        Lanes<T> sum[2] = {lanes(T(0)), lanes(T(0))};
+        Lanes<T> sum[COLUMNS];  // shorter sums, smaller errors
+        for (int c = 0; c < COLUMNS; ++c) sum[c] = lanes(T(0));
         for (i64 block = 0; block < divide_up(a.d, COLUMNS); ++block) {
             Lanes<T> tile[COLUMNS];
             normal_tile(a.stream, i, block, tile);
             const T* theta = a.theta + block * COLUMNS;
-            for (int c = 0; c < COLUMNS; ++c) sum[c % 2] = sum[c % 2] + tile[c] * lanes(theta[c]);
+            for (int c = 0; c < COLUMNS; ++c) sum[c] = sum[c] + tile[c] * lanes(theta[c]);
         }
-        store(sums + (i - first), sum[0] + sum[1]);
+        for (int half = COLUMNS / 2; half > 0; half /= 2)
+            for (int c = 0; c < half; ++c) sum[c] = sum[c] + sum[c + half];
+        store(sums + (i - first), sum[0]);
     }
     add_rows(a.rows, first, sums, range);
 }
