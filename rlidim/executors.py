@@ -31,6 +31,7 @@ from rlidim.records import (
     encode,
     hardware,
     hash_of,
+    thinned,
     versions,
 )
 from rlidim.task import Task
@@ -364,7 +365,7 @@ def _record(
         returns=returns,
         D=outcome.D,
         environment_steps=outcome.environment_steps,
-        curve=outcome.curve,
+        curve=thinned(outcome.curve),
         stopped=outcome.stopped,
         solution=solution,
         details=outcome.details,

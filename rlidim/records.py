@@ -24,6 +24,7 @@ from rlidim.task import Task
 
 SCHEMA = 1
 PACKAGES = ("rlidim", "torch", "numpy", "gymnasium", "stable-baselines3", "cma", "mujoco")
+CURVE_POINTS = 200  # of a record: a plot shows no more
 NATIVE = "native"  # in place of a projection: the unconfined network
 RANDOM = "random"  # in place of a trainer: uniformly random actions
 
@@ -101,6 +102,14 @@ class Seeds:
             checkpoint=size + checkpoint % usable,
             evaluation=2 * size + evaluation % usable,
         )
+
+
+def thinned(curve: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+    """Return at most CURVE_POINTS points of a curve, evenly chosen, its ends among them."""
+    if len(curve) <= CURVE_POINTS:
+        return curve
+    last = len(curve) - 1
+    return tuple(curve[i * last // (CURVE_POINTS - 1)] for i in range(CURVE_POINTS))
 
 
 @dataclass(frozen=True)

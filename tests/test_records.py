@@ -154,3 +154,12 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
     (folder / ".d8-s4.json.x8.tmp").write_text("{")  # another cell's: perhaps being written
     results.write(make_record(make_task(), CELL, 1.0))
     assert sorted(path.name for path in folder.iterdir()) == [".d8-s4.json.x8.tmp", "d8-s3.json"]
+
+
+def test_a_long_curve_is_thinned() -> None:
+    curve = tuple((step, float(step)) for step in range(1000))
+    kept = records.thinned(curve)
+    assert len(kept) == records.CURVE_POINTS
+    assert (kept[0], kept[-1]) == (curve[0], curve[-1])
+    assert set(kept) <= set(curve)
+    assert records.thinned(curve[:200]) == curve[:200]
