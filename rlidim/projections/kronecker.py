@@ -2,7 +2,8 @@
 
 After the Kronecker projections of Lotfi et al. (NeurIPS 2022), with two changes: sizes are rounded
 up and cut, so that every parameter depends on all of theta_d, and the factors are signs, the same
-on every device.
+on every device. It misses solutions that the other families find (results/FAMILIES.md): two small
+factors are too few random numbers for a small network.
 """
 
 from __future__ import annotations
