@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError
@@ -18,7 +17,6 @@ OPTIONAL = {
     "tensorboard": ("tensorboard", "TensorBoard logs"),
 }
 FASTER = {"cpu": "native", "cuda": "triton"}  # than torch, by device
-DATA_SETS = ("mnist", "cifar-10")
 
 
 def examine(results: Results) -> dict[str, Any]:
@@ -80,11 +78,28 @@ def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def data_sets() -> dict[str, Any]:
-    """Say where the supervised data sets are looked for, and which are there."""
-    folder = os.environ.get("RLIDIM_DATA")
+    """Say where each supervised data set lies; None is one that its first use downloads."""
+    from rlidim import data
+    from rlidim.data import cache
+
+    found: dict[str, str | None] = {}
+    problems = []
+    for name in data.NAMES:
+        try:
+            place = data.place(name)
+            found[name] = None if place is None else str(place)
+        except RlidimError as error:
+            found[name] = None
+            problems.append(str(error))
+    try:
+        downloads = str(cache.folder())
+    except RlidimError as error:
+        downloads = str(error)
     return {
-        "folder": folder,
-        "found": [name for name in DATA_SETS if folder and (Path(folder) / name).is_dir()],
+        "folder": os.environ.get("RLIDIM_DATA"),
+        "cache": downloads,
+        "found": found,
+        "problems": list(dict.fromkeys(problems)),
     }
 
 
@@ -105,8 +120,11 @@ def table(findings: dict[str, Any]) -> str:
         state = "present" if part["present"] else f"missing: pip install '{part['extra']}'"
         lines.append(f"{module:20} {state} ({part['for']})")
     data = findings["data"]
-    found = ", ".join(data["found"]) or "none found"
-    lines.append(f"{'data':20} {data['folder'] or 'RLIDIM_DATA is not set'}: {found}")
+    for name, place in data["found"].items():
+        lines.append(f"{'data':20} {name}: {place or 'not here'}")
+    if None in data["found"].values() and not data["problems"]:
+        lines.append(f"{'data':20} what is not here is downloaded into {data['cache']}")
+    lines += [f"{'data':20} {problem}" for problem in data["problems"]]
     results = findings["results"]
     lines.append(f"{'results':20} {results['folder']}: {results['error'] or 'writable'}")
     return "\n".join(lines)

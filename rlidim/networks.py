@@ -129,7 +129,7 @@ class Architecture:
         parts: list[NDArray[Any]] = []
         for index, (outputs, inputs) in enumerate(weights):
             if self.initialisation == "he_normal":
-                weight = _truncated_normal(generator, (outputs, inputs)) * math.sqrt(2.0 / inputs)
+                weight = truncated_normal(generator, (outputs, inputs)) * math.sqrt(2.0 / inputs)
             else:
                 gain = self.output_gain if index == len(weights) - 1 else math.sqrt(2.0)
                 weight = _orthogonal(generator, outputs, inputs) * gain
@@ -189,9 +189,7 @@ class Architecture:
             raise RlidimError(f"not the description of a network ({error})") from error
 
 
-def _truncated_normal(
-    generator: np.random.Generator, shape: tuple[int, int]
-) -> NDArray[np.float64]:
+def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return normal numbers cut off at two deviations and rescaled to deviation one, as Keras."""
     values = generator.standard_normal(shape)
     while (outside := np.abs(values) > TRUNCATION).any():

@@ -201,6 +201,9 @@ def configuration(task: Task, cell: Cell) -> dict[str, Any]:
     for name in ("environment", "network", "evaluation"):
         part = getattr(task, name)
         settings[name] = None if part is None else dataclasses.asdict(part)
+    if task.data is not None and task.classifier is not None:
+        settings["data"] = dataclasses.asdict(task.data)
+        settings["classifier"] = dataclasses.asdict(task.classifier)
     return json.loads(json.dumps(settings))  # type: ignore[no-any-return]
 
 

@@ -61,6 +61,37 @@ class SupervisedSettings:
 
 
 @dataclass(frozen=True)
+class _MinibatchSettings:
+    """Minibatch training; the defaults are the paper's (Li et al. 2018, released scripts).
+
+    ``l2`` times the sum of the squares of the kernels of theta_D is added to the loss. The learning
+    rate is one of theta_D, transferred to theta_d by the length of a step, unless
+    ``transfer_learning_rate`` is false: then theta_d itself is trained at it, as in the paper.
+    """
+
+    n_epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float | str = 1e-3  # a number, or "lin_x": falls linearly to zero
+    l2: float = 1e-4
+    transfer_learning_rate: bool = False
+
+
+@dataclass(frozen=True)
+class AdamSettings(_MinibatchSettings):
+    """Adam (Kingma and Ba 2015)."""
+
+    beta2: float = 0.99
+
+
+@dataclass(frozen=True)
+class SGDSettings(_MinibatchSettings):
+    """Stochastic gradient descent."""
+
+    learning_rate: float | str = 0.1
+    momentum: float = 0.9
+
+
+@dataclass(frozen=True)
 class _StableBaselinesSettings:
     """What every Stable-Baselines3 trainer takes."""
 
@@ -148,6 +179,8 @@ SETTINGS: dict[str, type] = {
     "es": EvolutionStrategySettings,
     "cmaes": CmaEvolutionStrategySettings,
     "supervised": SupervisedSettings,
+    "adam": AdamSettings,
+    "sgd": SGDSettings,
     "ppo": PPOSettings,
     "a2c": A2CSettings,
     "dqn": DQNSettings,

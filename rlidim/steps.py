@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlidim import classifiers
 from rlidim.errors import RlidimError, nearest
 from rlidim.kernels.bars import STEPS, readings
 from rlidim.kernels.measure import (
@@ -36,6 +38,7 @@ from rlidim.projections import FAMILIES, projection
 from rlidim.projections.backends import AUTO, implementation
 from rlidim.projections.choice import choose
 from rlidim.subspace import SubspaceOptimizer
+from rlidim.task import Classifier
 
 NAMES = ("network", "family", "batch", "backend")  # what names a row
 LEARNING_RATE = 1e-6  # so small that no gradient vanishes however many steps are timed
@@ -66,21 +69,9 @@ class Setting:
     build: Callable[[], nn.Module]
 
 
-def mnist_fc() -> nn.Module:
-    """784-200-200-10: Li et al. 2018, section 3.1."""
-    return nn.Sequential(
-        nn.Linear(784, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, 10)
-    )
-
-
-def lenet() -> nn.Module:
-    """LeNet on 28 x 28 pixels: Li et al. 2018, section 3.1."""
-    return nn.Sequential(
-        *(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(256, 120), nn.ReLU()),
-        *(nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
-    )
+def classifier(kind: Classifier) -> nn.Module:
+    """Return one of the paper's networks on 28 x 28 pixels."""
+    return classifiers.build(kind, (1, 28, 28), 10)
 
 
 def pong() -> nn.Module:
@@ -107,9 +98,10 @@ def nature_cnn() -> nn.Module:
     )
 
 
+LENET, FC = Classifier("lenet"), Classifier("fc", (200, 200))  # Li et al. 2018, section 3.1
 SETTINGS = (
-    Setting("LeNet", 44_426, 290, 128, (1, 28, 28), 10, lenet),
-    Setting("MNIST-FC", 199_210, 750, 128, (784,), 10, mnist_fc),
+    Setting("LeNet", 44_426, 290, 128, (1, 28, 28), 10, partial(classifier, LENET)),
+    Setting("MNIST-FC", 199_210, 750, 128, (1, 28, 28), 10, partial(classifier, FC)),
     Setting("Pong", 1_005_974, 6_000, 32, (4, 84, 84), 6, pong),
     Setting("NatureCNN", 1_687_206, 6_000, 32, (4, 84, 84), 6, nature_cnn),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,16 @@ from rlidim.errors import RlidimError, nearest
 from rlidim.settings import SETTINGS, parse
 
 TIERS = ("smoke", "quick", "full")
-KINDS = ("control", "analytic")
+KINDS = ("control", "analytic", "supervised")
 ACTIVATIONS = ("relu", "tanh")
 INITIALISATIONS = ("he_normal", "orthogonal")
+DATA_SETS = ("mnist", "fashion-mnist", "cifar10")
+ARCHITECTURES = ("fc", "lenet", "untied-lenet", "fc-lenet", "fctied-lenet")
+SCALINGS = ("unit", "standard")
+SHUFFLED = ("pixels", "labels")
+MEASURED_ON = ("test", "training")
+VARIANT = re.compile(r"(?=.)(?:(\d+)x(\d+))?(?:(?:^|-)(paper))?")
+PAPER = "paper"  # the protocol whose settings are those of Li et al. 2018
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,38 @@ class Network:
     activation: str = "relu"
     initialisation: str = "he_normal"
     output_gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """Labelled images, and what is done to them.
+
+    ``scaling`` is ``unit`` (pixels in 0 .. 1) or ``standard`` (mean 0, deviation 1 in every channel
+    of the training images); ``shuffled`` names what one fixed permutation, the same in all runs,
+    puts out of order: ``pixels`` (of every image alike) or ``labels`` (of the training images);
+    ``share`` is the part of the training images that is used, the first ones; ``measured_on`` says
+    whose accuracy is the score: ``test`` or ``training``.
+    """
+
+    name: str
+    scaling: str = "unit"
+    shuffled: str | None = None
+    share: float = 1.0
+    measured_on: str = "test"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network that classifies images: see :mod:`rlidim.classifiers`.
+
+    ``hidden`` are the widths of an ``fc`` network, none of them a linear softmax model;
+    ``linear_convolutions`` leaves out the activation after each convolution, as the paper's
+    released code does.
+    """
+
+    architecture: str = "fc"
+    hidden: tuple[int, ...] = ()
+    linear_convolutions: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +128,7 @@ class Published:
     source: str
     network: str = ""
     note: str = ""
+    variant: str = ""  # of the task that it is about: "400x3"
 
 
 @dataclass(frozen=True)
@@ -94,7 +136,8 @@ class Task:
     """One task: what ``envs/<name>.yml`` says.
 
     ``known`` is the intrinsic dimension where construction fixes it (calibration tasks); ``bench``
-    maps a trainer to the tiers of ``rlidim bench`` that measure it.
+    maps a trainer to the tiers of ``rlidim bench`` that measure it. A supervised task has ``data``
+    and a ``classifier``; ``paper`` holds the paper's settings where they are not the defaults.
     """
 
     name: str
@@ -104,14 +147,23 @@ class Task:
     network: Network | None
     environment: Environment | None
     trainers: Mapping[str, Any]
+    data: Data | None = None
+    classifier: Classifier | None = None
+    paper: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Evaluation = Evaluation()
     search: Search = Search()
     searches: Mapping[str, Search] = field(default_factory=dict)
     scores: str = "mean return"
     known: int | None = None
     published: tuple[Published, ...] = ()
+    published_of_variants: tuple[Published, ...] = ()
     bench: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sources: str = ""
+
+    @property
+    def steps(self) -> str:
+        """What a trainer counts."""
+        return "environment steps" if self.kind == "control" else "gradient steps"
 
     def settings(self, trainer: str) -> Any:
         """Return the trainer's settings dataclass.
@@ -142,15 +194,72 @@ class Task:
         changed: Any = parse(SETTINGS[trainer], {**current, **overrides}, f"{trainer} settings")
         return dataclasses.replace(self, trainers={**self.trainers, trainer: changed})
 
+    def variant(
+        self, width: int | None = None, depth: int | None = None, protocol: str | None = None
+    ) -> Task:
+        """Return the task with a fully connected network of another size, or the paper's settings.
+
+        It has a name of its own, ``mnist-fc-400x3-paper``, and so records of its own.
+
+        Args:
+            width: of every hidden layer.
+            depth: the number of hidden layers.
+            protocol: ``paper``.
+
+        Raises:
+            RlidimError: the task has no such network or protocol.
+        """
+        task, sizes = self, None
+        if width is not None or depth is not None:
+            if self.classifier is None or not self.classifier.hidden:
+                raise RlidimError(
+                    f"task '{self.name}' has no width and depth: fully connected classifiers do"
+                )
+            old = self.classifier.hidden
+            width = old[0] if width is None else width
+            depth = len(old) if depth is None else depth
+            if width < 1 or depth < 1:
+                raise RlidimError(f"width and depth must be at least 1, got {width} and {depth}")
+            hidden = (width,) * depth
+            if hidden != old:
+                sizes = f"{width}x{depth}"
+                task = dataclasses.replace(
+                    task, classifier=dataclasses.replace(self.classifier, hidden=hidden)
+                )
+        if protocol not in (None, PAPER):
+            raise RlidimError(f"unknown protocol '{protocol}'; there is {PAPER}")
+        if protocol == PAPER:
+            if self.kind != "supervised":
+                raise RlidimError(
+                    f"task '{self.name}' has one protocol: only supervised tasks have the paper's"
+                )
+            task = dataclasses.replace(
+                task,
+                trainers={name: self.paper.get(name, SETTINGS[name]()) for name in self.trainers},
+            )
+        return dataclasses.replace(
+            task,
+            name="-".join([self.name, *filter(None, (sizes, protocol))]),
+            published=tuple(
+                entry
+                for entry in (*self.published, *self.published_of_variants)
+                if entry.variant == (sizes or "")
+            ),
+            bench=self.bench if task is self else {},
+        )
+
 
 _KEYS = (
     "title",
     "kind",
     "environment",
     "network",
+    "data",
+    "classifier",
     "evaluation",
     "search",
     "trainers",
+    "paper",
     "scores",
     "known",
     "published",
@@ -193,6 +302,9 @@ def load(path: Path) -> Task:
         return parse(type_, content[name], f"{path}: {name}")
 
     search, searches = _searches(content.get("search", {}), path)
+    published = [
+        parse(Published, entry, f"{path}: published") for entry in content.get("published") or []
+    ]
     task = Task(
         name=path.stem,
         title=str(content["title"]),
@@ -200,16 +312,17 @@ def load(path: Path) -> Task:
         file=path,
         network=section("network", Network, None),
         environment=section("environment", Environment, None),
-        trainers=_trainers(content["trainers"], path),
+        data=section("data", Data, None),
+        classifier=section("classifier", Classifier, None),
+        trainers=_trainers(content["trainers"], path, "trainers"),
+        paper=_trainers(content["paper"], path, "paper") if "paper" in content else {},
         evaluation=section("evaluation", Evaluation, Evaluation()),
         search=search,
         searches=searches,
         scores=str(content.get("scores", "mean return")),
         known=content.get("known"),
-        published=tuple(
-            parse(Published, entry, f"{path}: published")
-            for entry in content.get("published") or []
-        ),
+        published=tuple(entry for entry in published if not entry.variant),
+        published_of_variants=tuple(entry for entry in published if entry.variant),
         bench=_bench(content.get("bench", {}), content["trainers"], path),
         sources=str(content.get("sources", "")),
     )
@@ -217,16 +330,16 @@ def load(path: Path) -> Task:
     return task
 
 
-def _trainers(content: object, path: Path) -> dict[str, Any]:
+def _trainers(content: object, path: Path, key: str) -> dict[str, Any]:
     if not isinstance(content, dict) or not content:
-        raise RlidimError(f"{path}: trainers: expected a mapping of trainers to their settings")
+        raise RlidimError(f"{path}: {key}: expected a mapping of trainers to their settings")
     parsed: dict[str, Any] = {}
     for name, values in content.items():
         if name not in SETTINGS:
             raise RlidimError(
-                f"{path}: trainers: unknown trainer '{name}'{nearest(str(name), SETTINGS)}"
+                f"{path}: {key}: unknown trainer '{name}'{nearest(str(name), SETTINGS)}"
             )
-        parsed[name] = parse(SETTINGS[name], values, f"{path}: trainers: {name}")
+        parsed[name] = parse(SETTINGS[name], values, f"{path}: {key}: {name}")
     return parsed
 
 
@@ -265,17 +378,32 @@ def _bench(content: object, trainers: Any, path: Path) -> dict[str, tuple[str, .
 def _check(task: Task) -> None:
     if task.kind == "control" and (task.environment is None or task.network is None):
         raise RlidimError(f"{task.file}: a control task needs the keys environment and network")
+    if task.kind == "supervised" and (task.data is None or task.classifier is None):
+        raise RlidimError(f"{task.file}: a supervised task needs the keys data and classifier")
     if task.network is not None:
-        for value, known, key in (
-            (task.network.activation, ACTIVATIONS, "activation"),
-            (task.network.initialisation, INITIALISATIONS, "initialisation"),
-        ):
-            if value not in known:
-                raise RlidimError(
-                    f"{task.file}: network: unknown {key} '{value}'{nearest(value, known)}"
-                )
+        _one_of(task, "network: unknown activation", task.network.activation, ACTIVATIONS)
+        _one_of(
+            task, "network: unknown initialisation", task.network.initialisation, INITIALISATIONS
+        )
+    if task.data is not None:
+        _one_of(task, "data: unknown name", task.data.name, DATA_SETS)
+        _one_of(task, "data: unknown scaling", task.data.scaling, SCALINGS)
+        _one_of(task, "data: shuffled: unknown", task.data.shuffled or "pixels", SHUFFLED)
+        _one_of(task, "data: measured_on: unknown", task.data.measured_on, MEASURED_ON)
+        if not 0.0 < task.data.share <= 1.0:
+            raise RlidimError(
+                f"{task.file}: data: share must be above 0 and at most 1, got {task.data.share:g}"
+            )
+    if task.classifier is not None:
+        architecture = task.classifier.architecture
+        _one_of(task, "classifier: unknown architecture", architecture, ARCHITECTURES)
     if task.known is not None and (not isinstance(task.known, int) or task.known < 1):
         raise RlidimError(f"{task.file}: known: expected a whole number >= 1, found {task.known!r}")
+
+
+def _one_of(task: Task, what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise RlidimError(f"{task.file}: {what} '{value}'{nearest(value, known)}")
 
 
 def folders(extra: Path | None = None) -> list[Path]:
@@ -311,12 +439,31 @@ def files(extra: Path | None = None) -> dict[str, Path]:
 
 
 def find(name: str, extra: Path | None = None) -> Task:
-    """Load a task by name.
+    """Load a task by name, or a variant of one: ``mnist-fc-400x3``, ``mnist-fc-paper``.
 
     Raises:
         RlidimError: there is none of that name (with the nearest).
     """
     known = files(extra)
-    if name not in known:
-        raise RlidimError(f"unknown task '{name}'{nearest(name, known)}")
-    return load(known[name])
+    if name in known:
+        return load(known[name])
+    for base in sorted(known, key=len, reverse=True):
+        parts = VARIANT.fullmatch(name.removeprefix(f"{base}-"))
+        if name.startswith(f"{base}-") and parts is not None:
+            width, depth, protocol = parts.groups()
+            return load(known[base]).variant(
+                None if width is None else int(width),
+                None if depth is None else int(depth),
+                protocol,
+            )
+    raise RlidimError(f"unknown task '{name}'{nearest(name, known)}")
+
+
+def find_all(names: Iterable[str], extra: Path | None = None) -> dict[str, Task]:
+    """Load every task of the folders, and what variants of them are among the names."""
+    found = {name: load(path) for name, path in files(extra).items()}
+    for name in names:
+        if name not in found:
+            with contextlib.suppress(RlidimError):  # records of tasks that are unknown here
+                found[name] = find(name, extra)
+    return found

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from rlidim.data import DataSet
 from rlidim.records import Cell, RunRecord, Seeds, configuration, hash_of
 from rlidim.settings import EvolutionStrategySettings
 from rlidim.task import Environment, Network, Task
@@ -45,3 +48,18 @@ def make_record(task: Task, cell: Cell, score: float | None, **changes: Any) -> 
         **changes,
     }
     return RunRecord(cell=cell, score=score, **values)
+
+
+def bars(shape: tuple[int, int, int], train: int = 600, test: int = 200) -> DataSet:
+    """Return what a linear model learns: class c has a bright bar at row 2 c, in noise."""
+    generator = np.random.default_rng(0)
+
+    def images(labels: np.ndarray) -> np.ndarray:
+        pixels = generator.integers(0, 100, (len(labels), *shape), dtype=np.uint8)
+        pixels[np.arange(len(labels)), :, 2 * labels] += 100
+        return pixels
+
+    train_labels, test_labels = (
+        generator.integers(0, 10, size, dtype=np.uint8) for size in (train, test)
+    )
+    return DataSet("bars", images(train_labels), train_labels, images(test_labels), test_labels)

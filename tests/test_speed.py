@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -34,13 +33,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "SETTINGS", (TINY,))
 
 
-@pytest.mark.parametrize(
-    "build", [steps.lenet, steps.mnist_fc, steps.pong, steps.nature_cnn], ids=lambda f: f.__name__
-)
-def test_the_networks_have_the_papers_sizes(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    (setting,) = (setting for setting in steps.SETTINGS if setting.build is build)
-    network = build()
+@pytest.mark.parametrize("setting", steps.SETTINGS, ids=lambda setting: setting.name)
+def test_the_networks_have_the_papers_sizes(setting: steps.Setting) -> None:
+    network = setting.build()
     assert sum(parameter.numel() for parameter in network.parameters()) == setting.D
     assert network(torch.randn(2, *setting.shape)).shape == (2, setting.classes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,21 @@ runs_option = click.option(
 )
 
 
+def variant_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose a variant of a task: what ``Task.variant`` takes."""
+    for option in (
+        click.option(
+            "--protocol",
+            type=click.Choice(["paper"]),
+            help="Train a supervised task with the settings of Li et al. 2018.",
+        ),
+        click.option("--depth", type=int, help="Hidden layers of a fully connected classifier."),
+        click.option("--width", type=int, help="Units of each of its hidden layers."),
+    ):
+        command = option(command)
+    return command
+
+
 def results_of(context: click.Context) -> Results:
     """Return the folder of records that the command line names."""
     from rlidim.records import Results
@@ -105,10 +121,12 @@ def results_of(context: click.Context) -> Results:
 
 
 def tasks_of(context: click.Context) -> dict[str, Task]:
-    """Load every task."""
-    from rlidim.task import files, load
+    """Load every task, and the variants of tasks that are on record."""
+    from rlidim.task import find_all
 
-    return {name: load(path) for name, path in files(context.find_root().obj["envs"]).items()}
+    folder = results_of(context).folder
+    recorded = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return find_all(recorded, context.find_root().obj["envs"])
 
 
 def measurements_of(context: click.Context, tasks: dict[str, Task]) -> list[Measurement]:

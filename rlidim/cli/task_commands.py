@@ -20,6 +20,7 @@ from rlidim.cli.options import (
     scope_option,
     search_and_gather,
     set_option,
+    variant_options,
     workers_option,
 )
 from rlidim.errors import RlidimError
@@ -56,6 +57,7 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
     """Return ``rlidim TASK train``."""
 
     @click.command("train")
+    @variant_options
     @click.option("--trainer", help="[default: the task's first]")
     @click.option("--dim", type=int, help="The subspace dimension d.  [default: native training]")
     @projection_option
@@ -68,6 +70,9 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
     @click.pass_context
     def train(
         context: click.Context,
+        width: int | None,
+        depth: int | None,
+        protocol: str | None,
         trainer: str | None,
         dim: int | None,
         projection: str,
@@ -84,7 +89,7 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
         from rlidim.sweep import check_scope
         from rlidim.trainers import projection_family
 
-        task = find(context)
+        task = find(context).variant(width, depth, protocol)
         trainer = trainer or next(iter(task.trainers))
         task = task.replace_settings(trainer, dict(overrides))
         check_scope(scope, trainer)
@@ -107,9 +112,8 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
             print_json({**record.to_json(), "record": str(path)})
         elif record.status == "ok":
             click.echo(
-                f"{cell}: {task.scores} {record.score:.4g} over {len(record.returns)} episodes, "
-                f"D = {record.D}, {record.environment_steps} environment steps, "
-                f"{record.provenance['seconds']:.1f} s"
+                f"{cell}: {task.scores} {record.score:.4g}, D = {record.D}, "
+                f"{record.environment_steps} {task.steps}, {record.provenance['seconds']:.1f} s"
             )
             click.echo(f"record: {path}")
         else:
@@ -125,6 +129,7 @@ def measure_command(find: Callable[[click.Context], Task]) -> click.Command:
     """Return ``rlidim TASK measure``."""
 
     @click.command("measure")
+    @variant_options
     @click.option("--trainer", help="[default: the task's first]")
     @projection_option
     @scope_option
@@ -148,6 +153,9 @@ def measure_command(find: Callable[[click.Context], Task]) -> click.Command:
     @click.pass_context
     def measure(
         context: click.Context,
+        width: int | None,
+        depth: int | None,
+        protocol: str | None,
         trainer: str | None,
         projection: str,
         scope: str,
@@ -169,7 +177,7 @@ def measure_command(find: Callable[[click.Context], Task]) -> click.Command:
         from rlidim import report
         from rlidim.sweep import Plan
 
-        task = find(context)
+        task = find(context).variant(width, depth, protocol)
         trainer = trainer or next(iter(task.trainers))
         task = task.replace_settings(trainer, dict(overrides))
         plan = Plan.of(

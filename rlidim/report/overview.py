@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlidim.report import text
+from rlidim.report import published, text
 from rlidim.report.collect import Measurement
-from rlidim.task import Task
+from rlidim.task import Data, Task
 
 
 def describe(measurement: Measurement) -> str:
@@ -20,6 +20,7 @@ def statements(measurement: Measurement) -> list[str]:
     """Return what there is to say of a measurement, a line each."""
     estimate = measurement.estimate
     random = None if measurement.random is None else measurement.random.score
+    steps = "steps" if measurement.task is None else measurement.task.steps
     if estimate is None:
         lines = [f"no estimate: {measurement.reason}"]
     else:
@@ -33,8 +34,8 @@ def statements(measurement: Measurement) -> list[str]:
     lines += [
         f"baseline {text.spread(measurement.baseline_scores)}, random {text.number(random)}",
         f"{len(measurement.runs)} runs in subspaces ({measurement.diverged} diverged, "
-        f"{measurement.failed} failed); {text.whole(measurement.environment_steps)} environment "
-        f"steps and {text.hours(measurement.seconds)} core hours with the baseline's",
+        f"{measurement.failed} failed); {text.whole(measurement.environment_steps)} "
+        f"{steps} and {text.hours(measurement.seconds)} core hours with the baseline's",
     ]
     if estimate is not None and measurement.known is not None:
         holds = text.contains(measurement, measurement.known)
@@ -45,7 +46,7 @@ def statements(measurement: Measurement) -> list[str]:
     for entry in measurement.published:
         line = f"published: {entry.d_int:,}, {text.one_line(entry.source)}"
         if estimate is not None:
-            line += f"; our interval {text.verdict(entry, measurement)}"
+            line += f"; our interval {published.verdict(entry, measurement)}"
         other = text.differences(entry, measurement)
         lines.append(line if other == text.NONE else f"{line}; theirs: {other}")
     return [*lines, *(f"warning: {warning}" for warning in measurement.warnings)]
@@ -86,6 +87,10 @@ def list_rows(
 
 def network(task: Task) -> str:
     """Return ``20-20 relu``, or what stands in its place."""
+    if task.classifier is not None:
+        widths = "-".join(map(str, task.classifier.hidden))
+        linear = "linear" if task.classifier.linear_convolutions else ""
+        return " ".join(filter(None, (task.classifier.architecture, widths, linear)))
     if task.network is None:
         return text.NONE
     hidden = "-".join(str(width) for width in task.network.hidden)
@@ -107,8 +112,12 @@ def task_page(task: Task, measurements: Sequence[Measurement], D: int | None) ->
     if task.network is not None:
         size = "unknown: its package is missing" if D is None else f"{D:,}"
         facts["network"] = f"{network(task)}, {task.network.initialisation}, D = {size}"
+    elif task.classifier is not None:
+        facts["network"] = f"{network(task)}, D = {text.whole(D)}"
     elif D is not None:
         facts["D"] = f"{D:,}"
+    if task.data is not None:
+        facts["data"] = _data(task.data)
     facts["score"] = text.one_line(task.scores)
     if task.environment is not None:
         facts["score"] += f" over {task.evaluation.episodes} episodes"
@@ -147,6 +156,16 @@ def task_page(task: Task, measurements: Sequence[Measurement], D: int | None) ->
         lines += ["", "Sources", ""]
         lines += [f"  {line}".rstrip() for line in task.sources.strip().splitlines()]
     return "\n".join(lines)
+
+
+def _data(data: Data) -> str:
+    """Return ``mnist, pixels shuffled, 10 % of the training images``."""
+    parts = [data.name, f"{data.scaling} scaling"]
+    if data.shuffled is not None:
+        parts.append(f"{data.shuffled} shuffled")
+    if data.share < 1:
+        parts.append(f"{data.share:.0%} of the training images".replace("%", " %"))
+    return ", ".join(parts)
 
 
 def _plain(value: object) -> str:

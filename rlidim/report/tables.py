@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from rlidim.records import RunRecord
-from rlidim.report import text
+from rlidim.report import published, text
 from rlidim.report.collect import Measurement, total_seconds, total_steps
+from rlidim.statistics import Estimate
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,17 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
     rows = []
     notes = [
         "Differs: in what the published number was read otherwise than ours, as far as trainer "
-        "and D tell; the notes below say more. A published number has no interval."
+        "and D tell; the notes below say more. A published number has no interval.",
+        "Ours, their rule: the d at which our mean score, shifted so that the lowest possible is "
+        "0, crosses the same share of their baseline (global: the number; local: native training, "
+        "here our own); ratio: that over theirs. The last column says whether that interval, or "
+        "ours where their baseline is none of these, holds the published number, or would with "
+        f"ends {published.RUNG:g} times further out, which is one rung.",
     ]
     for measurement in measurements:
         for entry in measurement.published:
             estimate = measurement.estimate
+            theirs = published.reread(entry, measurement)
             rows.append(
                 (
                     *_names(measurement),
@@ -140,9 +147,10 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
                     text.differences(entry, measurement),
                     text.one_line(entry.source),
                     text.whole(entry.d_int),
-                    text.whole(None if estimate is None else estimate.paper_rule_d),
+                    f"{text.read(theirs)} {text.interval(theirs)}" if theirs else text.NONE,
+                    _ratio(theirs, entry.d_int),
                     f"{text.read(estimate)} {text.interval(estimate)}",
-                    text.verdict(entry, measurement),
+                    published.verdict(entry, measurement),
                 )
             )
             details = [text.one_line(part) for part in (entry.network, entry.note) if part]
@@ -158,11 +166,19 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
         "differs",
         "source",
         "published",
-        "ours, paper's rule",
+        "ours, their rule",
+        "ratio",
         f"ours, {text.name_of(fraction)}",
         "our interval",
     )
     return Table("Against published numbers", header, tuple(rows), 7, tuple(dict.fromkeys(notes)))
+
+
+def _ratio(estimate: Estimate | None, d: int) -> str:
+    """Return ours over theirs."""
+    if estimate is None or estimate.censored or estimate.d_int is None:
+        return text.NONE
+    return f"{estimate.d_int / d:.2f}"
 
 
 def rungs(measurement: Measurement) -> Table:

@@ -89,13 +89,6 @@ def differences(entry: Published, measurement: Measurement) -> str:
     return ", ".join(found) or NONE
 
 
-def verdict(entry: Published, measurement: Measurement) -> str:
-    """Say whether our interval holds a published number."""
-    if measurement.estimate is None:
-        return "not measured"
-    return "contains it" if contains(measurement, entry.d_int) else "misses it"
-
-
 def short_names(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
     """Return (task, trainer), and projection and scope where those two name several."""
     counts = Counter(measurement.names[:2] for measurement in measurements)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rlidim.errors import RlidimError
 from rlidim.records import Results, RunRecord, write_atomically
-from rlidim.report import families, render, tables, text
+from rlidim.report import claims, families, render, tables, text
 from rlidim.report.collect import Measurement, gather
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
@@ -100,6 +100,7 @@ class _Page:
             tables.summary(ours, fraction),
             tables.calibration(known, fraction),
             tables.comparison(measurements, fraction),
+            claims.table(measurements),
         ]
         self.tables = [table for table in found if table.rows]
         self.origins = tables.origins(records)

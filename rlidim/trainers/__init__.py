@@ -18,6 +18,8 @@ MODULES = {
     "es": "rlidim.trainers.evolution",
     "cmaes": "rlidim.trainers.evolution",
     "supervised": "rlidim.trainers.supervised",
+    "adam": "rlidim.trainers.classification",
+    "sgd": "rlidim.trainers.classification",
     "ppo": "rlidim.trainers.sb3",
     "a2c": "rlidim.trainers.sb3",
     "dqn": "rlidim.trainers.sb3",
@@ -48,6 +50,10 @@ def native_dimension(task: Task) -> int | None:
         from rlidim.trainers import supervised
 
         return supervised.D
+    if task.kind == "supervised":
+        from rlidim.trainers import classification
+
+        return classification.native_dimension(task)
     from rlidim.trainers import evaluation
 
     try:

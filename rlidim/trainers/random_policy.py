@@ -1,4 +1,4 @@
-"""The zero of the scale: uniformly random actions, or, where nobody acts, no training at all."""
+"""The zero of the scale: uniformly random actions or guesses; of an analytic task, no training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from rlidim import data
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.task import Task
 from rlidim.trainers import Report, evaluation
@@ -32,11 +33,13 @@ class UniformActions:
 def train(
     task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
 ) -> Outcome:
-    """Score random actions; an analytic task scores its untrained parameters instead."""
+    """Score random actions, or what stands in their place where nobody acts."""
     if task.kind == "analytic":
         from rlidim.trainers import supervised
 
         returns = supervised.untrained_scores(seeds.theta_0)
+    elif task.kind == "supervised":
+        returns = [1 / data.CLASSES]  # the expected accuracy of guessing
     else:
         space = evaluation.make(task).action_space
         actor = UniformActions(space, seeds.training)

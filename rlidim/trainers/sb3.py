@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +32,7 @@ from rlidim.subspace import SubspaceOptimizer
 from rlidim.task import Task
 from rlidim.trainers import Report, evaluation
 from rlidim.trainers.evaluation import Champion, FiniteGuard
+from rlidim.trainers.schedules import schedule
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "ppo": PPO,
@@ -174,7 +174,7 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, Archit
     }
     for name in SCHEDULES:
         if name in arguments:
-            arguments[name] = _schedule(arguments[name])
+            arguments[name] = schedule(arguments[name])
     if "noise_std" in dataclasses.asdict(settings):
         size = architecture.output_size
         arguments["action_noise"] = NormalActionNoise(
@@ -202,24 +202,6 @@ def _layers(trainer: str, hidden: list[int]) -> Any:
     if trainer == "dqn":
         return hidden
     return {"pi": hidden, ("qf" if trainer in ("sac", "td3") else "vf"): hidden}
-
-
-def _schedule(value: float | str) -> float | Callable[[float], float]:
-    """Read rl_zoo3's ``lin_0.001``: a rate that falls linearly to zero.
-
-    Raises:
-        RlidimError: some other text.
-    """
-    if not isinstance(value, str):
-        return value
-    prefix, _, number = value.partition("lin_")
-    try:
-        initial = float(number)
-    except ValueError:
-        initial = -1.0
-    if prefix or initial <= 0:
-        raise RlidimError(f"a schedule is a number or lin_<number>, got '{value}'")
-    return lambda remaining: remaining * initial
 
 
 def _set_theta_0(model: BaseAlgorithm, architecture: Architecture, seed: int) -> None:

@@ -1,0 +1,63 @@
+"""Where a data set may lie already: below RLIDIM_DATA, or where a system package puts it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlidim.data.sources import Edition, Source
+from rlidim.errors import RlidimError
+
+
+@dataclass(frozen=True)
+class Found:
+    """An edition whose files all lie in one folder; whether they are right is not known yet."""
+
+    edition: Edition
+    folder: Path
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, in the edition's order."""
+        return tuple(self.folder / file.name for file in self.edition.files)
+
+
+def data_folder() -> Path | None:
+    """Return the folder RLIDIM_DATA names, or None if it is not set.
+
+    Raises:
+        RlidimError: it names no folder.
+    """
+    value = os.environ.get("RLIDIM_DATA")
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not os.path.isdir(folder):
+        raise RlidimError(
+            f"RLIDIM_DATA {folder}: no such folder; without the variable the data are downloaded"
+        )
+    return folder
+
+
+def locate(source: Source) -> Found | None:
+    """Return the first folder that holds a whole edition, or None if none holds any file.
+
+    Raises:
+        RlidimError: RLIDIM_DATA names no folder, or holds some of an edition's files only (a copy
+            that was interrupted is not to be hidden by a download).
+    """
+    data = data_folder()
+    own = [] if data is None else [data / folder for folder in source.folders]
+    incomplete = None
+    for folder in (*own, *map(Path, source.installed)):
+        for edition in source.editions:
+            found = Found(edition, folder)
+            missing = [path for path in found.paths if not os.path.isfile(path)]
+            if not missing:
+                return found
+            if len(missing) < len(edition.files) and folder in own and incomplete is None:
+                incomplete = missing[0]
+    if incomplete is not None:
+        raise RlidimError(f"{incomplete}: missing, though the data set's other files are there")
+    return None

@@ -1,0 +1,194 @@
+"""The paper's claims about supervised tasks, each supported or refuted by what is on record.
+
+Li et al. 2018, section 3. A claim compares measurements by one trainer and family of P, the first
+that has all it needs; intervals decide, not estimates alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlidim.report import text
+from rlidim.report.collect import Measurement
+from rlidim.report.tables import Table
+
+FC, LENET = "mnist-fc", "mnist-lenet"
+SHUFFLED_FC, SHUFFLED_LENET = "mnist-shuffled-pixels-fc", "mnist-shuffled-pixels-lenet"
+LABELS = ("mnist-shuffled-labels-fc-10", "mnist-shuffled-labels-fc-50", "mnist-shuffled-labels-fc")
+IMAGES = 60_000  # that MNIST trains on
+HARDLY = 1.5  # times, from the smallest d_int to the largest: a rung of the ladder
+FAR = 10.0  # times as much is far more
+HUNDREDFOLD = 100.0
+
+SUPPORTED, REFUTED, OPEN = "supported", "refuted", "undecided"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says, what the records say of it, and their figures."""
+
+    claim: str
+    verdict: str
+    figures: str
+
+
+Measured = dict[str, Measurement]
+
+
+def claims(measurements: Sequence[Measurement]) -> list[Claim]:
+    """Return every claim that the measurements say something about."""
+    groups: dict[tuple[str, str, str], Measured] = {}
+    for measurement in measurements:
+        if measurement.estimate is not None:
+            key = (measurement.trainer, measurement.projection, measurement.scope)
+            groups.setdefault(key, {})[measurement.task_name] = measurement
+    found = []
+    for judge in (_size, _lenet, _pixels, _labels, _compression):
+        judged = [claim for group in groups.values() if (claim := judge(group)) is not None]
+        found += judged[:1]
+    return found
+
+
+def _size(group: Measured) -> Claim | None:
+    grid = [
+        measurement
+        for name, measurement in group.items()
+        if re.fullmatch(rf"{FC}(-\d+x\d+)?", name) and measurement.D is not None
+    ]
+    if len(grid) < 2:
+        return None
+    dims = sorted(_d(measurement) for measurement in grid)
+    sizes = sorted(measurement.D or 0 for measurement in grid)
+    ratio = dims[-1] / dims[0]
+    return Claim(
+        "d_int90 hardly moves over fully connected MNIST networks of very different D",
+        SUPPORTED if ratio <= HARDLY else REFUTED,
+        f"over {len(grid)} networks, D from {sizes[0]:,} to {sizes[-1]:,} "
+        f"({sizes[-1] / sizes[0]:.1f} times), d_int90 goes from {dims[0]:,} to {dims[-1]:,} "
+        f"({ratio:.2f} times; the paper: 24.1 and 1.33 times over 20)",
+    )
+
+
+def _lenet(group: Measured) -> Claim | None:
+    if not {FC, LENET} <= group.keys():
+        return None
+    return Claim(
+        "LeNet needs fewer dimensions than the fully connected network on MNIST",
+        _below(group[LENET], group[FC]),
+        f"LeNet {_reading(group[LENET])}, fully connected {_reading(group[FC])}",
+    )
+
+
+def _pixels(group: Measured) -> Claim | None:
+    names = (FC, LENET, SHUFFLED_FC, SHUFFLED_LENET)
+    if not set(names) <= group.keys():
+        return None
+    fc, lenet, shuffled_fc, shuffled_lenet = (group[name] for name in names)
+    parts = [
+        _below(lenet, shuffled_lenet),  # shuffling costs LeNet something
+        _not(_below(shuffled_lenet, shuffled_fc)),  # and all of its advantage
+        _not(_below(fc, shuffled_fc)),  # and the other network nothing
+        _not(_below(shuffled_fc, fc)),
+    ]
+    verdict = SUPPORTED
+    if REFUTED in parts:
+        verdict = REFUTED
+    elif OPEN in parts[:1]:
+        verdict = OPEN
+    return Claim(
+        "shuffling the pixels removes LeNet's advantage and leaves the other network as it was",
+        verdict,
+        f"LeNet {_reading(lenet)} becomes {_reading(shuffled_lenet)}, fully connected "
+        f"{_reading(fc)} becomes {_reading(shuffled_fc)}",
+    )
+
+
+def _labels(group: Measured) -> Claim | None:
+    known = [group[name] for name in LABELS if name in group and group[name].task is not None]
+    if not known or FC not in group:
+        return None
+    costs = []
+    for measurement in known:
+        assert measurement.task is not None
+        assert measurement.task.data is not None
+        share = measurement.task.data.share
+        costs.append((_d(measurement) / (share * IMAGES), measurement, share))
+    far = all(_low(measurement) > FAR * _d(group[FC]) for measurement in known)
+    falls = all(a[0] > b[0] for a, b in itertools.pairwise(costs))
+    verdict = SUPPORTED if far and falls else REFUTED
+    if far and falls and len(known) < 2:
+        verdict = OPEN
+    figures = ", ".join(
+        f"{share:.0%} of the labels {_reading(measurement)}, {cost:.1f} numbers a label"
+        for cost, measurement, share in costs
+    ).replace("%", " %")
+    alone = "; the costs of several sizes have yet to be compared" if len(known) < 2 else ""
+    return Claim(
+        "memorising shuffled labels costs far more than learning, and less a label as they grow",
+        verdict,
+        f"{figures}; true labels {_reading(group[FC])}{alone}",
+    )
+
+
+def _compression(group: Measured) -> Claim | None:
+    if FC not in group:
+        return None
+    measurement = group[FC]
+    D, (_, high) = measurement.D or 0, _ends(measurement)
+    least = D / high
+    verdict = SUPPORTED if least > HUNDREDFOLD else OPEN
+    if D / _low(measurement) < HUNDREDFOLD:
+        verdict = REFUTED
+    return Claim(
+        "a seed and d numbers describe a network that solves MNIST more than 100 times shorter",
+        verdict,
+        f"{D:,} parameters by {_reading(measurement)} numbers: {D / _d(measurement):.0f} times, at "
+        f"least {least:.0f}, before any number is made smaller (the paper: 260 times)",
+    )
+
+
+def _d(measurement: Measurement) -> int:
+    """Return the estimate, or the largest tested d where none passes."""
+    assert measurement.estimate is not None
+    return measurement.estimate.d_int or measurement.estimate.rungs[-1].d
+
+
+def _ends(measurement: Measurement) -> tuple[int, int]:
+    assert measurement.estimate is not None
+    low, high = measurement.estimate.interval
+    return low or 1, high or measurement.D or _d(measurement)
+
+
+def _low(measurement: Measurement) -> int:
+    return _ends(measurement)[0]
+
+
+def _below(first: Measurement, second: Measurement) -> str:
+    """Say whether the first needs fewer dimensions than the second, by their intervals."""
+    (low, high), (other_low, other_high) = _ends(first), _ends(second)
+    if high < other_low:
+        return SUPPORTED
+    return REFUTED if low > other_high else OPEN
+
+
+def _not(verdict: str) -> str:
+    return {SUPPORTED: REFUTED, REFUTED: SUPPORTED, OPEN: OPEN}[verdict]
+
+
+def _reading(measurement: Measurement) -> str:
+    return f"{text.read(measurement.estimate)} {text.interval(measurement.estimate)}"
+
+
+def table(measurements: Sequence[Measurement]) -> Table:
+    """Return a row for each claim."""
+    rows = tuple((found.claim, found.verdict, found.figures) for found in claims(measurements))
+    notes = (
+        "Intervals are 95 %. A claim that two intervals overlap on is undecided; d that hardly "
+        f"moves: by no more than {HARDLY:g} times; far more: {FAR:g} times.",
+    )
+    return Table(
+        "The paper's claims on supervised tasks", ("claim", "verdict", "figures"), rows, 3, notes
+    )

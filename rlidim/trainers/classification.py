@@ -1,0 +1,281 @@
+"""Classifying images by minibatch descent, natively or in a subspace: the paper's yardstick.
+
+Li et al. 2018, section 3.1. The whole data set lies on the device as bytes; a batch is a slice of
+an epoch's permuted copy. The score is an accuracy after the last epoch: nothing is selected by it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rlidim import classifiers, data
+from rlidim.projections import projection
+from rlidim.records import Cell, Outcome, Seeds
+from rlidim.settings import AdamSettings, SGDSettings
+from rlidim.subspace import SubspaceOptimizer
+from rlidim.task import Data, Task
+from rlidim.trainers import Report
+from rlidim.trainers.schedules import schedule
+
+SHUFFLE = 0  # seeds the one permutation of pixels or labels
+EVALUATED = 1_000  # images at once
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled images on a device: bytes (N, C, H, W) and classes (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What is trained on, what is tested on, and how bytes become inputs.
+
+    ``shift`` and ``scale`` are (C, 1, 1): inputs are ``(bytes - shift) * scale``.
+    """
+
+    training: Samples
+    test: Samples
+    shift: Tensor
+    scale: Tensor
+    classes: int
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Return float32 inputs of the images' shape."""
+        return images.float().sub_(self.shift).mul_(self.scale)
+
+
+def device() -> torch.device:
+    """Return the GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@functools.lru_cache(maxsize=1)
+def sets(what: Data, place: torch.device) -> Sets:
+    """Load a task's data onto a device; a worker process keeps the last.
+
+    Raises:
+        RlidimError: the data cannot be had.
+    """
+    source = data.load(what.name)
+    train_images, train_labels = np.asarray(source.train_images), np.asarray(source.train_labels)
+    test_images, test_labels = np.asarray(source.test_images), np.asarray(source.test_labels)
+    # Before anything is left out or shuffled: the scaling is the data set's.
+    shift, scale = _scaling(train_images, what.scaling)
+    kept = round(what.share * len(train_labels))
+    train_images, train_labels = train_images[:kept], train_labels[:kept]
+    generator = np.random.default_rng(SHUFFLE)
+    if what.shuffled == "pixels":
+        order = generator.permutation(math.prod(train_images.shape[1:]))
+        train_images, test_images = _reordered(train_images, order), _reordered(test_images, order)
+    elif what.shuffled == "labels":
+        train_labels = generator.permutation(train_labels)
+
+    def samples(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Samples:
+        return Samples(
+            torch.tensor(images, device=place), torch.tensor(labels, device=place).long()
+        )
+
+    return Sets(
+        samples(train_images, train_labels),
+        samples(test_images, test_labels),
+        torch.tensor(shift, device=place),
+        torch.tensor(scale, device=place),
+        source.classes,
+    )
+
+
+def _scaling(
+    images: NDArray[np.uint8], scaling: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    channels = images.shape[1]
+    shape = (channels, 1, 1)
+    if scaling == "unit":
+        return np.zeros(shape, np.float32), np.full(shape, 1 / 255, np.float32)
+    # A histogram of bytes has the moments exactly, without a float copy of all images.
+    values = np.arange(256)
+    shares = [np.bincount(images[:, c].ravel(), minlength=256) for c in range(channels)]
+    means = np.array([(count * values).sum() / count.sum() for count in shares])
+    variances = np.array([(count * values**2).sum() / count.sum() for count in shares]) - means**2
+    return (
+        means.reshape(shape).astype(np.float32),
+        (1 / np.sqrt(variances)).reshape(shape).astype(np.float32),
+    )
+
+
+def _reordered(images: NDArray[np.uint8], order: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(images.reshape(len(images), -1)[:, order]).reshape(images.shape)
+
+
+def network_of(task: Task) -> nn.Sequential:
+    """Build a task's network, its parameters yet to be set."""
+    assert task.classifier is not None
+    assert task.data is not None
+    shape = data.SHAPES[task.data.name]
+    return classifiers.build(task.classifier, shape, data.CLASSES)
+
+
+def native_dimension(task: Task) -> int:
+    """Return D."""
+    with torch.device("meta"):
+        return classifiers.count(network_of(task))
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, samples: Samples, found: Sets) -> float:
+    """Return the share of the samples that the network classifies correctly."""
+    right = 0
+    for start in range(0, len(samples), EVALUATED):
+        logits = network(found.inputs(samples.images[start : start + EVALUATED]))
+        right += int((logits.argmax(1) == samples.labels[start : start + EVALUATED]).sum())
+    return right / len(samples)
+
+
+def score(task: Task, theta: NDArray[np.float32]) -> float:
+    """Return the score of a network with the parameters theta (D,)."""
+    assert task.data is not None
+    network = network_of(task).to(device())
+    nn.utils.vector_to_parameters(torch.from_numpy(theta).to(device()), network.parameters())
+    found = sets(task.data, device())
+    return accuracy(network, getattr(found, task.data.measured_on), found)
+
+
+def train(
+    task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
+) -> Outcome:
+    """Train a classifier; the steps counted are gradient steps.
+
+    Raises:
+        RlidimError: data that cannot be had, an unknown projection, or d not in 1 .. D.
+    """
+    assert task.data is not None
+    settings: AdamSettings | SGDSettings = task.settings(cell.trainer)
+    place = device()
+    found = sets(task.data, place)
+    network = network_of(task)
+    theta_0 = classifiers.initial_parameters(network, seeds.theta_0)
+    nn.utils.vector_to_parameters(torch.from_numpy(theta_0), network.parameters())
+    network.to(place)
+    optimizer = _optimizer(network, settings, cell, seeds)
+    rate = schedule(settings.learning_rate)
+    training, scored = found.training, getattr(found, task.data.measured_on)
+    steps_an_epoch = math.ceil(len(training) / settings.batch_size)
+    total = steps_an_epoch * settings.n_epochs
+    generator = torch.Generator().manual_seed(seeds.training)
+    curve: list[tuple[int, float]] = []
+    step = 0
+    for _ in range(settings.n_epochs):
+        order = torch.randperm(len(training), generator=generator).to(place)
+        images, labels = training.images[order], training.labels[order]
+        for start in range(0, len(training), settings.batch_size):
+            stop = start + settings.batch_size
+            if callable(rate):
+                _set_rate(optimizer, rate(1 - step / total))
+            loss = nn.functional.cross_entropy(
+                network(found.inputs(images[start:stop])), labels[start:stop]
+            )
+            if settings.l2:
+                loss = loss + settings.l2 * _squares(network)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            step += 1
+        if not bool(torch.isfinite(loss.detach())):
+            break
+        curve.append((step, accuracy(network, scored, found)))
+        report(*curve[-1])
+    return _outcome(task, network, optimizer, found, curve, step)
+
+
+def _optimizer(
+    network: nn.Module, settings: AdamSettings | SGDSettings, cell: Cell, seeds: Seeds
+) -> torch.optim.Optimizer:
+    """Return the native optimizer, or the same one in the cell's subspace."""
+    kind: type[torch.optim.Optimizer]
+    arguments: dict[str, Any]
+    if isinstance(settings, AdamSettings):
+        kind, arguments = torch.optim.Adam, {"betas": (0.9, settings.beta2), "fused": True}
+    else:
+        kind, arguments = torch.optim.SGD, {"momentum": settings.momentum, "fused": True}
+    rate = schedule(settings.learning_rate)
+    rate = rate(1.0) if callable(rate) else rate
+    if cell.d is None:
+        return kind(network.parameters(), lr=rate, **arguments)
+    parameters = list(network.parameters())
+    P = projection(
+        cell.projection,
+        classifiers.count(network),
+        cell.d,
+        seeds.projection,
+        device=parameters[0].device,
+    )
+    return SubspaceOptimizer(
+        parameters,
+        projection=P,
+        lr=rate,
+        inner=kind,
+        inner_kwargs=arguments,
+        scale_lr=settings.transfer_learning_rate,
+    )
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _squares(network: nn.Module) -> Tensor:
+    return torch.stack([kernel.square().sum() for kernel in classifiers.kernels(network)]).sum()
+
+
+def _outcome(
+    task: Task,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    found: Sets,
+    curve: list[tuple[int, float]],
+    steps: int,
+) -> Outcome:
+    assert task.data is not None
+    assert task.classifier is not None
+    theta = nn.utils.parameters_to_vector(network.parameters()).detach().cpu().numpy()
+    finite = bool(np.isfinite(theta).all()) and bool(curve) and curve[-1][0] == steps
+    confined = optimizer if isinstance(optimizer, SubspaceOptimizer) else None
+    other = "training" if task.data.measured_on == "test" else "test"
+    return Outcome(
+        status="ok" if finite else "diverged",
+        returns=(curve[-1][1],) if finite else (),
+        D=theta.size,
+        environment_steps=steps,
+        curve=tuple(curve),
+        stopped="budget",
+        theta_d=None if confined is None else confined.theta_d.detach().cpu().numpy().copy(),
+        theta=theta if confined is None else None,
+        spec=None if confined is None else confined.subspace.projection.spec.to_json(),
+        network={
+            "architecture": task.classifier.architecture,
+            "hidden": list(task.classifier.hidden),
+            "linear_convolutions": task.classifier.linear_convolutions,
+        },
+        details={
+            f"{other}_accuracy": accuracy(network, getattr(found, other), found)
+            if finite
+            else None,
+            "device": str(device()),
+        },
+    )

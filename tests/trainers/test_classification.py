@@ -1,0 +1,210 @@
+"""Classifiers, trained natively and in a subspace, on data that a moment's training learns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from rlidim import classifiers, data
+from rlidim import task as tasks
+from rlidim.projections import ProjectionSpec
+from rlidim.records import Cell, Outcome, Seeds
+from rlidim.solution import Solution
+from rlidim.task import Classifier, Data, Task
+from rlidim.trainers import classification, native_dimension, random_policy
+from tests.factory import bars, make_task
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give every data set's name the same few images."""
+    monkeypatch.setattr(data, "load", lambda name: bars(data.SHAPES[name]))
+    classification.sets.cache_clear()
+    yield
+    classification.sets.cache_clear()
+
+
+def task_of(what: Data | None = None, **settings: object) -> Task:
+    values = {"n_epochs": 6, "batch_size": 50, "learning_rate": 0.003, "l2": 0.0, **settings}
+    if "momentum" not in settings:
+        values = {"transfer_learning_rate": True, **values}
+    task = make_task(
+        "bars",
+        kind="supervised",
+        network=None,
+        environment=None,
+        data=what or Data("mnist"),
+        classifier=Classifier("fc", (20,)),
+        trainers=tasks.find("mnist-fc").trainers,
+    )
+    return task.replace_settings("sgd" if "momentum" in settings else "adam", values)
+
+
+def run(task: Task, d: int | None = None, trainer: str = "adam", seed: int = 0) -> Outcome:
+    cell = (
+        Cell.baseline(task.name, trainer, seed)
+        if d is None
+        else Cell(task.name, trainer, "rademacher", d, seed)
+    )
+    return classification.train(task, cell, Seeds.of(cell), lambda steps, score: None, None)
+
+
+def rebuilt(task: Task, outcome: Outcome, cell: Cell) -> np.ndarray:
+    """Return the parameters from a seed and d numbers alone."""
+    seed = Seeds.of(cell).theta_0
+    assert outcome.spec is not None
+    solution = Solution(
+        ProjectionSpec.from_json(outcome.spec), outcome.theta_d, seed, None, outcome.network, {}
+    )
+    network = classification.network_of(task)
+    return solution.parameters(classifiers.initial_parameters(network, seed))
+
+
+def test_native_training_learns_and_guessing_does_not() -> None:
+    task = task_of()
+    outcome = run(task)
+    assert outcome.status == "ok"
+    assert outcome.returns[0] > 0.95
+    assert outcome.D == native_dimension(task) == 785 * 20 + 21 * 10
+    assert outcome.environment_steps == 6 * 12
+    guessed = random_policy.train(
+        task, Cell.random("bars"), Seeds.of(Cell.random("bars")), lambda *_: None, None
+    )
+    assert guessed.returns == (0.1,)
+
+
+def test_more_dimensions_learn_more() -> None:
+    task = task_of()
+    few, many = run(task, 3).returns[0], run(task, 1000).returns[0]
+    assert few < 0.6
+    assert many > 0.9
+
+
+def test_a_solution_is_a_seed_and_d_numbers() -> None:
+    task = task_of()
+    cell = Cell("bars", "adam", "rademacher", 50, 0)
+    outcome = run(task, 50)
+    assert outcome.theta is None
+    assert classification.score(task, rebuilt(task, outcome, cell)) == outcome.returns[0]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not() -> None:
+    task = task_of()
+    first, second, other = run(task, 20), run(task, 20), run(task, 20, seed=1)
+    assert first.theta_d is not None
+    assert second.theta_d is not None
+    assert other.theta_d is not None
+    assert (first.theta_d == second.theta_d).all()
+    assert first.curve == second.curve
+    assert (first.theta_d != other.theta_d).any()
+
+
+def test_sgd_learns_too() -> None:
+    task = task_of(momentum=0.9, learning_rate=0.05)
+    assert run(task, trainer="sgd").returns[0] > 0.9
+    assert run(task, 400, trainer="sgd").returns[0] > 0.8
+
+
+def test_a_falling_rate_reaches_zero() -> None:
+    seen: list[float] = []
+    real = classification._set_rate
+
+    def note(optimizer: torch.optim.Optimizer, rate: float) -> None:
+        seen.append(rate)
+        real(optimizer, rate)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classification, "_set_rate", note)
+        run(task_of(learning_rate="lin_0.01"))
+    assert seen[0] == pytest.approx(0.01)
+    assert seen[-1] == pytest.approx(0.01 / len(seen))
+
+
+def test_l2_shrinks_the_kernels() -> None:
+    lengths = []
+    for l2 in (0.0, 0.1):
+        theta = run(task_of(l2=l2)).theta
+        assert theta is not None
+        lengths.append(float(np.linalg.norm(theta)))
+    assert lengths[1] < 0.7 * lengths[0]
+
+
+def test_the_rate_is_transferred_unless_it_is_the_papers() -> None:
+    lengths = []
+    for transfer in (True, False):
+        outcome = run(task_of(n_epochs=1, batch_size=600, transfer_learning_rate=transfer), 100)
+        assert outcome.theta_d is not None
+        lengths.append(float(np.linalg.norm(outcome.theta_d)))
+    D = 785 * 20 + 21 * 10
+    # One step of Adam moves every coordinate by the rate.
+    assert lengths[1] == pytest.approx(0.003 * 10, rel=1e-3)
+    assert lengths[0] / lengths[1] == pytest.approx((D / 100) ** 0.5, rel=1e-3)
+
+
+def test_numbers_that_overflow_are_a_diverged_run() -> None:
+    outcome = run(task_of(learning_rate=1e30, n_epochs=2))
+    assert outcome.status == "diverged"
+    assert outcome.returns == ()
+
+
+def test_shuffled_pixels_are_shuffled_alike_in_both_sets() -> None:
+    plain = classification.sets(Data("mnist"), CPU)
+    shuffled = classification.sets(Data("mnist", shuffled="pixels"), CPU)
+    for before, after in ((plain.training, shuffled.training), (plain.test, shuffled.test)):
+        assert torch.equal(before.labels, after.labels)
+        assert (before.images != after.images).any()
+        # One permutation of all pixels: each image keeps its values.
+        assert torch.equal(
+            before.images.flatten(1).sort().values, after.images.flatten(1).sort().values
+        )
+    order = np.random.default_rng(classification.SHUFFLE).permutation(784)
+    for before, after in ((plain.training, shuffled.training), (plain.test, shuffled.test)):
+        assert torch.equal(before.images.flatten(1)[:, order], after.images.flatten(1))
+
+
+def test_shuffled_labels_are_the_training_sets_own_and_a_share_is_its_first_part() -> None:
+    plain = classification.sets(Data("mnist"), CPU)
+    shuffled = classification.sets(Data("mnist", shuffled="labels", share=0.25), CPU)
+    assert len(shuffled.training) == 150
+    assert torch.equal(shuffled.training.images, plain.training.images[:150])
+    assert (shuffled.training.labels != plain.training.labels[:150]).any()
+    assert torch.equal(
+        shuffled.training.labels.sort().values, plain.training.labels[:150].sort().values
+    )
+    assert torch.equal(shuffled.test.labels, plain.test.labels)
+
+
+def test_the_score_is_measured_where_the_task_says() -> None:
+    task = task_of(Data("mnist", shuffled="labels", measured_on="training"), n_epochs=30)
+    outcome = run(dataclasses.replace(task, classifier=Classifier("fc", (100,))))
+    assert outcome.returns[0] > 0.5  # memorised
+    assert outcome.details["test_accuracy"] < 0.3  # and nothing else learnt
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_scalings(name: str) -> None:
+    unit = classification.sets(Data(name), CPU)
+    inputs = unit.inputs(unit.training.images)
+    assert torch.allclose(inputs, unit.training.images / 255)
+    standard = classification.sets(Data(name, scaling="standard"), CPU)
+    inputs = standard.inputs(standard.training.images)
+    assert torch.allclose(inputs.mean((0, 2, 3)), torch.zeros(1), atol=1e-3)
+    assert torch.allclose(inputs.std((0, 2, 3)), torch.ones(1), atol=1e-3)
+
+
+@pytest.mark.parametrize("architecture", tasks.ARCHITECTURES[1:])
+def test_every_architecture_trains_in_a_subspace(architecture: str) -> None:
+    if architecture == "fctied-lenet":  # its kernels of 55 x 55 pixels take a while
+        pytest.skip("slow: its parts are tested in test_classifiers.py")
+    task = task_of(n_epochs=1, batch_size=300)
+    assert task.classifier is not None
+    task = dataclasses.replace(task, classifier=Classifier(architecture))
+    outcome = run(task, 10)
+    assert outcome.status == "ok"
+    assert native_dimension(task) == outcome.D
