@@ -271,13 +271,21 @@ def test_downloaded_once_and_mapped_ever_after(mnist: Any, server: Server) -> No
     assert isinstance(again.train_images.base, np.memmap)
 
 
+@pytest.mark.parametrize("damage", ["short", "empty", "gone", "another array"])
 def test_damaged_arrays_are_made_again_from_what_was_downloaded(
-    mnist: Any, server: Server, tmp_path: Path
+    damage: str, mnist: Any, server: Server, tmp_path: Path
 ) -> None:
     mnist("right")
     data.load("mnist")
     (path,) = tmp_path.rglob("train_images.npy")
-    path.write_bytes(path.read_bytes()[:-1])
+    if damage == "short":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "gone":
+        path.unlink()
+    else:
+        np.save(path, np.zeros((30, 1, 5, 5), dtype=np.uint8))
     check_mnist(data.load("mnist"))
     assert len(server.asked) == 4
 
@@ -393,11 +401,19 @@ def test_a_whole_part_only_gets_its_name(mnist: Any, server: Server, tmp_path: P
 def _load(url: str, folder: str, together: Barrier) -> None:
     os.environ["RLIDIM_CACHE"] = folder
     SOURCES["mnist"] = small_mnist(idx_files(), url)
-    together.wait(30)
-    check_mnist(data.load("mnist"))
+    write = cache.Decoded.write
+
+    def noted(self: cache.Decoded, arrays: formats.Arrays) -> None:
+        Path(f"{folder}-decoded-by-{os.getpid()}").touch()
+        write(self, arrays)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(cache.Decoded, "write", noted)
+        together.wait(30)
+        check_mnist(data.load("mnist"))
 
 
-def test_two_processes_download_once(mnist: Any, server: Server, tmp_path: Path) -> None:
+def test_two_processes_download_and_decode_once(mnist: Any, server: Server, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(2)
     arguments = (server.url("slow"), str(tmp_path / "cache"), together)
@@ -408,6 +424,7 @@ def test_two_processes_download_once(mnist: Any, server: Server, tmp_path: Path)
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
     assert sorted(path for path, _ in server.asked) == sorted(f"/slow/{n}" for n in IDX_NAMES)
+    assert len(list(tmp_path.glob("cache-decoded-by-*"))) == 1
 
 
 def test_plain_lines_are_shown_on_standard_error(
