@@ -37,6 +37,7 @@ from rlidim.records import (
 from rlidim.task import Task
 
 ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
+RECORDED = 20_000  # numbers of theta_d that a record holds at most: 100 kB
 WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as failed
 
 
@@ -44,7 +45,8 @@ WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as 
 class Job:
     """A cell and all that a worker process needs to run it.
 
-    ``runs`` is the folder for logs and for native solutions (None: write neither).
+    ``runs`` is the folder for logs and for solutions that a record does not hold, native ones and
+    those of a large d (None: write neither).
     """
 
     task: Task
@@ -280,8 +282,8 @@ def run(job: Job, wait_for_lock: bool = False, force: bool = False) -> RunRecord
             record = _record(job, seeds, None, traceback.format_exc(), attempts)
         else:
             record = _record(job, seeds, outcome, None, attempts)
-            if directory is not None and outcome.theta is not None:
-                save_native_solution(directory, outcome)
+            if directory is not None and too_long(outcome):
+                save_solution(directory, outcome, seeds)
         provenance = {
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 3),
@@ -305,21 +307,30 @@ def record_death(job: Job) -> RunRecord:
     return record
 
 
-def save_native_solution(directory: Path, outcome: Outcome) -> None:
-    """Store the parameters of an unconfined run beside its logs: they are too many for a record."""
+def save_solution(directory: Path, outcome: Outcome, seeds: Seeds) -> None:
+    """Store a solution beside the run's logs: for those that are too long for a record."""
     from rlidim import solution
+    from rlidim.projections import ProjectionSpec
 
+    confined = outcome.theta_d is not None
     solution.save(
-        directory / "solution.safetensors",
+        directory / solution.FILE,
         solution.Solution(
-            spec=None,
-            theta_d=None,
-            theta_0_seed=None,
+            spec=None if outcome.spec is None else ProjectionSpec.from_json(outcome.spec),
+            theta_d=outcome.theta_d,
+            theta_0_seed=seeds.theta_0 if confined else None,
             theta_0=outcome.theta,
             network=outcome.network,
             versions=versions(),
         ),
     )
+
+
+def too_long(outcome: Outcome) -> bool:
+    """Say whether a solution is kept out of its record: a native one, or one of a large d."""
+    if outcome.theta_d is None:
+        return outcome.theta is not None
+    return outcome.theta_d.size > RECORDED
 
 
 def _record(
@@ -353,7 +364,7 @@ def _record(
         solution = {
             "spec": outcome.spec,
             "theta_0_seed": seeds.theta_0,
-            "theta_d": encode(outcome.theta_d),
+            "theta_d": None if too_long(outcome) else encode(outcome.theta_d),
             "network": outcome.network,
         }
     elif outcome.theta is None:

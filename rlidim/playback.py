@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from rlidim import records
+from rlidim import records, solution
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture, Policy
-from rlidim.records import RunRecord, decode
+from rlidim.records import RunRecord
 from rlidim.task import Task
 from rlidim.trainers import evaluation
 
@@ -29,45 +29,12 @@ def policy_of(record: RunRecord, path: Path, runs: Path) -> Policy:
         RlidimError: the record holds no solution, a native run's file is gone, or the solution
             does not fit its network.
     """
-    if record.solution is None:
-        raise RlidimError(f"{path}: a {record.status} run without a solution to play")
-    architecture = Architecture.from_json(record.solution["network"])
-    if "theta_d" not in record.solution:
-        return Policy(architecture, native_parameters(record, architecture, runs))
-    from rlidim.projections import ProjectionSpec
-    from rlidim.solution import Solution
-
-    solution = Solution(
-        spec=ProjectionSpec.from_json(record.solution["spec"]),
-        theta_d=decode(record.solution["theta_d"]),
-        theta_0_seed=record.solution["theta_0_seed"],
-        theta_0=None,
-        network=record.solution["network"],
-        versions={},
-    )
-    theta_0 = architecture.initial_parameters(record.solution["theta_0_seed"])
-    return Policy(architecture, solution.parameters(theta_0))
-
-
-def native_parameters(record: RunRecord, architecture: Architecture, runs: Path) -> np.ndarray:
-    """Return a native run's parameters (D,) from the file beside its logs.
-
-    Raises:
-        RlidimError: the file is missing or does not fit the network.
-    """
-    from rlidim import solution
-
-    path = runs / str(record.cell) / "solution.safetensors"
-    if not path.exists():
-        raise RlidimError(
-            f"{path}: missing; a native run's parameters are not in its record: run "
-            f"'rlidim {record.cell.task} train --trainer {record.cell.trainer} "
-            f"--seed {record.cell.seed} --force' again"
-        )
-    theta = solution.load(path).theta_0
-    if theta is None or theta.shape != (architecture.D,):
-        raise RlidimError(f"{path}: does not fit a network of {architecture.D} parameters")
-    return theta
+    found = solution.of_record(record, path, runs)
+    architecture = Architecture.from_json(found.network)
+    theta_0 = None
+    if found.theta_0_seed is not None:
+        theta_0 = architecture.initial_parameters(found.theta_0_seed)
+    return Policy(architecture, found.parameters(theta_0))
 
 
 def play(

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.projections import ProjectionSpec, from_spec
+from rlidim.records import RunRecord, decode
 
 FORMAT = "rlidim-solution-1"
+FILE = "solution.safetensors"  # in the folder of a run's logs
 
 
 @dataclass(frozen=True)
@@ -129,3 +131,36 @@ def load(path: Path) -> Solution:
     if spec is not None and (found.theta_d is None or found.theta_d.shape != (spec.d,)):
         raise RlidimError(f"{path}: theta_d does not fit its projection of d = {spec.d}")
     return found
+
+
+def of_record(record: RunRecord, path: Path, runs: Path) -> Solution:
+    """Return a record's solution, or the one beside its run's logs if it is too long for a record.
+
+    Args:
+        record: a finished run.
+        path: where it was read, for messages.
+        runs: the folder of logs.
+
+    Raises:
+        RlidimError: the run has no solution, or the file that holds it is gone.
+    """
+    if record.solution is None:
+        raise RlidimError(f"{path}: a {record.status} run without a solution")
+    if record.solution.get("theta_d") is not None:
+        return Solution(
+            spec=ProjectionSpec.from_json(record.solution["spec"]),
+            theta_d=decode(record.solution["theta_d"]),
+            theta_0_seed=record.solution["theta_0_seed"],
+            theta_0=None,
+            network=record.solution["network"],
+            versions={},
+        )
+    beside, cell = runs / str(record.cell) / FILE, record.cell
+    if not beside.exists():
+        dimension = "" if cell.d is None else f"--dim {cell.d} --projection {cell.projection} "
+        raise RlidimError(
+            f"{beside}: missing; so many parameters are not in the record: run "
+            f"'rlidim {cell.task} train --trainer {cell.trainer} {dimension}"
+            f"--seed {cell.seed} --force' again"
+        )
+    return load(beside)
