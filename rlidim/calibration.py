@@ -16,7 +16,7 @@ from rlidim.sweep import Plan
 from rlidim.task import Task
 
 PROMISED = 0.93  # coverage of the 95 % interval, in simulation
-KINDS = ("gaussian", "bimodal")
+KINDS = ("gaussian", "bimodal", "precise")
 SEEDS = (3, 5, 10)
 
 

@@ -19,16 +19,26 @@ Scores = Mapping[int, Sequence[float]]
 Interval = Callable[[Scores], tuple[float, float]]
 
 
-def gaussian(generator: np.random.Generator, means: NDArray[np.float64], seeds: int) -> Scores:
+def gaussian(
+    generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
+) -> Scores:
     """Draw scores with the same normal noise at every rung."""
-    deviation = generator.uniform(0.05, 0.15)
+    return gaussian_around(generator, means, generator.uniform(0.05, 0.15), seeds)
+
+
+def gaussian_around(
+    generator: np.random.Generator, means: NDArray[np.float64], deviation: float, seeds: int
+) -> Scores:
+    """Draw normal scores around the means."""
     return {
         d: (mean + deviation * generator.standard_normal(seeds)).tolist()
         for d, mean in zip(LADDER, means, strict=True)
     }
 
 
-def bimodal(generator: np.random.Generator, means: NDArray[np.float64], seeds: int) -> Scores:
+def bimodal(
+    generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
+) -> Scores:
     """Draw scores that are either solved, at 1, or somewhere below, as RL gives them."""
     share = generator.uniform(0.1, 0.8)
     scores = {}
@@ -39,7 +49,9 @@ def bimodal(generator: np.random.Generator, means: NDArray[np.float64], seeds: i
     return scores
 
 
-def step(generator: np.random.Generator, means: NDArray[np.float64], seeds: int) -> Scores:
+def step(
+    generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
+) -> Scores:
     """Draw scores of a calibration task: near 0 below the threshold, near 1 from it on."""
     return {
         d: generator.uniform(*((0.98, 1.0) if mean >= FRACTION else (0.0, 0.3)), seeds).tolist()
@@ -47,7 +59,17 @@ def step(generator: np.random.Generator, means: NDArray[np.float64], seeds: int)
     }
 
 
-KINDS = {"gaussian": gaussian, "bimodal": bimodal, "step": step}
+def precise(
+    generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
+) -> Scores:
+    """Draw scores of a classifier: seeds hardly differ, and the error falls as a power of d."""
+    deviation = math.exp(generator.uniform(math.log(0.002), math.log(0.02)))
+    power = math.exp(generator.uniform(math.log(0.3), math.log(2.0)))
+    curve = np.clip(1 - (1 - FRACTION) * (math.exp(crossing) / np.array(LADDER)) ** power, 0, 1)
+    return gaussian_around(generator, curve, deviation, seeds)
+
+
+KINDS = {"gaussian": gaussian, "bimodal": bimodal, "step": step, "precise": precise}
 
 
 def coverage_study(
@@ -65,7 +87,7 @@ def coverage_study(
     Args:
         repetitions: simulated measurements.
         seeds_per_rung: of each.
-        kind: ``gaussian``, ``bimodal`` or ``step``.
+        kind: ``gaussian``, ``bimodal``, ``step`` or ``precise``.
         seed: of the simulation.
         interval: what to study instead of the suite's own interval.
 
@@ -88,7 +110,8 @@ def coverage_study(
         if kind == "step":
             means = np.where(np.log(LADDER) >= crossing, 1.0, 0.0)
         truth = whole(math.exp(crossing))
-        low, high = (interval or own_interval)(KINDS[kind](generator, means, seeds_per_rung))
+        scores = KINDS[kind](generator, means, crossing, seeds_per_rung)
+        low, high = (interval or own_interval)(scores)
         below += truth < low
         above += truth > high
         ratios.append(high / low)

@@ -1,13 +1,14 @@
 """The 95 % interval of d_int: quasi-likelihood over monotone curves, checked for coverage.
 
-It must hold the truth in at least 93 % of cases, with Gaussian and with bimodal scores at 3, 5 and
-10 seeds a rung (:mod:`rlidim.statistics.coverage`). Resampling seeds within a rung fails that:
+It must hold the truth in at least 93 % of cases, with Gaussian, bimodal and precise scores at 3, 5
+and 10 seeds a rung (:mod:`rlidim.statistics.coverage`). Resampling seeds within a rung fails that:
 where all seeds of a rung pass, it sees no doubt at all. Here the rungs speak together. The expected
 normalised score is a curve m(d) = A s((log d - u) / w), s the logistic function, with plateau A,
 location u and width w, all summed over on a grid. A score at d has variance V(m) = e + v m (1 - m):
 e is the noise that every run has, v says how far the scores are bimodal (1: solved or not, nothing
 between). Both are read off the scatter within the rungs, so that rungs on the way up teach how
-little three solved runs prove. Rungs are weighed by Wedderburn's quasi-likelihood (Biometrika
+little three solved runs prove; where many runs hardly scatter, as classifiers do, both are as
+small as that scatter allows. Rungs are weighed by Wedderburn's quasi-likelihood (Biometrika
 1974), the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not scores and the normal
 one for pure noise.
 """
@@ -20,18 +21,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
+from scipy.stats import chi2
 
 Array = NDArray[np.float64]
 
 LOCATIONS = 24  # of the curve in each gap between tested rungs, and on either side of them
-WIDTHS = 16  # of the logistic curve: how many, and from where to where in units of log d
-NARROWEST, WIDEST = 0.005, 1.0
+WIDTHS = 24  # of the logistic curve: how many, and from where to where in units of log d
+NARROWEST, WIDEST = 0.005, 4.0
 STEP = 0.02  # of the narrowest gap between rungs: a curve this narrow is a step within it
 PLATEAUS = np.array([0.92, 0.95, 0.98, 1.0])
 MARGIN = 1.5  # of log d, how far beyond the tested rungs the crossing may lie
 THRESHOLD_NODES = np.array([-1.7320508, 0.0, 1.7320508])  # Gauss-Hermite, for the baseline's doubt
 THRESHOLD_WEIGHTS = np.array([1 / 6, 2 / 3, 1 / 6])
-LEAST_NOISE = 0.02**2
+LEAST_NOISE = 0.02**2  # unless many runs show less
+SURE = 1e-3  # the chance that so little scatter hides more noise or bimodality than is assumed
+LEFT_OUT = 20.0  # in log-likelihood below the best: curves that the second grid need not cover
 PRIOR_BIMODALITY = 0.5  # assumed of v where no rung on the way up has been seen,
 PRIOR_STRENGTH = 0.1  # with the strength of one run at m = 0.5
 SHAPE = 0.3  # how far a rung's mean may leave the curve, as a share of its distance below FAR:
@@ -71,15 +75,26 @@ def posterior(
     squares = np.array([np.var(scores[d]) * len(scores[d]) for d in dims])
     noise, bimodality = scatter(count, mean, squares)
 
-    locations, prior = grid(x)
-    narrowest = min(NARROWEST, STEP * float(np.diff(x).min(initial=1.0)))
-    widths = np.geomspace(narrowest, WIDEST, WIDTHS)
-    # Axes: location, width, plateau; then the rungs.
-    curve = expit((x - locations[:, None, None]) / widths[:, None])
-    m = curve[:, :, None, :] * PLATEAUS[:, None]
     drift = (SHAPE * np.clip(FAR - mean, 0, None)) ** 2
     trust = count / (1 + count * drift / (noise + bimodality * INNER))
-    likelihood = (trust * quasi_likelihood(mean, m, noise, bimodality)).sum(-1)
+    locations, prior = grid(np.concatenate(([x[0] - MARGIN], x, [x[-1] + MARGIN])))
+    narrowest = min(NARROWEST, STEP * float(np.diff(x).min(initial=1.0)))
+    widths = np.geomspace(narrowest, WIDEST, WIDTHS)
+
+    def weigh() -> Array:
+        """Return the log-likelihood of every curve: location, width, plateau."""
+        curve = expit((x - locations[:, None, None]) / widths[:, None])
+        m = curve[:, :, None, :] * PLATEAUS[:, None]
+        return np.asarray((trust * quasi_likelihood(mean, m, noise, bimodality)).sum(-1))
+
+    likelihood = weigh()
+    # Precise scores leave a few points of the grid: it is laid again over what is left.
+    left = likelihood > likelihood.max() - LEFT_OUT
+    locations, prior = grid(_ends(locations, left.any((1, 2)), x))
+    kept = np.flatnonzero(left.any((0, 2)))
+    first, last = max(kept[0] - 1, 0), min(kept[-1] + 1, WIDTHS - 1)
+    widths = np.geomspace(widths[first], widths[last], WIDTHS)
+    likelihood = weigh()
     weight = np.exp(likelihood - likelihood.max()) * prior[:, None, None]
 
     # A baseline in so much doubt that it may be no better than random is reached by any d.
@@ -94,16 +109,23 @@ def posterior(
     return Posterior(crossing.ravel()[order], weights.ravel()[order])
 
 
-def grid(x: Array) -> tuple[Array, Array]:
-    """Return locations between and around the rungs, and the length that each stands for.
+def grid(ends: Array) -> tuple[Array, Array]:
+    """Return locations in the gaps between ascending ends, and the length that each stands for.
 
     Every gap has as many, however narrow it is, so that the quantiles within it are smooth.
     """
-    ends = np.concatenate(([x[0] - MARGIN], x, [x[-1] + MARGIN]))
     gaps = np.diff(ends)
     middles = (np.arange(LOCATIONS) + 0.5) / LOCATIONS
     locations = ends[:-1, None] + gaps[:, None] * middles
     return locations.ravel(), np.repeat(gaps / LOCATIONS, LOCATIONS)
+
+
+def _ends(locations: Array, kept: NDArray[np.bool_], x: Array) -> Array:
+    """Return the ends of the gaps that cover the kept locations, the rungs among them."""
+    indices = np.flatnonzero(kept)
+    low = locations[max(indices[0] - 1, 0)]
+    high = locations[min(indices[-1] + 1, len(locations) - 1)]
+    return np.concatenate(([low], x[(x > low) & (x < high)], [high]))
 
 
 def scatter(count: Array, mean: Array, squares: Array) -> tuple[float, float]:
@@ -117,14 +139,25 @@ def scatter(count: Array, mean: Array, squares: Array) -> tuple[float, float]:
     freedom = count - 1
     inner = np.clip(mean * (1 - mean), 0.0, None)
     flat = inner < 0.05
-    noise = LEAST_NOISE
+    # The most noise that scatter as small as this can hide, all of it taken for noise.
+    noise = min(LEAST_NOISE, _most(float(squares.sum()), float(freedom.sum())))
     if freedom[flat].sum() > 0:
         noise = max(noise, float(squares[flat].sum() / freedom[flat].sum()))
     # v by moments from the rungs on the way up, shrunk towards the prior.
     excess = float((squares - freedom * noise)[~flat].sum())
     spread = float((freedom * inner)[~flat].sum())
     v = (max(excess, 0.0) + PRIOR_BIMODALITY * PRIOR_STRENGTH) / (spread + PRIOR_STRENGTH)
+    if (~flat).any():
+        hidden = _most(float(squares[~flat].sum()), float(freedom[~flat].sum()))
+        v = min(v, hidden / float(inner[~flat].mean()))
     return noise, min(v, 1.0)
+
+
+def _most(squares: float, freedom: float) -> float:
+    """Return the largest variance that so small a sum of squared deviations does not rule out."""
+    if freedom <= 0:
+        return np.inf
+    return max(squares, 1e-12) / float(chi2.ppf(SURE, freedom))
 
 
 def quasi_likelihood(y: Array, m: Array, noise: float, bimodality: float) -> Array:

@@ -20,7 +20,7 @@ MARGIN = 3.09 * math.sqrt(PROMISED * (1 - PROMISED) / REPETITIONS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["gaussian", "bimodal", "step"])
+@pytest.mark.parametrize("kind", ["gaussian", "bimodal", "step", "precise"])
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_coverage(kind: str, seeds: int) -> None:
     study = coverage_study(REPETITIONS, seeds, kind, seed=2)
