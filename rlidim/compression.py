@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlidim.errors import RlidimError, nearest
+from rlidim.records import replace_file
 
 UNIFORM, KMEANS = METHODS = ("uniform", "kmeans")
 LEVELS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)  # that ``smallest`` tries
@@ -469,18 +468,7 @@ def write(path: Path, header: dict[str, Any], quantised: Quantised) -> int:
     content = b"".join(_pieces(header, quantised))
     content += _CHECKSUM.pack(zlib.crc32(content))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, content)
     except OSError as error:
         raise RlidimError(f"{path}: cannot be written ({error.strerror})") from error
     return len(content)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.projections import ProjectionSpec, from_spec
-from rlidim.records import RunRecord, decode
+from rlidim.records import RunRecord, decode, replace_file
 
 FORMAT = "rlidim-solution-1"
 FILE = "solution.safetensors"  # in the folder of a run's logs
@@ -88,12 +86,7 @@ def save(path: Path, solution: Solution) -> None:
     }
     content = serialise(tensors, metadata={"rlidim": json.dumps(about)})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, path)
+        replace_file(path, content)
     except OSError as error:
         raise RlidimError(f"{path}: cannot be written ({error.strerror})") from error
 

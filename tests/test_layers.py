@@ -21,7 +21,7 @@ LAYERS = [
     {"subspace", "networks", "environments", "data", "solution", "compression", "report"},
     {"classifiers"},
     {"trainers"},
-    {"executors", "playback", "kernels", "steps", "speed"},
+    {"executors", "playback", "description", "kernels", "steps", "speed"},
     {"sweep"},
     {"progress", "bench", "calibration", "doctor", "gpu"},
     {"cli", "__main__"},

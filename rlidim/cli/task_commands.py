@@ -48,7 +48,7 @@ def task_group(name: str) -> click.Group:
             mine = [measurement for measurement in found if measurement.task_name == name]
             click.echo(report.task_page(task, mine, trainers.native_dimension(task)))
 
-    for factory in (train_command, measure_command, play_command):
+    for factory in COMMANDS:
         group.add_command(factory(find))
     return group
 
@@ -238,3 +238,63 @@ def play_command(find: Callable[[click.Context], Task]) -> click.Command:
             click.echo(f"video: {video}")
 
     return play
+
+
+def compress_command(find: Callable[[click.Context], Task]) -> click.Command:
+    """Return ``rlidim TASK compress``."""
+
+    @click.command("compress")
+    @click.argument("record", type=click.Path(path_type=Path))
+    @runs_option
+    @json_option
+    @click.pass_context
+    def compress(context: click.Context, record: Path, runs: Path, as_json: bool) -> None:
+        """Describe a classifier in as few bytes as its accuracy allows: a file for each loss.
+
+        RECORD is a run in a subspace. A file of an earlier compress (.rlz) is decoded instead, and
+        the accuracy of its network printed.
+        """
+        import json
+
+        from rlidim import description, records, report
+        from rlidim.records import write_atomically
+
+        task = find(context)
+        if record.suffix == ".rlz":
+            task = variant_of(context, task, description.task_of(record))
+            score = description.decode(task, record)
+            if as_json:
+                print_json({"file": str(record), "score": score})
+            else:
+                click.echo(f"{record}: {task.scores} {score:.4g}")
+            return
+        run = records.read(record)
+        task = variant_of(context, task, run.cell.task)
+        out = results_of(context).folder / report.DESCRIPTIONS
+        found = description.describe(task, run, record, runs, out, description.LOSSES)
+        rows = [entry.to_json() for entry in found]
+        path = out / f"{run.cell.task}-{run.cell.label}.json"
+        write_atomically(path, json.dumps(rows, indent=1) + "\n")
+        if as_json:
+            print_json({"descriptions": rows, "file": str(path)})
+        else:
+            click.echo(report.text_table(rows))
+            click.echo(f"files: {out}")
+
+    return compress
+
+
+def variant_of(context: click.Context, task: Task, name: str) -> Task:
+    """Return the task or its variant of that name.
+
+    Raises:
+        RlidimError: the name is another task's.
+    """
+    from rlidim import task as tasks
+
+    if name != task.name and not name.startswith(f"{task.name}-"):
+        raise RlidimError(f"a record of task '{name}', not of '{task.name}'")
+    return tasks.find(name, context.find_root().obj["envs"])
+
+
+COMMANDS = (train_command, measure_command, play_command, compress_command)

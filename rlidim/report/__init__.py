@@ -1,6 +1,7 @@
 """Tables and figures from the records alone; needs numpy, scipy and, for figures, matplotlib."""
 
 from rlidim.report.collect import Measurement, gather
+from rlidim.report.descriptions import DESCRIPTIONS
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import describe, list_rows, task_page
 from rlidim.report.plot import plot_measurement
@@ -8,6 +9,7 @@ from rlidim.report.text import text_table
 from rlidim.report.write import write_tables
 
 __all__ = [
+    "DESCRIPTIONS",
     "Measurement",
     "describe",
     "gather",

@@ -6,10 +6,11 @@ import html
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.records import Results, RunRecord, write_atomically
-from rlidim.report import claims, families, render, tables, text
+from rlidim.report import claims, descriptions, families, render, tables, text
 from rlidim.report.collect import Measurement, gather
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
@@ -62,7 +63,9 @@ def write_tables(
             figures += plot_measurement(measurement, results.folder / "figures" / measurement.stem)
     # Paths below the folder, so that the text does not depend on where the folder is.
     outside = f"{results.folder}{os.sep}"
-    page = _Page(measurements, records, [line.replace(outside, "") for line in problems], fraction)
+    left_out = [line.replace(outside, "") for line in problems]
+    described = descriptions.read(results.folder)
+    page = _Page(measurements, records, left_out, described, fraction)
     contents = {
         "TABLES.md": page.markdown(),
         "tables.csv": tables.measurements_csv(measurements),
@@ -90,6 +93,7 @@ class _Page:
         measurements: Sequence[Measurement],
         records: Sequence[RunRecord],
         problems: Sequence[str],
+        described: list[dict[str, Any]],
         fraction: float,
     ) -> None:
         self.measurements = measurements
@@ -101,6 +105,7 @@ class _Page:
             tables.calibration(known, fraction),
             tables.comparison(measurements, fraction),
             claims.table(measurements),
+            descriptions.table(described),
         ]
         self.tables = [table for table in found if table.rows]
         self.origins = tables.origins(records)

@@ -136,6 +136,11 @@ def native_dimension(task: Task) -> int:
         return classifiers.count(network_of(task))
 
 
+def theta_0(task: Task, seed: int) -> NDArray[np.float32]:
+    """Return the parameters (D,) that training starts from."""
+    return classifiers.initial_parameters(network_of(task), seed)
+
+
 @torch.no_grad()
 def accuracy(network: nn.Module, samples: Samples, found: Sets) -> float:
     """Return the share of the samples that the network classifies correctly."""
@@ -168,8 +173,8 @@ def train(
     place = device()
     found = sets(task.data, place)
     network = network_of(task)
-    theta_0 = classifiers.initial_parameters(network, seeds.theta_0)
-    nn.utils.vector_to_parameters(torch.from_numpy(theta_0), network.parameters())
+    start = torch.from_numpy(classifiers.initial_parameters(network, seeds.theta_0))
+    nn.utils.vector_to_parameters(start, network.parameters())
     network.to(place)
     optimizer = _optimizer(network, settings, cell, seeds)
     rate = schedule(settings.learning_rate)
@@ -182,13 +187,11 @@ def train(
     for _ in range(settings.n_epochs):
         order = torch.randperm(len(training), generator=generator).to(place)
         images, labels = training.images[order], training.labels[order]
-        for start in range(0, len(training), settings.batch_size):
-            stop = start + settings.batch_size
+        for first in range(0, len(training), settings.batch_size):
+            batch = slice(first, first + settings.batch_size)
             if callable(rate):
                 _set_rate(optimizer, rate(1 - step / total))
-            loss = nn.functional.cross_entropy(
-                network(found.inputs(images[start:stop])), labels[start:stop]
-            )
+            loss = nn.functional.cross_entropy(network(found.inputs(images[batch])), labels[batch])
             if settings.l2:
                 loss = loss + settings.l2 * _squares(network)
             optimizer.zero_grad()
