@@ -1,0 +1,92 @@
+"""The paper's claims: each verdict from measurements that can be read by eye."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlidim import task as tasks
+from rlidim.records import Cell, RunRecord
+from rlidim.report import claims, gather
+from tests.factory import make_record
+from tests.report.synthetic import baseline, random
+
+
+def records(name: str, at: int, D: int = 199_210) -> list[RunRecord]:
+    """Return records of a task whose error falls as 1 / d, 90 % at d = at; seeds hardly differ."""
+    task = tasks.find(name)
+    found = [*baseline(task, (0.98,) * 4, "adam"), random(task, 0.1)]
+    for d in (at // 2, 3 * at // 4, 9 * at // 10, at, 3 * at // 2):
+        for seed in range(6):
+            score = 0.1 + 0.88 * (1 - 0.1 * at / d) + 0.002 * (seed - 2.5)
+            cell = Cell(name, "adam", "stacked_fastfood", d, seed)
+            found.append(make_record(task, cell, score, D=D))
+    return found
+
+
+def judge(*found: list[RunRecord]) -> dict[str, claims.Claim]:
+    """Return the claims by their first word."""
+    everything = [record for part in found for record in part]
+    names = {record.cell.task for record in everything}
+    measured = gather(
+        everything, {name: tasks.find(name) for name in names}, results_folder=Path("results")
+    )
+    return {claim.claim.split()[0]: claim for claim in claims.claims(measured)}
+
+
+@pytest.mark.parametrize(("wide", "verdict"), [(800, claims.SUPPORTED), (2000, claims.REFUTED)])
+def test_size(wide: int, verdict: str) -> None:
+    found = judge(records("mnist-fc", 700), records("mnist-fc-400x5", wide, 959_610))["d_int90"]
+    assert found.verdict == verdict
+    assert "D from 199,210 to 959,610 (4.8 times), d_int90 goes from " in found.figures
+
+
+@pytest.mark.parametrize(("lenet", "verdict"), [(300, claims.SUPPORTED), (900, claims.REFUTED)])
+def test_lenet(lenet: int, verdict: str) -> None:
+    assert judge(records("mnist-fc", 700), records("mnist-lenet", lenet))["LeNet"].verdict == (
+        verdict
+    )
+
+
+@pytest.mark.parametrize(
+    ("shuffled_fc", "shuffled_lenet", "verdict"),
+    [
+        (700, 1400, claims.SUPPORTED),
+        (700, 300, claims.REFUTED),  # LeNet kept all its advantage
+        (700, 200, claims.REFUTED),  # it even helped
+        (700, 500, claims.REFUTED),  # LeNet kept an advantage
+        (1400, 1500, claims.REFUTED),  # the other network suffered too
+    ],
+)
+def test_pixels(shuffled_fc: int, shuffled_lenet: int, verdict: str) -> None:
+    found = judge(
+        records("mnist-fc", 700),
+        records("mnist-lenet", 300),
+        records("mnist-shuffled-pixels-fc", shuffled_fc),
+        records("mnist-shuffled-pixels-lenet", shuffled_lenet),
+    )["shuffling"]
+    assert found.verdict == verdict
+
+
+def test_labels() -> None:
+    fc, tenth = records("mnist-fc", 700), records("mnist-shuffled-labels-fc-10", 90_000)
+    alone = judge(fc, tenth)["memorising"]
+    assert alone.verdict == claims.OPEN
+    assert "15.0 numbers a label" in alone.figures
+    both = judge(fc, tenth, records("mnist-shuffled-labels-fc", 190_000))["memorising"]
+    assert both.verdict == claims.SUPPORTED
+    cheap = judge(fc, records("mnist-shuffled-labels-fc-10", 2_000))["memorising"]
+    assert cheap.verdict == claims.REFUTED
+
+
+@pytest.mark.parametrize(
+    ("d", "verdict"), [(700, claims.SUPPORTED), (3_000, claims.REFUTED), (1_992, claims.OPEN)]
+)
+def test_compression(d: int, verdict: str) -> None:
+    assert judge(records("mnist-fc", d))["a"].verdict == verdict
+
+
+def test_nothing_measured_claims_nothing() -> None:
+    assert claims.claims([]) == []
+    assert claims.table([]).rows == ()

@@ -1,0 +1,69 @@
+"""Published numbers, read by their own rule from our scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlidim.report import gather, published
+from rlidim.report.collect import Measurement
+from rlidim.task import Task
+from tests.factory import make_task
+from tests.report.synthetic import measured
+from tests.report.synthetic import published as entry_of
+
+# Native training scores 500, random actions 20: 90 % of the way is 452, 90 % of 400 is 360.
+SCORES: dict[int, list[float | None]] = {
+    4: [100.0, 101.0, 99.0],
+    8: [300.0, 301.0, 299.0],
+    16: [400.0, 401.0, 399.0],
+    32: [490.0, 491.0, 489.0],
+}
+
+
+def one(task: Task) -> Measurement:
+    (found,) = gather(measured(task, SCORES), {task.name: task}, results_folder=Path("results"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("baseline", "expected"),
+    [("400 (global)", 400.0), ("0.991 (local)", 500.0), ("195", None), ("1.0 global", None)],
+)
+def test_what_a_baseline_means(baseline: str, expected: float | None) -> None:
+    measurement = one(make_task())
+    assert published.threshold(entry_of(8, baseline=baseline), measurement) == expected
+
+
+def test_a_global_baseline_is_another_threshold() -> None:
+    measurement = one(make_task())
+    own = measurement.estimate
+    theirs = published.reread(entry_of(12, baseline="400 (global)"), measurement)
+    local = published.reread(entry_of(12, baseline="whatever (local)"), measurement)
+    assert own is not None
+    assert theirs is not None
+    assert local is not None
+    # 360 lies 0.6 of the way from 300 to 400; 452 and 450 between 400 and 490.
+    assert theirs.d_int == 13
+    assert 16 < (local.d_int or 0) <= (own.d_int or 0) <= 32
+
+
+@pytest.mark.parametrize(
+    ("d", "verdict"),
+    [(13, "contains it"), (18, "is within a rung of it"), (60, "misses it"), (2, "misses it")],
+)
+def test_verdicts(d: int, verdict: str) -> None:
+    measurement = one(make_task())
+    entry = entry_of(d, baseline="400 (global)")
+    theirs = published.reread(entry, measurement)
+    assert theirs is not None
+    low, high = theirs.interval
+    assert low is not None
+    assert high is not None
+    assert low <= 13 <= high < 18 <= high * published.RUNG
+    assert published.verdict(entry, measurement) == verdict
+
+
+def test_a_baseline_that_is_the_lowest_score_is_no_threshold() -> None:
+    assert published.reread(entry_of(8, baseline="0 (global)"), one(make_task())) is None
