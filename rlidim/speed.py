@@ -20,7 +20,7 @@ def measure(task: Task, trainer: str, *, projection: str, d: int) -> dict[str, A
     Returns:
         The trainer's own figures (evolution: environment steps/s end to end, raw environment
         steps/s, their fraction; Stable-Baselines3: seconds in a subspace and natively, their
-        ratio), with versions and hardware.
+        ratio; classifiers: likewise of an epoch), with versions and hardware.
 
     Raises:
         RlidimError: the task lacks the trainer, or the trainer has nothing to time.

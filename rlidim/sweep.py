@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlidim import statistics, task
+from rlidim import data, statistics, task
 from rlidim.errors import RlidimError
 from rlidim.executors import (
     Executor,
@@ -375,6 +375,8 @@ def search(
         RlidimError: a mistake that only the user can mend; the records made so far stay.
     """
     results.check_writable()
+    if plan.task.data is not None:
+        data.load(plan.task.data.name)  # downloaded and decoded here, once, before any worker asks
     records = on_disk(plan, results)
     resumed = len(records)
 

@@ -535,12 +535,12 @@ def test_an_unwritable_cache_is_said(
 def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLIDIM_CACHE", "~/mine")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert cache.folder() == Path("/home/someone/mine")
+    monkeypatch.setenv("HOME", "/elsewhere/someone")
+    assert cache.folder() == Path("/elsewhere/someone/mine")
     monkeypatch.delenv("RLIDIM_CACHE")
     assert cache.folder() == Path("/xdg/rlidim")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache.folder() == Path("/home/someone/.cache/rlidim")
+    assert cache.folder() == Path("/elsewhere/someone/.cache/rlidim")
 
 
 @pytest.fixture

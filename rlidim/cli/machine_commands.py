@@ -69,6 +69,7 @@ def speed_command(
     """
     from rlidim import speed
     from rlidim import task as tasks
+    from rlidim.trainers import projection_family
 
     if task is None:
         if trainer is not None or dim is not None:
@@ -78,10 +79,9 @@ def speed_command(
     if networks or again:
         raise RlidimError("--network and --again belong to the training steps: leave out TASK")
     found = tasks.find(task, context.find_root().obj["envs"])
-    trainer = trainer or "es"
-    measured = speed.measure(
-        found, trainer, projection=projection or "rademacher", d=16 if dim is None else dim
-    )
+    trainer = trainer or ("es" if "es" in found.trainers else next(iter(found.trainers)))
+    family = projection_family(found, projection or "auto")
+    measured = speed.measure(found, trainer, projection=family, d=16 if dim is None else dim)
     if out is not None:
         speed.write(measured, out)
     if as_json:

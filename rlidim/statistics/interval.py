@@ -35,7 +35,8 @@ THRESHOLD_NODES = np.array([-1.7320508, 0.0, 1.7320508])  # Gauss-Hermite, for t
 THRESHOLD_WEIGHTS = np.array([1 / 6, 2 / 3, 1 / 6])
 LEAST_NOISE = 0.02**2  # unless many runs show less
 FINEST = 0.002**2  # no score is known better than that: ten thousand test images say no more
-SURE = 1e-3  # the chance that so little scatter hides more noise or bimodality than is assumed
+SURE = 1e-3  # the chance that so little scatter hides more noise or bimodality than that
+HIGH, SEVERAL = 0.3, 2  # a rung's mean, and how many such rungs it takes to see that
 LEFT_OUT = 20.0  # in log-likelihood below the best: curves that the second grid need not cover
 PRIOR_BIMODALITY = 0.5  # assumed of v where no rung on the way up has been seen,
 PRIOR_STRENGTH = 0.1  # with the strength of one run at m = 0.5
@@ -140,17 +141,22 @@ def scatter(count: Array, mean: Array, squares: Array) -> tuple[float, float]:
     freedom = count - 1
     inner = np.clip(mean * (1 - mean), 0.0, None)
     flat = inner < 0.05
-    # The most noise that scatter as small as this can hide, all of it taken for noise.
-    noise = min(LEAST_NOISE, _most(float(squares.sum()), float(freedom.sum())))
+    # Several rungs high on the way up that do not scatter, where solved-or-not runs would: seeds
+    # hardly differ. Then noise and bimodality are the most that so little scatter can hide.
+    smooth = ~flat & (mean > HIGH)
+    precise = smooth.sum() >= SEVERAL
+    noise = LEAST_NOISE
+    if precise:
+        noise = min(noise, _most(float(squares.sum()), float(freedom.sum())))
     if freedom[flat].sum() > 0:
         noise = max(noise, float(squares[flat].sum() / freedom[flat].sum()))
     # v by moments from the rungs on the way up, shrunk towards the prior.
     excess = float((squares - freedom * noise)[~flat].sum())
     spread = float((freedom * inner)[~flat].sum())
     v = (max(excess, 0.0) + PRIOR_BIMODALITY * PRIOR_STRENGTH) / (spread + PRIOR_STRENGTH)
-    if (~flat).any():
-        hidden = _most(float(squares[~flat].sum()), float(freedom[~flat].sum()))
-        v = min(v, hidden / float(inner[~flat].mean()))
+    if precise:
+        hidden = _most(float(squares[smooth].sum()), float(freedom[smooth].sum()))
+        v = min(v, hidden / float(inner[smooth].mean()))
     return noise, min(v, 1.0)
 
 

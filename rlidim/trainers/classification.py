@@ -10,6 +10,7 @@ import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -160,49 +161,76 @@ def score(task: Task, theta: NDArray[np.float32]) -> float:
     return accuracy(network, getattr(found, task.data.measured_on), found)
 
 
+class Descent:
+    """A network on its way down, an epoch at a time.
+
+    Attributes:
+        network: whose parameters move.
+        optimizer: native, or a subspace's.
+        steps: made so far.
+    """
+
+    def __init__(self, task: Task, cell: Cell, seeds: Seeds) -> None:
+        """Begin at the seed's theta_0.
+
+        Raises:
+            RlidimError: data that cannot be had, an unknown projection, or d not in 1 .. D.
+        """
+        assert task.data is not None
+        self.settings: AdamSettings | SGDSettings = task.settings(cell.trainer)
+        self.sets = sets(task.data, device())
+        self.network = network_of(task)
+        start = torch.from_numpy(classifiers.initial_parameters(self.network, seeds.theta_0))
+        nn.utils.vector_to_parameters(start, self.network.parameters())
+        self.network.to(device())
+        self.optimizer = _optimizer(self.network, self.settings, cell, seeds)
+        self.steps = 0
+        self._rate = schedule(self.settings.learning_rate)
+        self._generator = torch.Generator().manual_seed(seeds.training)
+        steps_an_epoch = math.ceil(len(self.sets.training) / self.settings.batch_size)
+        self._total = steps_an_epoch * self.settings.n_epochs
+
+    def epoch(self) -> bool:
+        """Go once through the training images and say whether the last loss is finite."""
+        training, size = self.sets.training, self.settings.batch_size
+        order = torch.randperm(len(training), generator=self._generator).to(training.labels.device)
+        images, labels = training.images[order], training.labels[order]
+        for first in range(0, len(training), size):
+            batch = slice(first, first + size)
+            loss = self._step(images[batch], labels[batch])
+        return bool(torch.isfinite(loss))
+
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+        if callable(self._rate):
+            _set_rate(self.optimizer, self._rate(1 - self.steps / self._total))
+        loss = nn.functional.cross_entropy(self.network(self.sets.inputs(images)), labels)
+        if self.settings.l2:
+            loss = loss + self.settings.l2 * _squares(self.network)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.steps += 1
+        return loss.detach()
+
+
 def train(
     task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
 ) -> Outcome:
     """Train a classifier; the steps counted are gradient steps.
 
     Raises:
-        RlidimError: data that cannot be had, an unknown projection, or d not in 1 .. D.
+        RlidimError: see :class:`Descent`.
     """
     assert task.data is not None
-    settings: AdamSettings | SGDSettings = task.settings(cell.trainer)
-    place = device()
-    found = sets(task.data, place)
-    network = network_of(task)
-    start = torch.from_numpy(classifiers.initial_parameters(network, seeds.theta_0))
-    nn.utils.vector_to_parameters(start, network.parameters())
-    network.to(place)
-    optimizer = _optimizer(network, settings, cell, seeds)
-    rate = schedule(settings.learning_rate)
-    training, scored = found.training, getattr(found, task.data.measured_on)
-    steps_an_epoch = math.ceil(len(training) / settings.batch_size)
-    total = steps_an_epoch * settings.n_epochs
-    generator = torch.Generator().manual_seed(seeds.training)
+    descent = Descent(task, cell, seeds)
+    scored = getattr(descent.sets, task.data.measured_on)
     curve: list[tuple[int, float]] = []
-    step = 0
-    for _ in range(settings.n_epochs):
-        order = torch.randperm(len(training), generator=generator).to(place)
-        images, labels = training.images[order], training.labels[order]
-        for first in range(0, len(training), settings.batch_size):
-            batch = slice(first, first + settings.batch_size)
-            if callable(rate):
-                _set_rate(optimizer, rate(1 - step / total))
-            loss = nn.functional.cross_entropy(network(found.inputs(images[batch])), labels[batch])
-            if settings.l2:
-                loss = loss + settings.l2 * _squares(network)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            step += 1
-        if not bool(torch.isfinite(loss.detach())):
+    for _ in range(descent.settings.n_epochs):
+        if not descent.epoch():
             break
-        curve.append((step, accuracy(network, scored, found)))
+        curve.append((descent.steps, accuracy(descent.network, scored, descent.sets)))
         report(*curve[-1])
-    return _outcome(task, network, optimizer, found, curve, step)
+    return _outcome(task, descent, curve)
 
 
 def _optimizer(
@@ -246,25 +274,20 @@ def _squares(network: nn.Module) -> Tensor:
     return torch.stack([kernel.square().sum() for kernel in classifiers.kernels(network)]).sum()
 
 
-def _outcome(
-    task: Task,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    found: Sets,
-    curve: list[tuple[int, float]],
-    steps: int,
-) -> Outcome:
+def _outcome(task: Task, descent: Descent, curve: list[tuple[int, float]]) -> Outcome:
     assert task.data is not None
     assert task.classifier is not None
+    network, optimizer = descent.network, descent.optimizer
     theta = nn.utils.parameters_to_vector(network.parameters()).detach().cpu().numpy()
-    finite = bool(np.isfinite(theta).all()) and bool(curve) and curve[-1][0] == steps
+    whole = len(curve) == descent.settings.n_epochs
+    finite = whole and bool(np.isfinite(theta).all())
     confined = optimizer if isinstance(optimizer, SubspaceOptimizer) else None
     other = "training" if task.data.measured_on == "test" else "test"
     return Outcome(
         status="ok" if finite else "diverged",
         returns=(curve[-1][1],) if finite else (),
         D=theta.size,
-        environment_steps=steps,
+        environment_steps=descent.steps,
         curve=tuple(curve),
         stopped="budget",
         theta_d=None if confined is None else confined.theta_d.detach().cpu().numpy().copy(),
@@ -276,9 +299,50 @@ def _outcome(
             "linear_convolutions": task.classifier.linear_convolutions,
         },
         details={
-            f"{other}_accuracy": accuracy(network, getattr(found, other), found)
-            if finite
-            else None,
+            f"{other}_accuracy": (
+                accuracy(network, getattr(descent.sets, other), descent.sets) if finite else None
+            ),
             "device": str(device()),
         },
     )
+
+
+def throughput(
+    task: Task, trainer: str, *, projection: str, d: int, repeats: int = 5
+) -> dict[str, Any]:
+    """Time pairs of epochs, natively and in a subspace, evaluations left out.
+
+    Returns:
+        Medians of the paired epochs' seconds and of their ratio, and images per second.
+    """
+    cells = (Cell.baseline(task.name, trainer, 0), Cell(task.name, trainer, projection, d, 0))
+    native, inside = (Descent(task, cell, Seeds.of(cell)) for cell in cells)
+
+    def time(descent: Descent) -> float:
+        start = perf_counter()
+        descent.epoch()
+        if device().type == "cuda":
+            torch.cuda.synchronize()
+        return perf_counter() - start
+
+    for descent in (native, inside):  # to warm up
+        time(descent)
+    pairs = []
+    for index in range(repeats):
+        order = (inside, native) if index % 2 else (native, inside)
+        seconds = {descent: time(descent) for descent in order}
+        pairs.append((seconds[native], seconds[inside]))
+    before, after = (float(np.median(column)) for column in zip(*pairs, strict=True))
+    return {
+        "task": task.name,
+        "trainer": trainer,
+        "projection": projection,
+        "D": native_dimension(task),
+        "d": d,
+        "batch_size": native.settings.batch_size,
+        "repeats": repeats,
+        "native_seconds": before,
+        "subspace_seconds": after,
+        "ratio": float(np.median([inside / native for native, inside in pairs])),
+        "subspace_images_per_second": len(native.sets.training) / after,
+    }
