@@ -29,7 +29,16 @@ POPULATION = 16
 BUDGET = 480.0  # seconds of wall-clock for everything
 LONGEST = 10.0  # seconds of one product
 OUTPUT = 2_000  # characters at the end of a queued command's output that are kept
-QUEUE: tuple[tuple[str, ...], ...] = ()  # arguments of rlidim: experiments that wait for a GPU
+# Arguments of rlidim: experiments that wait for a GPU, the shortest first. Their data sets are read
+# from RLIDIM_DATA where there is no network.
+QUEUE: tuple[tuple[str, ...], ...] = (
+    ("mnist-shuffled-labels-fc-50", "measure", "--workers", "1"),
+    ("mnist-shuffled-labels-fc", "measure", "--workers", "1"),
+    ("mnist-untied-lenet", "measure", "--workers", "1"),
+    ("mnist-fctied-lenet", "measure", "--workers", "1"),
+    ("mnist-fc-lenet", "measure", "--workers", "1"),
+    ("mnist-fc", "measure", "--protocol", "paper", "--workers", "1"),
+)
 
 
 def device() -> torch.device:

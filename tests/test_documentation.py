@@ -106,26 +106,25 @@ def test_the_readmes_numbers_are_those_of_the_records() -> None:
     from rlidim import report
     from rlidim import task as tasks
     from rlidim.records import Results
+    from rlidim.report import text
+    from rlidim.trainers import projection_family
 
     records, problems = Results(ROOT / "results").scan()
     assert not problems
-    loaded = {name: tasks.find(name) for name in tasks.files(None)}
+    loaded = tasks.find_all({record.cell.task for record in records})
     measured = {
         (found.task_name, found.trainer): found
         for found in report.gather(records, loaded, results_folder=ROOT / "results")
-        if found.projection == "rademacher" and found.scope == "policy" and found.estimate
+        if found.projection == projection_family(loaded[found.task_name], "auto")
+        and found.scope == "policy"
+        and found.estimate
     }
     rows = re.findall(
-        r"^\| ([\w-]+) \| (\w+) \| ([\d,]+) \| (\d+) \| \[(\d+), (\w+)\] \|", README, re.M
+        r"^\| ([\w-]+) \| (\w+) \| ([\d,]+) \| ([\d,]+) \| \[([\d,]+), ([\w,]+)\] \|", README, re.M
     )
     assert len(rows) >= 10
     for name, trainer, D, d_int, low, high in rows:
         found = measured[name, trainer]
         assert found.estimate is not None
-        ours = ["1" if found.estimate.interval[0] is None else str(found.estimate.interval[0])]
-        ours.append("D" if found.estimate.interval[1] is None else str(found.estimate.interval[1]))
-        assert (D, d_int, [low, high]) == (
-            f"{found.D:,}",
-            str(found.estimate.d_int),
-            ours,
-        ), f"{name} {trainer}"
+        ours = (f"{found.D:,}", text.read(found.estimate), text.interval(found.estimate))
+        assert (D, d_int, f"[{low}, {high}]") == ours, f"{name} {trainer}"

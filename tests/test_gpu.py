@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from rlidim import gpu, kernels, steps
+from rlidim import task as tasks
+from rlidim.cli import cli
 from rlidim.errors import RlidimError
 from rlidim.kernels import rows
 from rlidim.kernels.measure import Limits
@@ -127,6 +130,14 @@ def test_queued_commands_run_while_time_is_left(
     assert "no-such-command" in gpu.table(content)
     late = gpu.queue(tmp_path / "queue.json", Limits(deadline=0.0), silent)
     assert [row["reason"] for row in late] == ["the budget was spent"] * 2
+
+
+@pytest.mark.parametrize("arguments", gpu.QUEUE, ids=" ".join)
+def test_what_is_queued_can_run(arguments: tuple[str, ...]) -> None:
+    name, command, *options = arguments
+    shown = CliRunner().invoke(cli, [name, command, "--help"]).output
+    assert all(option in shown for option in options if option.startswith("--"))
+    assert tasks.find(name).kind == "supervised"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
