@@ -14,6 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +30,7 @@ from rlidim.kernels.measure import (
     Listener,
     foretell,
     reason_of,
+    synchronize,
     too_long,
 )
 from rlidim.kernels.rows import Row, RowFile, provenance
@@ -43,6 +45,7 @@ from rlidim.task import Classifier
 NAMES = ("network", "family", "batch", "backend")  # what names a row
 LEARNING_RATE = 1e-6  # so small that no gradient vanishes however many steps are timed
 SECONDS_A_COMPARISON = 5.0
+ROUNDS = 51  # of a step's parts
 FILE = "steps.json"
 
 
@@ -183,6 +186,7 @@ def blank_row(setting: Setting, family: str, device: torch.device) -> Row:
         "low": None,
         "high": None,
         "pairs": 0,
+        "parts": None,  # of the default family's step: seconds, see :func:`parts`
         "reason": None,
     }
 
@@ -204,6 +208,8 @@ def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -
             return
         native, ours = steps(setting, row["family"], device)
         found = compare(Timed(ours, device), Timed(native, device), SECONDS_A_COMPARISON)
+        if row["default"]:
+            row["parts"] = parts(native, ours, device)
     except Exception as error:  # one family that fails is listed, the others are measured
         row["reason"] = reason_of(error)
         return
@@ -211,9 +217,28 @@ def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -
     row.update(native_seconds=found.other_seconds, seconds=found.seconds)
 
 
-def steps(
-    setting: Setting, family: str, device: torch.device
-) -> tuple[Callable[[], object], Callable[[], object]]:
+@dataclass(frozen=True)
+class Step:
+    """One training step of a network, always on the same batch."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    inputs: Tensor
+    labels: Tensor
+
+    def __call__(self) -> None:
+        """Make it."""
+        self.differentiate()
+        self.optimizer.step()
+
+    def differentiate(self) -> None:
+        """Compute the native gradient."""
+        self.optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.network(self.inputs), self.labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+def steps(setting: Setting, family: str, device: torch.device) -> tuple[Step, Step]:
     """Return one training step of the network itself, and one of its copy in a subspace."""
     network = setting.build().to(device)
     confined = copy.deepcopy(network)
@@ -226,20 +251,38 @@ def steps(
         lr=LEARNING_RATE,
         inner_kwargs={"fused": True},
     )
-    return (
-        lambda: step(network, native, inputs, labels),
-        lambda: step(confined, ours, inputs, labels),
-    )
+    return Step(network, native, inputs, labels), Step(confined, ours, inputs, labels)
 
 
-def step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor
-) -> None:
-    """Make one training step."""
-    optimizer.zero_grad()
-    loss = nn.functional.cross_entropy(network(inputs), labels)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+def parts(native: Step, ours: Step, device: torch.device) -> dict[str, float]:
+    """Return the median seconds of what the two steps consist of, each timed in its turn.
+
+    Between one part and the next the caches are as a real step leaves them: a product timed in a
+    loop of its own is faster.
+    """
+    assert isinstance(ours.optimizer, SubspaceOptimizer)
+    optimizer, subspace = ours.optimizer, ours.optimizer.subspace
+
+    def adjoint() -> None:
+        optimizer.theta_d.grad = subspace.projection.adjoint(subspace.gradient)
+
+    stages: dict[str, Callable[[], object]] = {
+        "native gradient": native.differentiate,
+        "native Adam": native.optimizer.step,
+        "gradient": ours.differentiate,
+        "gather": subspace.gather,
+        "adjoint": adjoint,
+        "Adam": optimizer.inner.step,
+        "write": subspace.write,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in stages}
+    for _ in range(ROUNDS):
+        for name, stage in stages.items():
+            start = perf_counter()
+            stage()
+            synchronize(device)
+            seconds[name].append(perf_counter() - start)
+    return {name: float(np.median(values)) for name, values in seconds.items()}
 
 
 def table(content: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ class Subspace:
         projection: P.
         theta_0: (D,), frozen.
         theta_d: a parameter (d,), zero at first.
-        gradient: (D,), the native gradient of the last :meth:`pull`.
+        gradient: (D,), the native gradient, as last gathered.
 
     Example:
         >>> import rlidim, torch
@@ -94,12 +94,15 @@ class Subspace:
             RlidimError: the parameters are not what was last written: see :meth:`check`.
         """
         self.check()
+        return self.projection.adjoint(self.gather())
+
+    def gather(self) -> Tensor:
+        """Copy the parameters' gradients into :attr:`gradient`, (D,), and return it."""
         gradients = [
             self._zero(parameter) if parameter.grad is None else parameter.grad.reshape(-1)
             for parameter in self.parameters
         ]
-        torch.cat(gradients, out=self.gradient)
-        return self.projection.adjoint(self.gradient)
+        return torch.cat(gradients, out=self.gradient)
 
     def check(self) -> None:
         """Make sure that nobody else has moved the parameters out of the subspace.

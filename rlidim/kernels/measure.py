@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rlidim.errors import RlidimError
 from rlidim.kernels.memory import available_bytes, held_bytes, peak_growth
@@ -277,6 +278,12 @@ def fill_row(row: Row, P: Projection, inputs: Inputs) -> None:
         found = compare(ours, Timed(call, device))
         against["1 thread"] = found.to_json()
         set_time(row, found.seconds)
+
+        def floor() -> Tensor:
+            return inputs.out.fill_(1.0)
+
+        itself = compare(Timed(floor, device, row["threads"]), Timed(floor, device))
+        against["fill itself"] = itself.to_json()
         return
     written = inputs.out_block if operation == "population" else inputs.out
     found = compare(ours, Timed(lambda: written.fill_(1.0), device))

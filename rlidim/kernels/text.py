@@ -117,7 +117,13 @@ def step_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
         for row in rows
         if row["reason"] is not None
     ]
-    return _parts(shown, bars, missing)
+    profiles = [
+        {"where the time goes": row["network"]}
+        | {part: duration(seconds) for part, seconds in row["parts"].items()}
+        for row in rows
+        if row.get("parts")
+    ]
+    return _parts(shown, bars, missing, profiles)
 
 
 def _missing_peers(rows: Sequence[Row]) -> list[str]:
@@ -132,15 +138,24 @@ def _missing_peers(rows: Sequence[Row]) -> list[str]:
 
 
 def _parts(
-    shown: Sequence[dict[str, Any]], bars: Sequence[dict[str, Any]], missing: Sequence[str]
+    shown: Sequence[dict[str, Any]],
+    bars: Sequence[dict[str, Any]],
+    missing: Sequence[str],
+    profiles: Sequence[dict[str, Any]] = (),
 ) -> str:
     parts = [columns(shown)]
+    if profiles:
+        parts.append(columns(profiles))
     if bars:
         texts = [
-            {**bar, "value": NONE if bar["value"] is None else f"{bar['value']:.3g}"}
+            {name: text for name, text in bar.items() if name != "why"}
+            | {"value": NONE if bar["value"] is None else f"{bar['value']:.3g}"}
             for bar in bars
         ]
         parts.append(columns(texts))
+    why = [f"  {bar['bar']}: {bar['why']}" for bar in bars if bar["why"]]
+    if why:
+        parts.append("\n".join(["missed, by the profile:", *why]))
     if missing:
         parts.append("\n".join(["not measured:", *(f"  {line}" for line in missing)]))
     return "\n\n".join(parts)

@@ -117,9 +117,13 @@ def test_out_is_written(family: str, options: dict[str, int]) -> None:
     out = torch.full((90,), math.nan, dtype=torch.float64)
     assert P.forward(theta, base=base, out=out) is out
     torch.testing.assert_close(out, expected)
-    block_out = torch.full((90, 2), math.nan, dtype=torch.float64)
-    P.forward(torch.stack((theta, theta), 1), base=base, out=block_out)
-    torch.testing.assert_close(block_out[:, 1], expected)
+    for block_out in (
+        torch.full((90, 2), math.nan, dtype=torch.float64),
+        torch.full((2, 90), math.nan, dtype=torch.float64).T,  # member by member
+    ):
+        block = torch.stack((torch.zeros_like(theta), theta), 1)
+        assert P.forward(block, base=base, out=block_out) is block_out
+        torch.testing.assert_close(block_out, torch.stack((base, expected), 1))
     short = torch.empty(10, dtype=torch.float64)
     assert P.adjoint(g, out=short) is short
     torch.testing.assert_close(short, P.T @ g)

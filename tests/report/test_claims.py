@@ -13,11 +13,20 @@ from tests.factory import make_record
 from tests.report.synthetic import baseline, random
 
 
-def records(name: str, at: int, D: int = 199_210) -> list[RunRecord]:
-    """Return records of a task whose error falls as 1 / d, 90 % at d = at; seeds hardly differ."""
+def records(
+    name: str, at: int, D: int = 199_210, shares: tuple[float, ...] = (0.5, 0.75, 0.9, 1.0, 1.5)
+) -> list[RunRecord]:
+    """Return records of a task whose error falls as 1 / d, 90 % at d = at; seeds hardly differ.
+
+    Args:
+        name: of the task.
+        at: its d_int90.
+        D: its parameters.
+        shares: the tested d over ``at``.
+    """
     task = tasks.find(name)
     found = [*baseline(task, (0.98,) * 4, "adam"), random(task, 0.1)]
-    for d in (at // 2, 3 * at // 4, 9 * at // 10, at, 3 * at // 2):
+    for d in (round(share * at) for share in shares):
         for seed in range(6):
             score = 0.1 + 0.88 * (1 - 0.1 * at / d) + 0.002 * (seed - 2.5)
             cell = Cell(name, "adam", "stacked_fastfood", d, seed)
@@ -35,7 +44,10 @@ def judge(*found: list[RunRecord]) -> dict[str, claims.Claim]:
     return {claim.claim.split()[0]: claim for claim in claims.claims(measured)}
 
 
-@pytest.mark.parametrize(("wide", "verdict"), [(800, claims.SUPPORTED), (2000, claims.REFUTED)])
+@pytest.mark.parametrize(
+    ("wide", "verdict"),
+    [(800, claims.SUPPORTED), (1040, claims.OPEN), (2000, claims.REFUTED)],
+)
 def test_size(wide: int, verdict: str) -> None:
     found = judge(records("mnist-fc", 700), records("mnist-fc-400x5", wide, 959_610))["d_int90"]
     assert found.verdict == verdict
@@ -78,6 +90,11 @@ def test_labels() -> None:
     assert both.verdict == claims.SUPPORTED
     cheap = judge(fc, records("mnist-shuffled-labels-fc-10", 2_000))["memorising"]
     assert cheap.verdict == claims.REFUTED
+    dearer = judge(fc, tenth, records("mnist-shuffled-labels-fc", 950_000, 2_000_000))
+    assert dearer["memorising"].verdict == claims.REFUTED
+    # Where every tested d passes, the interval says nothing of its lower end.
+    bound = records("mnist-shuffled-labels-fc-10", 90_000, shares=(1.2, 1.5))
+    assert judge(fc, bound)["memorising"].verdict == claims.OPEN
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,11 @@ class Native(Projection):
         if base is not None and not base.is_contiguous():
             base = base.contiguous()
         if theta.ndim == 2:
-            rows = torch.empty(theta.shape[1], stop - start, dtype=self.dtype)
-            for member, row in zip(theta.T.contiguous(), rows, strict=True):
-                self._write(member, base, row, start)
+            if out is not None and out.T.is_contiguous():
+                self._write_members(theta, base, out.T, start)
+                return out
+            rows = torch.empty(len(theta.T), stop - start, dtype=self.dtype)
+            self._write_members(theta, base, rows, start)
             return rows.T if out is None else out.copy_(rows.T)
         if out is None:
             out = torch.empty(stop - start, dtype=self.dtype)
@@ -77,6 +79,11 @@ class Native(Projection):
         whole = torch.empty(stop - start, dtype=self.dtype)
         self._write(theta.contiguous(), base, whole, start)
         return out.copy_(whole)
+
+    def _write_members(self, theta: Tensor, base: Tensor | None, rows: Tensor, start: int) -> None:
+        """Write each member of theta, (d, N), to its row of ``rows``, (N, D)."""
+        for member, row in zip(theta.T.contiguous(), rows, strict=True):
+            self._write(member, base, row, start)
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
         if g.ndim == 1:
