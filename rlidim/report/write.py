@@ -10,7 +10,7 @@ from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.records import Results, RunRecord, write_atomically
-from rlidim.report import claims, descriptions, families, render, tables, text
+from rlidim.report import claims, descriptions, families, protocols, render, tables, text
 from rlidim.report.collect import Measurement, gather
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
@@ -105,6 +105,7 @@ class _Page:
             tables.calibration(known, fraction),
             tables.comparison(measurements, fraction),
             claims.table(measurements),
+            protocols.table(measurements, fraction),
             descriptions.table(described),
         ]
         self.tables = [table for table in found if table.rows]

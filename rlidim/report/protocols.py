@@ -1,0 +1,62 @@
+"""The shorter default beside the paper's protocol: does it read the same dimension?
+
+Li et al. 2018 trained classifiers for 100 epochs at one learning rate; the tasks' own settings are
+shorter and let the rate fall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rlidim.report import text
+from rlidim.report.collect import Measurement
+from rlidim.report.tables import Table
+from rlidim.task import PAPER
+
+
+def table(measurements: Sequence[Measurement], fraction: float) -> Table:
+    """Return one row for each measurement that was made by both protocols."""
+    found = {measurement.names: measurement for measurement in measurements}
+    rows = []
+    for names, ours in found.items():
+        paper = found.get((f"{names[0]}-{PAPER}", *names[1:]))
+        if paper is None or ours.estimate is None or paper.estimate is None:
+            continue
+        task, trainer, *rest = names
+        rows.append(
+            (task, trainer, ", ".join(rest), *_reading(ours), *_reading(paper), _same(ours, paper))
+        )
+    name = text.name_of(fraction)
+    header = (
+        "task",
+        "trainer",
+        "projection",
+        *("baseline", name, "hours a run"),
+        *("paper's baseline", f"paper's {name}", "paper's hours a run"),
+        "agree",
+    )
+    notes = (
+        "Ours with the task's own settings, then with the paper's 100 epochs (--protocol paper), "
+        "each against its own baseline. Agree: whether each reading lies in the other's interval.",
+    )
+    return Table("The default beside the paper's protocol", header, tuple(rows), 3, notes)
+
+
+def _reading(measurement: Measurement) -> tuple[str, str, str]:
+    runs = len(measurement.runs) + len(measurement.baseline)
+    return (
+        text.spread(measurement.baseline_scores),
+        f"{text.read(measurement.estimate)} {text.interval(measurement.estimate)}",
+        text.hours(measurement.seconds / runs),
+    )
+
+
+def _same(first: Measurement, second: Measurement) -> str:
+    """Say whether each one's d_int lies in the other's interval."""
+    pairs = ((first, second), (second, first))
+    if any(one.estimate is None or one.estimate.censored for one in (first, second)):
+        return "not known"
+    agree = all(
+        text.contains(other, one.estimate.d_int or 0) for one, other in pairs if one.estimate
+    )
+    return "yes" if agree else "NO"
