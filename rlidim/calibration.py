@@ -16,7 +16,6 @@ from rlidim.sweep import Plan
 from rlidim.task import Task
 
 PROMISED = 0.93  # coverage of the 95 % interval, in simulation
-KINDS = ("gaussian", "bimodal", "precise")
 SEEDS = (3, 5, 10)
 
 
@@ -85,7 +84,7 @@ def table(readings: Sequence[Reading]) -> str:
 def coverage(repetitions: int) -> list[dict[str, Any]]:
     """Simulate how often the 95 % interval holds the true dimension."""
     rows = []
-    for kind in KINDS:
+    for kind in statistics.KINDS:
         for seeds in SEEDS:
             study = statistics.coverage_study(repetitions, seeds, kind, seed=0)
             rows.append({**study, "holds": study["coverage"] >= PROMISED})

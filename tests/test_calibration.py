@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlidim import calibration
+from rlidim import calibration, statistics
 from rlidim import task as tasks
 from rlidim.records import Cell
 from rlidim.report import gather
@@ -61,7 +61,7 @@ def test_every_known_task_is_planned_for_each_of_its_trainers() -> None:
 def test_the_coverage_study_says_whether_it_holds() -> None:
     rows = calibration.coverage(4)
     assert {(row["kind"], row["seeds"]) for row in rows} == {
-        (kind, seeds) for kind in ("gaussian", "bimodal", "precise") for seeds in (3, 5, 10)
+        (kind, seeds) for kind in statistics.KINDS for seeds in (3, 5, 10)
     }
     assert all(row["holds"] == (row["coverage"] >= calibration.PROMISED) for row in rows)
     assert "coverage" in calibration.coverage_table(rows)

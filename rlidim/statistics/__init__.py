@@ -1,6 +1,6 @@
 """From scores to d_int90 with its 95 % interval; needs numpy and scipy alone."""
 
-from rlidim.statistics.coverage import coverage_study
+from rlidim.statistics.coverage import KINDS, coverage_study
 from rlidim.statistics.estimate import (
     Estimate,
     Rung,
@@ -12,6 +12,7 @@ from rlidim.statistics.estimate import (
 )
 
 __all__ = [
+    "KINDS",
     "Estimate",
     "Rung",
     "coverage_study",

@@ -15,6 +15,7 @@ from rlidim.statistics.estimate import estimate, whole
 LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 FRACTION = 0.9
 BASELINE_SEEDS = 5
+LOW, HIGH = 0.1, 1.05  # what unsolved and solved runs score that overshoot the baseline
 Scores = Mapping[int, Sequence[float]]
 Interval = Callable[[Scores], tuple[float, float]]
 
@@ -69,7 +70,50 @@ def precise(
     return gaussian_around(generator, curve, deviation, seeds)
 
 
-KINDS = {"gaussian": gaussian, "bimodal": bimodal, "step": step, "precise": precise}
+def few(
+    generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
+) -> Scores:
+    """Draw a classifier's scores at the four rungs around the crossing alone."""
+    scores = precise(generator, means, crossing, seeds)
+    above = int(np.searchsorted(np.log(LADDER), crossing))
+    return {d: scores[d] for d in LADDER[max(0, above - 2) : above + 2]}
+
+
+def jump(
+    generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
+) -> Scores:
+    """Draw normal scores that jump from a high plateau to solved: an easy part, a hard rest."""
+    plateau = generator.uniform(0.5, 0.85)
+    curve = np.where(np.log(LADDER) >= crossing, 1.0, plateau)
+    return gaussian_around(generator, curve, generator.uniform(0.02, 0.1), seeds)
+
+
+def bend(
+    generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
+) -> Scores:
+    """Draw normal scores of a curve whose slope is another one beyond the crossing."""
+    x = np.log(LADDER) - crossing
+    below, above = np.exp(generator.uniform(math.log(0.03), math.log(0.5), 2))
+    curve = np.clip(FRACTION + np.where(x < 0, below, above) * x, 0.0, 1.0)
+    deviation = math.exp(generator.uniform(math.log(0.01), math.log(0.08)))
+    return gaussian_around(generator, curve, deviation, seeds)
+
+
+def overshoot(
+    generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
+) -> Scores:
+    """Draw scores whose solved runs do better than the baseline; the others are near random."""
+    scores = {}
+    for d, mean in zip(LADDER, means, strict=True):
+        solved = generator.uniform(size=seeds) < (mean - LOW) / (HIGH - LOW)
+        good = HIGH + 0.01 * generator.standard_normal(seeds)
+        scores[d] = np.where(solved, good, generator.uniform(0.0, 2.0 * LOW, seeds)).tolist()
+    return scores
+
+
+KINDS = {
+    kind.__name__: kind for kind in (gaussian, bimodal, step, precise, few, jump, bend, overshoot)
+}
 
 
 def coverage_study(
@@ -87,7 +131,7 @@ def coverage_study(
     Args:
         repetitions: simulated measurements.
         seeds_per_rung: of each.
-        kind: ``gaussian``, ``bimodal``, ``step`` or ``precise``.
+        kind: one of :data:`KINDS`.
         seed: of the simulation.
         interval: what to study instead of the suite's own interval.
 

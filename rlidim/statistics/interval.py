@@ -1,16 +1,17 @@
-"""The 95 % interval of d_int: quasi-likelihood over monotone curves, checked for coverage.
+"""The 95 % interval of d_int90: quasi-likelihood over monotone curves, checked for coverage.
 
 It must hold the truth in at least 93 % of cases, with Gaussian, bimodal and precise scores at 3, 5
 and 10 seeds a rung (:mod:`rlidim.statistics.coverage`). Resampling seeds within a rung fails that:
 where all seeds of a rung pass, it sees no doubt at all. Here the rungs speak together. The expected
-normalised score is a curve m(d) = A s((log d - u) / w), s the logistic function, with plateau A,
-location u and width w, all summed over on a grid. A score at d has variance V(m) = e + v m (1 - m):
-e is the noise that every run has, v says how far the scores are bimodal (1: solved or not, nothing
-between). Both are read off the scatter within the rungs, so that rungs on the way up teach how
-little three solved runs prove; where many runs hardly scatter, as classifiers do, both are as
-small as that scatter allows. Rungs are weighed by Wedderburn's quasi-likelihood (Biometrika
-1974), the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not scores and the normal
-one for pure noise.
+normalised score is a logistic curve of log d on either side of the crossing c, m(c) = t, with a
+width of its own on each side and a plateau A beyond: what happens on the way up says nothing of how
+the curve goes on. Widths and plateaus are summed over on a grid. A score at d has variance
+V(m) = e + v m (1 - m): e is the noise that every run has, v says how far the scores are bimodal (1:
+solved or not, nothing between). Both are read off the scatter within the rungs, so that rungs on
+the way up teach how little three solved runs prove; where many runs hardly scatter, as classifiers
+do, both are as small as that scatter allows. Rungs are weighed by Wedderburn's quasi-likelihood
+(Biometrika 1974), the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not scores and
+the normal one for pure noise.
 """
 
 from __future__ import annotations
@@ -20,29 +21,30 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit, logsumexp
 from scipy.stats import chi2
 
 Array = NDArray[np.float64]
 
-LOCATIONS = 24  # of the curve in each gap between tested rungs, and on either side of them
-WIDTHS = 24  # of the logistic curve: how many, and from where to where in units of log d
+LOCATIONS = 24  # of the crossing in each gap between tested rungs, and on either side of them
+WIDTHS = 24  # of either side's curve: how many, and from where to where in units of log d
 NARROWEST, WIDEST = 0.005, 4.0
 STEP = 0.02  # of the narrowest gap between rungs: a curve this narrow is a step within it
-PLATEAUS = np.array([0.92, 0.95, 0.98, 1.0])
+PLATEAUS = np.array([0.92, 0.95, 0.98, 1.0])  # shares of the highest rung, if that is above 1
+BEYOND = 1.02  # times a threshold that no plateau reaches: the plateau that is then supposed
 MARGIN = 1.5  # of log d, how far beyond the tested rungs the crossing may lie
 THRESHOLD_NODES = np.array([-1.7320508, 0.0, 1.7320508])  # Gauss-Hermite, for the baseline's doubt
 THRESHOLD_WEIGHTS = np.array([1 / 6, 2 / 3, 1 / 6])
+LEAST_THRESHOLD = 1e-3  # a baseline in so much doubt that it may be no better than random
 LEAST_NOISE = 0.02**2  # unless many runs show less
 FINEST = 0.002**2  # no score is known better than that: ten thousand test images say no more
 SURE = 1e-3  # the chance that so little scatter hides more noise or bimodality than that
 HIGH, SEVERAL = 0.3, 2  # a rung's mean, and how many such rungs it takes to see that
-LEFT_OUT = 20.0  # in log-likelihood below the best: curves that the second grid need not cover
+LEFT_OUT = 20.0  # in log-likelihood below the best: crossings that the second grid need not cover
 PRIOR_BIMODALITY = 0.5  # assumed of v where no rung on the way up has been seen,
 PRIOR_STRENGTH = 0.1  # with the strength of one run at m = 0.5
-SHAPE = 0.3  # how far a rung's mean may leave the curve, as a share of its distance below FAR:
-FAR = 0.8  # the way up to the threshold need not be logistic
-INNER = 0.2  # a typical m (1 - m) between such a rung and the threshold
+SHAPE = 0.3  # how far a rung's mean may leave the curve, as a share of its distance from the
+INNER = 0.2  # threshold: the way up need not be logistic; a typical m (1 - m) in between
 SCORES = np.linspace(-1.0, 2.0, 1501)  # the range that quasi-likelihoods are integrated over
 
 
@@ -71,44 +73,80 @@ def posterior(
         baseline_error: standard error of the baseline's mean, in normalised units.
     """
     dims = sorted(scores)
+    # Runs in a subspace may do better than the baseline: solved is then what they reach.
+    highest = max(1.0, *(float(np.mean(scores[d])) for d in dims))
     x = np.log(np.array(dims, dtype=np.float64))
     count = np.array([len(scores[d]) for d in dims], dtype=np.float64)
-    mean = np.array([np.mean(scores[d]) for d in dims])
-    squares = np.array([np.var(scores[d]) * len(scores[d]) for d in dims])
+    mean = np.array([np.mean(scores[d]) for d in dims]) / highest
+    squares = np.array([np.var(scores[d]) * len(scores[d]) for d in dims]) / highest**2
     noise, bimodality = scatter(count, mean, squares)
+    threshold = fraction / highest
+    drift = (SHAPE * (threshold - mean)) ** 2
+    rungs = Rungs(
+        x, mean, count / (1 + count * drift / (noise + bimodality * INNER)), noise, bimodality
+    )
 
-    drift = (SHAPE * np.clip(FAR - mean, 0, None)) ** 2
-    trust = count / (1 + count * drift / (noise + bimodality * INNER))
-    locations, prior = grid(np.concatenate(([x[0] - MARGIN], x, [x[-1] + MARGIN])))
-    narrowest = min(NARROWEST, STEP * float(np.diff(x).min(initial=1.0)))
-    widths = np.geomspace(narrowest, WIDEST, WIDTHS)
+    nodes, weights = np.zeros(1), np.ones(1)
+    if baseline_error > 0:
+        nodes, weights = THRESHOLD_NODES, THRESHOLD_WEIGHTS
+    thresholds = np.clip(threshold * (1.0 + nodes * baseline_error), LEAST_THRESHOLD, None)
 
-    def weigh() -> Array:
-        """Return the log-likelihood of every curve: location, width, plateau."""
-        curve = expit((x - locations[:, None, None]) / widths[:, None])
-        m = curve[:, :, None, :] * PLATEAUS[:, None]
-        return np.asarray((trust * quasi_likelihood(mean, m, noise, bimodality)).sum(-1))
+    def weigh(crossings: Array) -> Array:
+        return np.array([log_likelihood(crossings, t, rungs) for t in thresholds])
 
-    likelihood = weigh()
+    crossings, prior = grid(np.concatenate(([x[0] - MARGIN], x, [x[-1] + MARGIN])))
+    likelihood = weigh(crossings)
     # Precise scores leave a few points of the grid: it is laid again over what is left.
-    left = likelihood > likelihood.max() - LEFT_OUT
-    locations, prior = grid(_ends(locations, left.any((1, 2)), x))
-    kept = np.flatnonzero(left.any((0, 2)))
-    first, last = max(kept[0] - 1, 0), min(kept[-1] + 1, WIDTHS - 1)
-    widths = np.geomspace(widths[first], widths[last], WIDTHS)
-    likelihood = weigh()
-    weight = np.exp(likelihood - likelihood.max()) * prior[:, None, None]
+    left = (likelihood > likelihood.max(1, keepdims=True) - LEFT_OUT).any(0)
+    crossings, prior = grid(_ends(crossings, left, x))
+    # Each threshold by itself: the scores say nothing of the baseline.
+    likelihood = weigh(crossings)
+    weight = np.exp(likelihood - likelihood.max(1, keepdims=True)) * prior
+    weight = weights @ (weight / weight.sum(1, keepdims=True))
+    return Posterior(crossings, weight)
 
-    # A baseline in so much doubt that it may be no better than random is reached by any d.
-    thresholds = np.clip(fraction * (1.0 + THRESHOLD_NODES * baseline_error), 0.0, None)
-    share = thresholds[:, None] / PLATEAUS
-    with np.errstate(invalid="ignore", divide="ignore"):
-        steps = np.where(share < 1.0, np.log(share / (1.0 - share)), np.inf)
-    # (location, width, node, plateau): where each curve reaches each threshold.
-    crossing = locations[:, None, None, None] + widths[:, None, None] * steps
-    weights = weight[:, :, None, :] * THRESHOLD_WEIGHTS[:, None]
-    order = np.argsort(crossing, axis=None)
-    return Posterior(crossing.ravel()[order], weights.ravel()[order])
+
+@dataclass(frozen=True)
+class Rungs:
+    """What the scores say, an entry for each tested d.
+
+    Attributes:
+        x: log d, ascending.
+        mean: of the scores, 1 being solved.
+        trust: seeds, fewer where the curve may be of another shape.
+        noise: e of all scores' variance.
+        bimodality: its v.
+    """
+
+    x: Array
+    mean: Array
+    trust: Array
+    noise: float
+    bimodality: float
+
+
+def log_likelihood(crossings: Array, threshold: float, rungs: Rungs) -> Array:
+    """Return the log-likelihood of each crossing, the curve's other parameters summed over.
+
+    Rungs below a crossing know nothing of the curve above it, and the other way round, so that each
+    side is summed over by itself.
+    """
+    gap = float(np.diff(rungs.x).min(initial=1.0))
+    widths = np.geomspace(min(NARROWEST, STEP * gap), WIDEST, WIDTHS)[:, None, None]
+    plateaus = PLATEAUS[threshold < PLATEAUS]
+    if plateaus.size == 0:
+        plateaus = np.array([BEYOND * threshold])
+    below = rungs.x < crossings[:, None]  # (crossing, rung)
+    # (crossing, width, plateau, rung)
+    z = (rungs.x - crossings[:, None])[:, None, None, :] / widths
+
+    def side(levels: Array, mine: NDArray[np.bool_]) -> Array:
+        m = levels[:, None] * expit(z + logit(threshold / levels)[:, None])
+        fit = rungs.trust * quasi_likelihood(rungs.mean, m, rungs.noise, rungs.bimodality)
+        fit = np.where(mine[:, None, None, :], fit, 0.0).sum(-1)
+        return np.asarray(logsumexp(fit, axis=(1, 2)))
+
+    return side(plateaus[-1:], below) + side(plateaus, ~below)
 
 
 def grid(ends: Array) -> tuple[Array, Array]:

@@ -144,7 +144,8 @@ ACCURACIES = {
 def test_seeds_that_hardly_differ_leave_little_doubt() -> None:
     found = read(ACCURACIES, baseline=[0.9826, 0.9807, 0.9826, 0.9828], random=0.1, D=199_210)
     low, high = found.interval
-    assert 513 < low < found.d_int < high <= 768
+    assert 513 < low < found.d_int < high
+    assert high / low < 1.5  # which is the gap between two rungs
 
 
 def test_the_same_scores_with_one_failure_leave_much() -> None:
