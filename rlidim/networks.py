@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.task import Network
 
 if TYPE_CHECKING:
+    from gymnasium import spaces
     from torch import nn
 
 ACTIONS = ("argmax", "clip", "tanh")
@@ -77,6 +77,8 @@ class Architecture:
         Raises:
             RlidimError: a space that a multilayer perceptron cannot serve.
         """
+        from gymnasium import spaces
+
         if not isinstance(observation_space, spaces.Box):
             raise RlidimError(
                 f"observations must be a Box, this environment's are {observation_space}"

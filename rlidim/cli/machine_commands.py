@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from rlidim.cli.options import json_option, print_json, results_of
+from rlidim.cli.options import ParamType, json_option, print_json, results_of
 from rlidim.errors import RlidimError
 
 
-class Size(click.ParamType[tuple[int, int]]):
+class Size(ParamType):
     """A projection's size."""
 
     name = "D,d"

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rlidim.sweep import Plan
     from rlidim.task import Task
 
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # generic from click 8.4 on
+
 
 class Usage(click.ClickException):
     """A user's mistake: one line, exit code 2."""
@@ -29,7 +33,7 @@ class Usage(click.ClickException):
         super().__init__(str(error))
 
 
-class Dimensions(click.ParamType[tuple[int, ...]]):
+class Dimensions(ParamType):
     """Comma-separated subspace dimensions."""
 
     name = "d,d,..."
@@ -44,7 +48,7 @@ class Dimensions(click.ParamType[tuple[int, ...]]):
             self.fail(f"expected whole numbers with commas between them, got '{value}'", param, ctx)
 
 
-class Assignment(click.ParamType[tuple[str, Any]]):
+class Assignment(ParamType):
     """One ``key=value`` that replaces a trainer's setting."""
 
     name = "key=value"
