@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -48,8 +49,8 @@ def projection(
         options: the family's own; ``entries`` for hashed.
 
     Raises:
-        RlidimError: an unknown family or option, d not in 1 .. D, a seed out of range, a backend
-            that does not serve the family and device here.
+        RlidimError: an unknown family, option or device, d not in 1 .. D, a seed out of range, a
+            backend that does not serve the family and device here.
 
     Example:
         >>> import rlidim, torch
@@ -59,16 +60,47 @@ def projection(
         >>> bool(torch.isclose((P @ theta) @ g, theta @ (P.T @ g), rtol=1e-3, atol=1e-3))
         True
     """
-    where = torch.device(device)
+    where = _device(device)
+    D, d, seed = (_whole(name, value) for name, value in (("D", D), ("d", d), ("seed", seed)))
     if family == AUTO:
-        family = choose(int(D), int(d), where.type)
+        family = choose(D, d, where.type)
     check_family(family)
     known = {"entries"} if FAMILIES[family] is Hashed else set()
     for name in options:
         if name not in known:
             raise RlidimError(f"projection '{family}' has no option '{name}'{nearest(name, known)}")
+        options[name] = _whole(name, options[name])
     kind = implementation(family, where, backend)
-    return kind(int(D), int(d), int(seed), dtype=dtype, device=where, **options)
+    return kind(D, d, seed, dtype=dtype, device=where, **options)
+
+
+def _device(name: torch.device | str) -> torch.device:
+    """Return a device that projections are computed on.
+
+    Raises:
+        RlidimError: there is none of that name here.
+    """
+    try:
+        found = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise RlidimError(f"unknown device {name!r}: projections live on cpu or cuda") from error
+    if found.type not in ("cpu", "cuda"):
+        raise RlidimError(f"device '{found}': projections live on cpu or cuda")
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise RlidimError(f"device '{found}': no CUDA device is visible here, use cpu")
+    return found
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return a whole number, of Python's or numpy's.
+
+    Raises:
+        RlidimError: it is none.
+    """
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise RlidimError(f"{name} must be a whole number, got {value!r}") from error
 
 
 def check_family(name: str) -> None:

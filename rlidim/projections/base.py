@@ -165,13 +165,16 @@ class Projection(ABC):
             out: (D,) or (D, N), written and returned; it may be ``base`` itself.
 
         Raises:
-            RlidimError: a wrong shape, dtype or device.
+            RlidimError: a wrong shape, dtype or device; ``out`` in a product that is
+                differentiated.
         """
         self._check(theta, self.d, "theta")
         if base is not None:
             self._check(base, self.D, "base", vector=True)
         if out is not None:
             self._check_out(out, (self.D, *theta.shape[1:]))
+        if self._differentiated(out, theta, base):
+            return add_base(self.apply(theta), base, None)
         return self._forward(theta, base, out, 0, self.D)
 
     def adjoint(self, g: Tensor, out: Tensor | None = None) -> Tensor:
@@ -182,11 +185,15 @@ class Projection(ABC):
             out: (d,) or (d, N), written and returned.
 
         Raises:
-            RlidimError: a wrong shape, dtype or device.
+            RlidimError: a wrong shape, dtype or device; ``out`` in a product that is
+                differentiated.
         """
         self._check(g, self.D, "g")
         if out is not None:
             self._check_out(out, (self.d, *g.shape[1:]))
+        if self._differentiated(out, g):
+            product: Tensor = operators.adjoint(g, self.key)
+            return product
         result = self._adjoint(g, 0, self.D)
         return result if out is None else out.copy_(result)
 
@@ -285,6 +292,15 @@ class Projection(ABC):
                 "stacked_fastfood, which is fast at any size"
             )
 
+    def _differentiated(self, out: Tensor | None, *inputs: Tensor | None) -> bool:
+        """Say whether autograd watches a product, which kernels would hide from it."""
+        watched = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+        if watched and out is not None:
+            raise RlidimError(
+                f"{self!r}: a product that is differentiated cannot be written to out"
+            )
+        return watched
+
     def _check(self, x: Tensor, length: int, name: str, *, vector: bool = False) -> None:
         if not isinstance(x, Tensor):
             raise RlidimError(f"{self!r}: {name} must be a torch tensor, got {type(x).__name__}")
@@ -337,21 +353,31 @@ class Rows:
     def forward(self, theta: Tensor, base: Tensor | None = None) -> Tensor:
         """Return these rows of base + P theta; base holds these rows alone.
 
+        Where autograd watches, all rows are computed.
+
         Raises:
             RlidimError: a wrong shape, dtype or device.
         """
         self.projection._check(theta, self.projection.d, "theta")
         if base is not None:
             self.projection._check(base, self.shape[0], "base", vector=True)
+        if self.projection._differentiated(None, theta, base):
+            return add_base(self.projection.apply(theta)[self.start : self.stop], base, None)
         return self.projection._forward(theta, base, None, self.start, self.stop)
 
     def adjoint(self, g: Tensor) -> Tensor:
         """Return these rows' part of P^T g; g holds these rows alone.
 
+        Where autograd watches, all rows are computed.
+
         Raises:
             RlidimError: a wrong shape, dtype or device.
         """
         self.projection._check(g, self.shape[0], "g")
+        if self.projection._differentiated(None, g):
+            edges = (self.start, self.projection.D - self.stop)
+            whole = torch.nn.functional.pad(g, (*(0, 0) * (g.ndim - 1), *edges))
+            return self.projection.adjoint(whole)
         return self.projection._adjoint(g, self.start, self.stop)
 
     def to_dense(self) -> Tensor:

@@ -45,6 +45,42 @@ def test_derivatives(family: str, members: tuple[int, ...]) -> None:
 
 
 @every_family
+@pytest.mark.parametrize("members", [(), (2,)])
+def test_the_products_themselves_are_differentiable(family: str, members: tuple[int, ...]) -> None:
+    P = make(family)
+    theta = normal(6, *members).requires_grad_()
+    g, base = normal(50, *members).requires_grad_(), normal(50).requires_grad_()
+    rows = P.rows(7, 31)
+    assert torch.autograd.gradcheck(lambda x, y: P.forward(x, base=y), (theta, base))
+    assert torch.autograd.gradcheck(lambda x: P.T @ x, (g,))
+    assert torch.autograd.gradcheck(rows.forward, (theta,))
+    assert torch.autograd.gradcheck(rows.adjoint, (g.detach()[7:31].requires_grad_(),))
+    torch.testing.assert_close(rows.forward(theta), rows.forward(theta.detach()))
+    torch.testing.assert_close(rows.adjoint(g[7:31]), rows.adjoint(g.detach()[7:31]))
+    with pytest.raises(RlidimError, match="cannot be written to out"):
+        P.forward(theta, out=torch.empty(50, *members, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("device", ["mps", "banana", "meta", 7.5])
+def test_a_device_that_is_not_served_is_one_line(device: object) -> None:
+    with pytest.raises(RlidimError, match="projections live on cpu or cuda"):
+        projection("rotation", 50, 6, 0, device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(RlidimError, match="no CUDA device is visible"):
+        projection("rotation", 50, 6, 0, device="cuda")
+
+
+def test_sizes_are_whole_numbers() -> None:
+    with pytest.raises(RlidimError, match=r"D must be a whole number, got 10\.9"):
+        projection("rotation", 10.9, 6, 0)  # type: ignore[arg-type]
+    with pytest.raises(RlidimError, match="entries must be a whole number, got '3'"):
+        projection("hashed", 50, 6, 0, entries="3")
+
+
+@every_family
 def test_compiled_in_one_piece(family: str) -> None:
     P = make(family)
 
