@@ -6,10 +6,20 @@ the columns are balanced, none is empty, and the adjoint gathers instead of scat
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rlidim.projections.philox import sign_stream
+
+
+def inverse_roots(squares: Tensor) -> Tensor:
+    """Return 1 / sqrt(x), float64, on the tensor's device: columns' scales from squared lengths.
+
+    By numpy, whose root is correctly rounded; torch's is not everywhere.
+    """
+    roots = 1.0 / np.sqrt(squares.to(torch.float64).cpu().numpy())
+    return torch.as_tensor(roots).to(squares.device)
 
 
 class SignedBlocks:
@@ -31,7 +41,7 @@ class SignedBlocks:
         rows = columns.argsort(dim=1)
         rows += width * torch.arange(blocks, device=columns.device).unsqueeze(1)
         present = rows < D
-        length = present.sum(0).to(torch.float64).rsqrt()
+        length = inverse_roots(present.sum(0))
         signs = sign_stream(D, tag, seed, columns.device)
         self.values = (signs * length[self.columns]).to(dtype)
         # A row that is cut off counts nothing; its place reads another row of the same column.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rlidim.projections.base import Projection, multiply
+from rlidim.projections.blocks import inverse_roots
 
 STORED_LIMIT = 64 * 2**20  # bytes up to which P is kept instead of regenerated
 BLOCK_ENTRIES = 2**20  # entries of P in memory at a time above that
@@ -28,10 +29,12 @@ class Dense(Projection):
 
     def _column_scale(self) -> Tensor:
         """Return what each column is multiplied by to have unit length, float64 (d,)."""
-        total = torch.zeros(self.d, dtype=torch.float64, device=self.device)
+        total = torch.zeros(self.d, dtype=torch.int64, device=self.device)
         for start, stop in self._blocks(0, self.D):
-            total += self._entries(start, stop).to(torch.float64).square().sum(0)
-        return total.rsqrt()
+            # Whole numbers: exact in any order, in float64 for a block, in 64 bits for all rows.
+            squares = self._entries(start, stop).to(torch.float64).square().sum(0)
+            total += squares.to(torch.int64)
+        return inverse_roots(total)
 
     def _generate(self, start: int, stop: int) -> Tensor:
         """Return rows of P, the same bits whatever the range: entries are scaled one by one."""

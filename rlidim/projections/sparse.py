@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rlidim.projections.base import Projection, add_base
+from rlidim.projections.blocks import inverse_roots
 from rlidim.projections.philox import uniform, words
 
 DEVIATIONS = 8  # of the number of entries in a column that are drawn in the first go
@@ -32,10 +33,8 @@ class Sparse(Projection):
         """Draw the entries and keep them in compressed rows, P and P^T: about 2 d sqrt(D)."""
         D, d, dtype, device = self.D, self.d, self.dtype, self.device
         rows, columns, signed = self._draw()
-        lengths = torch.zeros(d, dtype=torch.float64).index_add_(
-            0, columns, torch.ones(len(columns), dtype=torch.float64)
-        )
-        values = (signed / lengths.sqrt()[columns]).to(dtype)
+        scale = inverse_roots(torch.bincount(columns, minlength=d))
+        values = (signed * scale[columns]).to(dtype)
         self._matrix = _compressed(rows, columns, values, (D, d)).to(device)
         self._transposed = _compressed(columns, rows, values, (d, D)).to(device)
 

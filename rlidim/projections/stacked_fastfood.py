@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rlidim.projections.base import STORED_ENTRIES, Projection, add_base, multiply
+from rlidim.projections.blocks import inverse_roots
 from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last
 from rlidim.projections.philox import sign_stream
 
@@ -69,7 +70,7 @@ class StackedFastfood(Projection):
             lengths = (self.blocks - 1) * self.n**2 + cut[: self.d]
             if bool((lengths > 0).all()):
                 break
-        return lengths.rsqrt()
+        return inverse_roots(lengths)
 
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlidim.projections.blocks import inverse_roots
 from rlidim.projections.philox import words
 
 
@@ -28,7 +29,7 @@ def column_scale(D: int, width: int, last: Tensor) -> Tensor:
     """
     rows = torch.full((width,), float(D // width), dtype=torch.float64)
     rows[last] += 1.0
-    return rows.rsqrt()
+    return inverse_roots(rows)
 
 
 @cache
