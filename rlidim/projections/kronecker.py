@@ -50,7 +50,7 @@ class Kronecker(Projection):
         padded = theta.new_zeros((self.d1 * self.d2, *members))
         padded[: self.d] = theta
         first, last = start // self.D2, -(-stop // self.D2)
-        left = self._left[first:last] @ padded.view(self.d1, -1)
+        left = self._left[first:last] @ padded.view(self.d1, self.d2 * math.prod(members))
         if members:
             product = self._right @ left.view(last - first, self.d2, *members)
         else:
@@ -87,8 +87,9 @@ class Kronecker(Projection):
         else:
             whole = g.new_zeros(((last - first) * self.D2, *members))
             whole[skip : skip + stop - start] = g
-            rows = self._right.T @ whole.view(last - first, self.D2, -1)
-        product = self._left[first:last].T @ rows.reshape(last - first, -1)
+            rows = self._right.T @ whole.view(last - first, self.D2, math.prod(members))
+        width = self.d2 * math.prod(members)
+        product = self._left[first:last].T @ rows.reshape(last - first, width)
         return product.view(self.d1 * self.d2, *members)[: self.d].contiguous()
 
     def _rows_times_right(self, g: Tensor) -> Tensor:

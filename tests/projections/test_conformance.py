@@ -155,12 +155,13 @@ def test_single_precision_is_the_same_matrix_rounded(family: str, options: dict[
 
 @every_family
 def test_threads_do_not_change_it(family: str, options: dict[str, int]) -> None:
+    """P itself, on every backend; tests of the kernels ask the same of their products."""
     threads = torch.get_num_threads()
     try:
         matrices = []
         for count in (1, 2):
             torch.set_num_threads(count)
-            matrices.append(make(family, options, 3000, 40).to_dense())
+            matrices.append(make(family, options, 70_000, 9).to_dense())  # enough rows for two
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*matrices)
@@ -263,6 +264,29 @@ def test_rotation_is_orthonormal_within_its_blocks() -> None:
     P = projection("rotation", 640, 32, 0, dtype=torch.float64)
     gram = P.to_dense().T @ P.to_dense()
     torch.testing.assert_close(gram, torch.eye(32, dtype=torch.float64))
+
+
+@every_family
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_nothing_of_nothing(family: str, options: dict[str, int], backend: str) -> None:
+    """No members, no rows: empty products, or zeros."""
+    P = make(family, options, 1000, 10, backend=backend)
+    none = torch.zeros(10, 0, dtype=torch.float64)
+    assert (P @ none).shape == (1000, 0)
+    assert P.adjoint(torch.zeros(1000, 0, dtype=torch.float64)).shape == (10, 0)
+    rows = P.rows(64, 64)
+    for members in ((), (3,)):
+        assert rows.forward(torch.zeros(10, *members, dtype=torch.float64)).shape == (0, *members)
+        nothing = rows.adjoint(torch.zeros(0, *members, dtype=torch.float64))
+        assert torch.equal(nothing, torch.zeros(10, *members, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("family", ["sparse", "stacked_fastfood", "gaussian", "hashed"])
+def test_scales_are_correctly_rounded(family: str) -> None:
+    """Squared lengths are whole numbers, and 1 / sqrt of them numpy's, on every backend."""
+    backends = ["torch", "auto"]
+    ours, reference = (make(family, {}, 5000, 300, backend=name).to_dense() for name in backends)
+    assert torch.equal(ours, reference)
 
 
 @pytest.mark.gpu
