@@ -9,9 +9,12 @@ from __future__ import annotations
 from rlidim.projections.base import Projection
 
 try:
-    from rlidim.projections.native import _kernels as kernels
+    # By its full name: `from ... import` would blame a circular import where the file is missing.
+    import rlidim.projections.native._kernels as kernels
+except ModuleNotFoundError:
+    MISSING = "the C++ extension was not built: install rlidim where a C++17 compiler is"
 except ImportError as error:
-    MISSING = f"the C++ extension is not there ({error}): install rlidim where a C++17 compiler is"
+    MISSING = f"the C++ extension cannot be loaded ({error}): install rlidim anew"
 else:
     MISSING = ""
 
