@@ -6,13 +6,24 @@ RESULTS ?= runs/bench-$(TIER)
 WORKERS ?=
 OUT ?= results/kernels
 
+# What `make gpu` asks of another machine: its python and system, the packages that it may lack, 61 MB
+# of which scipy is 35 and matplotlib with its own 25. To carry only what that machine does lack:
+#   make gpu-packages GPU_PACKAGES="gymnasium Farama-Notifications"
+GPU_PYTHON ?= 3.12
+GPU_MANYLINUX ?= 2_28 2_27 2_26 2_24 2_17 2_12 2_5
+GPU_PACKAGES ?= click cloudpickle contourpy cycler Farama-Notifications filelock fonttools gymnasium \
+  kiwisolver markdown-it-py matplotlib mdurl packaging pillow Pygments pyparsing python-dateutil \
+  PyYAML rich safetensors scipy threadpoolctl typing_extensions tzdata
+WHEELS := build/gpu
+SITE := build/gpu-site
+
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RLIDIM := $(BIN)/rlidim
 WORKERS_OPTION := $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test tables reproduce gpu sanitize lint format type clean
+.PHONY: help install bench test tables reproduce gpu gpu-packages sanitize lint format type clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 20
@@ -36,10 +47,27 @@ tables: install  ## Write results/TABLES.md, CSV, LaTeX and figures from the com
 reproduce: install  ## Complete the committed evidence in results/: make what runs are missing, then the tables
 	$(RLIDIM) --results results bench --tier $(TIER) $(WORKERS_OPTION)
 
-# Runs from the checkout with any python that has torch and triton; it needs the packages of
-# constraints.txt without torch, of which a machine that lacks some still does with click and numpy.
-gpu:  ## Run all that waits for a GPU with this python (no installation): correctness, timings, as JSON
-	$(PYTHON) -m rlidim gpu --out $(OUT)
+# The wheels lie in a folder that git ignores: carry it to the GPU machine with the checkout.
+gpu-packages:  ## Download the wheels that a bare GPU machine lacks for queued experiments (build/gpu)
+	rm -rf $(WHEELS)
+	mkdir -p $(WHEELS)
+	sed 's/#.*//' constraints.txt | grep -iE "^($$(echo $(GPU_PACKAGES) | tr ' ' '|'))==" > $(WHEELS)/pinned.txt
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	  --python-version $(GPU_PYTHON) --implementation cp \
+	  $(foreach version,$(GPU_MANYLINUX),--platform manylinux_$(version)_x86_64) \
+	  --platform manylinux2014_x86_64 -d $(WHEELS) -r $(WHEELS)/pinned.txt
+	du -sh $(WHEELS)
+
+# Runs from the checkout with any python that has torch, triton, numpy and click; queued experiments
+# use the wheels of gpu-packages where they are, installed apart from that python's own packages.
+# Their data are read from RLIDIM_DATA where there is no network. What they record that results/
+# lacks is packed beside the timings; back home it is unpacked, and the next run goes on from it:
+#   tar -xzf $(OUT)/queue.tar.gz -C results
+gpu:  ## Run all that waits for a GPU with this python (no installation): correctness, timings, queue
+	if ls $(WHEELS)/*.whl > /dev/null 2>&1; then \
+	  rm -rf $(SITE) && $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index \
+	    --no-deps --no-compile --target $(SITE) $(WHEELS)/*.whl; fi
+	PYTHONPATH="$(abspath $(SITE))$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) -m rlidim gpu --out $(OUT)
 
 sanitize: install  ## Run the C++ kernels' tests under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S rlidim/projections/native -B build/sanitize -G Ninja -DRLIDIM_SANITIZE=ON \

@@ -7,6 +7,7 @@ copies of one network on one batch of random input, in turn.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +23,10 @@ from rlidim import classifiers
 from rlidim.errors import RlidimError, nearest
 from rlidim.kernels.bars import STEPS, readings
 from rlidim.kernels.measure import (
+    CALLS_A_ROW,
     DEFAULT_LIMITS,
     PREPARATION,
+    RATES,
     SPENT,
     Case,
     Limits,
@@ -120,20 +123,21 @@ def run(
     limits: Limits = DEFAULT_LIMITS,
     listener: Listener = lambda line: None,
 ) -> dict[str, Any]:
-    """Time training steps natively and in a subspace of every family.
+    """Time training steps natively and in a subspace of every family, the shortest first.
 
     Args:
         networks: these alone.
         families: these alone.
-        out: the folder of ``steps.json``, written after each row; a row on file for this hardware
-            and these versions is not timed again. None writes nothing.
+        out: the folder of ``steps.json``, written after each row; a row on file for this
+            hardware, these versions and sources is not timed again. None writes nothing.
         device: where to train.
         again: time everything again.
         limits: what it may take.
         listener: is told of each row.
 
     Returns:
-        device, versions, hardware, rows, and on the CPU the bars that the rows meet or miss.
+        device, versions, hardware, sources, rows, and on the CPU the bars that the rows meet or
+        miss.
 
     Raises:
         RlidimError: an unknown network or family, or a folder that cannot be written.
@@ -151,17 +155,19 @@ def run(
     path = None if out is None else out / FILE
     file = RowFile(path, provenance(where), NAMES, again=again)
     if file.foreign:
-        listener(f"{path}: of other versions or hardware, made anew")
-    rows: list[Row] = []
+        listener(f"{path}: of other versions, hardware or sources, made anew")
+    cases = [
+        (setting, blank_row(setting, family, where))
+        for setting in settings
+        for family in families or FAMILIES
+    ]
     with threads_restored():
-        for setting in settings:
-            for family in families or FAMILIES:
-                row = blank_row(setting, family, where)
-                if not file.done(row):
-                    listener(f"a step of {setting.name} in {family} on {where.type}")
-                    fill_row(row, setting, where, limits)
-                    file.add([row])
-                rows.append(file.rows[file.name(row)])
+        for setting, row in sorted(cases, key=lambda case: work(case[1])):
+            if not file.done(row):
+                listener(f"a step of {setting.name} in {row['family']} on {where.type}")
+                fill_row(row, setting, where, limits)
+                file.add([row])
+    rows = [file.rows[file.name(row)] for _, row in cases]
     bars = []
     if where.type == "cpu":
         today = {family: implementation(family, where, AUTO).backend for family in FAMILIES}
@@ -191,6 +197,11 @@ def blank_row(setting: Setting, family: str, device: torch.device) -> Row:
     }
 
 
+def work(row: Row) -> int:
+    """Return about how much a product does: D d where every entry is made, else D."""
+    return int(row["D"] * (row["d"] if row["family"] in RATES else 1))
+
+
 def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -> None:
     """Time a step natively and in a subspace; what cannot be measured says why."""
     if perf_counter() > limits.deadline:
@@ -207,9 +218,14 @@ def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -
             row["reason"] = too_long("one product", product, limits.longest)
             return
         native, ours = steps(setting, row["family"], device)
-        found = compare(Timed(ours, device), Timed(native, device), SECONDS_A_COMPARISON)
+        left = limits.deadline - perf_counter()
+        if left < CALLS_A_ROW * product:
+            row["reason"] = SPENT
+            return
+        most = min(SECONDS_A_COMPARISON, left)
+        found = compare(Timed(ours, device), Timed(native, device), most)
         if row["default"]:
-            row["parts"] = parts(native, ours, device)
+            row["parts"] = parts(native, ours, device, limits.deadline)
     except Exception as error:  # one family that fails is listed, the others are measured
         row["reason"] = reason_of(error)
         return
@@ -254,8 +270,12 @@ def steps(setting: Setting, family: str, device: torch.device) -> tuple[Step, St
     return Step(network, native, inputs, labels), Step(confined, ours, inputs, labels)
 
 
-def parts(native: Step, ours: Step, device: torch.device) -> dict[str, float]:
+def parts(
+    native: Step, ours: Step, device: torch.device, deadline: float = math.inf
+) -> dict[str, float]:
     """Return the median seconds of what the two steps consist of, each timed in its turn.
+
+    No round but the first is begun after the deadline, of ``perf_counter``.
 
     Between one part and the next the caches are as a real step leaves them: a product timed in a
     loop of its own is faster.
@@ -276,7 +296,9 @@ def parts(native: Step, ours: Step, device: torch.device) -> dict[str, float]:
         "write": subspace.write,
     }
     seconds: dict[str, list[float]] = {name: [] for name in stages}
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
+        if number > 0 and perf_counter() > deadline:
+            break
         for name, stage in stages.items():
             start = perf_counter()
             stage()

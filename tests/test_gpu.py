@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+import subprocess
+import sys
+import tarfile
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -15,15 +21,55 @@ from rlidim import task as tasks
 from rlidim.cli import cli
 from rlidim.errors import RlidimError
 from rlidim.kernels import rows
-from rlidim.kernels.measure import Limits
+from rlidim.kernels.measure import SPENT, Limits
 from rlidim.projections import FAMILIES
 
 CPU = torch.device("cpu")
 NOTHING: dict[str, Any] = {"rows": [], "bars": []}
+ROOT = Path(__file__).parent.parent
+RECORD = "mnist-fc/adam-rotation/d1-s0.json"
+
+# What a machine has that was made for torch alone: neither the packages of ours, nor the extension,
+# nor a click whose parameter types are generic.
+BARE_MACHINE = """
+import dataclasses, sys
+import click, numpy, torch, triton
+import torch._dynamo  # imported by torch on first use, with what it needs
+
+there = {name.partition(".")[0] for name in sys.modules} | {"rlidim"} | sys.stdlib_module_names
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in there or name.endswith(".native._kernels"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+click.ParamType.__class_getitem__ = None
+
+from rlidim import gpu, kernels, steps
+from rlidim.cli import main
+from rlidim.kernels import measure, timing
+
+gpu.device = lambda: torch.device("cpu")
+gpu.SIZES_CHECKED, gpu.WIDE_SIZES, gpu.POPULATIONS = ((562, 4),), (), (2,)
+gpu.QUEUE = gpu.QUEUE[:1]
+measure.SIZES = ((562, 4),)
+measure.NARROW = ("none", 0, 0)
+steps.SETTINGS = (dataclasses.replace(steps.SETTINGS[0], d=10),)
+timing.MOST_PAIRS = timing.FEWEST_PAIRS
+timing.MOST_REPEATED = steps.ROUNDS = 1
+main(["gpu", "--json", "--out", sys.argv[1]])
+"""
 
 
 def silent(line: str) -> None:
     """Hear nothing."""
+
+
+def case(
+    family: str, backend: str = "torch", D: int = 562, d: int = 4, dtype: Any = torch.float32
+) -> gpu.Case:
+    return gpu.Case(family, D, d, dtype, (D // 3 + 1, D - D // 5), CPU, backend)
 
 
 @pytest.fixture
@@ -39,23 +85,51 @@ def in_its_place(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return run
 
     monkeypatch.setattr(gpu, "device", lambda: CPU)
-    monkeypatch.setattr(gpu, "check_all", lambda device: [{"family": "x", "agrees": True}])
+    monkeypatch.setattr(gpu, "plan", lambda device: [case("rotation")])
     monkeypatch.setattr(kernels, "run", benchmark("kernels"))
     monkeypatch.setattr(steps, "run", benchmark("steps"))
     monkeypatch.setattr(gpu, "QUEUE", ())  # which trains for as long as the budget lasts
     return asked
 
 
+def test_on_a_bare_machine(tmp_path: Path) -> None:
+    """Every part runs there but the queue, which says in one row what is missing."""
+    ended = subprocess.run(
+        [sys.executable, "-c", BARE_MACHINE, str(tmp_path)],
+        cwd=ROOT,
+        # The queue is asked in a process of its own, which nothing is hidden from but the data.
+        env={**os.environ, "RLIDIM_DATA": str(tmp_path / "nowhere")},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    content = json.loads(ended.stdout)
+    assert {row["agrees"] for row in content["correctness"]["rows"]} == {True}
+    for part in ("kernels", "steps"):
+        found = content[part]["rows"]
+        assert {row["family"] for row in found} == set(FAMILIES)
+        assert {row["backend"] for row in found} == {"torch"}
+        assert {row["reason"] for row in found} == {None}
+    (row,) = content["queue"]
+    assert row["code"] == 1
+    assert "mnist cannot be had" in row["reason"]
+    assert "nowhere" in row["reason"]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_check_agrees_with_itself(family: str) -> None:
-    row = gpu.check(family, 562, 4, seed=7, place=CPU, backend="torch")
+    row = gpu.check(case(family), seed=7)
     assert row["agrees"]
-    assert row["forward"] == row["adjoint"] == row["population"] == 0.0
+    assert set(row["differences"].values()) == {0.0}
+    kinds = {"forward", "adjoint", "forward 80", "adjoint 80", "members 80", "rows' adjoint 5"}
+    assert kinds < set(row["differences"])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_fastest_backend_here_agrees(family: str) -> None:
-    assert gpu.check(family, 4610, 16, seed=7, place=CPU, backend="auto")["agrees"]
+def test_the_fastest_backend_here_agrees(family: str, dtype: torch.dtype) -> None:
+    row = gpu.check(case(family, "auto", 4610, 16, dtype), seed=7)
+    assert row["agrees"], row
 
 
 def test_the_check_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,69 +142,131 @@ def test_the_check_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(family, D, d, seed + ("device" in where), **where)
 
     monkeypatch.setattr(projections, "projection", other)
-    assert not gpu.check("rademacher", 562, 4, seed=7, place=CPU, backend="torch")["agrees"]
-    row = gpu.check("rademacher", 562, 4, seed=7, place=CPU, backend="triton")
+    row = gpu.check(case("rademacher"), seed=7)
     assert not row["agrees"]
-    assert "triton" in row["error"]
+    assert "bits of column 0" in row["reason"]
+    row = gpu.check(case("rademacher", "triton"), seed=7)
+    assert not row["agrees"]
+    assert "triton" in row["reason"]
 
 
-def test_every_family_is_checked_on_both_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "SIZES_CHECKED", ((562, 4),))
-    checked = []
-    monkeypatch.setattr(
-        gpu, "check", lambda family, D, d, seed, place, backend: checked.append((family, place))
-    )
-    gpu.check_all(torch.device("cuda"))
-    assert {family for family, place in checked if place.type == "cuda"} == set(FAMILIES)
+def test_the_plan_has_every_family_on_both_devices() -> None:
+    cases = gpu.plan(torch.device("cuda"))
+    there = [each for each in cases if each.place.type == "cuda"]
+    assert {each.family for each in there if each.backend == "torch"} == set(FAMILIES)
+    for each in there:
+        same = dataclasses.replace(each, dtype=torch.float64)
+        assert each.far or same in cases
+    assert all(each.backend != "torch" for each in cases if each.place == CPU)
+    whole = [each.D * each.d for each in cases if not each.far]
+    assert whole == sorted(whole)
+    assert {each.family for each in cases if each.far} == set(gpu.FAR_SIZES)
 
 
 def test_correctness_on_file_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_its_place: dict[str, Any]
 ) -> None:
+    late = gpu.correctness(tmp_path, CPU, Limits(deadline=0.0), silent)
+    assert [row["reason"] for row in late["rows"]] == [SPENT]
     first = gpu.run(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["correctness.json"]
-    monkeypatch.setattr(gpu, "check_all", lambda device: pytest.fail("checked again"))
+    real = gpu.check
+    monkeypatch.setattr(gpu, "check", lambda *arguments: pytest.fail("checked again"))
     assert gpu.run(tmp_path) == first
-    assert "1 products agree" in gpu.table(first)
-    # Another device's figures are no answer for this one.
-    monkeypatch.setattr(rows, "hardware", lambda: {"processor": "another"})
-    monkeypatch.setattr(gpu, "check_all", lambda device: [{"family": "y"}])
-    assert gpu.run(tmp_path)["correctness"]["rows"] == [{"family": "y"}]
+    assert "1 of 1 families, sizes and types agree" in gpu.table(first)
+    # Another device's figures, or other code's, are no answer for this one.
+    monkeypatch.setattr(gpu, "check", real)
+    monkeypatch.setattr(rows, "sources_hash", lambda: "of other code")
+    again = gpu.run(tmp_path)["correctness"]
+    assert again["rows"][0]["seed"] != first["correctness"]["rows"][0]["seed"]
 
 
 def test_a_difference_is_an_error_and_is_checked_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_its_place: dict[str, Any]
 ) -> None:
-    wrong = {"family": "x", "agrees": False}
-    monkeypatch.setattr(gpu, "check_all", lambda device: [wrong])
+    real = gpu.check
+    wrong = {"seed": 1, "agrees": False, "reason": "it differs in forward"}
+    monkeypatch.setattr(gpu, "check", lambda case, seed: wrong)
     with pytest.raises(RlidimError, match="differs from the CPU"):
         gpu.run(tmp_path)
     assert in_its_place == {}
-    assert json.loads((tmp_path / "correctness.json").read_text())["rows"] == [wrong]
-    assert gpu.on_file(tmp_path / "correctness.json", rows.provenance(CPU)) is None
+    (row,) = json.loads((tmp_path / "correctness.json").read_text())["rows"]
+    assert row["reason"] == wrong["reason"]
+    monkeypatch.setattr(gpu, "check", real)
+    assert gpu.run(tmp_path)["correctness"]["rows"][0]["agrees"]
 
 
-def test_the_benchmarks_share_one_budget(tmp_path: Path, in_its_place: dict[str, Any]) -> None:
+def test_each_part_has_its_share_and_what_the_last_left_over(
+    tmp_path: Path, in_its_place: dict[str, Any]
+) -> None:
+    assert sum(gpu.SHARES.values()) == pytest.approx(1.0)
+    now = perf_counter()
+    deadlines = [limits.deadline - now for limits in gpu.limits_of(100.0).values()]
+    assert deadlines == pytest.approx([20, 55, 70, 100], abs=1)
     gpu.run(tmp_path, budget=100.0)
     arguments, options = in_its_place["kernels"]
-    assert arguments == ("cuda",)
+    assert arguments == ("cpu",)
     assert options["out"] == in_its_place["steps"][1]["out"] == tmp_path
-    assert options["limits"] == in_its_place["steps"][1]["limits"]
+    between = in_its_place["steps"][1]["limits"].deadline - options["limits"].deadline
+    assert between == pytest.approx(15)
     assert in_its_place["steps"][1]["device"] == CPU
 
 
-def test_queued_commands_run_while_time_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_its_place: dict[str, Any]
+def test_a_command_ends_in_time_or_is_ended() -> None:
+    soon = Limits(deadline=perf_counter() + 600)
+    row = gpu.ended("a", [sys.executable, "-c", "print('said'); raise SystemExit(3)"], soon)
+    assert row == {"command": "a", "code": 3, "output": "said", "reason": None}
+    # The output of a child of its own would be waited for, if that were left running.
+    script = "echo said; sleep 600 & sleep 600"
+    row = gpu.ended("b", ["sh", "-c", script], Limits(deadline=perf_counter() + 1))
+    assert (row["code"], row["output"]) == (None, "said")
+    assert "was ended" in row["reason"]
+    row = gpu.ended("c", ["no such command"], Limits(deadline=0.0))
+    assert row["reason"] == "the budget was spent"
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """Let a queued command write one record; return what records each found."""
+    found: list[dict[str, str]] = []
+
+    def ended(name: str, command: list[str], limits: Limits) -> dict[str, Any]:
+        if command[1] != "-c":
+            folder = Path(command[command.index("--results") + 1])
+            paths = sorted(path for path in folder.rglob("*") if path.is_file())
+            found.append({str(path.relative_to(folder)): path.read_text() for path in paths})
+            record = folder / RECORD
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(f"of command {len(found)}")
+            (folder / "figures").mkdir(exist_ok=True)
+            (folder / "figures/figure.svg").write_text("a figure")
+        return {"command": name, "code": 0, "output": "", "reason": None}
+
+    monkeypatch.setattr(gpu, "QUEUE", (("mnist-fc", "measure"),))
+    monkeypatch.setattr(gpu, "ended", ended)
+    return found
+
+
+def test_the_queues_records_are_packed_and_gone_on_from(
+    tmp_path: Path, commands: list[dict[str, str]]
 ) -> None:
-    monkeypatch.setattr(gpu, "QUEUE", (("--version",), ("no-such-command",)))
-    monkeypatch.chdir(Path(__file__).parent.parent)
-    content = gpu.run(tmp_path)
-    assert [row["code"] for row in content["queue"]] == [0, 2]
-    assert "rlidim" in content["queue"][0]["output"]
-    assert json.loads((tmp_path / "queue.json").read_text()) == content["queue"]
-    assert "no-such-command" in gpu.table(content)
-    late = gpu.queue(tmp_path / "queue.json", Limits(deadline=0.0), silent)
-    assert [row["reason"] for row in late] == ["the budget was spent"] * 2
+    out, results = tmp_path / "out", tmp_path / "results"
+    committed = {"mnist-fc/a/d1-s0.json": "old", "mnist-fc-50x1/a/d1-s0.json": "a variant's"}
+    for name, text in {**committed, "cartpole/a/d1-s0.json": "another task's"}.items():
+        (results / name).parent.mkdir(parents=True)
+        (results / name).write_text(text)
+    (row,) = gpu.queue(out, results, Limits(), silent)
+    assert json.loads((out / "queue.json").read_text()) == [row]
+    assert row["command"] == "rlidim mnist-fc measure"
+    with tarfile.open(out / gpu.ARCHIVE) as packed:
+        assert packed.getnames() == [RECORD]
+    gpu.queue(out, results, Limits(), silent)
+    assert commands == [committed, {**committed, RECORD: "of command 1"}]
+    # Unpacked, it is no news any more.
+    with tarfile.open(out / gpu.ARCHIVE) as packed:
+        packed.extractall(results, filter="data")
+    assert (results / RECORD).read_text() == "of command 2"
+    assert not (results / "figures").exists()
 
 
 @pytest.mark.parametrize("arguments", gpu.QUEUE, ids=" ".join)
@@ -138,7 +274,9 @@ def test_what_is_queued_can_run(arguments: tuple[str, ...]) -> None:
     name, command, *options = arguments
     shown = CliRunner().invoke(cli, [name, command, "--help"]).output
     assert all(option in shown for option in options if option.startswith("--"))
-    assert tasks.find(name).kind == "supervised"
+    data = tasks.find(name).data
+    assert data is not None
+    assert data.name == gpu.DATA
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -199,11 +199,15 @@ def doctor_command(context: click.Context, as_json: bool) -> None:
     help="Seconds after which nothing new is begun.",
 )
 @json_option
-def gpu_command(out: Path, budget: float, as_json: bool) -> None:
-    """Run everything that waits for a GPU: correctness, the benchmarks, queued experiments."""
+@click.pass_context
+def gpu_command(context: click.Context, out: Path, budget: float, as_json: bool) -> None:
+    """Run everything that waits for a GPU: correctness, the benchmarks, queued experiments.
+
+    The queue goes on from the records in --results; its new ones are packed into queue.tar.gz.
+    """
     from rlidim import gpu
 
-    content = gpu.run(out, budget, tell)
+    content = gpu.run(out, budget, tell, results_of(context).folder)
     if as_json:
         print_json(content)
     else:

@@ -43,13 +43,14 @@ def run(
         families: these alone.
         sizes: these (D, d) alone.
         out: the folder of ``<device>.json``, written after each family and size; a row on file for
-            this hardware and these versions is not timed again. None writes nothing.
+            this hardware, these versions and sources is not timed again. None writes nothing.
         again: time everything again.
         limits: what it may take.
         listener: is told of each case.
 
     Returns:
-        device, versions, hardware, rows, and on the CPU the bars that the rows meet or miss.
+        device, versions, hardware, sources, rows, and on the CPU the bars that the rows meet or
+        miss.
 
     Raises:
         RlidimError: an unknown family or device, a size that is none, a folder that cannot be
@@ -64,7 +65,7 @@ def run(
     path = None if out is None else out / f"{where.type}.json"
     file = RowFile(path, provenance(where), NAMES, again=again)
     if file.foreign:
-        listener(f"{path}: of other versions or hardware, made anew")
+        listener(f"{path}: of other versions, hardware or sources, made anew")
     rows = time_cases(plan(where, families, sizes), where, file, limits, listener)
     bars = []
     if where.type == "cpu":

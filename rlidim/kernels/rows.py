@@ -1,7 +1,8 @@
-"""A file of timings: rows of one machine and one set of versions, resumed where it ends."""
+"""A file of timings: rows of one machine, versions and sources, resumed where it ends."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
@@ -10,14 +11,20 @@ from typing import Any
 
 import torch
 
+from rlidim import projections
+from rlidim.projections import native
 from rlidim.records import hardware, versions, write_atomically
 
 Row = dict[str, Any]
 PACKAGES = ("scipy", "scikit-learn", "triton", "fast-hadamard-transform", "sjlt", "fast-jl")
+SOURCES, HASH_DIGITS = (".py", ".cpp", ".hpp"), 16  # files of the projections, by their endings
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Return what rows must share to stand in one file: versions and hardware."""
+    """Return what rows must share to stand in one file: versions, hardware, the kernels' sources.
+
+    On the CPU also the instruction set that the C++ kernels take, None without them.
+    """
     found = versions()
     for package in PACKAGES:
         try:
@@ -27,7 +34,25 @@ def provenance(device: torch.device) -> dict[str, Any]:
     machine = hardware()
     if device.type == "cuda":
         machine["gpu"] = torch.cuda.get_device_name(device)
-    return {"device": device.type, "versions": found, "hardware": machine}
+    else:
+        machine["instruction_set"] = native.instruction_set()
+    return {
+        "device": device.type,
+        "versions": found,
+        "hardware": machine,
+        "sources": sources_hash(),
+    }
+
+
+def sources_hash() -> str:
+    """Return the first digits of the SHA-256 of what is here of the projections' sources."""
+    folder = Path(projections.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in SOURCES):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:HASH_DIGITS]
 
 
 class RowFile:
@@ -36,7 +61,7 @@ class RowFile:
     A row without a time (``reason`` says why) is on file but does not count as done.
 
     Attributes:
-        rows: what is on file, of this machine and these versions.
+        rows: what is on file, of this machine, these versions and sources.
         foreign: whether the file held rows of others, which the first write replaces.
     """
 
