@@ -118,7 +118,11 @@ class Search:
 
 @dataclass(frozen=True)
 class Published:
-    """A number from the literature, with the rule and the baseline it was read by."""
+    """A number from the literature, with the rule and the baseline it was read by.
+
+    ``fraction`` is the share of the baseline at which it was read, where that is not the paper's
+    0.9; ``variant`` the one of the task that it is about: ``400x3``.
+    """
 
     d_int: int
     D: int
@@ -128,7 +132,8 @@ class Published:
     source: str
     network: str = ""
     note: str = ""
-    variant: str = ""  # of the task that it is about: "400x3"
+    variant: str = ""
+    fraction: float | None = None
 
 
 @dataclass(frozen=True)
@@ -397,6 +402,12 @@ def _check(task: Task) -> None:
     if task.classifier is not None:
         architecture = task.classifier.architecture
         _one_of(task, "classifier: unknown architecture", architecture, ARCHITECTURES)
+    for entry in (*task.published, *task.published_of_variants):
+        if entry.fraction is not None and not 0.0 < entry.fraction < 1.0:
+            raise RlidimError(
+                f"{task.file}: published: fraction must be above 0 and below 1, "
+                f"got {entry.fraction:g}"
+            )
     if task.known is not None and (not isinstance(task.known, int) or task.known < 1):
         raise RlidimError(f"{task.file}: known: expected a whole number >= 1, found {task.known!r}")
 

@@ -102,3 +102,16 @@ def test_settings_can_be_replaced(tmp_path: Path) -> None:
         loaded.replace_settings("es", {"populaton": 5})
     with pytest.raises(RlidimError, match="no settings for trainer 'ppo'"):
         loaded.settings("ppo")
+
+
+PUBLISHED = "{d_int: 3, D: 9, trainer: es, rule: paper, baseline: x, source: y, fraction: 0.5}"
+
+
+def test_a_published_number_may_have_been_read_at_another_share(tmp_path: Path) -> None:
+    text = f"{MINIMAL}published: [{PUBLISHED}, {PUBLISHED.replace(', fraction: 0.5', '')}]\n"
+    read = [entry.fraction for entry in task.load(write(tmp_path, text)).published]
+    assert read == [0.5, None]
+    for wrong in ("0", "1", "-0.9", ".nan"):
+        path = write(tmp_path, text.replace("0.5", wrong))
+        with pytest.raises(RlidimError, match="published: fraction must be above 0 and below 1"):
+            task.load(path)
