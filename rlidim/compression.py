@@ -37,10 +37,11 @@ LEVELS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)  # that ``smallest`` trie
 MOST_LEVELS = 256  # an index is one byte
 LARGEST_D = 2**24  # keeps the coder's totals below its span: see ``_SEEN``
 ITERATIONS = 50  # of Lloyd, at most
+SLACK = 1e-9  # of a score: a sum of floats such as 0.9 - 0.01 misses the number it means
 GRID = 2**16 - 1  # steps between the codebook's ends: one part in 65,535 of the range
 
 MAGIC = b"rlz"
-VERSION = 1
+VERSION = 2  # 1 had no settings and no score in the header's dictionary
 _START = struct.Struct("<3sBBBHI")  # magic, version, flags, levels - 1, header's bytes, d
 _ENDS = struct.Struct("<ff")
 _CHECKSUM = struct.Struct("<I")
@@ -58,7 +59,7 @@ _USUAL_HEADER = (
     b'{"network":{"action":"argmax","activation":"relu","clip_observation":10.0,"hidden":[200,200],'
     b'"high":null,"initialisation":"he_normal","low":null,"observation_mean":null,'
     b'"observation_size":784,"observation_variance":null,"output_gain":1.0,"output_size":10},'
-    b'"spec":{"D":,"d":,"family":"stacked_fastfood""rademacher","layout_version":1,'
+    b'{"score":0.,"settings":"","spec":{"D":,"d":,"family":"stacked_fastfood""rademacher","layout_version":1,'
     b'"options":{},"seed":},"task":"mnist-","theta_0_seed":'
 )
 SEED_BYTES = 8  # 0 .. 2^64 - 1
@@ -458,8 +459,8 @@ def write(path: Path, header: dict[str, Any], quantised: Quantised) -> int:
 
     Args:
         path: the file; its folder is made.
-        header: JSON-ready values that rebuild theta_0 and P: task, seeds, the projection's
-            specification, the network where the task does not name it. At most 65,535 bytes.
+        header: JSON-ready values that rebuild theta_0 and P and say of what: task, settings,
+            score, seeds, the projection's specification. At most 65,535 bytes.
         quantised: theta_d.
 
     Raises:
@@ -472,6 +473,15 @@ def write(path: Path, header: dict[str, Any], quantised: Quantised) -> int:
     except OSError as error:
         raise RlidimError(f"{path}: cannot be written ({error.strerror})") from error
     return len(content)
+
+
+def recognises(path: Path) -> bool:
+    """Say whether a file begins as these do, whatever its name; False if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 def read(path: Path) -> tuple[dict[str, Any], NDArray[np.float32]]:
@@ -560,7 +570,7 @@ def smallest(
     Args:
         theta_d: (d,).
         evaluate: scores a theta_d, float32 (d,); the larger the better. NaN passes nothing.
-        least: the least score that is good enough.
+        least: the least score that is good enough, ``SLACK`` below it included.
 
     Raises:
         RlidimError: see :func:`quantise`.
@@ -578,7 +588,7 @@ def smallest(
         values = quantised.values()
         if values.tobytes() in failed:
             continue
-        if evaluate(values) >= least:
+        if evaluate(values) >= least - SLACK:
             return quantised
         failed.add(values.tobytes())
     return None

@@ -36,6 +36,8 @@ from rlidim.compression import (
 from rlidim.errors import RlidimError
 
 HEADER: dict[str, Any] = {
+    "score": 0.9024,
+    "settings": "8174fd03",
     "task": "mnist-fc",
     "theta_0_seed": 2311946323,
     "spec": {
@@ -55,11 +57,11 @@ CHOSEN = Quantised(
     KMEANS, 0.25, 1.75, np.array([0, 32768, GRID], np.uint16), np.array([1, 0, 2, 2], np.uint8)
 )
 
-# Written by version 1: HEADER, deflated, and EVEN.
+# Written by version 2: HEADER, deflated, and EVEN.
 OLD_FILE = """
-726c7a010a023800070000009dd2c10d00200804c1963838406a33f66ec24b7d5ac1ce63e7494095
-421a922e87e5a38c414692929652ee08f8abe9136f8f1a500c535b1b000080bf000000404bb31038
-83b3
+726c7a020a024200070000009dd2b10dc0300804c095fee101b34f942db27b2457266536b8e20e5b
+c3347c8ba5fb824f27bb8dd8da0a1ce01f3c2e294b4279a123988c2f79479e6873b2956efebc0000
+80bf000000404bb32fe2a452
 """
 
 
@@ -319,8 +321,8 @@ def test_the_papers_bound() -> None:
 @pytest.mark.parametrize(
     ("quantised", "size", "digest"),
     [
-        (EVEN, 28, "f1e2a3bdad75515249a9de15986420fdb5e125d6531cf17aa0b1baa79a89ecd1"),
-        (CHOSEN, 29, "0abcced9b58cc91e3c68e328e839129e52385279a003741700a75094c4f4529f"),
+        (EVEN, 28, "13c6c390b33a92467c9e2bffa64ed4d9c522efcde4e541bc7671585196ff77fb"),
+        (CHOSEN, 29, "7be624595e97ce1cdc2e6c8a6c5cee6e9b8dc98c6ff2e82ec9a01bf83b6ebcea"),
     ],
     ids=METHODS,
 )
@@ -400,11 +402,11 @@ def test_foreign_files_are_named(tmp_path: Path) -> None:
             compression.read(path)
     compression.write(path, {}, EVEN)
     newer = bytearray(path.read_bytes())
-    newer[3] = 2
+    newer[3] = 3
     path.write_bytes(newer)
-    with pytest.raises(RlidimError, match="format 2, this rlidim reads 1"):
+    with pytest.raises(RlidimError, match="format 3, this rlidim reads 2"):
         compression.read(path)
-    path.write_bytes(b"rlz\x01")
+    path.write_bytes(b"rlz\x02")
     with pytest.raises(RlidimError, match="truncated"):
         compression.read(path)
     with pytest.raises(RlidimError, match="cannot be read"):
@@ -463,6 +465,24 @@ def test_the_search_is_in_order_and_never_repeats() -> None:
     assert found is not None
     assert len(tried) == 3
     assert max(tried) <= 4
+
+
+def test_exactly_the_least_passes() -> None:
+    """0.52 - 0.05 is a little more than 0.47 in floats."""
+    least = 0.52 - 0.05
+    assert least > 0.47
+    assert smallest(gaussian(30), lambda values: 0.47, least) is not None
+    assert smallest(gaussian(30), lambda values: 0.46999, least) is None
+
+
+def test_a_file_is_recognised_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "solution.json"
+    assert not compression.recognises(path)
+    compression.write(path, HEADER, EVEN)
+    assert compression.recognises(path)
+    path.write_text("{}")
+    assert not compression.recognises(path)
+    assert not compression.recognises(tmp_path)
 
 
 def test_the_smallest_passes_errors_on() -> None:
