@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rlidim.errors import RlidimError, nearest
 
@@ -21,13 +22,22 @@ Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
-class EvolutionStrategySettings:
+class TrainerSettings:
+    """What every trainer's settings have: ``trains``, the kind of task that they are for."""
+
+    trains: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class EvolutionStrategySettings(TrainerSettings):
     """OpenAI-ES on theta_d (Salimans et al. 2017; the paper's choice for Pong and MuJoCo).
 
     ``sigma`` is the expected length of a perturbation of theta_D, and ``learning_rate`` the length
     of an Adam step, both in units of |theta_0|. Since P has unit columns they mean the same at
     every d: a coordinate moves by sigma |theta_0| / sqrt(d).
     """
+
+    trains = "control"
 
     n_timesteps: int
     population: int = 64
@@ -38,12 +48,14 @@ class EvolutionStrategySettings:
 
 
 @dataclass(frozen=True)
-class CmaEvolutionStrategySettings:
+class CmaEvolutionStrategySettings(TrainerSettings):
     """CMA-ES on theta_d (Hansen 2016), by the ``cma`` package.
 
     ``sigma0`` is the expected length of the first perturbations, in units of |theta_0|. A search
     that converges without solving the task starts again from theta_0 while the budget lasts.
     """
+
+    trains = "control"
 
     n_timesteps: int
     population: int = 32
@@ -53,21 +65,25 @@ class CmaEvolutionStrategySettings:
 
 
 @dataclass(frozen=True)
-class SupervisedSettings:
+class SupervisedSettings(TrainerSettings):
     """Full-batch Adam on a known loss, the rate falling linearly to zero."""
+
+    trains = "analytic"
 
     n_iterations: int
     learning_rate: float
 
 
 @dataclass(frozen=True)
-class _MinibatchSettings:
+class _MinibatchSettings(TrainerSettings):
     """Minibatch training; the defaults are the paper's (Li et al. 2018, released scripts).
 
     ``l2`` times the sum of the squares of the kernels of theta_D is added to the loss. The learning
     rate is one of theta_D, transferred to theta_d by the length of a step, unless
     ``transfer_learning_rate`` is false: then theta_d itself is trained at it, as in the paper.
     """
+
+    trains = "supervised"
 
     n_epochs: int = 100
     batch_size: int = 128
@@ -92,8 +108,10 @@ class SGDSettings(_MinibatchSettings):
 
 
 @dataclass(frozen=True)
-class _StableBaselinesSettings:
+class _StableBaselinesSettings(TrainerSettings):
     """What every Stable-Baselines3 trainer takes."""
+
+    trains = "control"
 
     n_timesteps: int
     learning_rate: float | str = 3e-4  # a number, or "lin_x": decays linearly to zero
@@ -111,6 +129,15 @@ class _OnPolicySettings(_StableBaselinesSettings):
     ent_coef: float = 0.0
     vf_coef: float = 0.5
     normalize_advantage: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a rollout of one step where its advantages are to be normalised.
+
+        Raises:
+            RlidimError: they have no deviation.
+        """
+        if self.normalize_advantage and self.n_steps * self.n_envs < 2:
+            raise RlidimError("normalize_advantage needs n_steps times n_envs of at least 2, got 1")
 
 
 @dataclass(frozen=True)
@@ -132,6 +159,16 @@ class PPOSettings(_OnPolicySettings):
     n_epochs: int = 10
     clip_range: float | str = 0.2
 
+    def __post_init__(self) -> None:
+        """Refuse a minibatch of one step too.
+
+        Raises:
+            RlidimError: see the class above.
+        """
+        super().__post_init__()
+        if self.normalize_advantage and self.batch_size < 2:
+            raise RlidimError("normalize_advantage needs a batch_size of at least 2, got 1")
+
 
 @dataclass(frozen=True)
 class _OffPolicySettings(_StableBaselinesSettings):
@@ -140,7 +177,7 @@ class _OffPolicySettings(_StableBaselinesSettings):
     batch_size: int = 256
     tau: float = 0.005
     train_freq: int = 1
-    gradient_steps: int = 1
+    gradient_steps: int = 1  # -1: as many as there were environment steps
     n_steps: int = 1  # of the bootstrapped return
 
 
@@ -175,7 +212,7 @@ class TD3Settings(_OffPolicySettings):
     noise_std: float = 0.1
 
 
-SETTINGS: dict[str, type] = {
+SETTINGS: dict[str, type[TrainerSettings]] = {
     "es": EvolutionStrategySettings,
     "cmaes": CmaEvolutionStrategySettings,
     "supervised": SupervisedSettings,
@@ -189,28 +226,103 @@ SETTINGS: dict[str, type] = {
 }
 
 
-# Of any section: numbers that count something, of which there must be one at least.
-COUNTS = (
-    "n_timesteps",
-    "n_iterations",
-    "n_envs",
-    "n_steps",
-    "n_epochs",
-    "batch_size",
-    "buffer_size",
-    "train_freq",
-    "target_update_interval",
-    "eval_freq",
-    "population",
-    "episodes",
-    "checkpoint_episodes",
-    "hint",
-    "largest",
-    "seeds",
-    "most_seeds",
-    "baseline_seeds",
-    "runs",
-)
+@dataclass(frozen=True)
+class Range:
+    """The finite numbers that a setting may be."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    also: float | None = None  # a number outside that means something else
+
+    def __contains__(self, value: float) -> bool:
+        """Say whether a number is one of them."""
+        return value == self.also or (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """Return it in words: ``above 0 and at most 1``."""
+        ends = {
+            "at least": self.at_least,
+            "above": self.above,
+            "at most": self.at_most,
+            "below": self.below,
+        }
+        words = " and ".join(f"{name} {end:g}" for name, end in ends.items() if end is not None)
+        return words if self.also is None else f"{words}, or {self.also:g}"
+
+
+COUNT = Range(at_least=1)
+POSITIVE = Range(above=0)
+NOT_NEGATIVE = Range(at_least=0)
+SHARE = Range(at_least=0, at_most=1)
+SOME_SHARE = Range(above=0, at_most=1)
+DECAY = Range(at_least=0, below=1)  # of a running mean
+
+# Of any section that a YAML file has: every number that has a range, and of a list each number.
+RANGES = {
+    # evolution strategies
+    "population": COUNT,
+    "sigma": POSITIVE,
+    "sigma0": POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "diagonal_above": NOT_NEGATIVE,
+    # descent
+    "n_iterations": COUNT,
+    "n_epochs": COUNT,
+    "batch_size": COUNT,
+    "learning_rate": POSITIVE,
+    "l2": NOT_NEGATIVE,
+    "beta2": DECAY,
+    "momentum": DECAY,
+    # reinforcement learning
+    "n_timesteps": COUNT,
+    "n_envs": COUNT,
+    "n_steps": COUNT,
+    "eval_freq": COUNT,
+    "gamma": SHARE,
+    "max_grad_norm": POSITIVE,
+    "gae_lambda": SHARE,
+    "ent_coef": NOT_NEGATIVE,
+    "vf_coef": NOT_NEGATIVE,
+    "clip_range": POSITIVE,
+    "buffer_size": COUNT,
+    "learning_starts": NOT_NEGATIVE,
+    "tau": SOME_SHARE,
+    "train_freq": COUNT,
+    "gradient_steps": Range(at_least=1, also=-1),
+    "target_update_interval": COUNT,
+    "exploration_fraction": SOME_SHARE,
+    "exploration_initial_eps": SHARE,
+    "exploration_final_eps": SHARE,
+    "policy_delay": COUNT,
+    "noise_std": NOT_NEGATIVE,
+    # the other sections
+    "hidden": COUNT,
+    "output_gain": POSITIVE,
+    "share": SOME_SHARE,
+    "episodes": COUNT,
+    "checkpoint_episodes": COUNT,
+    "hint": COUNT,
+    "largest": COUNT,
+    "seeds": COUNT,
+    "most_seeds": COUNT,
+    "baseline_seeds": COUNT,
+    "runs": COUNT,
+    "precision": Range(at_least=1),
+    "d_int": COUNT,
+    "D": COUNT,
+    "fraction": Range(above=0, below=1),
+}
+
+# Text in place of a number: what stands before the number, and what stands for it alone.
+PREFIXES = {"learning_rate": "lin_", "clip_range": "lin_", "ent_coef": "auto_"}
+WORDS = {"ent_coef": "auto"}
 
 
 def parse(kind: type[Settings], values: object, where: str) -> Settings:
@@ -222,7 +334,8 @@ def parse(kind: type[Settings], values: object, where: str) -> Settings:
         where: file and section, for the message.
 
     Raises:
-        RlidimError: an unknown key (with the nearest), a missing one, or a value of the wrong type.
+        RlidimError: an unknown key (with the nearest), a missing one, or a value of the wrong type
+            or out of its range.
     """
     if not isinstance(values, Mapping):
         raise RlidimError(f"{where}: expected a mapping of settings, found {values!r}")
@@ -240,11 +353,38 @@ def parse(kind: type[Settings], values: object, where: str) -> Settings:
             raise RlidimError(f"{where}: key '{name}' is missing")
     checked = {key: _check(value, hints[key], f"{where}: {key}") for key, value in values.items()}
     for name, value in checked.items():
-        if name in COUNTS and value is not None and value < 1:
-            raise RlidimError(f"{where}: {name} must be at least 1, got {value}")
+        if name in RANGES:
+            _check_range(name, value, where)
     if checked.get("population", 2) % 2:
         raise RlidimError(f"{where}: population must be even, got {checked['population']}")
-    return kind(**checked)
+    try:
+        return kind(**checked)
+    except RlidimError as error:
+        raise RlidimError(f"{where}: {error}") from error
+
+
+def _check_range(name: str, value: Any, where: str) -> None:
+    """Refuse a number, or a text or a list with one, that is out of the setting's range."""
+    if isinstance(value, tuple):
+        for item in value:
+            if item not in RANGES[name]:
+                raise RlidimError(f"{where}: {name}: each must be {RANGES[name]}, got {item}")
+        return
+    if value is None or value == WORDS.get(name):
+        return
+    number = value
+    if isinstance(value, str):
+        prefix = PREFIXES[name]
+        try:
+            number = float(value.removeprefix(prefix)) if value.startswith(prefix) else math.nan
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            forms = " or ".join(filter(None, ("a number", WORDS.get(name), f"{prefix}<number>")))
+            raise RlidimError(f"{where}: {name} must be {forms}, got '{value}'")
+    if number not in RANGES[name]:
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise RlidimError(f"{where}: {name} must be {RANGES[name]}, got {shown}")
 
 
 def _check(value: Any, hint: Any, where: str) -> Any:
@@ -266,9 +406,11 @@ def _check(value: Any, hint: Any, where: str) -> Any:
     elif hint is float:
         if isinstance(value, str):  # YAML 1.1 takes 1e-3 for text: it wants 1.0e-3
             with contextlib.suppress(ValueError):
-                return float(value)
+                value = float(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            with contextlib.suppress(OverflowError):
+                if math.isfinite(value):
+                    return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value

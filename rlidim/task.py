@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,25 @@ from rlidim.errors import RlidimError, nearest
 from rlidim.settings import SETTINGS, parse
 
 TIERS = ("smoke", "quick", "full")
-KINDS = ("control", "analytic", "supervised")
+# The sections that a kind of task needs; the others of these it cannot have.
+KINDS = {
+    "control": ("environment", "network"),
+    "analytic": (),
+    "supervised": ("data", "classifier"),
+}
 ACTIVATIONS = ("relu", "tanh")
 INITIALISATIONS = ("he_normal", "orthogonal")
-DATA_SETS = ("mnist", "fashion-mnist", "cifar10")
+# By name: training images, and numbers an image.
+DATA_SETS = {"mnist": (60_000, 784), "fashion-mnist": (60_000, 784), "cifar10": (50_000, 3_072)}
+CLASSES = 10  # of each of them
 ARCHITECTURES = ("fc", "lenet", "untied-lenet", "fc-lenet", "fctied-lenet")
 SCALINGS = ("unit", "standard")
 SHUFFLED = ("pixels", "labels")
 MEASURED_ON = ("test", "training")
 VARIANT = re.compile(r"(?=.)(?:(\d+)x(\d+))?(?:(?:^|-)(paper))?")
+# Parameters of a network: 8 GiB in float32, and training holds them several times over.
+LARGEST_D = 2**31
+DEEPEST = 1_000  # hidden layers
 PAPER = "paper"  # the protocol whose settings are those of Li et al. 2018
 
 
@@ -216,18 +227,10 @@ class Task:
         """
         task, sizes = self, None
         if width is not None or depth is not None:
-            if self.classifier is None or not self.classifier.hidden:
-                raise RlidimError(
-                    f"task '{self.name}' has no width and depth: fully connected classifiers do"
-                )
-            old = self.classifier.hidden
-            width = old[0] if width is None else width
-            depth = len(old) if depth is None else depth
-            if width < 1 or depth < 1:
-                raise RlidimError(f"width and depth must be at least 1, got {width} and {depth}")
-            hidden = (width,) * depth
-            if hidden != old:
-                sizes = f"{width}x{depth}"
+            hidden = self._hidden(width, depth)
+            assert self.classifier is not None
+            if hidden != self.classifier.hidden:
+                sizes = f"{hidden[0]}x{len(hidden)}"
                 task = dataclasses.replace(
                     task, classifier=dataclasses.replace(self.classifier, hidden=hidden)
                 )
@@ -252,6 +255,30 @@ class Task:
             ),
             bench=self.bench if task is self else {},
         )
+
+    def _hidden(self, width: int | None, depth: int | None) -> tuple[int, ...]:
+        """Return the hidden widths of a variant; what is None stays as it is."""
+        if self.classifier is None or self.classifier.architecture != "fc":
+            raise RlidimError(
+                f"task '{self.name}' has no width and depth: tasks whose classifier has the "
+                "architecture fc do"
+            )
+        old = self.classifier.hidden
+        if not old:
+            raise RlidimError(
+                f"task '{self.name}' has no width and depth: its classifier has no hidden layers"
+            )
+        width = old[0] if width is None else width
+        depth = len(old) if depth is None else depth
+        if width < 1 or depth < 1:
+            raise RlidimError(f"width and depth must be at least 1, got {width} and {depth}")
+        where = f"task '{self.name}', width {width} and depth {depth}"
+        # Before there is a tuple as long as the network is deep.
+        if depth > DEEPEST:
+            raise RlidimError(f"{where}: more than {DEEPEST:,} hidden layers")
+        hidden = (width,) * depth
+        _check_size(self, hidden, where)
+        return hidden
 
 
 _KEYS = (
@@ -307,9 +334,10 @@ def load(path: Path) -> Task:
         return parse(type_, content[name], f"{path}: {name}")
 
     search, searches = _searches(content.get("search", {}), path)
-    published = [
-        parse(Published, entry, f"{path}: published") for entry in content.get("published") or []
-    ]
+    entries = content.get("published", [])
+    if not isinstance(entries, list):
+        raise RlidimError(f"{path}: published: expected a list of mappings, found {entries!r}")
+    published = [parse(Published, entry, f"{path}: published") for entry in entries]
     task = Task(
         name=path.stem,
         title=str(content["title"]),
@@ -371,6 +399,8 @@ def _bench(content: object, trainers: Any, path: Path) -> dict[str, tuple[str, .
     for name, tiers in content.items():
         if name not in trainers:
             raise RlidimError(f"{path}: bench: '{name}' has no settings{nearest(name, trainers)}")
+        if not isinstance(tiers, list):
+            raise RlidimError(f"{path}: bench: {name}: expected a list of tiers, found {tiers!r}")
         for tier in tiers:
             if tier not in TIERS:
                 raise RlidimError(
@@ -381,38 +411,108 @@ def _bench(content: object, trainers: Any, path: Path) -> dict[str, tuple[str, .
 
 
 def _check(task: Task) -> None:
-    if task.kind == "control" and (task.environment is None or task.network is None):
-        raise RlidimError(f"{task.file}: a control task needs the keys environment and network")
-    if task.kind == "supervised" and (task.data is None or task.classifier is None):
-        raise RlidimError(f"{task.file}: a supervised task needs the keys data and classifier")
+    """Check what no section can tell by itself.
+
+    Raises:
+        RlidimError: sections, names or numbers that do not belong together.
+    """
+    _check_sections(task)
+    _check_trainers(task)
     if task.network is not None:
         _one_of(task, "network: unknown activation", task.network.activation, ACTIVATIONS)
         _one_of(
             task, "network: unknown initialisation", task.network.initialisation, INITIALISATIONS
         )
+        _check_size(task, task.network.hidden, f"{task.file}: network: hidden")
     if task.data is not None:
-        _one_of(task, "data: unknown name", task.data.name, DATA_SETS)
-        _one_of(task, "data: unknown scaling", task.data.scaling, SCALINGS)
-        _one_of(task, "data: shuffled: unknown", task.data.shuffled or "pixels", SHUFFLED)
-        _one_of(task, "data: measured_on: unknown", task.data.measured_on, MEASURED_ON)
-        if not 0.0 < task.data.share <= 1.0:
-            raise RlidimError(
-                f"{task.file}: data: share must be above 0 and at most 1, got {task.data.share:g}"
-            )
+        _check_data(task, task.data)
     if task.classifier is not None:
-        architecture = task.classifier.architecture
-        _one_of(task, "classifier: unknown architecture", architecture, ARCHITECTURES)
-    for entry in (*task.published, *task.published_of_variants):
-        if entry.fraction is not None and not 0.0 < entry.fraction < 1.0:
+        _check_classifier(task, task.classifier)
+    known = task.known
+    if known is not None and (not isinstance(known, int) or isinstance(known, bool) or known < 1):
+        raise RlidimError(f"{task.file}: known: expected a whole number >= 1, found {known!r}")
+
+
+def _check_sections(task: Task) -> None:
+    needed = KINDS[task.kind]
+    if any(getattr(task, name) is None for name in needed):
+        article = "an" if task.kind[0] in "aeiou" else "a"
+        raise RlidimError(
+            f"{task.file}: {article} {task.kind} task needs the keys {' and '.join(needed)}"
+        )
+    for kind, names in KINDS.items():
+        for name in names:
+            if kind != task.kind and getattr(task, name) is not None:
+                raise RlidimError(
+                    f"{task.file}: {name}: belongs to a task of kind {kind}, this one's is "
+                    f"{task.kind}"
+                )
+
+
+def _check_trainers(task: Task) -> None:
+    fitting = [name for name, settings in SETTINGS.items() if settings.trains == task.kind]
+    for name in task.trainers:
+        if name not in fitting:
             raise RlidimError(
-                f"{task.file}: published: fraction must be above 0 and below 1, "
-                f"got {entry.fraction:g}"
+                f"{task.file}: trainers: {name}: is not for a task of kind {task.kind}; "
+                f"it may have {', '.join(fitting)}"
             )
-    if task.known is not None and (not isinstance(task.known, int) or task.known < 1):
-        raise RlidimError(f"{task.file}: known: expected a whole number >= 1, found {task.known!r}")
+    if task.paper and task.kind != "supervised":
+        raise RlidimError(f"{task.file}: paper: belongs to a task of kind supervised")
+    for key, sections in (("paper", task.paper), ("search", task.searches)):
+        for name in sections:
+            if name not in task.trainers:
+                raise RlidimError(
+                    f"{task.file}: {key}: {name}: has no settings under trainers: "
+                    f"(which has: {', '.join(task.trainers)})"
+                )
 
 
-def _one_of(task: Task, what: str, value: str, known: tuple[str, ...]) -> None:
+def _check_data(task: Task, data: Data) -> None:
+    _one_of(task, "data: unknown name", data.name, DATA_SETS)
+    _one_of(task, "data: unknown scaling", data.scaling, SCALINGS)
+    _one_of(task, "data: shuffled: unknown", data.shuffled or "pixels", SHUFFLED)
+    _one_of(task, "data: measured_on: unknown", data.measured_on, MEASURED_ON)
+    images, _ = DATA_SETS[data.name]
+    if round(data.share * images) < 1:
+        raise RlidimError(
+            f"{task.file}: data: share {data.share:g} of the {images:,} training images is none of "
+            f"them; a share of {1 / images:.2g} is one"
+        )
+
+
+def _check_classifier(task: Task, classifier: Classifier) -> None:
+    architecture = classifier.architecture
+    _one_of(task, "classifier: unknown architecture", architecture, ARCHITECTURES)
+    if architecture == "fc":
+        if classifier.linear_convolutions:
+            raise RlidimError(
+                f"{task.file}: classifier: linear_convolutions: the architecture fc has none; "
+                f"{', '.join(ARCHITECTURES[1:])} do"
+            )
+        _check_size(task, classifier.hidden, f"{task.file}: classifier: hidden")
+    elif classifier.hidden:
+        raise RlidimError(
+            f"{task.file}: classifier: hidden: belongs to the architecture fc, "
+            f"{architecture} has layers of its own"
+        )
+
+
+def _check_size(task: Task, hidden: tuple[int, ...], where: str) -> None:
+    """Refuse a fully connected network that no memory holds.
+
+    Of a task with an environment, whose spaces are not known here, the fewest parameters count.
+    """
+    inputs, outputs = (1, 1) if task.data is None else (DATA_SETS[task.data.name][1], CLASSES)
+    if len(hidden) > DEEPEST:
+        raise RlidimError(f"{where}: more than {DEEPEST:,} hidden layers")
+    layers = itertools.pairwise((inputs, *hidden, outputs))
+    D = sum((before + 1) * after for before, after in layers)
+    if D > LARGEST_D:
+        raise RlidimError(f"{where}: the network would have D = {D:,}, at most {LARGEST_D:,} fit")
+
+
+def _one_of(task: Task, what: str, value: str, known: Collection[str]) -> None:
     if value not in known:
         raise RlidimError(f"{task.file}: {what} '{value}'{nearest(value, known)}")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from rlidim import task
 from rlidim.errors import RlidimError
+from rlidim.settings import SETTINGS
 
 MINIMAL = """
 title: Mine
@@ -15,6 +17,14 @@ environment: {id: CartPole-v1}
 network: {hidden: [8]}
 trainers:
   es: {n_timesteps: 1000}
+"""
+CLASSIFIED = """
+title: Mine
+kind: supervised
+data: {name: mnist}
+classifier: {architecture: fc, hidden: [20]}
+trainers:
+  adam: {n_epochs: 1}
 """
 
 
@@ -71,6 +81,125 @@ def test_mistakes_have_one_line(tmp_path: Path, text: str, expected: str) -> Non
     assert "\n" not in message
 
 
+def classified(old: str, new: str) -> str:
+    assert old in CLASSIFIED
+    return CLASSIFIED.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (classified("[20]", "[20, -3]"), "classifier: hidden: each must be at least 1, got -3"),
+        (MINIMAL.replace("[8]", "[0]"), "network: hidden: each must be at least 1, got 0"),
+        (classified("mnist}", "mnist, share: 0}"), "share must be above 0 and at most 1, got 0"),
+        (classified("mnist}", "mnist, share: 1.0e-6}"), "share 1e-06 of the 60,000 training image"),
+        (classified("adam:", "es:").replace("n_epochs", "n_timesteps"), "it may have adam, sgd"),
+        (classified("adam: {n_epochs: 1}", "supervised: {n_iterations: 1, learning_rate: 1}"),
+         "trainers: supervised: is not for a task of kind supervised; it may have adam, sgd"),
+        (MINIMAL.replace("es: {n_timesteps: 1000}", "adam: {}"), "it may have es, cmaes, ppo"),
+        (classified("fc", "lenet"), "hidden: belongs to the architecture fc, lenet has layers of"),
+        (classified("hidden: [20]", "linear_convolutions: true"), "the architecture fc has none"),
+        (CLASSIFIED + "paper: {sgd: {}}\n", "paper: sgd: has no settings under trainers: "),
+        (CLASSIFIED + "search: {sgd: {hint: 3}}\n", "search: sgd: has no settings under"),
+        (MINIMAL + "paper: {es: {n_timesteps: 1}}\n", "paper: belongs to a task of kind superv"),
+        (CLASSIFIED + "environment: {id: CartPole-v1}\n", "environment: belongs to a task of ki"),
+        (MINIMAL + "data: {name: mnist}\n", "data: belongs to a task of kind supervised"),
+        (classified("data: {name: mnist}\n", ""), "needs the keys data and classifier"),
+        (classified("[20]", "[100_000_000]"), "D = 79,500,000,010, at most 2,147,483,648 fit"),
+        (MINIMAL.replace("[8]", "[100_000, 100_000]"), "network: hidden: the network would have"),
+        (MINIMAL.replace("[8]", str([1] * 1001)), "hidden: more than 1,000 hidden layers"),
+        (MINIMAL + "known: true\n", "known: expected a whole number >= 1, found True"),
+        (MINIMAL + "published: 3\n", "published: expected a list of mappings, found 3"),
+        (MINIMAL + "bench: {es: quick}\n", "bench: es: expected a list of tiers, found 'quick'"),
+    ],
+)  # fmt: skip
+def test_what_does_not_belong_together_has_one_line(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(RlidimError) as raised:
+        task.load(path)
+    message = str(raised.value)
+    assert expected in message
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+
+
+# What each setting may be, apart from the package's own table: values inside, values outside.
+INSIDE_AND_OUTSIDE = {
+    **dict.fromkeys(
+        ("n_timesteps", "n_iterations", "n_epochs", "n_envs", "eval_freq", "buffer_size",
+         "train_freq", "target_update_interval", "policy_delay"),
+        ([1, 7], [0, -1, 0.5, ".inf"]),
+    ),
+    "batch_size": ([2, 128], [0, -1]),
+    "n_steps": ([2, 7], [0, -1]),
+    "population": ([2, 64], [0, -2, 3]),
+    "gradient_steps": ([1, 7, -1], [0, -2]),
+    **dict.fromkeys(("diagonal_above", "learning_starts"), ([0, 7], [-1])),
+    **dict.fromkeys(("sigma", "sigma0", "max_grad_norm"), ([0.1, 2], [0, -1, ".nan", ".inf"])),
+    **dict.fromkeys(
+        ("learning_rate", "clip_range"),
+        ([0.1, 2, "lin_0.1", "1e-3"],
+         [0, -1, ".nan", ".inf", "lin_0", "lin_-1", "lin_", "lin_nan", "lim_1", "often"]),
+    ),
+    **dict.fromkeys(("weight_decay", "l2", "vf_coef", "noise_std"), ([0, 2], [-0.1, ".nan"])),
+    "ent_coef": ([0, 0.1], [-0.1, ".nan", "lin_1", "automatic", "auto_", "auto_-1"]),
+    **dict.fromkeys(("beta2", "momentum"), ([0, 0.99], [1, 1.5, -0.1])),
+    **dict.fromkeys(
+        ("gamma", "gae_lambda", "exploration_initial_eps", "exploration_final_eps"),
+        ([0, 1], [-0.1, 1.1]),
+    ),
+    **dict.fromkeys(("tau", "exploration_fraction"), ([0.1, 1], [0, 1.1])),
+}  # fmt: skip
+NUMBERS = [
+    (trainer, field.name)
+    for trainer, settings in SETTINGS.items()
+    for field in dataclasses.fields(settings)
+    if field.type != "bool"
+]
+
+
+@pytest.mark.parametrize(("trainer", "name"), NUMBERS, ids=" ".join)
+def test_every_number_of_every_trainer_has_a_range(tmp_path: Path, trainer: str, name: str) -> None:
+    fields = {field.name: field for field in dataclasses.fields(SETTINGS[trainer])}
+    needed = {key: 1 for key in fields if fields[key].default is dataclasses.MISSING}
+    base = {"control": MINIMAL, "supervised": CLASSIFIED, "analytic": "title: x\nkind: analytic\n"}
+    base_text = base[SETTINGS[trainer].trains].partition("trainers:")[0]
+
+    def load(value: object) -> None:
+        values = ", ".join(f"{key}: {word}" for key, word in {**needed, name: value}.items())
+        task.load(write(tmp_path, f"{base_text}trainers: {{{trainer}: {{{values}}}}}\n"))
+
+    inside, outside = INSIDE_AND_OUTSIDE[name]
+    for value in inside:
+        if fields[name].type != "float" or not str(value).startswith("lin_"):
+            load(value)
+    for value in outside:
+        with pytest.raises(RlidimError, match=rf"mine\.yml: trainers: {trainer}: {name}"):
+            load(value)
+
+
+def test_the_entropy_coefficient_of_sac_may_be_learnt(tmp_path: Path) -> None:
+    for word in ("auto", "auto_0.1"):
+        text = MINIMAL.replace("es: {", f"sac: {{ent_coef: {word}, ")
+        assert task.load(write(tmp_path, text)).settings("sac").ent_coef == word
+
+
+@pytest.mark.parametrize("settings", ["n_steps: 1, batch_size: 64", "batch_size: 1"])
+def test_one_advantage_cannot_be_normalised(tmp_path: Path, settings: str) -> None:
+    path = write(tmp_path, MINIMAL.replace("es: {", f"ppo: {{{settings}, "))
+    with pytest.raises(RlidimError, match=r"mine\.yml: trainers: ppo: normalize_advantage needs"):
+        task.load(path)
+    write(tmp_path, path.read_text().replace("ppo: {", "ppo: {normalize_advantage: false, "))
+    task.load(path)
+
+
+def test_a_setting_on_the_command_line_has_the_same_range() -> None:
+    with pytest.raises(RlidimError, match="adam settings: beta2 must be at least 0 and below 1"):
+        task.find("mnist-fc").replace_settings("adam", {"beta2": 1.5})
+
+
 def test_trainers_inherit_the_general_search(tmp_path: Path) -> None:
     text = MINIMAL + "search: {hint: 5, runs: 7, es: {hint: 9}}\n"
     loaded = task.load(write(tmp_path, text))
@@ -113,5 +242,5 @@ def test_a_published_number_may_have_been_read_at_another_share(tmp_path: Path) 
     assert read == [0.5, None]
     for wrong in ("0", "1", "-0.9", ".nan"):
         path = write(tmp_path, text.replace("0.5", wrong))
-        with pytest.raises(RlidimError, match="published: fraction must be above 0 and below 1"):
+        with pytest.raises(RlidimError, match="published: fraction"):
             task.load(path)
