@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from rlidim import bench, data, playback, trainers
 from rlidim import task as tasks
+from rlidim.data import sources
 from rlidim.errors import RlidimError
 from rlidim.executors import Job, run
 from rlidim.records import Cell, Results, Seeds
@@ -18,10 +21,11 @@ from tests.factory import bars
 
 NAMES = sorted(tasks.files(None))
 TINY = {"n_timesteps": 200, "n_envs": 2, "n_steps": 16, "batch_size": 32, "learning_starts": 50}
+SUPERVISED = [name for name in NAMES if tasks.find(name).kind == "supervised"]
 PAIRS = [(name, trainer) for name in NAMES for trainer in tasks.find(name).trainers]
 
 
-@pytest.mark.parametrize(("name", "trainer"), PAIRS, ids=" ".join)
+@pytest.mark.parametrize(("name", "trainer"), PAIRS)
 def test_a_tiny_run(
     name: str, trainer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,3 +84,101 @@ def test_a_tier_without_tasks_is_named() -> None:
 def test_searches_may_differ_by_trainer() -> None:
     task = tasks.find("cartpole")
     assert Plan.of(task, "dqn").hint != Plan.of(task, "es").hint
+
+
+# Li et al. 2018: what its released scripts train with, but for the exceptions.
+COMMON = {"n_epochs": 100, "batch_size": 128, "l2": 1e-4, "transfer_learning_rate": False}
+OF_TRAINER = {
+    "adam": {"learning_rate": 1e-3, "beta2": 0.99},
+    "sgd": {"learning_rate": 0.1, "momentum": 0.9},
+}
+EXCEPTIONS = {
+    ("mnist-shuffled-labels-fc", "adam"): {"n_epochs": 500, "learning_rate": 1e-4},
+    ("mnist-shuffled-labels-fc-50", "adam"): {"n_epochs": 500, "learning_rate": 1e-4},
+    ("mnist-shuffled-labels-fc-10", "adam"): {"n_epochs": 500, "learning_rate": 1e-4},
+    ("mnist-shuffled-pixels-lenet", "sgd"): {"learning_rate": 0.01, "l2": 0.0},
+}
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_the_paper_s_protocol(name: str) -> None:
+    paper = tasks.find(name).variant(protocol="paper")
+    assert "adam" in paper.trainers
+    for trainer in paper.trainers:
+        expected = {**COMMON, **OF_TRAINER[trainer], **EXCEPTIONS.get((name, trainer), {})}
+        assert dataclasses.asdict(paper.settings(trainer)) == expected
+
+
+# Its tables and notebooks: d_int90, D, baseline, the share of it. The networks of other sizes are
+# those of figure 3, a row a depth, widths 50, 100, 200 and 400.
+FIGURE_3 = {
+    1: ((800, 39_760), (675, 79_510), (775, 159_010), (800, 318_010)),
+    2: ((700, 42_310), (750, 89_610), (750, 199_210), (800, 478_410)),
+    3: ((750, 44_860), (775, 99_710), (750, 239_410), (800, 638_810)),
+    4: ((800, 47_410), (750, 109_810), (800, 279_610), (900, 799_210)),
+    5: ((675, 49_960), (775, 119_910), (850, 319_810), (850, 959_610)),
+}
+MNIST, CIFAR = "1.0 (global)", "0.50 (global)"
+PUBLISHED = {
+    **{
+        "mnist-fc" if (width, depth) == (200, 2) else f"mnist-fc-{width}x{depth}": [
+            (d_int, D, MNIST, None)
+        ]
+        for depth, row in FIGURE_3.items()
+        for width, (d_int, D) in zip((50, 100, 200, 400), row, strict=True)
+    },
+    "mnist-fc-400x2": [(800, 478_410, MNIST, None), (525, 478_410, "0.9758 (local)", None)],
+    "mnist-lenet": [(290, 44_426, MNIST, None), (275, 44_426, "0.991 (local)", None)],
+    "mnist-lenet-linear": [(290, 44_426, MNIST, None)],
+    "mnist-untied-lenet": [(600, 286_334, MNIST, None), (450, 286_334, "0.986 (local)", None)],
+    "mnist-fc-lenet": [(2000, 3_640_574, MNIST, None), (1400, 3_640_574, "0.9758 (local)", None)],
+    "mnist-fctied-lenet": [(425, 193_370, MNIST, None), (400, 193_370, "0.9891 (local)", None)],
+    "mnist-shuffled-pixels-fc": [(750, 199_210, MNIST, None)],
+    "mnist-shuffled-pixels-lenet": [(1400, 44_426, MNIST, None)],
+    "mnist-shuffled-labels-fc": [(190_000, 959_610, MNIST, 0.89)],
+    "mnist-shuffled-labels-fc-50": [(130_000, 959_610, MNIST, 0.89)],
+    "mnist-shuffled-labels-fc-10": [(90_000, 959_610, MNIST, 0.89)],
+    "mnist-softmax": [],
+    "fashion-mnist-fc": [],
+    "fashion-mnist-lenet": [],
+    "cifar10-fc": [
+        (9000, 1_055_610, CIFAR, None),  # as printed; no network of this kind has this D
+        (7000, 656_810, "0.5045 (local)", None),
+        (5000, 656_810, "0.51 (local)", None),
+    ],
+    "cifar10-fc-400x2": [(8000, 1_393_610, "0.51 (local)", None), (7000, 1_393_610, CIFAR, None)],
+    "cifar10-lenet": [(2900, 62_006, "0.584 (local)", None), (1000, 62_006, CIFAR, None)],
+    "cifar10-untied-lenet": [
+        (15_000, 658_238, "0.6112 (local)", None),
+        (2750, 658_238, CIFAR, None),
+    ],
+}
+MISPRINTED = 1_055_610
+UNPUBLISHED_D = {"mnist-softmax": 7_850, "fashion-mnist-fc": 199_210, "fashion-mnist-lenet": 44_426}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_numbers_are_the_paper_s_and_the_networks_have_its_size(name: str) -> None:
+    task = tasks.find(name)
+    found = [(entry.d_int, entry.D, entry.baseline, entry.fraction) for entry in task.published]
+    assert found == PUBLISHED[name]
+    assert {entry.rule for entry in task.published} <= {"paper"}
+    sizes = {D for _, D, _, _ in found} - {MISPRINTED} or {UNPUBLISHED_D[name]}
+    assert {trainers.native_dimension(task)} == sizes
+
+
+def test_every_supervised_task_and_published_variant_is_in_the_table() -> None:
+    variants = {
+        f"{name}-{entry.variant}"
+        for name in SUPERVISED
+        for entry in tasks.find(name).published_of_variants
+    }
+    assert {*SUPERVISED, *variants} == set(PUBLISHED)
+
+
+def test_the_loader_knows_the_data_sets() -> None:
+    known = {
+        name: (sources.SOURCES[name].train, math.prod(data.SHAPES[name])) for name in data.NAMES
+    }
+    assert known == tasks.DATA_SETS
+    assert data.CLASSES == tasks.CLASSES

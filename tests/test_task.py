@@ -9,7 +9,7 @@ import pytest
 
 from rlidim import task
 from rlidim.errors import RlidimError
-from rlidim.settings import SETTINGS
+from rlidim.settings import SETTINGS, AdamSettings, SGDSettings
 
 MINIMAL = """
 title: Mine
@@ -160,7 +160,7 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("trainer", "name"), NUMBERS, ids=" ".join)
+@pytest.mark.parametrize(("trainer", "name"), NUMBERS)
 def test_every_number_of_every_trainer_has_a_range(tmp_path: Path, trainer: str, name: str) -> None:
     fields = {field.name: field for field in dataclasses.fields(SETTINGS[trainer])}
     needed = {key: 1 for key in fields if fields[key].default is dataclasses.MISSING}
@@ -244,3 +244,60 @@ def test_a_published_number_may_have_been_read_at_another_share(tmp_path: Path) 
         path = write(tmp_path, text.replace("0.5", wrong))
         with pytest.raises(RlidimError, match="published: fraction"):
             task.load(path)
+
+
+def test_variants_of_width_and_depth() -> None:
+    base = task.find("mnist-fc")
+    hidden = {
+        (50, None): ("mnist-fc-50x2", (50, 50)),
+        (None, 3): ("mnist-fc-200x3", (200, 200, 200)),
+        (400, 1): ("mnist-fc-400x1", (400,)),
+        (200, 2): ("mnist-fc", (200, 200)),  # the task itself
+    }
+    for (width, depth), (name, expected) in hidden.items():
+        changed = base.variant(width, depth)
+        assert changed.name == name
+        assert changed.classifier is not None
+        assert changed.classifier.hidden == expected
+        assert changed.trainers == base.trainers
+        assert changed == task.find(name)
+    assert base.variant(200, 2).bench == base.bench
+    assert base.variant(50).bench == {}
+
+
+def test_variants_of_the_protocol() -> None:
+    base = task.find("mnist-shuffled-pixels-lenet")
+    paper = base.variant(protocol="paper")
+    assert paper.name == "mnist-shuffled-pixels-lenet-paper"
+    assert paper.settings("adam") == AdamSettings()
+    assert paper.settings("sgd") == SGDSettings(learning_rate=0.01, l2=0.0)
+    assert (paper.data, paper.classifier) == (base.data, base.classifier)
+    assert paper.published == base.published
+    both = task.find("mnist-fc").variant(400, 3, "paper")
+    assert both.name == "mnist-fc-400x3-paper"
+    assert both == task.find("mnist-fc-400x3-paper")
+    assert [entry.d_int for entry in both.published] == [800]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("mnist-softmax", (5, None), "no width and depth: its classifier has no hidden layers"),
+        ("mnist-lenet", (7, None), "whose classifier has the architecture fc do"),
+        ("cartpole", (None, 2), "whose classifier has the architecture fc do"),
+        ("mnist-fc", (0, None), "must be at least 1, got 0 and 2"),
+        ("mnist-fc", (None, -1), "must be at least 1, got 200 and -1"),
+        ("mnist-fc", (100_000_000, None), "width 100000000 and depth 2: the network would have D"),
+        ("mnist-fc", (100_000_000, 1), "D = 79,500,000,010, at most 2,147,483,648 fit"),
+        ("mnist-fc", (1, 10**12), "more than 1,000 hidden layers"),
+        ("mnist-fc", (None, None, "theirs"), "unknown protocol 'theirs'; there is paper"),
+        ("cartpole", (None, None, "paper"), "only supervised tasks have the paper's"),
+    ],
+)
+def test_variants_that_there_are_not(
+    name: str, arguments: tuple[int | None, ...], expected: str
+) -> None:
+    with pytest.raises(RlidimError) as raised:
+        task.find(name).variant(*arguments)
+    assert expected in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -135,6 +135,74 @@ def test_l2_shrinks_the_kernels() -> None:
     assert lengths[1] < 0.7 * lengths[0]
 
 
+def begin(task: Task, d: int | None = None, trainer: str = "adam") -> classification.Descent:
+    cell = Cell.baseline(task.name, trainer, 0)
+    if d is not None:
+        cell = Cell(task.name, trainer, "rademacher", d, 0)
+    return classification.Descent(task, cell, Seeds.of(cell))
+
+
+def test_the_loss_is_the_mean_cross_entropy_and_l2_times_the_squares_of_the_kernels_alone() -> None:
+    descent = begin(task_of(l2=0.03))
+    with torch.no_grad():
+        for parameter in descent.network.parameters():  # biases begin at zero, which hides them
+            parameter.normal_()
+    images, labels = descent.sets.training.images[:7], descent.sets.training.labels[:7]
+    first, second = descent.network[1], descent.network[3]
+    inputs = np.asarray(images, dtype=np.float64).reshape(7, 784) / 255
+    kernels = [layer.weight.detach().numpy().astype(np.float64) for layer in (first, second)]
+    biases = [layer.bias.detach().numpy().astype(np.float64) for layer in (first, second)]
+    logits = np.maximum(inputs @ kernels[0].T + biases[0], 0) @ kernels[1].T + biases[1]
+    chosen = logits[np.arange(7), np.asarray(labels)]
+    loss = (np.log(np.exp(logits).sum(1)) - chosen).mean()
+    squares = sum((kernel**2).sum() for kernel in kernels)
+    assert squares > 1000  # a half of l2 times it, or the biases' squares, would be seen
+    assert sum((bias**2).sum() for bias in biases) > 10
+    found = descent._step(images, labels)
+    assert float(found) == pytest.approx(loss + 0.03 * squares, rel=1e-5)
+
+
+def test_every_image_is_seen_once_an_epoch_the_last_few_too() -> None:
+    seen: list[torch.Tensor] = []
+    real = classification.Descent._step
+
+    def note(
+        self: classification.Descent, images: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        seen.append(images)
+        return real(self, images, labels)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classification.Descent, "_step", note)
+        outcome = run(task_of(n_epochs=2, batch_size=256))
+    assert [len(images) for images in seen] == [256, 256, 88] * 2
+    assert outcome.environment_steps == 6
+    every = classification.sets(Data("mnist"), CPU).training.images
+    epochs = [torch.cat(seen[:3]), torch.cat(seen[3:])]
+    for images in epochs:  # sums of the images' bytes tell whether all are there
+        assert torch.equal(images.long().sum((1, 2, 3)).sort().values,
+                           every.long().sum((1, 2, 3)).sort().values)  # fmt: skip
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_the_score_is_the_last_epoch_s_not_the_best_one_s() -> None:
+    accuracies = iter([0.5, 0.9, 0.7, 0.3])  # of three epochs; then of the other set
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classification, "accuracy", lambda *_: next(accuracies))
+        outcome = run(task_of(n_epochs=3))
+    assert [score for _, score in outcome.curve] == [0.5, 0.9, 0.7]
+    assert outcome.returns == (0.7,)
+    assert outcome.details["training_accuracy"] == 0.3
+
+
+@pytest.mark.parametrize("d", [None, 20])
+def test_settings_reach_the_optimizer_natively_and_in_a_subspace(d: int | None) -> None:
+    adam = begin(task_of(beta2=0.97), d).optimizer
+    assert getattr(adam, "inner", adam).param_groups[0]["betas"] == (0.9, 0.97)
+    sgd = begin(task_of(momentum=0.7), d, "sgd").optimizer
+    assert getattr(sgd, "inner", sgd).param_groups[0]["momentum"] == 0.7
+
+
 def test_the_rate_is_transferred_unless_it_is_the_papers() -> None:
     lengths = []
     for transfer in (True, False):
