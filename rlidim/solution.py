@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.projections import ProjectionSpec, from_spec
-from rlidim.records import RunRecord, decode, replace_file
+from rlidim.records import RANDOM, Cell, RunRecord, decode, replace_file
 
 FORMAT = "rlidim-solution-1"
 FILE = "solution.safetensors"  # in the folder of a run's logs
@@ -137,6 +137,8 @@ def of_record(record: RunRecord, path: Path, runs: Path) -> Solution:
     Raises:
         RlidimError: the run has no solution, or the file that holds it is gone.
     """
+    if record.cell.trainer == RANDOM:
+        raise RlidimError(f"{path}: the score of random behaviour, which has no solution")
     if record.solution is None:
         raise RlidimError(f"{path}: a {record.status} run without a solution")
     if record.solution.get("theta_d") is not None:
@@ -151,6 +153,8 @@ def of_record(record: RunRecord, path: Path, runs: Path) -> Solution:
     beside, cell = runs / str(record.cell) / FILE, record.cell
     if not beside.exists():
         dimension = "" if cell.d is None else f"--dim {cell.d} --projection {cell.projection} "
+        if cell.d is not None and cell.scope != Cell.scope:
+            dimension += f"--scope {cell.scope} "
         raise RlidimError(
             f"{beside}: missing; so many parameters are not in the record: run "
             f"'rlidim {cell.task} train --trainer {cell.trainer} {dimension}"

@@ -160,6 +160,37 @@ def test_own_tasks(tmp_path: Path) -> None:
     assert "on record" in done.stderr
 
 
+def test_a_variant_is_a_command(tmp_path: Path) -> None:
+    for name in ("mnist-fc-50x1", "mnist-fc-paper", "mnist-fc-400x3-paper"):
+        page = rlidim(name, folder=tmp_path)
+        assert page.returncode == 0, page.stderr
+        assert page.stdout.startswith(f"{name}: ")
+        assert rlidim(name, "measure", "--help", folder=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("mnist-fc-50x1", (None, None, None), "mnist-fc-50x1"),
+        ("mnist-fc-50x1", (None, 3, None), "mnist-fc-50x3"),
+        ("mnist-fc-50x1", (None, None, "paper"), "mnist-fc-50x1-paper"),
+        ("mnist-fc-400x3-paper", (50, None, None), "mnist-fc-50x3-paper"),
+        ("mnist-fc", (400, 3, "paper"), "mnist-fc-400x3-paper"),
+    ],
+)
+def test_options_change_the_variant_that_is_named(
+    name: str, options: tuple[int | None, int | None, str | None], expected: str
+) -> None:
+    """Records and published numbers are those of the variant that comes out."""
+    import click
+
+    from rlidim import task
+    from rlidim.cli.task_commands import finder
+
+    context = click.Context(click.Command("rlidim"), obj={"envs": None})
+    assert finder(name)(context, *options) == task.find(expected)
+
+
 def test_set_replaces_a_setting(tmp_path: Path) -> None:
     found = json_of(
         *["cartpole", "train", "--trainer", "es", "--dim", "1"],
@@ -197,6 +228,12 @@ MISTAKES = [
     (["calibrate", "--coverage", "--repetitions", "0"], "--repetitions"),
     (["cartpole", "play", "absent.json"], "absent.json"),
     (["cartpole", "fly"], "fly"),
+    (["cartpole-4x2"], "'cartpole' has no width and depth"),
+    (["mnist-fc-0x1", "measure"], "width and depth must be at least 1"),
+    (["mnist-fc-50x1-slow"], "unknown task or command 'mnist-fc-50x1-slow'"),
+    (["mnist-fc-paper", "play", "absent.json"], "'mnist-fc-paper': a classifier cannot be played"),
+    (["toy", "play", "absent.json"], "'toy' has no environment"),
+    (["mnist-fc", "compress", "absent.rlz"], "absent.rlz: cannot be read"),
     (["--envs", "nowhere", "list"], "nowhere"),
     (["speed", "toy", "--trainer", "supervised"], "no timing"),
     (["bench", "--tier", "slow"], "slow"),

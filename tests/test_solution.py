@@ -12,7 +12,9 @@ from safetensors.numpy import save_file
 from rlidim import solution
 from rlidim.errors import RlidimError
 from rlidim.projections import ProjectionSpec, projection
+from rlidim.records import Cell
 from rlidim.solution import Solution
+from tests.factory import make_record, make_task
 
 SPEC = ProjectionSpec("stacked_fastfood", D=300, d=5, seed=2**50)
 THETA_D = np.arange(5, dtype=np.float32)
@@ -74,3 +76,21 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RlidimError, match="cannot be written"):
         solution.save(tmp_path / "file" / "solution", CONFINED)
+
+
+def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    cell = Cell("synthetic", "es", "hashed", 5, 3, "all")
+    for asked, options in (
+        (cell, "--dim 5 --projection hashed --scope all --seed 3 --force"),
+        (dataclasses.replace(cell, scope="policy"), "--projection hashed --seed 3 --force"),
+        (Cell.baseline("synthetic", "es", 3), "synthetic train --trainer es --seed 3 --force"),
+    ):
+        record = make_record(make_task(), asked, 1.0, solution={"theta_d": None})
+        with pytest.raises(RlidimError, match=f"{options}' again"):
+            solution.of_record(record, tmp_path / "record.json", tmp_path)
+
+
+def test_a_random_record_has_none(tmp_path: Path) -> None:
+    record = make_record(make_task(), Cell.random("synthetic"), 1.0)
+    with pytest.raises(RlidimError, match="random behaviour, which has no solution"):
+        solution.of_record(record, tmp_path / "record.json", tmp_path)

@@ -11,7 +11,7 @@ import click
 from rlidim import __version__
 from rlidim.cli.options import Usage
 from rlidim.cli.suite_commands import COMMANDS
-from rlidim.cli.task_commands import task_group
+from rlidim.cli.task_commands import base_of, task_group
 from rlidim.errors import RlidimError, nearest
 
 
@@ -23,13 +23,17 @@ class Rlidim(click.Group):
         return sorted(self.commands)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Return a command, or the group of the task of that name."""
-        from rlidim.task import files
+        """Return a command, or the group of the task or the variant of that name."""
+        from rlidim.task import files, find
 
         if name in self.commands:
             return self.commands[name]
+        envs = ctx.params.get("envs")
         try:
-            return task_group(name) if name in files(ctx.params.get("envs")) else None
+            base = base_of(name, files(envs))
+            if base is not None and base != name:
+                find(name, envs)  # a task that has no such variant says so
+            return None if base is None else task_group(name)
         except RlidimError as error:
             raise Usage(error) from error
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -29,13 +29,65 @@ if TYPE_CHECKING:
     from rlidim.task import Task
 
 
+class Find(Protocol):
+    """Loads a command's task."""
+
+    def __call__(
+        self,
+        context: click.Context,
+        width: int | None = None,
+        depth: int | None = None,
+        protocol: str | None = None,
+    ) -> Task:
+        """Return the task, or its variant that ``variant_options`` name."""
+
+
+def base_of(name: str, known: Collection[str]) -> str | None:
+    """Return the task that a name is of, or is of a variant of; None if it is neither's.
+
+    ``mnist-fc`` for ``mnist-fc`` and ``mnist-fc-400x3-paper``; ``mnist-fc-lenet`` for itself.
+    """
+    from rlidim.task import VARIANT
+
+    if name in known:
+        return name
+    for base in sorted(known, key=len, reverse=True):
+        if name.startswith(f"{base}-") and VARIANT.fullmatch(name.removeprefix(f"{base}-")):
+            return base
+    return None
+
+
+def finder(name: str) -> Find:
+    """Return what loads the task or the variant of a name, and what options make of it."""
+
+    def find(
+        context: click.Context,
+        width: int | None = None,
+        depth: int | None = None,
+        protocol: str | None = None,
+    ) -> Task:
+        from rlidim import task as tasks
+
+        envs = context.find_root().obj["envs"]
+        base = base_of(name, tasks.files(envs))
+        if base is None or base == name:
+            return tasks.find(name, envs).variant(width, depth, protocol)
+        # The options change the variant, not what it is named.
+        parts = tasks.VARIANT.fullmatch(name.removeprefix(f"{base}-"))
+        assert parts is not None
+        own_width, own_depth, own_protocol = parts.groups()
+        return tasks.find(base, envs).variant(
+            int(own_width) if width is None and own_width is not None else width,
+            int(own_depth) if depth is None and own_depth is not None else depth,
+            protocol or own_protocol,
+        )
+
+    return find
+
+
 def task_group(name: str) -> click.Group:
-    """Return a task's commands; its file is read only when one of them runs."""
-
-    def find(context: click.Context) -> Task:
-        from rlidim import task
-
-        return task.find(name, context.find_root().obj["envs"])
+    """Return the commands of a task or a variant; its file is read only when one of them runs."""
+    find = finder(name)
 
     @click.group(name, invoke_without_command=True, help=f"Commands of the task {name}.")
     @click.pass_context
@@ -44,8 +96,8 @@ def task_group(name: str) -> click.Group:
             from rlidim import report, trainers
 
             task = find(context)
-            found = measurements_of(context, {name: task})
-            mine = [measurement for measurement in found if measurement.task_name == name]
+            found = measurements_of(context, {task.name: task})
+            mine = [measurement for measurement in found if measurement.task_name == task.name]
             click.echo(report.task_page(task, mine, trainers.native_dimension(task)))
 
     for factory in COMMANDS:
@@ -53,7 +105,7 @@ def task_group(name: str) -> click.Group:
     return group
 
 
-def train_command(find: Callable[[click.Context], Task]) -> click.Command:
+def train_command(find: Find) -> click.Command:
     """Return ``rlidim TASK train``."""
 
     @click.command("train")
@@ -89,7 +141,7 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
         from rlidim.sweep import check_scope
         from rlidim.trainers import projection_family
 
-        task = find(context).variant(width, depth, protocol)
+        task = find(context, width, depth, protocol)
         trainer = trainer or next(iter(task.trainers))
         task = task.replace_settings(trainer, dict(overrides))
         check_scope(scope, trainer)
@@ -125,7 +177,7 @@ def train_command(find: Callable[[click.Context], Task]) -> click.Command:
     return train
 
 
-def measure_command(find: Callable[[click.Context], Task]) -> click.Command:
+def measure_command(find: Find) -> click.Command:
     """Return ``rlidim TASK measure``."""
 
     @click.command("measure")
@@ -177,7 +229,7 @@ def measure_command(find: Callable[[click.Context], Task]) -> click.Command:
         from rlidim import report
         from rlidim.sweep import Plan
 
-        task = find(context).variant(width, depth, protocol)
+        task = find(context, width, depth, protocol)
         trainer = trainer or next(iter(task.trainers))
         task = task.replace_settings(trainer, dict(overrides))
         plan = Plan.of(
@@ -208,7 +260,7 @@ def measure_command(find: Callable[[click.Context], Task]) -> click.Command:
     return measure
 
 
-def play_command(find: Callable[[click.Context], Task]) -> click.Command:
+def play_command(find: Find) -> click.Command:
     """Return ``rlidim TASK play``."""
 
     @click.command("play")
@@ -229,9 +281,12 @@ def play_command(find: Callable[[click.Context], Task]) -> click.Command:
         """Watch a recorded solution, rebuilt from its seeds and d numbers."""
         from rlidim import playback
 
-        returns = playback.play(
-            find(context), record, video=video, episodes=episodes, seed=seed, runs=runs
-        )
+        task = find(context)
+        if task.kind == "supervised":
+            raise RlidimError(f"task '{task.name}': a classifier cannot be played")
+        if task.environment is None:
+            raise RlidimError(f"task '{task.name}' has no environment to be played in")
+        returns = playback.play(task, record, video=video, episodes=episodes, seed=seed, runs=runs)
         for index, value in enumerate(returns):
             click.echo(f"episode {index + 1}: return {value:g}")
         if video is not None:
@@ -240,7 +295,7 @@ def play_command(find: Callable[[click.Context], Task]) -> click.Command:
     return play
 
 
-def compress_command(find: Callable[[click.Context], Task]) -> click.Command:
+def compress_command(find: Find) -> click.Command:
     """Return ``rlidim TASK compress``."""
 
     @click.command("compress")
@@ -251,16 +306,17 @@ def compress_command(find: Callable[[click.Context], Task]) -> click.Command:
     def compress(context: click.Context, record: Path, runs: Path, as_json: bool) -> None:
         """Describe a classifier in as few bytes as its accuracy allows: a file for each loss.
 
-        RECORD is a run in a subspace. A file of an earlier compress (.rlz) is decoded instead, and
-        the accuracy of its network printed.
+        RECORD is a run in a subspace. A file of an earlier compress is decoded instead, and the
+        accuracy of its network printed.
         """
         import json
 
-        from rlidim import description, records, report
+        from rlidim import compression, description, records, report
         from rlidim.records import write_atomically
 
         task = find(context)
-        if record.suffix == ".rlz":
+        # The ending too: a damaged file may have lost its beginning.
+        if compression.recognises(record) or record.suffix.lower() == ".rlz":
             task = variant_of(context, task, description.task_of(record))
             score = description.decode(task, record)
             if as_json:
@@ -271,9 +327,11 @@ def compress_command(find: Callable[[click.Context], Task]) -> click.Command:
         run = records.read(record)
         task = variant_of(context, task, run.cell.task)
         out = results_of(context).folder / report.DESCRIPTIONS
-        found = description.describe(task, run, record, runs, out, description.LOSSES)
+        found, problems = description.describe(task, run, record, runs, out, description.LOSSES)
+        for problem in problems:
+            click.echo(f"warning: {problem}", err=True)
         rows = [entry.to_json() for entry in found]
-        path = out / f"{run.cell.task}-{run.cell.label}.json"
+        path = out / f"{description.stem(run)}.json"
         write_atomically(path, json.dumps(rows, indent=1) + "\n")
         if as_json:
             print_json({"descriptions": rows, "file": str(path)})
@@ -292,9 +350,10 @@ def variant_of(context: click.Context, task: Task, name: str) -> Task:
     """
     from rlidim import task as tasks
 
-    if name != task.name and not name.startswith(f"{task.name}-"):
+    envs = context.find_root().obj["envs"]
+    if task.name not in (name, base_of(name, tasks.files(envs))):
         raise RlidimError(f"a record of task '{name}', not of '{task.name}'")
-    return tasks.find(name, context.find_root().obj["envs"])
+    return tasks.find(name, envs)
 
 
 COMMANDS = (train_command, measure_command, play_command, compress_command)

@@ -3,58 +3,68 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
-from rlidim.errors import RlidimError
 from rlidim.report import text
 from rlidim.report.tables import Table
 
 DESCRIPTIONS = "descriptions"  # the folder below the results
+_LOG = logging.getLogger(__name__)  # unless a program says otherwise, lines on standard error
 
 
 def read(results: Path) -> list[dict[str, Any]]:
     """Return every description below the results, one for each run and loss.
 
-    Raises:
-        RlidimError: a file is no list of descriptions.
+    A file that is no list of whole descriptions is left out, with one line of warning.
     """
     found: list[dict[str, Any]] = []
     for path in sorted((results / DESCRIPTIONS).glob("*.json")):
         try:
-            found += [dict(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+            rows = [dict(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+            for row in rows:
+                _cells(row)
+        except KeyError as error:
+            _LOG.warning("warning: %s: not what compress writes (no %s); skipped", path, error)
         except (OSError, ValueError, TypeError) as error:
-            raise RlidimError(f"{path}: not what compress writes ({error})") from error
+            _LOG.warning("warning: %s: not what compress writes (%s); skipped", path, error)
+        else:
+            found += rows
     return found
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return a description as its row of the table."""
+    return (
+        str(row["record"]),
+        f"{row['method']}, {row['levels']}",
+        text.whole(row["D"]),
+        text.whole(row["d"]),
+        f"{row['loss'] * 100:g}",
+        f"{row['lost'] * 100:.2f}",
+        f"{row['original']:.4f}",
+        f"{row['score']:.4f}",
+        text.whole(row["bytes"]),
+        text.whole(row["header"]),
+        text.whole(row["codebook"]),
+        text.whole(row["numbers"]),
+        text.whole(row["bound"]),
+        f"{row['factor']:,.0f}",
+    )
 
 
 def table(descriptions: list[dict[str, Any]]) -> Table:
     """Return a row for each description."""
-    rows = tuple(
-        (
-            str(row["record"]),
-            f"{row['method']}, {row['levels']}",
-            text.whole(row["D"]),
-            text.whole(row["d"]),
-            f"{row['original']:.4f}",
-            f"{row['loss'] * 100:g}",
-            f"{row['score']:.4f}",
-            text.whole(row["bytes"]),
-            text.whole(row["header"]),
-            text.whole(row["codebook"]),
-            text.whole(row["numbers"]),
-            text.whole(row["bound"]),
-            f"{row['factor']:,.0f}",
-        )
-        for row in descriptions
-    )
+    rows = tuple(_cells(row) for row in descriptions)
     header = (
         "run",
         "levels",
         "D",
         "d",
-        "accuracy",
         "points allowed",
+        "points lost",
+        "accuracy",
         "accuracy decoded",
         "bytes",
         "header",
@@ -64,7 +74,10 @@ def table(descriptions: list[dict[str, Any]]) -> Table:
         "times shorter",
     )
     notes = (
-        "The shortest file whose network, decoded, loses no more than the points of accuracy "
-        "allowed; times shorter than D float32 numbers. Made by rlidim TASK compress RECORD.",
+        "The shortest file whose network, decoded, loses no more than the points allowed of its "
+        "accuracy on the training images, which choose among the forms; accuracy, of the run and "
+        "of the decoded network, is the task's score: on test images that chose nothing, unless "
+        "the task scores training images. Times shorter than D float32 numbers. Made by rlidim "
+        "TASK compress RECORD.",
     )
     return Table("Description lengths", header, rows, 2, notes)
