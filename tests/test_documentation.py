@@ -123,9 +123,11 @@ def test_the_readmes_numbers_are_those_of_the_records() -> None:
         and found.estimate
     }
     rows = re.findall(
-        r"^\| ([\w-]+) \| (\w+) \| ([\d,]+) \| ([\d,]+) \| \[([\d,]+), ([\w,]+)\] \|", README, re.M
+        r"^\| ([\w-]+) \| (\w+) \| ([\d,]+) \| ((?:> |<= )?[\d,]+) \| \[([\d,]+), ([\w,]+)\] \|",
+        README,
+        re.M,
     )
-    assert len(rows) >= 10
+    assert len(rows) >= 20
     for name, trainer, D, d_int, low, high in rows:
         found = measured[name, trainer]
         assert found.estimate is not None

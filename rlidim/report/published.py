@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from rlidim.statistics import Estimate
 from rlidim.task import Evaluation, Published
 
 RUNG = 1.5  # the ratio of neighbouring rungs: a scan over d cannot tell less apart
-_GLOBAL = re.compile(r"\s*([-+]?\d+(?:\.\d*)?)\s*\(global\)\s*")
+_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?)\s*\((global|local)\)\s*")
+CONTAINS, NEARLY, MISSES = "contains it", "is within a rung of it", "misses it"
+OPEN = "leaves it open"
 
 
 def threshold(entry: Published, measurement: Measurement) -> float | None:
@@ -22,33 +25,55 @@ def threshold(entry: Published, measurement: Measurement) -> float | None:
     A global baseline is the number that the entry names; a local one is native training's score,
     so here our own. None if the entry's is neither.
     """
-    found = _GLOBAL.fullmatch(entry.baseline)
-    if found:
-        return float(found[1])
+    number = baseline_number(entry)
+    if number is not None and "(global)" in entry.baseline:
+        return number
     if "(local)" in entry.baseline and measurement.baseline_scores:
         return float(np.mean(measurement.baseline_scores))
     return None
 
 
-def reread(entry: Published, measurement: Measurement) -> Estimate | None:
-    """Estimate d_int from our scores against the published number's baseline.
+def baseline_number(entry: Published) -> float | None:
+    """Return the score that the entry names as its baseline, global or local, None if it has none.
 
-    The paper's share of raw scores, shifted so that the lowest possible is zero, with our interval
+    A local one was the paper's own direct run: with it our scores are held to the same accuracy.
+    """
+    found = _NUMBER.fullmatch(entry.baseline)
+    return None if found is None else float(found[1])
+
+
+def reread(entry: Published, measurement: Measurement) -> Estimate | None:
+    """Estimate d_int from our scores by the published number's rule.
+
+    The entry's share of raw scores, shifted so that the lowest possible is zero, with our interval
     in place of its first passing d. None where the baseline is not known as a score of the task,
     or nothing was measured.
     """
-    estimate, baseline = measurement.estimate, threshold(entry, measurement)
-    if estimate is None or baseline is None or measurement.D is None:
+    baseline = threshold(entry, measurement)
+    if baseline is None:
+        return None
+    local = "(local)" in entry.baseline
+    return _read(entry, measurement, measurement.baseline_scores if local else [baseline])
+
+
+def reread_at_their_number(entry: Published, measurement: Measurement) -> Estimate | None:
+    """Estimate d_int from our scores against the very score that the entry has as its baseline."""
+    number = baseline_number(entry)
+    return None if number is None else _read(entry, measurement, [number])
+
+
+def _read(entry: Published, measurement: Measurement, baseline: Sequence[float]) -> Estimate | None:
+    estimate = measurement.estimate
+    if estimate is None or measurement.D is None:
         return None
     lowest = (Evaluation() if measurement.task is None else measurement.task.evaluation).minimum
-    local = _GLOBAL.fullmatch(entry.baseline) is None
     try:
         return statistics.estimate(
             {rung.d: rung.scores for rung in estimate.rungs},
-            baseline=measurement.baseline_scores if local else [baseline],
+            baseline=baseline,
             random=lowest,
             D=measurement.D,
-            fraction=estimate.fraction,
+            fraction=entry.fraction or estimate.fraction,
             minimum_score=lowest,
         )
     except RlidimError:  # a baseline that is the lowest score of all
@@ -58,15 +83,24 @@ def reread(entry: Published, measurement: Measurement) -> Estimate | None:
 def verdict(entry: Published, measurement: Measurement) -> str:
     """Say whether our interval, by their rule where it is known, holds a published number.
 
-    ``contains it``, ``is within a rung of it``, or ``misses it``.
+    An end that our tested d leave open holds nothing: where it would decide, nothing is decided.
     """
     estimate = reread(entry, measurement) or measurement.estimate
     if estimate is None:
         return "not measured"
     low, high = estimate.interval
-    if (low or 1) <= entry.d_int <= (high or measurement.D or entry.d_int):
-        return "contains it"
-    # An end that the tested d leave open is 1 or D: there is no rung beyond.
-    nearly_low = low is not None and low / RUNG <= entry.d_int < low
-    nearly_high = high is not None and high < entry.d_int <= high * RUNG
-    return "is within a rung of it" if nearly_low or nearly_high else "misses it"
+    tested = [rung.d for rung in estimate.rungs]
+    reading = estimate.d_int if estimate.d_int is not None else max(tested) + 1
+    if entry.d_int < reading or (entry.d_int == reading and estimate.censored == "below"):
+        if low is None:
+            return OPEN
+        if entry.d_int >= low:
+            return CONTAINS
+        return NEARLY if low / RUNG <= entry.d_int else MISSES
+    if entry.d_int == reading:
+        return CONTAINS
+    if high is None:
+        return OPEN if entry.d_int <= (measurement.D or entry.d_int) else MISSES
+    if entry.d_int <= high:
+        return CONTAINS
+    return NEARLY if entry.d_int <= high * RUNG else MISSES

@@ -131,14 +131,16 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
         "and D tell; the notes below say more. A published number has no interval.",
         "Ours, their rule: the d at which our mean score, shifted so that the lowest possible is "
         "0, crosses the same share of their baseline (global: the number; local: native training, "
-        "here our own); ratio: that over theirs. The last column says whether that interval, or "
-        "ours where their baseline is none of these, holds the published number, or would with "
-        f"ends {published.RUNG:g} times further out, which is one rung.",
+        "here our own); ratio: that over theirs; at their score: the same share of the very score "
+        "that they had. The last column says whether the interval by their rule, or ours where "
+        "their baseline is neither, holds the published number, or would with ends "
+        f"{published.RUNG:g} times further out, which is one rung; an open end holds nothing.",
     ]
     for measurement in measurements:
         for entry in measurement.published:
             estimate = measurement.estimate
             theirs = published.reread(entry, measurement)
+            same = published.reread_at_their_number(entry, measurement)
             rows.append(
                 (
                     *_names(measurement),
@@ -149,6 +151,7 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
                     text.whole(entry.d_int),
                     f"{text.read(theirs)} {text.interval(theirs)}" if theirs else text.NONE,
                     _ratio(theirs, entry.d_int),
+                    f"{text.read(same)} {text.interval(same)}" if same else text.NONE,
                     f"{text.read(estimate)} {text.interval(estimate)}",
                     published.verdict(entry, measurement),
                 )
@@ -168,6 +171,7 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
         "published",
         "ours, their rule",
         "ratio",
+        "ours, at their score",
         f"ours, {text.name_of(fraction)}",
         "our interval",
     )

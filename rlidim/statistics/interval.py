@@ -3,15 +3,15 @@
 It must hold the truth in at least 93 % of cases, with Gaussian, bimodal and precise scores at 3, 5
 and 10 seeds a rung (:mod:`rlidim.statistics.coverage`). Resampling seeds within a rung fails that:
 where all seeds of a rung pass, it sees no doubt at all. Here the rungs speak together. The expected
-normalised score is a logistic curve of log d on either side of the crossing c, m(c) = t, with a
-width of its own on each side and a plateau A beyond: what happens on the way up says nothing of how
-the curve goes on. Widths and plateaus are summed over on a grid. A score at d has variance
-V(m) = e + v m (1 - m): e is the noise that every run has, v says how far the scores are bimodal (1:
-solved or not, nothing between). Both are read off the scatter within the rungs, so that rungs on
-the way up teach how little three solved runs prove; where many runs hardly scatter, as classifiers
-do, both are as small as that scatter allows. Rungs are weighed by Wedderburn's quasi-likelihood
-(Biometrika 1974), the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not scores and
-the normal one for pure noise.
+normalised score is a curve of log d through the crossing c, m(c) = t, logistic or straight, on
+either side of it with a slope of its own: what happens on the way up says nothing of how the curve
+goes on to its plateau A. Shapes, slopes and plateaus are summed over on a grid. A score at d has
+variance V(m) = e + v m (1 - m): e is the noise that every run has, v says how far the scores are
+bimodal (1: solved or not, nothing between). Both are read off the scatter within the rungs, so that
+rungs on the way up teach how little three solved runs prove; where many runs hardly scatter, as
+classifiers do, both are as small as that scatter allows. Rungs are weighed by Wedderburn's quasi-
+likelihood (Biometrika 1974), the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not
+scores and the normal one for pure noise.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ HIGH, SEVERAL = 0.3, 2  # a rung's mean, and how many such rungs it takes to see
 LEFT_OUT = 20.0  # in log-likelihood below the best: crossings that the second grid need not cover
 PRIOR_BIMODALITY = 0.5  # assumed of v where no rung on the way up has been seen,
 PRIOR_STRENGTH = 0.1  # with the strength of one run at m = 0.5
-SHAPE = 0.3  # how far a rung's mean may leave the curve, as a share of its distance from the
-INNER = 0.2  # threshold: the way up need not be logistic; a typical m (1 - m) in between
+SHAPE = 0.3  # how far a rung's mean may leave the curve, as a share of its distance below the
+INNER = 0.2  # threshold: the way up may be of any shape; a typical m (1 - m) in between
 SCORES = np.linspace(-1.0, 2.0, 1501)  # the range that quasi-likelihoods are integrated over
 
 
@@ -81,7 +81,7 @@ def posterior(
     squares = np.array([np.var(scores[d]) * len(scores[d]) for d in dims]) / highest**2
     noise, bimodality = scatter(count, mean, squares)
     threshold = fraction / highest
-    drift = (SHAPE * (threshold - mean)) ** 2
+    drift = (SHAPE * np.clip(threshold - mean, 0, None)) ** 2
     rungs = Rungs(
         x, mean, count / (1 + count * drift / (noise + bimodality * INNER)), noise, bimodality
     )
@@ -137,14 +137,19 @@ def log_likelihood(crossings: Array, threshold: float, rungs: Rungs) -> Array:
     if plateaus.size == 0:
         plateaus = np.array([BEYOND * threshold])
     below = rungs.x < crossings[:, None]  # (crossing, rung)
-    # (crossing, width, plateau, rung)
+    # (crossing, width, plateau, rung); the shapes stand before the widths
     z = (rungs.x - crossings[:, None])[:, None, None, :] / widths
 
     def side(levels: Array, mine: NDArray[np.bool_]) -> Array:
-        m = levels[:, None] * expit(z + logit(threshold / levels)[:, None])
-        fit = rungs.trust * quasi_likelihood(rungs.mean, m, rungs.noise, rungs.bimodality)
-        fit = np.where(mine[:, None, None, :], fit, 0.0).sum(-1)
-        return np.asarray(logsumexp(fit, axis=(1, 2)))
+        levels = levels[:, None]
+        logistic = levels * expit(z + logit(threshold / levels))
+        slope = threshold * (1.0 - threshold / levels)  # the logistic curve's at the crossing
+        straight = np.clip(threshold + slope * z, 0.0, levels)
+        fit = rungs.trust * quasi_likelihood(
+            rungs.mean, np.stack((logistic, straight), 1), rungs.noise, rungs.bimodality
+        )
+        fit = np.where(mine[:, None, None, None, :], fit, 0.0).sum(-1)
+        return np.asarray(logsumexp(fit, axis=(1, 2, 3)))
 
     return side(plateaus[-1:], below) + side(plateaus, ~below)
 

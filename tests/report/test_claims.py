@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,40 @@ def test_pixels(shuffled_fc: int, shuffled_lenet: int, verdict: str) -> None:
     assert found.verdict == verdict
 
 
+def test_pixels_are_undecided_where_an_interval_is_open() -> None:
+    bound = records("mnist-shuffled-pixels-fc", 700, shares=(1.2, 1.5))
+    found = judge(
+        records("mnist-fc", 700),
+        records("mnist-lenet", 300),
+        bound,
+        records("mnist-shuffled-pixels-lenet", 1400),
+    )["shuffling"]
+    assert found.verdict == claims.OPEN
+
+
+def test_networks_of_one_size_say_nothing_of_size() -> None:
+    assert "d_int90" not in judge(records("mnist-fc", 700), records("mnist-fc-100x4", 700, 150_000))
+
+
+def test_the_family_with_the_most_measurements_speaks() -> None:
+    few = [
+        dataclasses.replace(
+            record, cell=dataclasses.replace(record.cell, projection="gaussian"), D=D
+        )
+        for name, at, D in (("mnist-fc", 700, 199_210), ("mnist-fc-400x5", 3_000, 959_610))
+        for record in records(name, at)
+        if record.cell.d is not None
+    ]
+    found = judge(
+        few,
+        records("mnist-fc", 700),
+        records("mnist-fc-400x5", 720, 959_610),
+        records("mnist-fc-50x1", 680, 39_760),
+    )["d_int90"]
+    assert "over 3 networks" in found.figures
+    assert found.verdict == claims.SUPPORTED
+
+
 def test_labels() -> None:
     fc, tenth = records("mnist-fc", 700), records("mnist-shuffled-labels-fc-10", 90_000)
     alone = judge(fc, tenth)["memorising"]
@@ -90,7 +125,7 @@ def test_labels() -> None:
     assert both.verdict == claims.SUPPORTED
     cheap = judge(fc, records("mnist-shuffled-labels-fc-10", 2_000))["memorising"]
     assert cheap.verdict == claims.REFUTED
-    dearer = judge(fc, tenth, records("mnist-shuffled-labels-fc", 950_000, 2_000_000))
+    dearer = judge(fc, tenth, records("mnist-shuffled-labels-fc", 1_800_000, 4_000_000))
     assert dearer["memorising"].verdict == claims.REFUTED
     # Where every tested d passes, the interval says nothing of its lower end.
     bound = records("mnist-shuffled-labels-fc-10", 90_000, shares=(1.2, 1.5))

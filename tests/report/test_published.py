@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,44 @@ def test_verdicts(d: int, verdict: str) -> None:
     assert high is not None
     assert low <= 13 <= high < 18 <= high * published.RUNG
     assert published.verdict(entry, measurement) == verdict
+
+
+@pytest.mark.parametrize(
+    ("kept", "d", "verdict"),
+    [
+        ((4, 8), 60, published.OPEN),  # beyond what was tested
+        ((4, 8), 3, published.MISSES),  # 300 at d = 8 is below
+        ((16, 32), 3, published.OPEN),
+        ((16, 32), 60, published.MISSES),
+    ],
+)
+def test_an_open_end_decides_nothing(kept: tuple[int, ...], d: int, verdict: str) -> None:
+    task = make_task()
+    some = measured(task, {key: SCORES[key] for key in kept})
+    (found,) = gather(some, {task.name: task}, results_folder=Path("results"))
+    assert published.verdict(entry_of(d, baseline="400 (global)"), found) == verdict
+
+
+def test_a_local_baseline_is_read_at_the_papers_score_too() -> None:
+    measurement = one(make_task())
+    entry = entry_of(12, baseline="400 (local)")
+    theirs, same = (
+        published.reread(entry, measurement),
+        published.reread_at_their_number(entry, measurement),
+    )
+    assert theirs is not None
+    assert same is not None
+    assert same.d_int == 13
+    assert (theirs.d_int or 0) > 16
+    assert published.reread_at_their_number(entry_of(12, baseline="195"), measurement) is None
+
+
+def test_the_share_is_the_entrys_own() -> None:
+    measurement = one(make_task())
+    entry = dataclasses.replace(entry_of(12, baseline="400 (global)"), fraction=0.5)
+    theirs = published.reread(entry, measurement)
+    assert theirs is not None
+    assert 4 < (theirs.d_int or 0) <= 8  # 200 lies between 100 and 300
 
 
 def test_a_baseline_that_is_the_lowest_score_is_no_threshold() -> None:
