@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import rlidim.projections.native._kernels as kernels
 from rlidim.projections.base import Projection, add_base
 from rlidim.projections.dense import Dense
 from rlidim.projections.fastfood import Fastfood
 from rlidim.projections.gaussian import Gaussian
 from rlidim.projections.hadamard import next_power_of_two
 from rlidim.projections.hashed import GROUPS, HASHES, Hashed
-from rlidim.projections.native import kernels
 from rlidim.projections.native.tables import affine_tables, block_words, column_scale
 from rlidim.projections.philox import sign_stream
 from rlidim.projections.rademacher import Rademacher
