@@ -20,16 +20,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlidim.projections import FAMILIES, Projection, triton_kernels
-from rlidim.projections import dense as reference_dense
-from rlidim.projections import fastfood as reference_fastfood
+from rlidim import gpu
+from rlidim.projections import FAMILIES, Projection, backends, philox, triton_kernels
 
 if find_spec("triton") is None:
     pytest.skip("triton is not installed", allow_module_level=True)
 
+CPU = torch.device("cpu")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 SEED = 5 + 2**40
-KINDS = triton_kernels.implementations() if INTERPRETED else {}
+KINDS = triton_kernels.implementations()
 HASHED_3 = ("hashed", {"entries": 3})
 # d around the packing of 32, 64 and 128 signs a counter, d = 1, d = D, the last block cut.
 SIZES = {
@@ -62,16 +62,6 @@ if INTERPRETED:
 
 
 @pytest.fixture(autouse=True)
-def _kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small matrices are not kept: the kernels run."""
-    from rlidim.projections.triton_kernels import fastfood
-
-    monkeypatch.setattr(reference_dense, "STORED_LIMIT", 0)
-    monkeypatch.setattr(reference_fastfood, "STORED_ENTRIES", 0)
-    monkeypatch.setattr(fastfood, "STORED_ENTRIES", 0)
-
-
-@pytest.fixture(autouse=True)
 def _interpreter_and_new_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the interpreter of Triton 3.6 loop: NumPy 2.4 makes no int of an array of one number."""
     from triton.runtime import interpreter
@@ -85,6 +75,11 @@ def _interpreter_and_new_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreter, "_patch_lang_tensor", patched)
 
 
+def served_by_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the Triton families serve the CPU."""
+    monkeypatch.setitem(backends.FASTEST, "cpu", triton_kernels.implementations)
+
+
 def normal(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
 
@@ -92,7 +87,7 @@ def normal(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 def pair(
     family: str, D: int, d: int, dtype: torch.dtype = torch.float32, **options: int
 ) -> tuple[Projection, Projection]:
-    where = {"dtype": dtype, "device": torch.device("cpu"), **options}
+    where = {"dtype": dtype, "device": CPU, **options}
     return KINDS[family](D, d, SEED, **where), FAMILIES[family](D, d, SEED, **where)
 
 
@@ -158,6 +153,25 @@ class TestInterpreted:
         assert P.spec == reference.spec
         assert P.backend == "triton"
 
+    @pytest.mark.parametrize("family", sorted(set(SIZES) & set(gpu.EXACT)))
+    def test_same_entries(self, family: str) -> None:
+        """A product of one column is made by the kernels; to_dense of the dense families is not."""
+        P, reference = pair(family, 300, 70)
+        dense = reference.rows(100, 290).to_dense()
+        for column in (0, 35, 69):
+            entries = P.rows(100, 290).forward(torch.eye(70)[column])
+            assert torch.equal(entries, dense[:, column])
+
+    @pytest.mark.parametrize("family", SIZES)
+    def test_what_make_gpu_checks(self, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its comparisons hold for the kernels, on a size that the interpreter can do."""
+        served_by_triton(monkeypatch)
+        monkeypatch.setitem(gpu.TOLERANCES, "float32", 1e-4)  # see TWO_PARTS
+        monkeypatch.setattr(gpu, "POPULATIONS", (3,))
+        row = gpu.check(gpu.Case(family, 300, 40, torch.float32, (101, 240), CPU, "triton"), seed=7)
+        assert row["agrees"], row
+        assert {"forward", "adjoint 3", "rows' adjoint", "members 3"} <= set(row["differences"])
+
     def test_every_normal_number(self) -> None:
         from rlidim.projections import normal as reference
 
@@ -169,30 +183,97 @@ class TestInterpreted:
         normal_kernel[(1,)](words.to(torch.int32), table, out, SIZE=2**15)
         assert torch.equal(out, reference.normal(words))
 
-    @pytest.mark.parametrize(
-        ("family", "d"), [("rademacher", 40), ("stacked_fastfood", 2**15), ("rotation", 2**14)]
-    )
-    def test_rows_beyond_32_bits(self, family: str, d: int) -> None:
-        D, start = 2**33 + 12345, 2**32 + 1001
-        P = KINDS[family](D, d, SEED, dtype=torch.float32, device=torch.device("cpu"))
-        rows, theta, g = P.rows(start, start + 60), normal(d), normal(60)
-        if family == "rademacher":
-            expected = FAMILIES[family]._generate(P, start, start + 60)
-        elif family == "rotation":
-            from rlidim.projections.philox import sign_stream
+    def test_a_transform_in_three_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from rlidim.projections.triton_kernels import fastfood
 
-            shift = int(P._shifts[0, start // d])
-            columns = (torch.arange(start, start + 60) % d + shift) % d
-            signed = sign_stream(60, P.tag, SEED, P.device, start) * P._scale[columns]
-            expected = torch.zeros(60, d).scatter_(1, columns[:, None], signed[:, None])
-        else:
-            expected = None  # computed by torch: only that both products agree
-        if expected is not None:
-            close(rows.forward(theta), expected @ theta, family, d)
-            close(rows.adjoint(g), expected.T @ g, family, 60)
-        torch.testing.assert_close(
-            rows.forward(theta) @ g, theta @ rows.adjoint(g), rtol=1e-3, atol=1e-5
+        for name in ("LONGEST", "FACTOR"):
+            monkeypatch.setattr(fastfood, name, 16)
+        P, reference = pair("fastfood", 700, 40)
+        assert P._hadamard._across == [16, 4]  # type: ignore[attr-defined]
+        for members in ([], [3]):
+            theta, g = normal(40, *members), normal(700, *members)
+            close(P.forward(theta), reference.forward(theta), "fastfood", 40)
+            close(P.adjoint(g), reference.adjoint(g), "fastfood", 700)
+
+    @pytest.mark.parametrize(("family", "d"), [("rademacher", 70), ("rademacher", 40)])
+    def test_counters_of_rows_beyond_32_bits(self, family: str, d: int) -> None:
+        D, start = 2**34 + 12345, 2**34 - 30  # a counter serves one row, or two of 64 signs
+        P = KINDS[family](D, d, SEED, dtype=torch.float32, device=CPU)
+        assert start // (1 if d > 64 else 2) > 2**32
+        expected = FAMILIES[family]._generate(P, start, start + 60)  # type: ignore[attr-defined]
+        same_rows(P, expected, start)
+
+    @pytest.mark.parametrize("family", ["stacked_fastfood", "rotation", "hashed"])
+    def test_sign_streams_beyond_32_bits(
+        self, family: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from rlidim.projections.triton_kernels import blocks, stream
+
+        monkeypatch.setattr(blocks, "COLUMNS", 2**14)  # fewer and larger programs
+        monkeypatch.setattr(stream, "TOTAL_SIZE", 2**14)
+        monkeypatch.setattr(stream, "TOTAL_PARTS", 1)
+        # A counter serves 128 rows; maps are drawn for each block, so that blocks are long.
+        d = 40 if family == "stacked_fastfood" else 2**20
+        D, start = 2**39 + 12345, 2**39 - 30
+        P: Any = KINDS[family](D, d, SEED, dtype=torch.float32, device=CPU)
+        rows = torch.arange(start, start + 60)
+        if family == "stacked_fastfood":
+            same_rows(P, stacked_rows(P, rows), start)
+            return
+        block, within = rows // d, rows % d
+        factors = 1 if P._factors is None else P._factors[0, block].long()
+        columns = (factors * within + P._shifts[0, block]) % d
+        signed = philox.sign_stream(60, P.tag, SEED, CPU, start) * P._scale[columns]
+        theta, g = normal(d), normal(60)
+        part = P.rows(start, start + 60)
+        size = signed.abs().max()
+        close(part.forward(theta) / size, signed * theta[columns] / size, family, 1)
+        expected = torch.zeros(d).scatter_add_(0, columns, signed * g)
+        close(part.adjoint(g) / size, expected / size, family, 60)
+
+
+def same_rows(P: Projection, expected: Tensor, start: int) -> None:
+    """Compare the products of a range of rows, and their entries, with a dense matrix."""
+    (count, d), size = expected.shape, expected.abs().max()  # entries are small where D is large
+    part, theta, g = P.rows(start, start + count), normal(d), normal(count)
+    close(part.forward(theta) / size, expected @ theta / size, P.family, d)
+    close(part.adjoint(g) / size, expected.T @ g / size, P.family, count)
+    for column in (0, d - 1):
+        entries = part.forward(torch.eye(d)[column])
+        close(entries / size, expected[:, column] / size, P.family, 1)
+
+
+def stacked_rows(P: Any, rows: Tensor) -> Tensor:
+    """Return rows of T_k H S_k H B C, their blocks' signs drawn for themselves."""
+    from rlidim.projections.hadamard import sylvester
+    from rlidim.projections.stacked_fastfood import OUTER
+
+    found = []
+    H = sylvester(P.n, torch.float64, CPU)
+    for block in sorted(set((rows // P.n).tolist())):
+        outer, middle = (
+            philox.sign_stream(P.n, tag, SEED, CPU, block * P.n).double()
+            for tag in (P.tag + OUTER, P.middle_tag)
         )
+        dense = (outer[:, None] * H * middle) @ H[:, : P.d] * (P._inner * P._scale).double()
+        found.append(dense[rows[rows // P.n == block] % P.n])
+    return torch.cat(found).float()
+
+
+def kernel_modules() -> list[Any]:
+    """Return the modules that launch kernels."""
+    from rlidim.projections.triton_kernels import blocks, dense, fastfood, sparse, stream
+
+    return [blocks, dense, fastfood, sparse, stream]
+
+
+def not_triton(case: gpu.Case) -> bool:
+    """Say whether torch computes a case: transforms in float64, and long ones in blocks."""
+    from rlidim.projections.triton_kernels.fastfood import LONGEST
+
+    if case.family == "stacked_fastfood" and case.d > LONGEST:
+        return True
+    return case.family.endswith("fastfood") and case.dtype is torch.float64
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, Any]]:
@@ -205,8 +286,6 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, Any]]:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, make_backend
     from triton.runtime.jit import create_function_from_signature
-
-    from rlidim.projections.triton_kernels import blocks, dense, fastfood, sparse, stream
 
     target = GPUTarget("cuda", 90, 32)
     compiled: dict[str, Any] = {}
@@ -222,7 +301,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, Any]]:
             source = ASTSource(kernel, signature, constants, attributes)
             compiled[name] = triton.compile(source, target=target, options=parsed.__dict__)
 
-    for module in (blocks, dense, fastfood, sparse, stream):
+    for module in kernel_modules():
         monkeypatch.setattr(module, "launch", launch)
     return compiled
 
@@ -262,6 +341,7 @@ class TestPlain:
         )
         assert result.returncode == 0, result.stdout[-5000:]
 
+    @pytest.mark.filterwarnings("ignore:.*encountered")  # scales of squares that no kernel summed
     @pytest.mark.parametrize(
         ("family", "options", "d", "dtype"),
         [
@@ -290,7 +370,7 @@ class TestPlain:
         compiled = recorded(monkeypatch)
         kind = triton_kernels.implementations()[family]
         D = 40_000
-        P = kind(D, d, 1, dtype=dtype, device=torch.device("cpu"), **options)
+        P = kind(D, d, 1, dtype=dtype, device=CPU, **options)
         for members in ([], [64]):
             theta, g = torch.empty(d, *members, dtype=dtype), torch.empty(D, *members, dtype=dtype)
             P.forward(theta, torch.empty(D, dtype=dtype))
@@ -300,3 +380,43 @@ class TestPlain:
             assert kernel.metadata.shared <= SHARED_MEMORY, name
             allowed = SPILL_SHARE if family == "stacked_fastfood" and d > SPILLING else 0.0
             assert spills(kernel.asm["cubin"]) <= allowed, name
+
+    @pytest.mark.filterwarnings("ignore:.*encountered")  # scales of squares that no kernel summed
+    def test_what_make_gpu_checks_reaches_the_kernels(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each product at each size launches one, and each kernel is launched at some size."""
+        monkeypatch.setitem(backends.FASTEST, "cpu", triton_kernels.implementations)
+        monkeypatch.setattr(gpu, "POPULATIONS", (2,))
+        launched: list[tuple[str, str]] = []
+        for module in kernel_modules():
+            monkeypatch.setattr(
+                module,
+                "launch",
+                lambda kernel, *_, **__: launched.append((kernel.__module__, kernel.__name__)),
+            )
+        reached = set()
+        for case in gpu.plan(CPU):
+            if case.backend != "triton" or not_triton(case):
+                continue
+            if case.dtype is torch.float64 and case.D > 5_000:  # as in float32
+                continue
+            P = KINDS[case.family](case.D, case.d, SEED, dtype=case.dtype, device=CPU)
+            for name in ("_forward", "_adjoint"):
+                product = getattr(P, name)
+
+                def launches(*vectors: Any, product: Any = product, case: Any = case) -> Tensor:
+                    launched.clear()
+                    result: Tensor = product(*vectors)
+                    assert launched, str(case)
+                    reached.update(launched)
+                    return result
+
+                monkeypatch.setattr(P, name, launches)
+            gpu.products(P, case, SEED)
+        assert reached == {
+            (module.__name__, name)
+            for module in kernel_modules()
+            for name in vars(module)
+            if name.endswith("_kernel") and name != "squares_kernel"  # of gaussian's making
+        }

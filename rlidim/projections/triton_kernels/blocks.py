@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rlidim.errors import RlidimError
 from rlidim.projections.base import Projection
+from rlidim.projections.blocks import inverse_roots
 from rlidim.projections.hadamard import next_power_of_two
 from rlidim.projections.hashed import GROUPS, HASHES, Hashed
 from rlidim.projections.philox import words
@@ -172,7 +173,7 @@ class _TritonBlocks(Projection):
             counts = torch.full((width,), float(whole), dtype=torch.float64, device=self.device)
             factor, shift = (1 if factors is None else factors[whole:]), shifts[whole:]
             counts[(factor * cut + shift) % width] += 1.0
-            self._scale[group :: len(widths)] = counts.rsqrt().to(self.dtype)
+            self._scale[group :: len(widths)] = inverse_roots(counts).to(self.dtype)
             undone = None if factors is None else _inverse(factors, width)
             inverses.append((undone, -shifts * (1 if undone is None else undone) % width))
         self._factors, self._shifts = _table(maps)

@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from rlidim.projections.blocks import inverse_roots
 from rlidim.projections.dense import Dense
 from rlidim.projections.gaussian import Gaussian
 from rlidim.projections.hadamard import next_power_of_two
@@ -195,7 +196,7 @@ def squares_kernel(
 
 
 class _TritonDense(Dense):
-    """A dense family whose entries are made in registers; a small P is kept, as in torch."""
+    """A dense family whose entries are made in registers, however small P is: none is kept."""
 
     backend: ClassVar[str] = "triton"
     parts: ClassVar[int]  # of bfloat16 that hold an entry
@@ -203,11 +204,13 @@ class _TritonDense(Dense):
     _table: Tensor | None = None
     _columns_a_tile: int
 
+    def _prepare(self) -> None:
+        self.scale = self._column_scale().to(self.dtype)
+        self._stored = None
+
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
     ) -> Tensor:
-        if self._stored is not None:
-            return super()._forward(theta, base, out, start, stop)
         if out is None:
             out = theta.new_empty((stop - start, *theta.shape[1:]))
         x, y = members_last(theta), members_last(out)
@@ -224,8 +227,6 @@ class _TritonDense(Dense):
         return out
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
-        if self._stored is not None:
-            return super()._adjoint(g, start, stop)
         x = members_last(g)
         options = self._options(x.shape[1])
         kernel = adjoint_members_kernel if "MEMBERS" in options else adjoint_kernel
@@ -290,4 +291,4 @@ class TritonGaussian(_TritonDense, Gaussian):
             ROWS=SQUARES_ROWS,
             COLUMNS=self._columns_a_tile,
         )
-        return total(parts, None, (self.d,)).rsqrt()
+        return inverse_roots(total(parts, None, (self.d,)))

@@ -14,7 +14,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from rlidim.projections.base import STORED_ENTRIES
 from rlidim.projections.fastfood import Fastfood
 from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last, sylvester
 from rlidim.projections.philox import sign_stream
@@ -219,12 +218,14 @@ class TritonHadamard:
 
 
 class TritonFastfood(Fastfood):
-    """The reference's steps with Triton's transforms; torch's in float64."""
+    """The reference's steps with Triton's transforms, torch's in float64; no P is kept."""
 
     backend: ClassVar[str] = "triton"
 
     def _prepare(self) -> None:
-        super()._prepare()
+        self._draw()
+        self._stored = None
+        self._hadamard = Hadamard(self.L, self.dtype, self.device)
         if self.dtype is torch.float32:
             self._hadamard = TritonHadamard(self.L, self.device)  # type: ignore[assignment]
 
@@ -272,14 +273,10 @@ class TritonStackedFastfood(StackedFastfood):
         fits = dtype is torch.float32 and n <= LONGEST
         self._tile = Tile(n, device) if fits else None
         self._stored = None
-        if D * d <= STORED_ENTRIES:
-            self._stored = self._to_dense(0, D)
 
     def _forward(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
     ) -> Tensor:
-        if self._stored is not None:
-            return super()._forward(theta, base, out, start, stop)
         if out is None:
             out = theta.new_empty((stop - start, *theta.shape[1:]))
         x, y = members_last(theta), members_last(out)
@@ -304,8 +301,6 @@ class TritonStackedFastfood(StackedFastfood):
         return out
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
-        if self._stored is not None:
-            return super()._adjoint(g, start, stop)
         x = members_last(g)
         if self._tile is None:
             summed = g.new_zeros((self.d, *g.shape[1:]))
