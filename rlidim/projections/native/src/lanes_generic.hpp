@@ -66,9 +66,15 @@ template <class T> INLINE Lanes<T> look_up(const T* table, Words index) {
 // One stage of a Walsh-Hadamard transform, between lanes that are HALF apart.
 template <int HALF, class T> INLINE Lanes<T> butterfly_lanes(Lanes<T> x) {
     constexpr int H = HALF;
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 12  // which lack the other name
+    const typename WholeOf<T>::All partner = {0 ^ H, 1 ^ H, 2 ^ H,  3 ^ H,  4 ^ H,  5 ^ H,  6 ^ H,  7 ^ H,
+                                              8 ^ H, 9 ^ H, 10 ^ H, 11 ^ H, 12 ^ H, 13 ^ H, 14 ^ H, 15 ^ H};
+    const typename Lanes<T>::All other = __builtin_shuffle(x.all, partner);
+#else
     const typename Lanes<T>::All other = __builtin_shufflevector(
         x.all, x.all, 0 ^ H, 1 ^ H, 2 ^ H, 3 ^ H, 4 ^ H, 5 ^ H, 6 ^ H, 7 ^ H, 8 ^ H, 9 ^ H, 10 ^ H,
         11 ^ H, 12 ^ H, 13 ^ H, 14 ^ H, 15 ^ H);
+#endif
     constexpr u32 upper = H == 1 ? 0xAAAA : H == 2 ? 0xCCCC : H == 4 ? 0xF0F0 : 0xFF00;
     return {other + flip(x, upper).all};
 }
