@@ -57,12 +57,12 @@ class Kronecker(Projection):
             if start % self.D2 == 0 and out is None:
                 out = theta.new_empty(stop - start)
             if start % self.D2 == 0 and out is not None and out.is_contiguous():
-                return self._write(left, base, out)
+                return self._write_rows(left, base, out)
             product = left @ self._right.T
         skip = start - first * self.D2
         return add_base(product.flatten(0, 1)[skip : skip + stop - start], base, out)
 
-    def _write(self, left: Tensor, base: Tensor | None, out: Tensor) -> Tensor:
+    def _write_rows(self, left: Tensor, base: Tensor | None, out: Tensor) -> Tensor:
         """Write whole rows of D2 numbers and the last, cut one, without a vector in between."""
         whole = len(out) // self.D2
         cut = whole * self.D2

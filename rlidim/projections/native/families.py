@@ -2,11 +2,13 @@
 
 Kernels take addresses, so everything that reaches them is contiguous and of the right type here.
 Blocks of members (d, N) go one by one, along memory that lies member by member, where a family's
-cost is the writing; rademacher and gaussian make P once for all members.
+cost is the writing; where it lies row by row, through a scratch of some rows. Rademacher and
+gaussian make P once for all members, and write wherever they lie.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,13 @@ from torch import Tensor
 
 import rlidim.projections.native._kernels as kernels
 from rlidim.projections.base import Projection, add_base
+from rlidim.projections.blocks import inverse_roots
 from rlidim.projections.dense import Dense
 from rlidim.projections.fastfood import Fastfood
 from rlidim.projections.gaussian import Gaussian
 from rlidim.projections.hadamard import next_power_of_two
 from rlidim.projections.hashed import GROUPS, HASHES, Hashed
+from rlidim.projections.kronecker import Kronecker
 from rlidim.projections.native.tables import affine_tables, block_words, column_scale
 from rlidim.projections.philox import sign_stream
 from rlidim.projections.rademacher import Rademacher
@@ -28,7 +32,9 @@ from rlidim.projections.sparse import Sparse
 from rlidim.projections.stacked_fastfood import INNER, OUTER, StackedFastfood
 
 THREADED_ROWS = 2**16  # below, waking another thread costs more than it saves
-MEMBERS_ENTRIES = 2**18  # entries of P made at a time for products with many members
+ROWS_AT_ONCE = 2**14  # of members that lie row by row, or a multiple
+SCRATCH_ENTRIES = 2**22  # numbers between those members and the kernels, where so many rows allow
+LANES = 16  # of the kernels' vectors
 SPARSE_TILE = 2**14  # rows grouped together, BLOCK_TILE in the kernels
 
 
@@ -65,12 +71,7 @@ class Native(Projection):
         if base is not None and not base.is_contiguous():
             base = base.contiguous()
         if theta.ndim == 2:
-            if out is not None and out.T.is_contiguous():
-                self._write_members(theta, base, out.T, start)
-                return out
-            rows = torch.empty(len(theta.T), stop - start, dtype=self.dtype)
-            self._write_members(theta, base, rows, start)
-            return rows.T if out is None else out.copy_(rows.T)
+            return self._write_members(theta, base, out, start, stop)
         if out is None:
             out = torch.empty(stop - start, dtype=self.dtype)
         if out.is_contiguous():
@@ -80,22 +81,57 @@ class Native(Projection):
         self._write(theta.contiguous(), base, whole, start)
         return out.copy_(whole)
 
-    def _write_members(self, theta: Tensor, base: Tensor | None, rows: Tensor, start: int) -> None:
-        """Write each member of theta, (d, N), to its row of ``rows``, (N, D)."""
-        for member, row in zip(theta.T.contiguous(), rows, strict=True):
-            self._write(member, base, row, start)
+    def _write_members(
+        self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
+    ) -> Tensor:
+        """Write each member's vector: where it lies, or by way of a scratch of some rows."""
+        if out is None:
+            out = torch.empty(theta.shape[1], stop - start, dtype=self.dtype).T
+        if member_by_member(out):
+            for member, vector in zip(theta.T.contiguous(), out.T, strict=True):
+                self._write(member, base, vector, start)
+            return out
+        for rows in self._blocks_of_rows(*out.shape):
+            part = out[rows]
+            scratch = torch.empty(part.shape[::-1], dtype=self.dtype)
+            part_of_base = None if base is None else base[rows]
+            for member, vector in zip(theta.T.contiguous(), scratch, strict=True):
+                self._write(member, part_of_base, vector, start + rows.start)
+            part.copy_(scratch.T)
+        return out
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
         if g.ndim == 1:
             return self._sum(g.contiguous(), start)
-        result = torch.empty(self.d, g.shape[1], dtype=self.dtype)
-        for number, member in enumerate(g.T.contiguous()):
-            result[:, number] = self._sum(member, start)
+        result = torch.zeros(self.d, g.shape[1], dtype=self.dtype)
+        if member_by_member(g):
+            for number, vector in enumerate(g.T):
+                result[:, number] = self._sum(vector, start)
+            return result
+        for rows in self._blocks_of_rows(*g.shape):
+            for number, vector in enumerate(g[rows].T.contiguous()):
+                result[:, number] += self._sum(vector, start + rows.start)
         return result
+
+    def _blocks_of_rows(self, rows: int, members: int) -> Iterator[slice]:
+        """Cut rows that hold a number of each member into blocks for a scratch."""
+        least = self._rows_at_once()
+        height = least * max(1, SCRATCH_ENTRIES // max(1, members) // least)
+        for first in range(0, rows, height):
+            yield slice(first, min(first + height, rows))
+
+    def _rows_at_once(self) -> int:
+        """Return how many rows of a vector are worth a call: whole blocks of a family with such."""
+        return max(ROWS_AT_ONCE, 2 * next_power_of_two(self.d))
+
+
+def member_by_member(block: Tensor) -> bool:
+    """Say whether each column of a block is contiguous."""
+    return block.stride(0) == 1
 
 
 class NativeDense(Native, Dense):
-    """Products with many members: P is made a block of rows at a time, then multiplied."""
+    """Products with many members make a tile of P at a time, for all of them."""
 
     normal: bool
 
@@ -111,19 +147,27 @@ class NativeDense(Native, Dense):
         )  # fmt: skip
         return out
 
-    def _blocks(self, start: int, stop: int) -> list[tuple[int, int]]:
-        step = max(128, MEMBERS_ENTRIES // self.d // 128 * 128)
-        return [(first, min(first + step, stop)) for first in range(start, stop, step)]
+    def _write_block(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
+        """Set out, (rows, N) of any strides, to rows start .. of base + P theta."""
+        raise NotImplementedError
 
-    def _forward(
+    def _write_members(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
     ) -> Tensor:
-        way = Native if theta.ndim == 1 else Dense
-        return way._forward(self, theta, base, out, start, stop)
+        if out is None:
+            out = torch.empty(stop - start, theta.shape[1], dtype=self.dtype)
+        self._write_block(theta.contiguous(), base, out, start)
+        return out
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
-        way = Native if g.ndim == 1 else Dense
-        return way._adjoint(self, g, start, stop)
+        if g.ndim == 1:
+            return super()._adjoint(g, start, stop)
+        out = torch.empty(self.d, g.shape[1], dtype=self.dtype)
+        self._kernel("members_adjoint")(
+            self.normal, address(self.scale), address(g), *g.stride(), address(out), start,
+            start + len(g), *out.shape, self.seed, self.tag, threads(g.numel()),
+        )  # fmt: skip
+        return out
 
 
 class NativeRademacher(NativeDense, Rademacher):
@@ -145,21 +189,11 @@ class NativeRademacher(NativeDense, Rademacher):
         )  # fmt: skip
         return out
 
-    def _forward(
-        self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
-    ) -> Tensor:
-        if theta.ndim == 1:
-            return Native._forward(self, theta, base, out, start, stop)
-        theta = theta.contiguous()
-        base = None if base is None else base.contiguous()
-        result = out if out is not None and out.is_contiguous() else None
-        if result is None:
-            result = torch.empty(stop - start, theta.shape[1], dtype=self.dtype)
+    def _write_block(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
         self._kernel("rademacher_members")(
-            address(theta), address(base), address(result), start, stop, self.d, theta.shape[1],
-            self.D**-0.5, self.seed, self.tag, threads(stop - start),
+            address(theta), address(base), address(out), *out.stride(), start, start + len(out),
+            *theta.shape, self.D**-0.5, self.seed, self.tag, threads(out.numel()),
         )  # fmt: skip
-        return result if out is None or out is result else out.copy_(result)
 
 
 class NativeGaussian(NativeDense, Gaussian):
@@ -168,11 +202,11 @@ class NativeGaussian(NativeDense, Gaussian):
     normal = True
 
     def _column_scale(self) -> Tensor:
-        total = torch.empty(self.d, dtype=torch.float64)
+        total = torch.empty(self.d, dtype=torch.int64)
         self._kernel("gaussian_squares")(
             address(total), 0, self.D, self.d, self.seed, self.tag, threads(self.D)
         )
-        return total.rsqrt()
+        return inverse_roots(total)
 
     def _write(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
         self._kernel("gaussian_forward")(
@@ -187,6 +221,12 @@ class NativeGaussian(NativeDense, Gaussian):
             self.seed, self.tag, threads(len(g)),
         )  # fmt: skip
         return out
+
+    def _write_block(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
+        self._kernel("gaussian_members")(
+            address(theta), address(self.scale), address(base), address(out), *out.stride(), start,
+            start + len(out), *theta.shape, self.seed, self.tag, threads(out.numel()),
+        )  # fmt: skip
 
 
 class NativeRotation(Native, Rotation):
@@ -289,9 +329,11 @@ class NativeFastfood(Native, Fastfood):
         del self._permutation
 
     def _product(self, theta: Tensor) -> Tensor:
-        mixed = torch.zeros(self.n, dtype=self.dtype)
+        # The short transform in double precision: it costs little, and half of the error is its.
+        mixed = torch.zeros(self.n, dtype=torch.float64)
         torch.mul(theta, self._signs, out=mixed[: self.d])
-        self._kernel("transform")(address(mixed), address(mixed), self.n)
+        kernels.float64.transform(address(mixed), address(mixed), self.n)
+        mixed = mixed.to(self.dtype)
         product = torch.empty(self.L, dtype=self.dtype)
         self._kernel("gather_scaled")(
             address(mixed), address(self._place), address(self._scales), address(product), self.L
@@ -312,6 +354,9 @@ class NativeFastfood(Native, Fastfood):
         )
         self._kernel("transform")(address(mixed), address(mixed), self.n)
         return mixed[: self.d] * self._signs
+
+    def _rows_at_once(self) -> int:
+        return self.L  # a few cost as much as all
 
 
 class NativeSparse(Native, Sparse):
@@ -347,17 +392,46 @@ class NativeSparse(Native, Sparse):
         )  # fmt: skip
 
     def _sum(self, g: Tensor, start: int) -> Tensor:
-        if len(g) != self.D:
-            whole = torch.zeros(self.D, dtype=self.dtype)
-            whole[start : start + len(g)] = g
-            g = whole
-        sums = torch.empty(self.d, 2, dtype=self.dtype)
+        sums = torch.empty(self.d, dtype=self.dtype)
         self._kernel("sparse_adjoint")(
-            address(g), address(sums), self.D, self.d, address(self._by_row),
+            address(g), address(sums), start, start + len(g), self.d, address(self._by_row),
             address(self._order), address(self._row_at), address(self._entry_at), self._counts,
-            threads(self.D),
+            self.D, threads(len(g)),
         )  # fmt: skip
-        return (sums[:, 0] - sums[:, 1]).mul_(self._scale)
+        return sums.mul_(self._scale)
+
+
+class NativeKronecker(Native, Kronecker):
+    """Two small products of a tile in cache; the second writes, or reads, whole rows of B."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._left = self._left.contiguous()
+        self._rows_of_right, self._columns_of_right = _padded(self._right), _padded(self._right.T)
+
+    def _write(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
+        coefficients = torch.zeros(self.d1, self.d2, dtype=self.dtype)
+        coefficients.view(-1)[: self.d] = theta
+        coefficients = _padded(coefficients)
+        self._kernel("kronecker_forward")(
+            address(coefficients), address(self._left), address(self._columns_of_right),
+            address(base), address(out), start, start + len(out), self.d1, self.D2, self.d2,
+            threads(len(out)),
+        )  # fmt: skip
+
+    def _sum(self, g: Tensor, start: int) -> Tensor:
+        sums = torch.empty(self.d1, self._rows_of_right.shape[1], dtype=self.dtype)
+        self._kernel("kronecker_adjoint")(
+            address(g), address(self._left), address(self._rows_of_right), address(sums), start,
+            start + len(g), self.d1, self.D2, self.d2, threads(len(g)),
+        )  # fmt: skip
+        return sums[:, : self.d2].reshape(-1)[: self.d]
+
+
+def _padded(matrix: Tensor) -> Tensor:
+    """Return rows padded with zeros to an odd number of the kernels' vectors."""
+    length = (-(-matrix.shape[1] // LANES) | 1) * LANES
+    return torch.nn.functional.pad(matrix, (0, length - matrix.shape[1])).contiguous()
 
 
 def _words(values: np.ndarray) -> Tensor:
@@ -374,5 +448,6 @@ FAMILIES: dict[str, type[Projection]] = {
         NativeStackedFastfood,
         NativeHashed,
         NativeRotation,
+        NativeKronecker,
     )
 }

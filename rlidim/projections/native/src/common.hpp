@@ -21,10 +21,12 @@ constexpr int GROUP_SIGNS = LANES * CALL_SIGNS;    // of sixteen counters, drawn
 constexpr i64 DENSE_TILE = 2048;       // forward, dense families
 constexpr i64 MEMBERS_TILE = 128;      // forward for many members
 constexpr i64 BLOCK_TILE = 16384;      // forward, one entry a row
+constexpr i64 MULTIPLIED_ROWS = 64;    // forward and adjoint for many members, gaussian
 constexpr int MEMBERS = 32;            // members whose sums stay in registers
+constexpr i64 MEMBERS_PARTS = 16;      // tasks at least of an adjoint for many members
 
-inline i64 minimum(i64 a, i64 b) { return a < b ? a : b; }
-inline i64 maximum(i64 a, i64 b) { return a > b ? a : b; }
+constexpr i64 minimum(i64 a, i64 b) { return a < b ? a : b; }
+constexpr i64 maximum(i64 a, i64 b) { return a > b ? a : b; }
 inline i64 divide_up(i64 a, i64 b) { return (a + b - 1) / b; }
 inline i64 round_up(i64 a, i64 b) { return divide_up(a, b) * b; }
 
@@ -55,10 +57,21 @@ template <class T> struct RademacherForward {
     Stream stream;
 };
 
-template <class T> struct RademacherMembers {
-    Forward<T> rows;  // out is (rows, count)
+// The same for `count` members: out's and g's strides of a row and of a member are anything.
+template <class T> struct MembersForward {
+    Forward<T> rows;
+    i64 row, member;
     i64 d, count;
-    const T* table;  // 16 sums of each 4 coefficients of MEMBERS members at a time
+    const T* theta;  // gaussian: scaled, (d, count padded to its member_stride)
+                     // rademacher: 16 sums of each 4 coefficients of MEMBERS members at a time
+    Stream stream;
+};
+
+// Partial sums are (d, count padded to its member_stride).
+template <class T> struct MembersAdjoint {
+    Adjoint<T> rows;
+    i64 row, member;
+    i64 d, count;
     Stream stream;
 };
 
@@ -137,12 +150,34 @@ template <class T> struct SparseForward {
 };
 
 template <class T> struct SparseAdjoint {
-    Adjoint<T> rows;  // all of them; a partial sum for each (column, sign)
+    Adjoint<T> rows;
     const u32* entries;
     const u16* order;
     const i64* row_at;
     const i64* entry_at;
-    i64 counts;
+    i64 counts, D;
+};
+
+// A is D1 x d1, B is D2 x d2; row i D2 + k and column j d2 + l of P hold A[i, j] B[k, l].
+struct KroneckerSize {
+    i64 d1, D2, d2;
+};
+
+inline i64 kronecker_rows(const KroneckerSize& size) { return maximum(BLOCK_TILE / size.D2, 1); }
+
+template <class T> struct KroneckerForward {
+    Forward<T> rows;
+    KroneckerSize size;
+    const T* theta;  // (d1, d2), rows padded to their member_stride
+    const T* left;   // A
+    const T* right;  // B transposed, (d2, D2), padded likewise
+};
+
+template <class T> struct KroneckerAdjoint {
+    Adjoint<T> rows;  // partial sums are (d1, d2), rows padded to their member_stride
+    KroneckerSize size;
+    const T* left;   // A
+    const T* right;  // B, padded likewise
 };
 
 template <class T> struct Permuted {
@@ -159,9 +194,12 @@ template <class T> struct Kernels {
     void (*rademacher_forward)(const void* arguments, i64 task);
     void (*rademacher_members)(const void* arguments, i64 task);
     void (*rademacher_adjoint)(const void* arguments, i64 task);
+    void (*rademacher_members_adjoint)(const void* arguments, i64 task);
     void (*rademacher_entries)(const void* arguments, i64 task);
     void (*gaussian_forward)(const void* arguments, i64 task);
     void (*gaussian_adjoint)(const void* arguments, i64 task);
+    void (*gaussian_members)(const void* arguments, i64 task);
+    void (*gaussian_members_adjoint)(const void* arguments, i64 task);
     void (*gaussian_squares)(const void* arguments, i64 task);
     void (*gaussian_entries)(const void* arguments, i64 task);
     void (*rotation_forward)(const void* arguments, i64 task);
@@ -173,9 +211,15 @@ template <class T> struct Kernels {
     void (*transform)(const void* arguments, i64 task);
     void (*sparse_forward)(const void* arguments, i64 task);
     void (*sparse_adjoint)(const void* arguments, i64 task);
+    void (*kronecker_forward)(const void* arguments, i64 task);
+    void (*kronecker_adjoint)(const void* arguments, i64 task);
     void (*gather_scaled)(const void* arguments, i64 task);
     void (*scatter_scaled)(const void* arguments, i64 task);
 };
+
+// From one row of members to the next: an odd number of vectors, so that rows do not share the same
+// few places of a cache.
+inline i64 member_stride(i64 count) { return (divide_up(count, LANES) | 1) * LANES; }
 
 inline i64 words_a_row(i64 d) { return d <= 32 ? 1 : d <= 64 ? 2 : 4 * divide_up(d, CALL_SIGNS); }
 

@@ -34,6 +34,19 @@ template <class T> INLINE void normal_tile(Stream stream, i64 row, i64 block, La
     }
 }
 
+template <class T> void add_rows(const Forward<T>& rows, i64 first, const T* sums, Range range) {
+    const T* base = rows.base;
+    T* out = rows.out + (range.first - rows.start);
+    sums += range.first - first;
+    const i64 count = range.last - range.first;
+    if (base == nullptr) {
+        std::memcpy(out, sums, std::size_t(count) * sizeof(T));
+        return;
+    }
+    base += range.first - rows.start;
+    for (i64 i = 0; i < count; ++i) out[i] = base[i] + sums[i];
+}
+
 template <class T> void gaussian_forward(const void* arguments, i64 task) {
     const auto& a = *static_cast<const GaussianForward<T>*>(arguments);
     const Range range = task_rows(a.rows.start, a.rows.stop, DENSE_TILE, task);

@@ -85,8 +85,9 @@ template <class T> struct Calls {
         run(kernels<T>().rademacher_forward, &a, tasks_of(start, stop, DENSE_TILE), threads);
     }
 
-    static void rademacher_members(Address theta, Address base, Address out, i64 start, i64 stop,
-                                   i64 d, i64 count, double scale, u64 seed, u32 tag, int threads) {
+    static void rademacher_members(Address theta, Address base, Address out, i64 row, i64 member,
+                                   i64 start, i64 stop, i64 d, i64 count, double scale, u64 seed,
+                                   u32 tag, int threads) {
         const i64 groups = divide_up(d, 4), slabs = divide_up(count, MEMBERS);
         std::vector<T> table(std::size_t(slabs * groups * LANES * MEMBERS));
         const T* from = at<T>(theta);
@@ -101,8 +102,8 @@ template <class T> struct Calls {
                     for (i64 m = 0; m < LANES; ++m) to[m * MEMBERS + n] = sums[m];
                 }
             }
-        const RademacherMembers<T> a = {
-            {at<T>(base), at<T>(out), start, stop}, d, count, table.data(), {seed, tag}};
+        const MembersForward<T> a = {
+            {at<T>(base), at<T>(out), start, stop}, row, member, d, count, table.data(), {seed, tag}};
         run(kernels<T>().rademacher_members, &a, tasks_of(start, stop, MEMBERS_TILE), threads);
     }
 
@@ -131,12 +132,51 @@ template <class T> struct Calls {
         for (i64 j = 0; j < d; ++j) at<T>(out)[j] *= at<T>(scale)[j];
     }
 
-    // Sums of squares of the unscaled entries, in double precision whatever T.
+    // Sums of squares of the unscaled entries, as whole numbers of 64 bits whatever T.
     static void gaussian_squares(Address out, i64 start, i64 stop, i64 d, u64 seed, u32 tag,
                                  int threads) {
         GaussianAdjoint<double> a = {
             {nullptr, nullptr, start, stop, rows_a_task(d, 512), d}, d, {seed, tag}};
-        run_adjoint(kernels<double>().gaussian_squares, a, at<double>(out), threads);
+        const i64 tasks = tasks_of(start, stop, a.rows.rows_a_task);
+        std::vector<double> partial(std::size_t(tasks * d));
+        a.rows.partial = partial.data();
+        run(kernels<double>().gaussian_squares, &a, tasks, threads);
+        std::fill_n(at<i64>(out), d, i64(0));
+        for (i64 task = 0; task < tasks; ++task)
+            for (i64 j = 0; j < d; ++j) at<i64>(out)[j] += i64(partial[std::size_t(task * d + j)]);
+    }
+
+    static void gaussian_members(Address theta, Address scale, Address base, Address out, i64 row,
+                                 i64 member, i64 start, i64 stop, i64 d, i64 count, u64 seed, u32 tag,
+                                 int threads) {
+        const i64 width = member_stride(count);
+        std::vector<T> scaled(std::size_t(d * width));
+        for (i64 j = 0; j < d; ++j)
+            for (i64 n = 0; n < count; ++n)
+                scaled[std::size_t(j * width + n)] = at<T>(theta)[j * count + n] * at<T>(scale)[j];
+        const MembersForward<T> a = {
+            {at<T>(base), at<T>(out), start, stop}, row, member, d, count, scaled.data(), {seed, tag}};
+        run(kernels<T>().gaussian_members, &a, tasks_of(start, stop, MULTIPLIED_ROWS), threads);
+    }
+
+    static void members_adjoint(bool normal, Address scale, Address g, i64 row, i64 member, Address out,
+                                i64 start, i64 stop, i64 d, i64 count, u64 seed, u32 tag, int threads) {
+        const i64 width = member_stride(count), blocks = divide_up(d, CALL_SIGNS);
+        // Columns are shared out; where there are few, rows too.
+        const i64 parts = maximum(MEMBERS_PARTS / blocks, 1);
+        const i64 rows = round_up(divide_up(stop, parts), i64(1) << 16);
+        MembersAdjoint<T> a = {{at<T>(g), nullptr, start, stop, rows, d * width}, row, member, d, count,
+                               {seed, tag}};
+        const i64 cut = tasks_of(start, stop, rows);
+        std::vector<T> partial(std::size_t(maximum(cut, 1) * d * width)), sums(std::size_t(d * width));
+        a.rows.partial = partial.data();
+        const auto kernel = normal ? kernels<T>().gaussian_members_adjoint
+                                   : kernels<T>().rademacher_members_adjoint;
+        run(kernel, &a, cut * blocks, threads);
+        reduce(partial, cut, d * width, sums.data());
+        for (i64 j = 0; j < d; ++j)
+            for (i64 n = 0; n < count; ++n)
+                at<T>(out)[j * count + n] = sums[std::size_t(j * width + n)] * at<T>(scale)[j];
     }
 
     static void entries(bool normal, Address scale, Address out, i64 start, i64 stop, i64 d,
@@ -214,13 +254,31 @@ template <class T> struct Calls {
         run(kernels<T>().sparse_forward, &a, tasks_of(start, stop, BLOCK_TILE), threads);
     }
 
-    // out takes two sums for each column: of the positive and of the negative entries.
-    static void sparse_adjoint(Address g, Address out, i64 D, i64 d, Address entries, Address order,
-                               Address row_at, Address entry_at, i64 counts, int threads) {
+    static void sparse_adjoint(Address g, Address out, i64 start, i64 stop, i64 d, Address entries,
+                               Address order, Address row_at, Address entry_at, i64 counts, i64 D,
+                               int threads) {
         SparseAdjoint<T> a = {
-            {at<T>(g), nullptr, 0, D, rows_a_task(2 * d, BLOCK_TILE), 2 * d},
-            at<u32>(entries), at<u16>(order), at<i64>(row_at), at<i64>(entry_at), counts};
+            {at<T>(g), nullptr, start, stop, rows_a_task(d, BLOCK_TILE), d},
+            at<u32>(entries), at<u16>(order), at<i64>(row_at), at<i64>(entry_at), counts, D};
         run_adjoint(kernels<T>().sparse_adjoint, a, at<T>(out), threads);
+    }
+
+    static void kronecker_forward(Address theta, Address left, Address right, Address base, Address out,
+                                  i64 start, i64 stop, i64 d1, i64 D2, i64 d2, int threads) {
+        const KroneckerForward<T> a = {{at<T>(base), at<T>(out), start, stop}, {d1, D2, d2},
+                                       at<T>(theta), at<T>(left), at<T>(right)};
+        run(kernels<T>().kronecker_forward, &a, tasks_of(start, stop, kronecker_rows(a.size) * D2),
+            threads);
+    }
+
+    static void kronecker_adjoint(Address g, Address left, Address right, Address out, i64 start,
+                                  i64 stop, i64 d1, i64 D2, i64 d2, int threads) {
+        const KroneckerSize size = {d1, D2, d2};
+        const i64 width = d1 * member_stride(d2);
+        KroneckerAdjoint<T> a = {
+            {at<T>(g), nullptr, start, stop, rows_a_task(width, kronecker_rows(size) * D2), width},
+            size, at<T>(left), at<T>(right)};
+        run_adjoint(kernels<T>().kronecker_adjoint, a, at<T>(out), threads);
     }
 
     static void gather_scaled(Address x, Address place, Address scale, Address out, i64 count) {
@@ -242,6 +300,8 @@ template <class T> struct Calls {
         m.def("gaussian_forward", gaussian_forward, release);
         m.def("gaussian_adjoint", gaussian_adjoint, release);
         m.def("gaussian_squares", gaussian_squares, release);
+        m.def("gaussian_members", gaussian_members, release);
+        m.def("members_adjoint", members_adjoint, release);
         m.def("entries", entries, release);
         m.def("rotation_forward", rotation_forward, release);
         m.def("rotation_adjoint", rotation_adjoint, release);
@@ -252,6 +312,8 @@ template <class T> struct Calls {
         m.def("stacked_adjoint", stacked_adjoint, release);
         m.def("sparse_forward", sparse_forward, release);
         m.def("sparse_adjoint", sparse_adjoint, release);
+        m.def("kronecker_forward", kronecker_forward, release);
+        m.def("kronecker_adjoint", kronecker_adjoint, release);
         m.def("gather_scaled", gather_scaled, release);
         m.def("scatter_scaled", scatter_scaled, release);
     }

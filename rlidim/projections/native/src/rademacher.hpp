@@ -94,19 +94,6 @@ template <class T> void rademacher_sums(const RademacherForward<T>& a, i64 first
     }
 }
 
-template <class T> void add_rows(const Forward<T>& rows, i64 first, const T* sums, Range range) {
-    const T* base = rows.base;
-    T* out = rows.out + (range.first - rows.start);
-    sums += range.first - first;
-    const i64 count = range.last - range.first;
-    if (base == nullptr) {
-        std::memcpy(out, sums, std::size_t(count) * sizeof(T));
-        return;
-    }
-    base += range.first - rows.start;
-    for (i64 i = 0; i < count; ++i) out[i] = base[i] + sums[i];
-}
-
 template <class T> void rademacher_forward(const void* arguments, i64 task) {
     const auto& a = *static_cast<const RademacherForward<T>*>(arguments);
     const Range range = task_rows(a.rows.start, a.rows.stop, DENSE_TILE, task);
@@ -117,7 +104,7 @@ template <class T> void rademacher_forward(const void* arguments, i64 task) {
 }
 
 template <class T> void rademacher_members(const void* arguments, i64 task) {
-    const auto& a = *static_cast<const RademacherMembers<T>*>(arguments);
+    const auto& a = *static_cast<const MembersForward<T>*>(arguments);
     const Range range = task_rows(a.rows.start, a.rows.stop, MEMBERS_TILE, task);
     const i64 first = range.first / MEMBERS_TILE * MEMBERS_TILE;
     const i64 width = words_a_row(a.d), groups = divide_up(a.d, 4);
@@ -126,7 +113,7 @@ template <class T> void rademacher_members(const void* arguments, i64 task) {
     Scratch<u32> drawn(MEMBERS_TILE * 4);
     const i64 step = minimum(width, 4);  // words a row from one counter
     for (i64 n = 0; n < a.count; n += MEMBERS) {
-        const T* table = a.table + n / MEMBERS * groups * LANES * MEMBERS;
+        const T* table = a.theta + n / MEMBERS * groups * LANES * MEMBERS;
         std::memset(sums, 0, sizeof(T) * MEMBERS_TILE * MEMBERS);
         for (i64 w = 0; w < width; w += step) {
             for (i64 i = 0; i < MEMBERS_TILE; i += rows_a_draw)
@@ -151,20 +138,15 @@ template <class T> void rademacher_members(const void* arguments, i64 task) {
                 }
             }
         }
-        const i64 count = minimum(a.count - n, MEMBERS);
-        for (i64 i = range.first; i < range.last; ++i) {
-            const T base = a.rows.base == nullptr ? T(0) : a.rows.base[i - a.rows.start];
-            T* out = a.rows.out + (i - a.rows.start) * a.count + n;
-            const T* sum = sums + (i - first) * MEMBERS;
-            for (i64 m = 0; m < count; ++m) out[m] = base + sum[m];
-        }
+        write_members<T>(a, range, n, minimum(a.count - n, MEMBERS),
+                         sums + (range.first - first) * MEMBERS, MEMBERS);
     }
 }
 
 template <int WIDTH, class T>
-INLINE void add_columns(const u32* drawn, const T* g, i64 rows, T* sums) {
+INLINE void add_columns(const u32* drawn, const T* g, i64 rows, T all, T* sums) {
     Lanes<T> sum[2 * WIDTH];
-    for (int k = 0; k < 2 * WIDTH; ++k) sum[k] = load(sums + LANES * k);
+    for (int k = 0; k < 2 * WIDTH; ++k) sum[k] = lanes(T(0));
     for (i64 i = 0; i < rows; ++i, drawn += WIDTH) {
         const Lanes<T> value = lanes(g[i]);
 #pragma GCC unroll 4
@@ -173,7 +155,12 @@ INLINE void add_columns(const u32* drawn, const T* g, i64 rows, T* sums) {
             sum[2 * w + 1] = add_where(sum[2 * w + 1], drawn[w] >> 16, value);
         }
     }
-    for (int k = 0; k < 2 * WIDTH; ++k) store(sums + LANES * k, sum[k]);
+    // A set bit is a minus: the sum of all g less twice those that were added. A few rows at a time,
+    // or what the two have in common, where g has a mean, would cost its digits.
+    for (int k = 0; k < 2 * WIDTH; ++k) {
+        const Lanes<T> signed_sum = lanes(all) - (sum[k] + sum[k]);
+        store(sums + LANES * k, load(sums + LANES * k) + signed_sum);
+    }
 }
 
 template <int WIDTH, class T>
@@ -185,8 +172,8 @@ void rademacher_partial(const RademacherAdjoint<T>& a, Range range, T* partial) 
     std::memset(sums, 0, sizeof(T) * std::size_t(columns));
     alignas(64) u32 drawn[ROWS * 4];
     alignas(64) T g[ROWS];
-    double all = 0;
     for (i64 first = range.first / ROWS * ROWS; first < range.last; first += ROWS) {
+        double all = 0;
         for (i64 i = 0; i < ROWS; ++i) {
             const i64 row = first + i;
             const bool inside = row >= range.first && row < range.last;
@@ -196,11 +183,10 @@ void rademacher_partial(const RademacherAdjoint<T>& a, Range range, T* partial) 
         for (i64 q = 0; q < counters; ++q) {
             for (i64 i = 0; i < ROWS; i += 4 * LANES / WIDTH)
                 draw_in_order(a.stream, (first + i) * WIDTH / 4, u32(q), drawn + i * WIDTH);
-            add_columns<WIDTH>(drawn, g, ROWS, sums + q * CALL_SIGNS);
+            add_columns<WIDTH>(drawn, g, ROWS, T(all), sums + q * CALL_SIGNS);
         }
     }
-    // A set bit is a minus: the sum of all g less twice those that were added.
-    for (i64 j = 0; j < a.d; ++j) partial[j] = T(all - 2.0 * double(sums[j]));
+    std::memcpy(partial, sums, sizeof(T) * std::size_t(a.d));
 }
 
 template <class T> void rademacher_adjoint(const void* arguments, i64 task) {

@@ -52,14 +52,15 @@ template <class T> void sparse_forward(const void* arguments, i64 task) {
         std::memcpy(a.rows.out + (range.first - a.rows.start), kept + skip, sizeof(T) * std::size_t(count));
 }
 
-// For each entry's place and sign a sum of its own, so that no sign is looked at.
+// The value with either sign lies ready, so that a sign is no branch.
 template <int COUNT, class T>
 INLINE void sparse_columns(const u16* order, const u32* entry, i64 rows, i64 count, const T* g,
                            T* sums) {
     const i64 length = COUNT > 0 ? COUNT : count;
     for (i64 r = 0; r < rows; ++r, entry += length) {
         const T value = g[order[r]];
-        for (i64 e = 0; e < length; ++e) sums[entry[e]] += value;
+        const T either[2] = {value, -value};
+        for (i64 e = 0; e < length; ++e) sums[entry[e] >> 1] += either[entry[e] & 1];
     }
 }
 
@@ -68,11 +69,19 @@ template <class T> void sparse_adjoint(const void* arguments, i64 task) {
     const Range whole = task_rows(a.rows.start, a.rows.stop, a.rows.rows_a_task, task);
     T* sums = a.rows.partial + task * a.rows.width;
     std::memset(sums, 0, sizeof(T) * std::size_t(a.rows.width));
-    for (i64 first = whole.first; first < whole.last; first += BLOCK_TILE) {
+    Scratch<T> cut(BLOCK_TILE);
+    for (i64 first = whole.first / BLOCK_TILE * BLOCK_TILE; first < whole.last; first += BLOCK_TILE) {
         const i64 tile = first / BLOCK_TILE;
         const i64* row_at = a.row_at + tile * a.counts;
         const i64* entry_at = a.entry_at + tile * a.counts;
-        const T* g = a.rows.g + first;
+        const T* g = a.rows.g + (first - a.rows.start);
+        const Range part = {maximum(first, whole.first), minimum(first + BLOCK_TILE, whole.last)};
+        if (part.first > first || part.last < minimum(first + BLOCK_TILE, a.D)) {
+            set_zero<T>(cut, BLOCK_TILE);
+            std::memcpy(cut + (part.first - first), a.rows.g + (part.first - a.rows.start),
+                        sizeof(T) * std::size_t(part.last - part.first));
+            g = cut;
+        }
         for (i64 n = 1; n < a.counts; ++n) {
             const u16* order = a.order + row_at[n];
             const u32* entry = a.entries + entry_at[n];

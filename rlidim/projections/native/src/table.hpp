@@ -3,8 +3,10 @@
 #include "scratch.hpp"
 #include "stream.hpp"
 
-#include "rademacher.hpp"
 #include "gaussian.hpp"
+#include "members.hpp"
+#include "rademacher.hpp"
+#include "kronecker.hpp"
 #include "hadamard.hpp"
 #include "stacked_fastfood.hpp"
 #include "blocks.hpp"
@@ -17,9 +19,12 @@ template <class T> constexpr Kernels<T> kernels() {
     table.rademacher_forward = rademacher_forward<T>;
     table.rademacher_members = rademacher_members<T>;
     table.rademacher_adjoint = rademacher_adjoint<T>;
+    table.rademacher_members_adjoint = rademacher_members_adjoint<T>;
     table.rademacher_entries = rademacher_entries<T>;
     table.gaussian_forward = gaussian_forward<T>;
     table.gaussian_adjoint = gaussian_adjoint<T>;
+    table.gaussian_members = gaussian_members<T>;
+    table.gaussian_members_adjoint = gaussian_members_adjoint<T>;
     table.gaussian_squares = gaussian_squares<T>;
     table.gaussian_entries = gaussian_entries<T>;
     table.rotation_forward = rotation_forward<T>;
@@ -31,6 +36,8 @@ template <class T> constexpr Kernels<T> kernels() {
     table.transform = whole_transform<T>;
     table.sparse_forward = sparse_forward<T>;
     table.sparse_adjoint = sparse_adjoint<T>;
+    table.kronecker_forward = kronecker_forward<T>;
+    table.kronecker_adjoint = kronecker_adjoint<T>;
     table.gather_scaled = gather_scaled<T>;
     table.scatter_scaled = scatter_scaled<T>;
     return table;
