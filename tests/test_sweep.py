@@ -213,14 +213,18 @@ def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has() ->
 
 def test_lucky_seeds_do_not_keep_the_search_from_the_crossing(task: Task) -> None:
     """A rung that passes by luck, below one that fails: the fit's crossing gets the seeds."""
-    scores = {8: 0.95, 12: 0.5}
     plan = Plan.of(task, "es", hint=8, runs=60)
-    records = play(plan, lambda cell: scores.get(cell.d or 0, 1.0 if (cell.d or 0) > 8 else 0.1))
-    found = estimate(plan, records)
+    known = {
+        cell: make_record(plan.task, cell, 0.0 if cell.trainer == "random" else 1.0)
+        for cell in plan.baselines()
+    }
+    for d, score in {6: 0.1, 8: 0.95, 12: 0.5, 16: 1.0}.items():
+        for seed in range(plan.seeds):
+            known[plan.cell(d, seed)] = make_record(plan.task, plan.cell(d, seed), score)
+    found = estimate(plan, known)
     assert found is not None
-    assert found.crossing is not None
-    around = [rung for rung in found.rungs if rung.d in (8, 12, 16)]
-    assert min(len(rung.scores) for rung in around if rung.d != 8) >= 5
+    assert found.first_passing_d == 8
+    assert {cell.d for cell in next_cells(plan, known)} == {12, 16}
 
 
 def test_a_network_smaller_than_the_hint(task: Task) -> None:

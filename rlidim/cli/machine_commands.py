@@ -41,7 +41,7 @@ def tell(line: str) -> None:
 @click.command("speed")
 @click.argument("task", required=False)
 @click.option("--trainer", help="Of the task.  [default: es]")
-@click.option("--projection", help="The family of P.  [default: rademacher; without TASK all]")
+@click.option("--projection", help="The family of P.  [default: auto; without TASK all]")
 @click.option("--dim", type=int, help="The subspace dimension, with TASK.  [default: 16]")
 @click.option("--network", "networks", multiple=True, help="Without TASK: this network alone.")
 @click.option(
