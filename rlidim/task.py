@@ -556,18 +556,30 @@ def find(name: str, extra: Path | None = None) -> Task:
         RlidimError: there is none of that name (with the nearest).
     """
     known = files(extra)
+    found = split(name, known)
+    if found is None:
+        raise RlidimError(f"unknown task '{name}'{nearest(name, known)}")
+    base, width, depth, protocol = found
+    task = load(known[base])
+    return task if base == name else task.variant(width, depth, protocol)
+
+
+def split(
+    name: str, known: Collection[str]
+) -> tuple[str, int | None, int | None, str | None] | None:
+    """Return the task that a name is of, and its variant's width, depth and protocol.
+
+    ``mnist-fc`` for ``mnist-fc`` and ``mnist-fc-400x3-paper``; ``mnist-fc-lenet`` for itself. None
+    if the name is neither a task's nor a variant's.
+    """
     if name in known:
-        return load(known[name])
+        return name, None, None, None
     for base in sorted(known, key=len, reverse=True):
         parts = VARIANT.fullmatch(name.removeprefix(f"{base}-"))
         if name.startswith(f"{base}-") and parts is not None:
             width, depth, protocol = parts.groups()
-            return load(known[base]).variant(
-                None if width is None else int(width),
-                None if depth is None else int(depth),
-                protocol,
-            )
-    raise RlidimError(f"unknown task '{name}'{nearest(name, known)}")
+            return base, int(width) if width else None, int(depth) if depth else None, protocol
+    return None
 
 
 def find_all(names: Iterable[str], extra: Path | None = None) -> dict[str, Task]:

@@ -11,7 +11,7 @@ import click
 from rlidim import __version__
 from rlidim.cli.options import Usage
 from rlidim.cli.suite_commands import COMMANDS
-from rlidim.cli.task_commands import base_of, task_group
+from rlidim.cli.task_commands import task_group
 from rlidim.errors import RlidimError, nearest
 
 
@@ -24,16 +24,16 @@ class Rlidim(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return a command, or the group of the task or the variant of that name."""
-        from rlidim.task import files, find
+        from rlidim.task import files, find, split
 
         if name in self.commands:
             return self.commands[name]
         envs = ctx.params.get("envs")
         try:
-            base = base_of(name, files(envs))
-            if base is not None and base != name:
+            found = split(name, files(envs))
+            if found is not None and found[0] != name:
                 find(name, envs)  # a task that has no such variant says so
-            return None if base is None else task_group(name)
+            return None if found is None else task_group(name)
         except RlidimError as error:
             raise Usage(error) from error
 

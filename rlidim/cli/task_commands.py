@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,21 +42,6 @@ class Find(Protocol):
         """Return the task, or its variant that ``variant_options`` name."""
 
 
-def base_of(name: str, known: Collection[str]) -> str | None:
-    """Return the task that a name is of, or is of a variant of; None if it is neither's.
-
-    ``mnist-fc`` for ``mnist-fc`` and ``mnist-fc-400x3-paper``; ``mnist-fc-lenet`` for itself.
-    """
-    from rlidim.task import VARIANT
-
-    if name in known:
-        return name
-    for base in sorted(known, key=len, reverse=True):
-        if name.startswith(f"{base}-") and VARIANT.fullmatch(name.removeprefix(f"{base}-")):
-            return base
-    return None
-
-
 def finder(name: str) -> Find:
     """Return what loads the task or the variant of a name, and what options make of it."""
 
@@ -69,16 +54,14 @@ def finder(name: str) -> Find:
         from rlidim import task as tasks
 
         envs = context.find_root().obj["envs"]
-        base = base_of(name, tasks.files(envs))
-        if base is None or base == name:
-            return tasks.find(name, envs).variant(width, depth, protocol)
+        found = tasks.split(name, tasks.files(envs))
+        if found is None:
+            return tasks.find(name, envs)
         # The options change the variant, not what it is named.
-        parts = tasks.VARIANT.fullmatch(name.removeprefix(f"{base}-"))
-        assert parts is not None
-        own_width, own_depth, own_protocol = parts.groups()
+        base, own_width, own_depth, own_protocol = found
         return tasks.find(base, envs).variant(
-            int(own_width) if width is None and own_width is not None else width,
-            int(own_depth) if depth is None and own_depth is not None else depth,
+            own_width if width is None else width,
+            own_depth if depth is None else depth,
             protocol or own_protocol,
         )
 
@@ -351,7 +334,8 @@ def variant_of(context: click.Context, task: Task, name: str) -> Task:
     from rlidim import task as tasks
 
     envs = context.find_root().obj["envs"]
-    if task.name not in (name, base_of(name, tasks.files(envs))):
+    found = tasks.split(name, tasks.files(envs))
+    if task.name not in (name, found and found[0]):
         raise RlidimError(f"a record of task '{name}', not of '{task.name}'")
     return tasks.find(name, envs)
 

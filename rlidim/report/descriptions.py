@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,27 @@ from rlidim.report import text
 from rlidim.report.tables import Table
 
 DESCRIPTIONS = "descriptions"  # the folder below the results
-_LOG = logging.getLogger(__name__)  # unless a program says otherwise, lines on standard error
 
 
-def read(results: Path) -> list[dict[str, Any]]:
+def read(results: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Return every description below the results, one for each run and loss.
 
-    A file that is no list of whole descriptions is left out, with one line of warning.
+    And a line for each file that is no list of whole descriptions, which is left out.
     """
     found: list[dict[str, Any]] = []
+    problems = []
     for path in sorted((results / DESCRIPTIONS).glob("*.json")):
         try:
             rows = [dict(row) for row in json.loads(path.read_text(encoding="utf-8"))]
             for row in rows:
                 _cells(row)
         except KeyError as error:
-            _LOG.warning("warning: %s: not what compress writes (no %s); skipped", path, error)
+            problems.append(f"{path}: not what compress writes (no {error}); skipped")
         except (OSError, ValueError, TypeError) as error:
-            _LOG.warning("warning: %s: not what compress writes (%s); skipped", path, error)
+            problems.append(f"{path}: not what compress writes ({error}); skipped")
         else:
             found += rows
-    return found
+    return found, problems
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

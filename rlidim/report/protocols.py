@@ -53,10 +53,10 @@ def _reading(measurement: Measurement) -> tuple[str, str, str]:
 
 def _same(first: Measurement, second: Measurement) -> str:
     """Say whether each one's d_int lies in the other's interval."""
-    pairs = ((first, second), (second, first))
-    if any(one.estimate is None or one.estimate.censored for one in (first, second)):
+    ours, theirs = first.estimate, second.estimate
+    if ours is None or theirs is None or ours.censored or theirs.censored:
         return "not known"
-    agree = all(
-        text.contains(other, one.estimate.d_int or 0) for one, other in pairs if one.estimate
-    )
+    assert ours.d_int is not None
+    assert theirs.d_int is not None
+    agree = text.contains(first, theirs.d_int) and text.contains(second, ours.d_int)
     return "yes" if agree else "NO"

@@ -54,6 +54,8 @@ def write_tables(
     measurements = gather(records, tasks, fraction=fraction, results_folder=results.folder)
     problems = [f"{problem}; skipped" for problem in problems]
     problems += [warning for measurement in measurements for warning in measurement.warnings]
+    described, damaged = descriptions.read(results.folder)
+    problems += damaged
     problems = list(dict.fromkeys(problems))
     figures = []
     if any(measurement.estimate is not None for measurement in measurements):
@@ -64,7 +66,6 @@ def write_tables(
     # Paths below the folder, so that the text does not depend on where the folder is.
     outside = f"{results.folder}{os.sep}"
     left_out = [line.replace(outside, "") for line in problems]
-    described = descriptions.read(results.folder)
     page = _Page(measurements, records, left_out, described, fraction)
     contents = {
         "TABLES.md": page.markdown(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rlidim import task as tasks
 from rlidim.records import Cell, RunRecord
 from rlidim.task import Published, Task
 from tests.factory import make_record, make_task
@@ -93,4 +94,34 @@ def measured(
     return [*runs(task, scores, **options), *baseline(task), random(task)]
 
 
-__all__ = ["baseline", "curve", "make_task", "measured", "published", "random", "runs"]
+def classifier(
+    name: str, at: int, D: int = 199_210, shares: Sequence[float] = (0.5, 0.75, 0.9, 1.0, 1.5)
+) -> list[RunRecord]:
+    """Return records of a task whose error falls as 1 / d, 90 % at d = at; seeds hardly differ.
+
+    Args:
+        name: of the task or the variant.
+        at: its d_int90.
+        D: its parameters.
+        shares: the tested d over ``at``.
+    """
+    task = tasks.find(name)
+    found = [*baseline(task, (0.98,) * 4, "adam"), random(task, 0.1)]
+    for d in (round(share * at) for share in shares):
+        for seed in range(6):
+            score = 0.1 + 0.88 * (1 - 0.1 * at / d) + 0.002 * (seed - 2.5)
+            cell = Cell(name, "adam", "stacked_fastfood", d, seed)
+            found.append(make_record(task, cell, score, D=D))
+    return found
+
+
+__all__ = [
+    "baseline",
+    "classifier",
+    "curve",
+    "make_task",
+    "measured",
+    "published",
+    "random",
+    "runs",
+]

@@ -8,31 +8,9 @@ from pathlib import Path
 import pytest
 
 from rlidim import task as tasks
-from rlidim.records import Cell, RunRecord
+from rlidim.records import RunRecord
 from rlidim.report import claims, gather
-from tests.factory import make_record
-from tests.report.synthetic import baseline, random
-
-
-def records(
-    name: str, at: int, D: int = 199_210, shares: tuple[float, ...] = (0.5, 0.75, 0.9, 1.0, 1.5)
-) -> list[RunRecord]:
-    """Return records of a task whose error falls as 1 / d, 90 % at d = at; seeds hardly differ.
-
-    Args:
-        name: of the task.
-        at: its d_int90.
-        D: its parameters.
-        shares: the tested d over ``at``.
-    """
-    task = tasks.find(name)
-    found = [*baseline(task, (0.98,) * 4, "adam"), random(task, 0.1)]
-    for d in (round(share * at) for share in shares):
-        for seed in range(6):
-            score = 0.1 + 0.88 * (1 - 0.1 * at / d) + 0.002 * (seed - 2.5)
-            cell = Cell(name, "adam", "stacked_fastfood", d, seed)
-            found.append(make_record(task, cell, score, D=D))
-    return found
+from tests.report.synthetic import classifier
 
 
 def judge(*found: list[RunRecord]) -> dict[str, claims.Claim]:
@@ -50,16 +28,18 @@ def judge(*found: list[RunRecord]) -> dict[str, claims.Claim]:
     [(800, claims.SUPPORTED), (1040, claims.OPEN), (2000, claims.REFUTED)],
 )
 def test_size(wide: int, verdict: str) -> None:
-    found = judge(records("mnist-fc", 700), records("mnist-fc-400x5", wide, 959_610))["d_int90"]
+    found = judge(classifier("mnist-fc", 700), classifier("mnist-fc-400x5", wide, 959_610))[
+        "d_int90"
+    ]
     assert found.verdict == verdict
     assert "D from 199,210 to 959,610 (4.8 times), d_int90 goes from " in found.figures
 
 
 @pytest.mark.parametrize(("lenet", "verdict"), [(300, claims.SUPPORTED), (900, claims.REFUTED)])
 def test_lenet(lenet: int, verdict: str) -> None:
-    assert judge(records("mnist-fc", 700), records("mnist-lenet", lenet))["LeNet"].verdict == (
-        verdict
-    )
+    assert judge(classifier("mnist-fc", 700), classifier("mnist-lenet", lenet))[
+        "LeNet"
+    ].verdict == (verdict)
 
 
 @pytest.mark.parametrize(
@@ -74,27 +54,29 @@ def test_lenet(lenet: int, verdict: str) -> None:
 )
 def test_pixels(shuffled_fc: int, shuffled_lenet: int, verdict: str) -> None:
     found = judge(
-        records("mnist-fc", 700),
-        records("mnist-lenet", 300),
-        records("mnist-shuffled-pixels-fc", shuffled_fc),
-        records("mnist-shuffled-pixels-lenet", shuffled_lenet),
+        classifier("mnist-fc", 700),
+        classifier("mnist-lenet", 300),
+        classifier("mnist-shuffled-pixels-fc", shuffled_fc),
+        classifier("mnist-shuffled-pixels-lenet", shuffled_lenet),
     )["shuffling"]
     assert found.verdict == verdict
 
 
 def test_pixels_are_undecided_where_an_interval_is_open() -> None:
-    bound = records("mnist-shuffled-pixels-fc", 700, shares=(1.2, 1.5))
+    bound = classifier("mnist-shuffled-pixels-fc", 700, shares=(1.2, 1.5))
     found = judge(
-        records("mnist-fc", 700),
-        records("mnist-lenet", 300),
+        classifier("mnist-fc", 700),
+        classifier("mnist-lenet", 300),
         bound,
-        records("mnist-shuffled-pixels-lenet", 1400),
+        classifier("mnist-shuffled-pixels-lenet", 1400),
     )["shuffling"]
     assert found.verdict == claims.OPEN
 
 
 def test_networks_of_one_size_say_nothing_of_size() -> None:
-    assert "d_int90" not in judge(records("mnist-fc", 700), records("mnist-fc-100x4", 700, 150_000))
+    assert "d_int90" not in judge(
+        classifier("mnist-fc", 700), classifier("mnist-fc-100x4", 700, 150_000)
+    )
 
 
 def test_the_family_with_the_most_measurements_speaks() -> None:
@@ -103,32 +85,32 @@ def test_the_family_with_the_most_measurements_speaks() -> None:
             record, cell=dataclasses.replace(record.cell, projection="gaussian"), D=D
         )
         for name, at, D in (("mnist-fc", 700, 199_210), ("mnist-fc-400x5", 3_000, 959_610))
-        for record in records(name, at)
+        for record in classifier(name, at)
         if record.cell.d is not None
     ]
     found = judge(
         few,
-        records("mnist-fc", 700),
-        records("mnist-fc-400x5", 720, 959_610),
-        records("mnist-fc-50x1", 680, 39_760),
+        classifier("mnist-fc", 700),
+        classifier("mnist-fc-400x5", 720, 959_610),
+        classifier("mnist-fc-50x1", 680, 39_760),
     )["d_int90"]
     assert "over 3 networks" in found.figures
     assert found.verdict == claims.SUPPORTED
 
 
 def test_labels() -> None:
-    fc, tenth = records("mnist-fc", 700), records("mnist-shuffled-labels-fc-10", 90_000)
+    fc, tenth = classifier("mnist-fc", 700), classifier("mnist-shuffled-labels-fc-10", 90_000)
     alone = judge(fc, tenth)["memorising"]
     assert alone.verdict == claims.OPEN
     assert "15.0 numbers a label" in alone.figures
-    both = judge(fc, tenth, records("mnist-shuffled-labels-fc", 190_000))["memorising"]
+    both = judge(fc, tenth, classifier("mnist-shuffled-labels-fc", 190_000))["memorising"]
     assert both.verdict == claims.SUPPORTED
-    cheap = judge(fc, records("mnist-shuffled-labels-fc-10", 2_000))["memorising"]
+    cheap = judge(fc, classifier("mnist-shuffled-labels-fc-10", 2_000))["memorising"]
     assert cheap.verdict == claims.REFUTED
-    dearer = judge(fc, tenth, records("mnist-shuffled-labels-fc", 1_800_000, 4_000_000))
+    dearer = judge(fc, tenth, classifier("mnist-shuffled-labels-fc", 1_800_000, 4_000_000))
     assert dearer["memorising"].verdict == claims.REFUTED
     # Where every tested d passes, the interval says nothing of its lower end.
-    bound = records("mnist-shuffled-labels-fc-10", 90_000, shares=(1.2, 1.5))
+    bound = classifier("mnist-shuffled-labels-fc-10", 90_000, shares=(1.2, 1.5))
     assert judge(fc, bound)["memorising"].verdict == claims.OPEN
 
 
@@ -136,7 +118,7 @@ def test_labels() -> None:
     ("d", "verdict"), [(700, claims.SUPPORTED), (3_000, claims.REFUTED), (1_992, claims.OPEN)]
 )
 def test_compression(d: int, verdict: str) -> None:
-    assert judge(records("mnist-fc", d))["a"].verdict == verdict
+    assert judge(classifier("mnist-fc", d))["a"].verdict == verdict
 
 
 def test_nothing_measured_claims_nothing() -> None:
