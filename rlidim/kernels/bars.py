@@ -16,7 +16,7 @@ LARGE = MNIST_FC[0]  # D from which memory and the adjoint are judged
 Read = Callable[[Row], float | None]
 
 
-# What profiles say of misses.
+# Why a bar may be missed: what the work consists of, not a measurement of each machine.
 TWO_VECTORS = {
     "hashed": "the adjoint keeps a block's g and the d sums at hand, 8 d bytes, where the forward "
     "product keeps theta alone: at d = 6000 they leave the first cache",
@@ -61,7 +61,7 @@ class Bar:
         only: what else decides whether a row is read.
         least: whether the limit is the least.
         source: whose rows are read.
-        why: what a profile says where the bar is missed.
+        why: what is said where the bar is missed.
     """
 
     name: str

@@ -155,7 +155,7 @@ def _parts(
         parts.append(columns(texts))
     why = [f"  {bar['bar']}: {bar['why']}" for bar in bars if bar["why"]]
     if why:
-        parts.append("\n".join(["missed, by the profile:", *why]))
+        parts.append("\n".join(["why a bar may be missed:", *why]))
     if missing:
         parts.append("\n".join(["not measured:", *(f"  {line}" for line in missing)]))
     return "\n\n".join(parts)
