@@ -270,7 +270,7 @@ def run(job: Job, wait_for_lock: bool = False, force: bool = False) -> RunRecord
                 return earlier
         attempts = 1 if earlier is None else earlier.attempts + 1
         seeds = Seeds.of(job.cell)
-        started, clock = datetime.now(UTC), time.perf_counter()
+        started, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
         directory = None if job.runs is None else job.runs / str(job.cell)
         try:
             with one_thread():
@@ -287,6 +287,7 @@ def run(job: Job, wait_for_lock: bool = False, force: bool = False) -> RunRecord
         provenance = {
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 3),
+            "cpu_seconds": round(time.process_time() - processor, 3),
             "versions": versions(),
             "hardware": hardware(),
         }

@@ -134,7 +134,7 @@ class Architecture:
                 weight = truncated_normal(generator, (outputs, inputs)) * math.sqrt(2.0 / inputs)
             else:
                 gain = self.output_gain if index == len(weights) - 1 else math.sqrt(2.0)
-                weight = _orthogonal(generator, outputs, inputs) * gain
+                weight = orthogonal(generator, outputs, inputs) * gain
             parts += [weight.ravel(), np.zeros(outputs)]
         return np.concatenate(parts).astype(np.float32)
 
@@ -166,6 +166,10 @@ class Architecture:
             vector = torch.as_tensor(np.asarray(theta, dtype=np.float32))
             nn.utils.vector_to_parameters(vector, network.parameters())
         return network
+
+    def policy(self, theta: NDArray[Any]) -> Policy:
+        """Return the policy of parameters (D,), or a population's, (N, D)."""
+        return Policy(self, theta)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values."""
@@ -199,7 +203,7 @@ def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> 
     return np.asarray(values / TRUNCATED_STD)
 
 
-def _orthogonal(generator: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
+def orthogonal(generator: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
     """Return a matrix with orthonormal rows or columns, uniform (Saxe et al. 2014)."""
     tall = generator.standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(tall)

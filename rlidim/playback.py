@@ -7,17 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from rlidim import records, solution
+from rlidim import atari, pixels, records, solution
 from rlidim.errors import RlidimError
-from rlidim.networks import Architecture, Policy
+from rlidim.networks import Architecture
+from rlidim.pixels import PixelArchitecture
 from rlidim.records import RunRecord
-from rlidim.task import Task
+from rlidim.task import Atari, Task
 from rlidim.trainers import evaluation
+from rlidim.trainers.evaluation import AnyArchitecture, AnyPolicy
 
 VIDEO_KINDS = (".gif", ".mp4")
 
 
-def policy_of(record: RunRecord, path: Path, runs: Path) -> Policy:
+def architecture_of(content: dict[str, Any]) -> AnyArchitecture:
+    """Return the acting network that a solution's JSON describes.
+
+    Raises:
+        RlidimError: it describes none.
+    """
+    if content.get("kind") == pixels.KIND:
+        return PixelArchitecture.from_json(content)
+    return Architecture.from_json(content)
+
+
+def policy_of(record: RunRecord, path: Path, runs: Path) -> AnyPolicy:
     """Rebuild a record's policy: theta_0 from its seed, P from its specification.
 
     Args:
@@ -30,11 +43,11 @@ def policy_of(record: RunRecord, path: Path, runs: Path) -> Policy:
             does not fit its network.
     """
     found = solution.of_record(record, path, runs)
-    architecture = Architecture.from_json(found.network)
+    architecture = architecture_of(found.network)
     theta_0 = None
     if found.theta_0_seed is not None:
         theta_0 = architecture.initial_parameters(found.theta_0_seed)
-    return Policy(architecture, found.parameters(theta_0))
+    return architecture.policy(found.parameters(theta_0))
 
 
 def play(
@@ -66,6 +79,19 @@ def play(
     if seed < 0:
         raise RlidimError(f"--seed must be at least 0, got {seed}")
     policy = policy_of(record, path, runs)
+    if isinstance(task.environment, Atari):
+        returns, frames, rate = _play_game(task.environment, policy, episodes, seed, video)
+    else:
+        returns, frames, rate = _play(task, policy, episodes, seed, video)
+    if video is not None:
+        write_video(video, frames, rate)
+    return returns
+
+
+def _play(
+    task: Task, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
+) -> tuple[list[float], list[Any], int]:
+    """Play in one of Gymnasium's environments; return the returns, frames, and frames a second."""
     mode = "rgb_array" if video else "human"
     if mode not in evaluation.make(task).metadata.get("render_modes", []):
         raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
@@ -83,11 +109,33 @@ def play(
             total += float(reward)
             over = terminated or truncated
         returns.append(total)
-    if video is not None:
-        rate = int(environment.metadata.get("render_fps", 30))
-        write_video(video, frames, rate)
+    rate = int(environment.metadata.get("render_fps", 30))
     environment.close()
-    return returns
+    return returns, frames, rate
+
+
+def _play_game(
+    game: Atari, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
+) -> tuple[list[float], list[Any], int]:
+    """Play an Atari game; its picture comes from a second console that is played alike."""
+    if video is None:
+        raise RlidimError("an Atari game is shown in a video: --video out.gif")
+    seen, shown = atari.make(game, 1), atari.make(game, 1, picture=True)
+    frames: list[Any] = []
+    returns = []
+    for episode in range(episodes):
+        observation, _ = seen.reset(seed=seed + episode)
+        picture, _ = shown.reset(seed=seed + episode)
+        total, over = 0.0, False
+        while not over:
+            frames.append(picture[0, -1].copy())
+            action = policy.act(observation)
+            observation, reward, terminated, truncated, _ = seen.step(action)
+            picture, *_ = shown.step(action)
+            total += float(reward[0])
+            over = bool(terminated[0] or truncated[0])
+        returns.append(total)
+    return returns, frames, atari.FRAMES_PER_SECOND // game.frame_skip
 
 
 def write_video(path: Path, frames: list[Any], frames_per_second: int) -> None:

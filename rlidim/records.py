@@ -23,7 +23,7 @@ from rlidim.errors import RlidimError
 from rlidim.task import Task
 
 SCHEMA = 1
-PACKAGES = ("rlidim", "torch", "numpy", "gymnasium", "stable-baselines3", "cma", "mujoco")
+PACKAGES = ("rlidim", "torch", "numpy", "gymnasium", "stable-baselines3", "cma", "mujoco", "ale-py")
 CURVE_POINTS = 200  # of a record: a plot shows no more
 NATIVE = "native"  # in place of a projection: the unconfined network
 RANDOM = "random"  # in place of a trainer: uniformly random actions

@@ -303,6 +303,10 @@ RANGES = {
     "policy_delay": COUNT,
     "noise_std": NOT_NEGATIVE,
     # the other sections
+    "frame_skip": COUNT,
+    "repeat_action_probability": DECAY,
+    "noop_max": NOT_NEGATIVE,
+    "max_frames": COUNT,
     "hidden": COUNT,
     "output_gain": POSITIVE,
     "share": SOME_SHARE,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from rlidim.errors import RlidimError, nearest
 from rlidim.settings import SETTINGS, parse
@@ -27,11 +27,14 @@ INITIALISATIONS = ("he_normal", "orthogonal")
 # By name: training images, and numbers an image.
 DATA_SETS = {"mnist": (60_000, 784), "fashion-mnist": (60_000, 784), "cifar10": (50_000, 3_072)}
 CLASSES = 10  # of each of them
+PIXEL_ARCHITECTURES = ("paper", "nature")
 ARCHITECTURES = ("fc", "lenet", "untied-lenet", "fc-lenet", "fctied-lenet")
 SCALINGS = ("unit", "standard")
 SHUFFLED = ("pixels", "labels")
 MEASURED_ON = ("test", "training")
 VARIANT = re.compile(r"(?=.)(?:(\d+)x(\d+))?(?:(?:^|-)(paper))?")
+ANY_GAME = "atari"  # the task whose variants are Atari games
+GAME = re.compile(r"[a-z0-9_]+")
 # Parameters of a network: 8 GiB in float32, and training holds them several times over.
 LARGEST_D = 2**31
 DEEPEST = 1_000  # hidden layers
@@ -52,6 +55,45 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Atari:
+    """An Atari 2600 game, by ale-py's vector environment.
+
+    84 x 84 grey frames, the last four of them, each the maximum of two emulator frames (Mnih et al.
+    2015; Machado et al. 2018 on sticky actions). Scores are of whole games and unclipped rewards;
+    what ends a life and clips rewards does so in training alone.
+
+    ``game`` is the ROM's name (``space_invaders``), None in a file for any game; ``frame_skip``
+    emulator frames make an agent's step; ``repeat_action_probability`` is that of a sticky action;
+    up to ``noop_max`` idle frames begin a game; ``max_frames`` end one.
+    """
+
+    extra: ClassVar[str] = "atari"
+
+    game: str | None
+    frame_skip: int = 4
+    repeat_action_probability: float = 0.0
+    noop_max: int = 30
+    fire_reset: bool = True  # where the game has to be started by the fire button
+    max_frames: int = 108_000
+    terminal_on_life_loss: bool = True  # in training
+    clip_reward: bool = True  # to its sign, in training
+
+    @property
+    def id(self) -> str:
+        """The game's name in messages: ``ALE/space_invaders``."""
+        return f"ALE/{self.game}"
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """What differs from the defaults, for a task's page."""
+        return {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if field.name != "game" and (value := getattr(self, field.name)) != field.default
+        }
+
+
+@dataclass(frozen=True)
 class Network:
     """A multilayer perceptron: hidden widths, activation, initialisation of theta_0.
 
@@ -63,6 +105,21 @@ class Network:
     activation: str = "relu"
     initialisation: str = "he_normal"
     output_gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class PixelNetwork:
+    """A convolutional network on stacked frames: see :mod:`rlidim.pixels`.
+
+    ``architecture`` is ``paper`` (Li et al. 2018 on Pong, after Salimans et al. 2017) or ``nature``
+    (Mnih et al. 2015); ``batch_norm`` says whether each hidden layer is normalised by the
+    statistics of a reference batch, and scaled and shifted (virtual batch normalisation).
+    """
+
+    architecture: str
+    batch_norm: bool = False
+    initialisation: str = "orthogonal"
+    output_gain: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -160,8 +217,8 @@ class Task:
     title: str
     kind: str
     file: Path
-    network: Network | None
-    environment: Environment | None
+    network: Network | PixelNetwork | None
+    environment: Environment | Atari | None
     trainers: Mapping[str, Any]
     data: Data | None = None
     classifier: Classifier | None = None
@@ -211,21 +268,37 @@ class Task:
         return dataclasses.replace(self, trainers={**self.trainers, trainer: changed})
 
     def variant(
-        self, width: int | None = None, depth: int | None = None, protocol: str | None = None
+        self,
+        width: int | None = None,
+        depth: int | None = None,
+        protocol: str | None = None,
+        game: str | None = None,
     ) -> Task:
-        """Return the task with a fully connected network of another size, or the paper's settings.
+        """Return the task with another fully connected network, the paper's settings, or a game.
 
-        It has a name of its own, ``mnist-fc-400x3-paper``, and so records of its own.
+        It has a name of its own, ``mnist-fc-400x3-paper`` or ``atari-seaquest``, and so records of
+        its own.
 
         Args:
             width: of every hidden layer.
             depth: the number of hidden layers.
             protocol: ``paper``.
+            game: of a task that is for any Atari game.
 
         Raises:
-            RlidimError: the task has no such network or protocol.
+            RlidimError: the task has no such network or protocol, or is not for any game.
         """
         task, sizes = self, None
+        if game is not None:
+            if not isinstance(self.environment, Atari) or self.environment.game is not None:
+                raise RlidimError(
+                    f"task '{self.name}' has no choice of games: '{ANY_GAME}' has one"
+                )
+            task = dataclasses.replace(
+                task,
+                title=f"{self.title}: {game}",
+                environment=dataclasses.replace(self.environment, game=game),
+            )
         if width is not None or depth is not None:
             hidden = self._hidden(width, depth)
             assert self.classifier is not None
@@ -247,7 +320,7 @@ class Task:
             )
         return dataclasses.replace(
             task,
-            name="-".join([self.name, *filter(None, (sizes, protocol))]),
+            name="-".join([self.name, *filter(None, (game, sizes, protocol))]),
             published=tuple(
                 entry
                 for entry in (*self.published, *self.published_of_variants)
@@ -343,8 +416,8 @@ def load(path: Path) -> Task:
         title=str(content["title"]),
         kind=kind,
         file=path,
-        network=section("network", Network, None),
-        environment=section("environment", Environment, None),
+        network=section("network", _kind_of_network(content), None),
+        environment=section("environment", _kind_of_environment(content), None),
         data=section("data", Data, None),
         classifier=section("classifier", Classifier, None),
         trainers=_trainers(content["trainers"], path, "trainers"),
@@ -361,6 +434,16 @@ def load(path: Path) -> Task:
     )
     _check(task)
     return task
+
+
+def _kind_of_network(content: Mapping[str, Any]) -> type[Network] | type[PixelNetwork]:
+    section = content.get("network")
+    return PixelNetwork if isinstance(section, dict) and "architecture" in section else Network
+
+
+def _kind_of_environment(content: Mapping[str, Any]) -> type[Environment] | type[Atari]:
+    section = content.get("environment")
+    return Atari if isinstance(section, dict) and "game" in section else Environment
 
 
 def _trainers(content: object, path: Path, key: str) -> dict[str, Any]:
@@ -419,11 +502,7 @@ def _check(task: Task) -> None:
     _check_sections(task)
     _check_trainers(task)
     if task.network is not None:
-        _one_of(task, "network: unknown activation", task.network.activation, ACTIVATIONS)
-        _one_of(
-            task, "network: unknown initialisation", task.network.initialisation, INITIALISATIONS
-        )
-        _check_size(task, task.network.hidden, f"{task.file}: network: hidden")
+        _check_network(task, task.network)
     if task.data is not None:
         _check_data(task, task.data)
     if task.classifier is not None:
@@ -457,6 +536,10 @@ def _check_trainers(task: Task) -> None:
                 f"{task.file}: trainers: {name}: is not for a task of kind {task.kind}; "
                 f"it may have {', '.join(fitting)}"
             )
+        if isinstance(task.environment, Atari) and getattr(task.trainers[name], "normalize", False):
+            raise RlidimError(
+                f"{task.file}: trainers: {name}: normalize: an Atari game's frames are as they are"
+            )
     if task.paper and task.kind != "supervised":
         raise RlidimError(f"{task.file}: paper: belongs to a task of kind supervised")
     for key, sections in (("paper", task.paper), ("search", task.searches)):
@@ -466,6 +549,20 @@ def _check_trainers(task: Task) -> None:
                     f"{task.file}: {key}: {name}: has no settings under trainers: "
                     f"(which has: {', '.join(task.trainers)})"
                 )
+
+
+def _check_network(task: Task, network: Network | PixelNetwork) -> None:
+    if isinstance(task.environment, Atari) != isinstance(network, PixelNetwork):
+        raise RlidimError(
+            f"{task.file}: network: an Atari game has an architecture "
+            f"({', '.join(PIXEL_ARCHITECTURES)}), any other environment hidden: [width, ...]"
+        )
+    _one_of(task, "network: unknown initialisation", network.initialisation, INITIALISATIONS)
+    if isinstance(network, Network):
+        _one_of(task, "network: unknown activation", network.activation, ACTIVATIONS)
+        _check_size(task, network.hidden, f"{task.file}: network: hidden")
+        return
+    _one_of(task, "network: unknown architecture", network.architecture, PIXEL_ARCHITECTURES)
 
 
 def _check_data(task: Task, data: Data) -> None:
@@ -559,26 +656,45 @@ def find(name: str, extra: Path | None = None) -> Task:
     found = split(name, known)
     if found is None:
         raise RlidimError(f"unknown task '{name}'{nearest(name, known)}")
-    base, width, depth, protocol = found
-    task = load(known[base])
-    return task if base == name else task.variant(width, depth, protocol)
+    task = load(known[found.base])
+    return task if found.base == name else task.variant(**found.choices)
 
 
-def split(
-    name: str, known: Collection[str]
-) -> tuple[str, int | None, int | None, str | None] | None:
-    """Return the task that a name is of, and its variant's width, depth and protocol.
+class Variant(NamedTuple):
+    """What a name says: a task's own, and what a variant's adds to it."""
 
-    ``mnist-fc`` for ``mnist-fc`` and ``mnist-fc-400x3-paper``; ``mnist-fc-lenet`` for itself. None
-    if the name is neither a task's nor a variant's.
+    base: str
+    width: int | None = None
+    depth: int | None = None
+    protocol: str | None = None
+    game: str | None = None
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What :meth:`Task.variant` takes."""
+        return {name: value for name, value in self._asdict().items() if name != "base"}
+
+
+def split(name: str, known: Collection[str]) -> Variant | None:
+    """Take a name apart, without opening a file.
+
+    ``mnist-fc`` for ``mnist-fc`` and ``mnist-fc-400x3-paper``; ``mnist-fc-lenet`` for itself;
+    ``atari`` for ``atari-seaquest``. None if the name is neither a task's nor a variant's.
     """
     if name in known:
-        return name, None, None, None
+        return Variant(name)
     for base in sorted(known, key=len, reverse=True):
-        parts = VARIANT.fullmatch(name.removeprefix(f"{base}-"))
-        if name.startswith(f"{base}-") and parts is not None:
+        if not name.startswith(f"{base}-"):
+            continue
+        rest = name.removeprefix(f"{base}-")
+        if base == ANY_GAME and GAME.fullmatch(rest):
+            return Variant(base, game=rest)
+        parts = VARIANT.fullmatch(rest)
+        if parts is not None:
             width, depth, protocol = parts.groups()
-            return base, int(width) if width else None, int(depth) if depth else None, protocol
+            return Variant(
+                base, int(width) if width else None, int(depth) if depth else None, protocol
+            )
     return None
 
 

@@ -24,6 +24,7 @@ from rlidim.cli.options import (
     workers_option,
 )
 from rlidim.errors import RlidimError
+from rlidim.task import ANY_GAME
 
 if TYPE_CHECKING:
     from rlidim.task import Task
@@ -53,17 +54,14 @@ def finder(name: str) -> Find:
     ) -> Task:
         from rlidim import task as tasks
 
-        envs = context.find_root().obj["envs"]
-        found = tasks.split(name, tasks.files(envs))
+        top = context.find_root().obj
+        found = tasks.split(name, tasks.files(top["envs"]))
         if found is None:
-            return tasks.find(name, envs)
+            return tasks.find(name, top["envs"])
         # The options change the variant, not what it is named.
-        base, own_width, own_depth, own_protocol = found
-        return tasks.find(base, envs).variant(
-            own_width if width is None else width,
-            own_depth if depth is None else depth,
-            protocol or own_protocol,
-        )
+        given = {"width": width, "depth": depth, "protocol": protocol, "game": top.get("game")}
+        chosen = {key: value for key, value in given.items() if value is not None}
+        return tasks.find(found.base, top["envs"]).variant(**{**found.choices, **chosen})
 
     return find
 
@@ -74,7 +72,8 @@ def task_group(name: str) -> click.Group:
 
     @click.group(name, invoke_without_command=True, help=f"Commands of the task {name}.")
     @click.pass_context
-    def group(context: click.Context) -> None:
+    def group(context: click.Context, game: str | None = None) -> None:
+        context.obj["game"] = game
         if context.invoked_subcommand is None:
             from rlidim import report, trainers
 
@@ -83,6 +82,8 @@ def task_group(name: str) -> click.Group:
             mine = [measurement for measurement in found if measurement.task_name == task.name]
             click.echo(report.task_page(task, mine, trainers.native_dimension(task)))
 
+    if name == ANY_GAME:
+        group.params.append(click.Option(["--game"], help="The ROM's name, such as seaquest."))
     for factory in COMMANDS:
         group.add_command(factory(find))
     return group

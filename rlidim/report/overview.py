@@ -8,7 +8,7 @@ from typing import Any
 
 from rlidim.report import published, text
 from rlidim.report.collect import Measurement
-from rlidim.task import Data, Task
+from rlidim.task import Data, PixelNetwork, Task
 
 
 def describe(measurement: Measurement) -> str:
@@ -93,6 +93,9 @@ def network(task: Task) -> str:
         return " ".join(filter(None, (task.classifier.architecture, widths, linear)))
     if task.network is None:
         return text.NONE
+    if isinstance(task.network, PixelNetwork):
+        normalised = "batch normalised" if task.network.batch_norm else ""
+        return " ".join(filter(None, (task.network.architecture, normalised)))
     hidden = "-".join(str(width) for width in task.network.hidden)
     return f"{hidden} {task.network.activation}" if hidden else "linear"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
@@ -12,13 +13,18 @@ import numpy as np
 from gymnasium import error as gymnasium_errors
 from numpy.typing import NDArray
 
+from rlidim import atari
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture, Policy
+from rlidim.pixels import PixelArchitecture, PixelPolicy
 from rlidim.records import Seeds
-from rlidim.task import Task
+from rlidim.task import Atari, Environment, PixelNetwork, Task
 
 SEED_STRIDE = 1_000  # between the first seeds of two evaluations: more than any evaluation's width
 SEED_SPAN = 2**20  # how far a run counts its seeds upwards, see records.Seeds
+REFERENCE = (8, 16, 20)  # games, observations of each, and random steps before each of them
+AnyArchitecture = Architecture | PixelArchitecture
+AnyPolicy = Policy | PixelPolicy
 Solution = TypeVar("Solution")
 
 
@@ -58,11 +64,13 @@ def make(task: Task, **options: Any) -> gymnasium.Env[Any, Any]:
 
 
 def make_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-    """Make Gymnasium's own vectorised form of the task's environment, where there is one.
+    """Make the own vectorised form of the task's environment, where there is one.
 
     Raises:
         RlidimError: as :func:`make`.
     """
+    if isinstance(task.environment, Atari):
+        return atari.make(task.environment, width)
     environments: gymnasium.vector.VectorEnv[Any, Any, Any] = _made(
         task, gymnasium.make_vec, num_envs=width, vectorization_mode="vector_entry_point"
     )
@@ -70,7 +78,7 @@ def make_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, 
 
 
 def _made(task: Task, maker: Any, **options: Any) -> Any:
-    assert task.environment is not None
+    assert isinstance(task.environment, Environment)
     identity = task.environment.id
     try:
         with warnings.catch_warnings():
@@ -90,7 +98,9 @@ def _made(task: Task, maker: Any, **options: Any) -> Any:
 
 
 def has_vector_form(task: Task) -> bool:
-    """Say whether Gymnasium ships a vectorised form of the environment."""
+    """Say whether the environment comes with a vectorised form of its own."""
+    if isinstance(task.environment, Atari):
+        return True
     assert task.environment is not None
     module, _, identity = task.environment.id.rpartition(":")
     if module:
@@ -99,22 +109,67 @@ def has_vector_form(task: Task) -> bool:
     return specification is not None and specification.vector_entry_point is not None
 
 
-def architecture(task: Task, *, squash: bool = False) -> Architecture:
-    """Return the acting network's architecture in the task's environment."""
-    assert task.network is not None
+def spaces_of(task: Task) -> tuple[gymnasium.spaces.Space[Any], gymnasium.spaces.Space[Any]]:
+    """Return the spaces of observations and actions.
+
+    Raises:
+        RlidimError: as :func:`make`.
+    """
+    if isinstance(task.environment, Atari):
+        return atari.spaces_of(task.environment)
     environment = make(task)
-    found = Architecture.of(
-        task.network, environment.observation_space, environment.action_space, squash=squash
-    )
+    found = environment.observation_space, environment.action_space
     environment.close()
     return found
+
+
+def architecture(task: Task, *, squash: bool = False, seed: int | None = None) -> AnyArchitecture:
+    """Return the acting network's architecture in the task's environment.
+
+    Args:
+        task: a control task.
+        squash: see :meth:`Architecture.of`.
+        seed: of the episodes that a normalising network's reference batch is taken from; None for
+            no batch, where only sizes are asked for.
+
+    Raises:
+        RlidimError: as :func:`make`, or spaces that the network does not serve.
+    """
+    observations, actions = spaces_of(task)
+    if not isinstance(task.network, PixelNetwork):
+        assert task.network is not None
+        return Architecture.of(task.network, observations, actions, squash=squash)
+    assert observations.shape is not None
+    assert isinstance(actions, gymnasium.spaces.Discrete)
+    found = PixelArchitecture.of(task.network, observations.shape, int(actions.n))
+    if not found.batch_norm or seed is None:
+        return found
+    return dataclasses.replace(found, reference=reference_batch(task, seed))
+
+
+def reference_batch(task: Task, seed: int) -> NDArray[Any]:
+    """Return observations (N, ...) met by random actions (Salimans et al. 2017, section 2.2)."""
+    games, each, apart = REFERENCE
+    vector = make_vector(task, games)
+    discrete: Any = vector.single_action_space
+    choices = int(discrete.n)
+    generator = np.random.default_rng(seed)
+    observations, _ = vector.reset(seed=seed)
+    batch = []
+    for _ in range(each):
+        for _ in range(apart):
+            actions = generator.integers(choices, size=games)
+            observations, *_ = vector.step(actions)
+        batch.append(observations.copy())
+    vector.close()
+    return np.concatenate(batch)
 
 
 class Arena:
     """``width`` environments of a task, each playing one episode at a time.
 
-    Gymnasium's own vectorised form where there is one (CartPole: ten times faster), otherwise
-    separate environments, of which only those with an unfinished episode are stepped.
+    The environment's own vectorised form where there is one (CartPole: ten times faster),
+    otherwise separate environments, of which only those with an unfinished episode are stepped.
     """
 
     def __init__(self, task: Task, width: int) -> None:
@@ -129,8 +184,8 @@ class Arena:
 
         Args:
             actor: acts for all of them; a population's member i plays in environment i.
-            seed: of the first environment; the others count upwards (a vectorised form has one
-                random stream for all, seeded once).
+            seed: of the first environment; the others count upwards (Gymnasium's vectorised forms
+                have one random stream for all, seeded once).
 
         Raises:
             RlidimError: the environment returned NaN or infinity.
@@ -156,7 +211,8 @@ class Arena:
             time += 1
             observations, rewards, terminated, truncated, _ = vector.step(actor.act(observations))
             returns += np.where(active, rewards, 0.0)
-            self._check(float(observations.sum()), float(returns.sum()), time, seed)
+            observed = 0.0 if observations.dtype == np.uint8 else float(observations.sum())
+            self._check(observed, float(returns.sum()), time, seed)
             # A finished environment resets itself and plays on; what it earns then is not counted.
             active &= ~(terminated | truncated)
         return Episodes(returns, steps)
@@ -189,7 +245,7 @@ class Arena:
             if len(running) < len(active):
                 rows = np.array(running, dtype=np.intp)
                 active, observations = active[rows], observations[rows]
-                if isinstance(members, Policy) and members.population:
+                if isinstance(members, AnyPolicy) and members.population:
                     members = members.select(rows)
         return Episodes(returns, steps)
 
@@ -234,7 +290,7 @@ class Champion(Generic[Solution]):
         solved: whether fresh episodes have confirmed a score that solves the task.
     """
 
-    policy: Policy
+    policy: AnyPolicy
     solution: Solution
 
     def __init__(self, task: Task, seeds: Seeds) -> None:
@@ -246,7 +302,7 @@ class Champion(Generic[Solution]):
         self._evaluations = 0
         self._arena = Arena(task, task.evaluation.checkpoint_episodes)
 
-    def challenge(self, policy: Policy, solution: Solution) -> None:
+    def challenge(self, policy: AnyPolicy, solution: Solution) -> None:
         """Score a policy and keep it if it is better; the same episodes never score two."""
         score = self._score(policy)
         if self._threshold is not None and score >= self._threshold:
@@ -257,11 +313,21 @@ class Champion(Generic[Solution]):
         if score > self.score or self.solved:
             self.policy, self.solution, self.score = policy, solution, score
 
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`take_up` goes on from."""
+        kept = ("policy", "solution", "score", "solved", "_evaluations")
+        return {name: getattr(self, name) for name in kept}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where another stood."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def close(self) -> None:
         """Close the environments."""
         self._arena.close()
 
-    def _score(self, policy: Policy) -> float:
+    def _score(self, policy: AnyPolicy) -> float:
         seed = self._first_seed + (self._evaluations * SEED_STRIDE) % SEED_SPAN
         self._evaluations += 1
         return self._arena.play(policy, seed).mean

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlidim.networks import Architecture, Policy
 from rlidim.projections import projection
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
 from rlidim.task import Task
 from rlidim.trainers import Report, evaluation
-from rlidim.trainers.evaluation import SEED_SPAN, Arena, Champion
+from rlidim.trainers.evaluation import SEED_SPAN, AnyArchitecture, Arena, Champion
 
 Vector = NDArray[np.float64]
 ADAM_DECAYS = (0.9, 0.999)
@@ -164,7 +163,7 @@ def begin(task: Task, trainer: str, n: int, scale: float, seed: int) -> Search:
 class Space:
     """The searched space: theta_d in a subspace, or all of theta_D."""
 
-    def __init__(self, architecture: Architecture, cell: Cell, seeds: Seeds) -> None:
+    def __init__(self, architecture: AnyArchitecture, cell: Cell, seeds: Seeds) -> None:
         """Draw theta_0 and P.
 
         Raises:
@@ -201,7 +200,7 @@ def train(
         RlidimError: an unknown projection, d not in 1 .. D, or an environment at fault.
     """
     settings = task.settings(cell.trainer)
-    architecture = evaluation.architecture(task)
+    architecture = evaluation.architecture(task, seed=seeds.training)
     space = Space(architecture, cell, seeds)
     search = begin(task, cell.trainer, space.n, space.scale, seeds.training)
     episodes = np.random.default_rng([seeds.training, 1])
@@ -209,7 +208,7 @@ def train(
     champion: Champion[Vector] = Champion(task, seeds)
 
     def challenge(point: Vector) -> None:
-        champion.challenge(Policy(architecture, space.parameters(point)), point.copy())
+        champion.challenge(architecture.policy(space.parameters(point)), point.copy())
 
     challenge(search.mean)
     curve: list[tuple[int, float]] = []
@@ -218,7 +217,7 @@ def train(
         points = search.ask()
         # Fresh episodes each generation, from the training range of seeds.
         seed = seeds.training + int(episodes.integers(SEED_SPAN - settings.population))
-        played = arena.play(Policy(architecture, space.parameters(points)), seed)
+        played = arena.play(architecture.policy(space.parameters(points)), seed)
         search.tell(played.returns)
         steps += played.steps
         generation += 1
@@ -245,7 +244,7 @@ def train(
         theta_d=None if space.P is None else point.astype(np.float32),
         theta=space.parameters(point) if space.P is None else None,
         spec=None if space.P is None else space.P.spec.to_json(),
-        network=architecture.to_json(),
+        network=champion.policy.architecture.to_json(),
         details={"generations": generation},
     )
 
@@ -281,7 +280,7 @@ def throughput(
         def generation() -> None:
             nonlocal steps
             points = search.ask() + centre
-            policy = Policy(architecture, space.parameters(points))
+            policy = architecture.policy(space.parameters(points))
             played = arena.play(policy, seeds.training + len(pairs))
             search.tell(played.returns)
             steps = played.steps

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from rlidim import data
 from rlidim.records import Cell, Outcome, Seeds
-from rlidim.task import Task
+from rlidim.task import Atari, Task
 from rlidim.trainers import Report, evaluation
 
 EPISODES = 400  # cheap, and the zero of every normalised score of the task rests on them
+GAMES = 100  # of Atari, where an episode is not cheap and random play scores evenly
 
 
 class UniformActions:
@@ -41,9 +42,10 @@ def train(
     elif task.kind == "supervised":
         returns = [1 / data.CLASSES]  # the expected accuracy of guessing
     else:
-        space = evaluation.make(task).action_space
+        _, space = evaluation.spaces_of(task)
         actor = UniformActions(space, seeds.training)
-        returns = evaluation.evaluate(task, actor, EPISODES, seeds.evaluation).returns.tolist()
+        episodes = GAMES if isinstance(task.environment, Atari) else EPISODES
+        returns = evaluation.evaluate(task, actor, episodes, seeds.evaluation).returns.tolist()
     return Outcome(
         status="ok",
         returns=tuple(float(value) for value in returns),

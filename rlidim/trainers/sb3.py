@@ -18,20 +18,24 @@ from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.logger import Logger, configure
+from stable_baselines3.common.logger import Logger, make_output_format
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
+from rlidim.checkpoints import ACTIONS, Checkpoints
 from rlidim.errors import RlidimError
-from rlidim.networks import Architecture, Policy
+from rlidim.networks import Architecture
+from rlidim.pixels import PixelArchitecture
 from rlidim.projections import projection as make_projection
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import SETTINGS
 from rlidim.subspace import SubspaceOptimizer
-from rlidim.task import Task
-from rlidim.trainers import Report, evaluation
-from rlidim.trainers.evaluation import Champion, FiniteGuard
+from rlidim.task import Atari, Network, Task
+from rlidim.trainers import Report, evaluation, sb3_resume
+from rlidim.trainers.evaluation import AnyArchitecture, Champion, FiniteGuard
+from rlidim.trainers.sb3_atari import AtariVecEnv, PixelFeatures, keep_freed_memory
+from rlidim.trainers.sb3_resume import RESUMABLE, Recorded
 from rlidim.trainers.schedules import schedule
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -149,26 +153,25 @@ def _arguments(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     }
 
 
-def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, Architecture]:
+def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArchitecture]:
     """Build a model whose acting network starts at the seed's theta_0.
 
     Raises:
         RlidimError: a space that the algorithm does not serve, or a missing environment.
     """
     settings = task.settings(trainer)
-    assert task.network is not None
     algorithm = ALGORITHMS[trainer]
     squash = trainer in ("sac", "td3")
-    architecture = evaluation.architecture(task, squash=squash)
-    continuous = architecture.low is not None
+    architecture = evaluation.architecture(task, squash=squash, seed=seeds.training)
+    theta_0 = architecture.initial_parameters(seeds.theta_0)
+    continuous = isinstance(architecture, Architecture) and architecture.low is not None
     if (trainer == "dqn" and continuous) or (squash and not continuous):
         kind = "discrete" if trainer == "dqn" else "continuous"
         raise RlidimError(f"{trainer} needs {kind} actions, task '{task.name}' has others")
-    env: VecEnv = make_vec_env(
-        lambda: FiniteGuard(evaluation.make(task)), n_envs=settings.n_envs, seed=seeds.training
-    )
-    if settings.normalize:
-        env = VecNormalize(env, gamma=settings.gamma)
+    if isinstance(architecture, PixelArchitecture):
+        # Gradients pass through fixed statistics: theta_0's own.
+        architecture = architecture.gathered(theta_0)
+    env = environments(task, settings, seeds.training)
     arguments = {
         name: value for name, value in dataclasses.asdict(settings).items() if name not in OURS
     }
@@ -183,19 +186,68 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, Archit
     if not squash:  # natively as in a subspace: no clipping unless it is asked for
         clip = settings.max_grad_norm
         arguments["max_grad_norm"] = NO_CLIPPING if clip is None else clip
+    policy, policy_kwargs = _policy(task, trainer, architecture)
     model = algorithm(
-        "MlpPolicy",
+        policy,
         env,
-        policy_kwargs={
-            "net_arch": _layers(trainer, list(task.network.hidden)),
-            "activation_fn": ACTIVATIONS[task.network.activation],
-        },
+        policy_kwargs=policy_kwargs,
         seed=seeds.training,
         device="cpu",
         **arguments,
     )
-    _set_theta_0(model, architecture, seeds.theta_0)
+    _set_theta_0(model, architecture, theta_0)
     return model, architecture
+
+
+def begin(task: Task, cell: Cell, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArchitecture]:
+    """Build a cell's model: natively, or confined to its subspace.
+
+    Raises:
+        RlidimError: what :func:`build` and :func:`confine` raise.
+    """
+    model, architecture = build(task, cell.trainer, seeds)
+    if cell.d is not None:
+        confine(
+            model,
+            d=cell.d,
+            projection=cell.projection,
+            seed=seeds.projection,
+            scope=cell.scope,
+            max_grad_norm=task.settings(cell.trainer).max_grad_norm,
+        )
+    return model, architecture
+
+
+def environments(task: Task, settings: Any, seed: int) -> VecEnv:
+    """Return the environments that a trainer's settings ask for.
+
+    Raises:
+        RlidimError: a missing environment.
+    """
+    if isinstance(task.environment, Atari):
+        keep_freed_memory()
+        games = AtariVecEnv(task.environment, settings.n_envs)
+        games.seed(seed)
+        return Recorded(games)
+    env = Recorded(
+        make_vec_env(lambda: FiniteGuard(evaluation.make(task)), n_envs=settings.n_envs, seed=seed)
+    )
+    return VecNormalize(env, gamma=settings.gamma) if settings.normalize else env
+
+
+def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[str, dict[str, Any]]:
+    """Return the name of SB3's policy class and its arguments."""
+    if isinstance(architecture, PixelArchitecture):
+        return "CnnPolicy", {
+            "net_arch": [],
+            "features_extractor_class": PixelFeatures,
+            "features_extractor_kwargs": {"architecture": architecture},
+        }
+    assert isinstance(task.network, Network)
+    return "MlpPolicy", {
+        "net_arch": _layers(trainer, list(task.network.hidden)),
+        "activation_fn": ACTIVATIONS[task.network.activation],
+    }
 
 
 def _layers(trainer: str, hidden: list[int]) -> Any:
@@ -204,12 +256,12 @@ def _layers(trainer: str, hidden: list[int]) -> Any:
     return {"pi": hidden, ("qf" if trainer in ("sac", "td3") else "vf"): hidden}
 
 
-def _set_theta_0(model: BaseAlgorithm, architecture: Architecture, seed: int) -> None:
-    """Start the acting network at the seed's theta_0, its target network too."""
+def _set_theta_0(model: BaseAlgorithm, architecture: AnyArchitecture, theta_0: np.ndarray) -> None:
+    """Start the acting network at theta_0, float32 (D,), its target network too."""
     acting = acting_parameters(model)
     shapes = [tuple(parameter.shape) for parameter in acting]
     assert shapes == architecture.shapes, f"{shapes} are not {architecture.shapes}"
-    nn.utils.vector_to_parameters(torch.from_numpy(architecture.initial_parameters(seed)), acting)
+    nn.utils.vector_to_parameters(torch.from_numpy(theta_0), acting)
     policy: Any = model.policy
     if isinstance(model, DQN):
         policy.q_net_target.load_state_dict(policy.q_net.state_dict())
@@ -221,7 +273,7 @@ def _set_theta_0(model: BaseAlgorithm, architecture: Architecture, seed: int) ->
 class Snapshot:
     """A policy's parameters at one moment: all of them, and theta_d where there is one."""
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     theta: np.ndarray
     theta_d: np.ndarray | None
 
@@ -230,7 +282,13 @@ class Evaluations(BaseCallback):
     """Scores the acting network every ``eval_freq`` environment steps and ends a solved run."""
 
     def __init__(
-        self, task: Task, architecture: Architecture, seeds: Seeds, frequency: int, report: Report
+        self,
+        task: Task,
+        architecture: AnyArchitecture,
+        seeds: Seeds,
+        frequency: int,
+        report: Report,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         """Prepare the evaluation environments."""
         super().__init__()
@@ -241,6 +299,7 @@ class Evaluations(BaseCallback):
         self.curve: list[tuple[int, float]] = []
         self.diverged = False
         self._next = frequency
+        self._checkpoints = checkpoints
 
     def snapshot(self) -> Snapshot:
         """Copy the acting network as it is, with the observation's statistics so far."""
@@ -248,7 +307,7 @@ class Evaluations(BaseCallback):
             theta = nn.utils.parameters_to_vector(acting_parameters(self.model)).numpy().copy()
         architecture = self.architecture
         env = self.model.get_vec_normalize_env()
-        if env is not None:
+        if env is not None and isinstance(architecture, Architecture):
             statistics: Any = env.obs_rms
             architecture = dataclasses.replace(
                 architecture,
@@ -267,15 +326,30 @@ class Evaluations(BaseCallback):
         if not np.isfinite(now.theta).all():
             self.diverged = True
             return False
-        self.champion.challenge(Policy(now.architecture, now.theta), now)
+        self.champion.challenge(now.architecture.policy(now.theta), now)
         self.curve.append((self.num_timesteps, self.champion.score))
         self.report(self.num_timesteps, self.champion.score)
         self.logger.record("eval/best_mean_reward", self.champion.score)
         record_subspace(self.model, self.logger)
         return not self.champion.solved
 
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on from what a checkpoint kept: see :meth:`_on_rollout_start`."""
+        self.champion.take_up(state["champion"])
+        self.curve, self._next = state["curve"], state["next"]
+
     def _on_training_start(self) -> None:
-        self.evaluate()
+        if self._checkpoints is None or self._checkpoints.resumed is None:
+            self.evaluate()
+
+    def _on_rollout_start(self) -> None:
+        if self._checkpoints is not None and self._checkpoints.due():
+            state = {
+                "champion": self.champion.state(),
+                "curve": self.curve,
+                "next": self._next,
+            }
+            sb3_resume.save(self._checkpoints, self.model, state)
 
     def _on_step(self) -> bool:
         if self.num_timesteps < self._next:
@@ -309,7 +383,12 @@ def record_subspace(model: BaseAlgorithm, logger: Logger) -> None:
 
 
 def train(
-    task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
+    task: Task,
+    cell: Cell,
+    seeds: Seeds,
+    report: Report,
+    run_directory: Path | None,
+    checkpoints: Checkpoints | None = None,
 ) -> Outcome:
     """Train with Stable-Baselines3 and score the best checkpoint on fresh episodes.
 
@@ -317,20 +396,30 @@ def train(
         RlidimError: an unknown projection, d not in 1 .. D, an environment at fault.
     """
     settings = task.settings(cell.trainer)
-    model, architecture = build(task, cell.trainer, seeds)
-    if cell.d is not None:
-        confine(
-            model,
-            d=cell.d,
-            projection=cell.projection,
-            seed=seeds.projection,
-            scope=cell.scope,
-            max_grad_norm=settings.max_grad_norm,
-        )
-    model.set_logger(_logger(run_directory))
-    evaluations = Evaluations(task, architecture, seeds, settings.eval_freq, report)
+    model, architecture = begin(task, cell, seeds)
+    state = None
+    if not isinstance(model, RESUMABLE):
+        checkpoints = None
+    if checkpoints is not None:
+        state = checkpoints.load()
+        if state is not None and not sb3_resume.restore(checkpoints, model, state):
+            state = None
+            model.get_env().close()  # type: ignore[union-attr]
+            model, architecture = begin(task, cell, seeds)
+        if state is None:
+            sb3_resume.recorded_of(model).to(checkpoints.folder / ACTIONS)
+    evaluations = Evaluations(
+        task, architecture, seeds, settings.eval_freq, report, checkpoints=checkpoints
+    )
+    if state is not None:
+        evaluations.take_up(state["more"])
+    model.set_logger(_logger(run_directory, model.num_timesteps))
     try:
-        model.learn(settings.n_timesteps, callback=evaluations)
+        model.learn(
+            settings.n_timesteps - model.num_timesteps,
+            callback=evaluations,
+            reset_num_timesteps=state is None,
+        )
         if not evaluations.champion.solved and not evaluations.diverged:
             evaluations.evaluate()
     except (ValueError, RuntimeError, RlidimError):
@@ -366,14 +455,22 @@ def train(
     )
 
 
-def _logger(run_directory: Path | None) -> Logger:
-    """Return a logger for CSV, and TensorBoard where it is installed; silent without a folder."""
+def _logger(run_directory: Path | None, begun: int = 0) -> Logger:
+    """Return a logger for CSV, and TensorBoard where it is installed; silent without a folder.
+
+    A run that was taken up after ``begun`` steps writes files of its own, ``progress-4096.csv``.
+    """
     if run_directory is None:
         return Logger(folder=None, output_formats=[])
+    run_directory.mkdir(parents=True, exist_ok=True)
     formats = ["csv"]
     if importlib_has("tensorboard"):
         formats.append("tensorboard")
-    return configure(str(run_directory), formats)
+    suffix = f"-{begun}" if begun else ""
+    return Logger(
+        folder=str(run_directory),
+        output_formats=[make_output_format(name, str(run_directory), suffix) for name in formats],
+    )
 
 
 def importlib_has(module: str) -> bool:

@@ -1,0 +1,87 @@
+"""Checkpoints: one file a run, from which the run goes on as if it had not been interrupted."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+from rlidim.records import replace_file
+
+FILE = "checkpoint.pkl"
+ACTIONS = "actions.bin"  # what a trainer keeps beside it: the actions since the run began
+SECONDS = 120.0  # between two checkpoints: what a killed run loses at most
+
+
+class Checkpoints:
+    """The checkpoint of one run, in the folder of its logs; a new one replaces the one before.
+
+    It is a pickle, as Stable-Baselines3's own files are: resume only what you trust.
+
+    Attributes:
+        note: why a checkpoint that is there was not used, a line; None if it was, or there is none.
+        resumed: the environment steps at which the run was taken up; None if it began anew.
+    """
+
+    def __init__(
+        self, folder: Path, about: dict[str, Any], *, resume: bool, seconds: float = SECONDS
+    ) -> None:
+        """Name the run.
+
+        Args:
+            folder: made when the first checkpoint is written.
+            about: what must be the same for a checkpoint to be this run's: settings, seeds,
+                versions.
+            resume: whether to use a checkpoint that is there already.
+            seconds: between two of them.
+        """
+        self.folder = folder
+        self.about = about
+        self.note: str | None = None
+        self.resumed: int | None = None
+        self._resume = resume
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / FILE
+
+    def load(self) -> Any:
+        """Return the state that was saved last, None if the run begins anew."""
+        if not self._resume or not self.path.exists():
+            return None
+        import cloudpickle
+
+        try:
+            about, state = cloudpickle.loads(self.path.read_bytes())
+        except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+            self.note = f"{self.path}: not a checkpoint that can be read ({error})"
+            return None
+        different = [name for name in self.about if about.get(name) != self.about[name]]
+        if different:
+            self.note = f"{self.path}: of a run with other {' and '.join(different)}"
+            return None
+        return state
+
+    def due(self) -> bool:
+        """Say whether it is time for the next one."""
+        return time.monotonic() - self._last >= self._seconds
+
+    def save(self, state: Any) -> None:
+        """Write a state in one piece, in place of the one before.
+
+        Raises:
+            OSError: the folder or the file cannot be written.
+        """
+        import cloudpickle
+
+        replace_file(self.path, cloudpickle.dumps((self.about, state)))
+        self._last = time.monotonic()
+
+    def clear(self) -> None:
+        """Remove the files: the run is over."""
+        self.path.unlink(missing_ok=True)
+        (self.folder / ACTIONS).unlink(missing_ok=True)

@@ -1,0 +1,370 @@
+"""Acting networks on stacked frames: the paper's on Pong, and the DQN's (NatureCNN).
+
+``paper`` is Salimans et al. 2017's Atari network, whose D = 1,005,974 is the one that Li et al.
+2018 report for Pong: two convolutions with TensorFlow's SAME padding and a layer of 256 units, each
+normalised by the statistics of a reference batch, then scaled and shifted (virtual batch
+normalisation, Salimans et al. 2016). ``nature`` is Mnih et al. 2015's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rlidim.errors import RlidimError
+from rlidim.networks import orthogonal, truncated_normal
+from rlidim.task import PixelNetwork
+
+KIND = "pixels"  # what tells such a network's JSON from a multilayer perceptron's
+CHUNK = 32  # observations that go through the network together, always: see PixelPolicy
+EPSILON = 1e-5  # added to a variance
+BRIGHTEST = 255.0
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One layer: channels out, square kernel, stride, and zeros added (before, after) each axis."""
+
+    channels: int
+    kernel: int
+    stride: int
+    padding: tuple[int, int] = (0, 0)
+
+    def size(self, pixels: int) -> int:
+        """Return the output's height for an input's."""
+        return (pixels + sum(self.padding) - self.kernel) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Convolutions and the units of the fully connected layer behind them."""
+
+    convolutions: tuple[Convolution, ...]
+    units: int
+
+
+LAYERS = {
+    "paper": Layers((Convolution(16, 8, 4, (2, 2)), Convolution(32, 4, 2, (1, 2))), 256),
+    "nature": Layers((Convolution(32, 8, 4), Convolution(64, 4, 2), Convolution(64, 3, 1)), 512),
+}
+
+
+class Normalisation(nn.Module):
+    """Fixed mean and variance, trained scale and shift, channel by channel."""
+
+    mean: Tensor
+    factor: Tensor
+
+    def __init__(self, channels: int) -> None:
+        """Begin as the identity."""
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("factor", torch.ones(channels))
+
+    def fix(self, mean: Tensor, variance: Tensor) -> None:
+        """Set the statistics, (channels,) each."""
+        self.mean.copy_(mean)
+        self.factor.copy_(torch.rsqrt(variance + EPSILON))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x, (N, channels) or (N, channels, height, width)."""
+        # One multiplication and one addition a number: the rest is a few hundred numbers.
+        factor = self.factor * self.scale
+        shift = self.shift - self.mean * factor
+        shape = (1, -1) + (1,) * (x.dim() - 2)
+        return torch.addcmul(shift.view(shape), x, factor.view(shape))
+
+
+class Features(nn.Sequential):
+    """Everything before the outputs: frames uint8 or float in 0 .. 1 to ``units`` numbers."""
+
+    def __init__(self, layers: Layers, shape: tuple[int, ...], *, batch_norm: bool) -> None:
+        """Build the layers for observations of a shape (channels, height, width)."""
+        channels, height, across = shape
+        modules: list[nn.Module] = []
+        for layer in layers.convolutions:
+            if any(layer.padding):
+                modules.append(nn.ZeroPad2d(layer.padding * 2))
+            modules.append(nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride))
+            modules += [Normalisation(layer.channels)] if batch_norm else []
+            modules.append(nn.ReLU())
+            channels, height, across = layer.channels, layer.size(height), layer.size(across)
+        modules += [nn.Flatten(), nn.Linear(channels * height * across, layers.units)]
+        modules += [Normalisation(layers.units)] if batch_norm else []
+        super().__init__(*modules, nn.ReLU())
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Return the features, (N, units)."""
+        x = observations / BRIGHTEST if observations.dtype == torch.uint8 else observations
+        # Convolutions on the CPU take half the time on this layout.
+        x = x.contiguous(memory_format=torch.channels_last)
+        for module in self:
+            x = module(x)
+        return x
+
+    def normalisations(self) -> list[Normalisation]:
+        """Return the normalising layers in order."""
+        return [module for module in self if isinstance(module, Normalisation)]
+
+    @torch.no_grad()
+    def gather(self, reference: Tensor) -> None:
+        """Fix every layer's statistics from a batch, (N, *shape), one layer after another."""
+        x = reference / BRIGHTEST if reference.dtype == torch.uint8 else reference
+        x = x.contiguous(memory_format=torch.channels_last)
+        for module in self:
+            if isinstance(module, Normalisation):
+                axes = [0, *range(2, x.dim())]
+                variance, mean = torch.var_mean(x, dim=axes, correction=0)
+                module.fix(mean, variance)
+            x = module(x)
+
+
+class Network(nn.Module):
+    """Features and a linear layer of outputs."""
+
+    def __init__(self, architecture: PixelArchitecture) -> None:
+        """Build the layers; the parameters are torch's own initialisation until they are set."""
+        super().__init__()
+        layers = LAYERS[architecture.architecture]
+        self.features = Features(
+            layers, architecture.observation_shape, batch_norm=architecture.batch_norm
+        )
+        self.outputs = nn.Linear(layers.units, architecture.output_size)
+        architecture.fix_statistics(self.features)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Return the outputs, (N, output_size)."""
+        found: Tensor = self.outputs(self.features(observations))
+        return found
+
+
+@dataclass(frozen=True)
+class PixelArchitecture:
+    """A convolutional network that acts, its sizes fixed by an environment's spaces.
+
+    Attributes:
+        observation_shape: (channels, height, width) of the uint8 observations.
+        output_size: the number of discrete actions.
+        architecture: a key of ``LAYERS``.
+        batch_norm: whether hidden layers are normalised, scaled and shifted.
+        initialisation: ``he_normal`` or ``orthogonal``.
+        output_gain: of the last layer, under ``orthogonal``.
+        means: the statistics, all normalising layers' behind one another; None while they are to be
+            gathered from ``reference``.
+        variances: likewise.
+        reference: observations (N, *observation_shape) that a policy without statistics gathers its
+            own from; never stored.
+    """
+
+    observation_shape: tuple[int, ...]
+    output_size: int
+    architecture: str
+    batch_norm: bool
+    initialisation: str
+    output_gain: float
+    means: tuple[float, ...] | None = None
+    variances: tuple[float, ...] | None = None
+    reference: NDArray[np.uint8] | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls, network: PixelNetwork, observation_shape: tuple[int, ...], actions: int
+    ) -> PixelArchitecture:
+        """Fix a network's sizes for observations (channels, height, width) and so many actions."""
+        return cls(
+            observation_shape=observation_shape,
+            output_size=actions,
+            architecture=network.architecture,
+            batch_norm=network.batch_norm,
+            initialisation=network.initialisation,
+            output_gain=network.output_gain,
+        )
+
+    def module(self, theta: NDArray[Any] | None = None) -> Network:
+        """Return the network as a torch module, its parameters theta (D,) in order."""
+        with torch.random.fork_rng(devices=[]):  # torch draws an initialisation, for nothing
+            network = Network(self)
+        if theta is not None:
+            vector = torch.as_tensor(np.array(theta, dtype=np.float32))
+            nn.utils.vector_to_parameters(vector, network.parameters())
+        return network
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the parameters in order: weight, bias, scale, shift, layer by layer."""
+        with torch.device("meta"):
+            bare = dataclasses.replace(self, means=None, variances=None)
+            return [tuple(parameter.shape) for parameter in Network(bare).parameters()]
+
+    @property
+    def D(self) -> int:
+        """The number of parameters."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def initial_parameters(self, seed: int) -> NDArray[np.float32]:
+        """Return theta_0, float32 (D,): a pure function of the architecture and the seed.
+
+        Biases and shifts are 0, scales 1.
+        """
+        generator = np.random.default_rng(seed)
+        parts: list[NDArray[Any]] = []
+        for name, parameter in self.module().named_parameters():
+            shape = tuple(parameter.shape)
+            if len(shape) == 1:
+                parts.append(np.full(shape, float(name.endswith("scale"))))
+                continue
+            outputs, inputs = shape[0], math.prod(shape[1:])
+            if self.initialisation == "he_normal":
+                weight = truncated_normal(generator, (outputs, inputs)) * math.sqrt(2.0 / inputs)
+            else:
+                gain = self.output_gain if name.startswith("outputs") else math.sqrt(2.0)
+                weight = orthogonal(generator, outputs, inputs) * gain
+            parts.append(weight.ravel())
+        return np.concatenate(parts).astype(np.float32)
+
+    def gathered(self, theta: NDArray[Any]) -> PixelArchitecture:
+        """Return the architecture with the statistics that ``reference`` has under theta (D,).
+
+        Without normalisation, or with statistics, it is this one.
+
+        Raises:
+            RlidimError: there is no reference batch.
+        """
+        if not self.batch_norm or self.means is not None:
+            return self
+        if self.reference is None:
+            raise RlidimError("the network's normalisation has neither statistics nor a reference")
+        features = self.module(theta).features
+        features.gather(torch.from_numpy(self.reference))
+        layers = features.normalisations()
+        mean = torch.cat([layer.mean for layer in layers])
+        variance = torch.cat([layer.factor for layer in layers]).double() ** -2 - EPSILON
+        return dataclasses.replace(
+            self, means=tuple(mean.tolist()), variances=tuple(variance.clamp(min=0).tolist())
+        )
+
+    def fix_statistics(self, features: Features) -> None:
+        """Set the statistics of a network's features, where the architecture has some.
+
+        Raises:
+            RlidimError: they are of another network.
+        """
+        if self.means is None or self.variances is None:
+            return
+        layers = features.normalisations()
+        sizes = [layer.scale.numel() for layer in layers]
+        if not sum(sizes) == len(self.means) == len(self.variances):
+            raise RlidimError(
+                f"the network normalises {sum(sizes)} channels, its statistics are of "
+                f"{len(self.means)}"
+            )
+        means, variances = torch.tensor(self.means), torch.tensor(self.variances)
+        for layer, mean, variance in zip(
+            layers, torch.split(means, sizes), torch.split(variances, sizes), strict=True
+        ):
+            layer.fix(mean, variance)
+
+    def policy(self, theta: NDArray[Any]) -> PixelPolicy:
+        """Return the policy of parameters (D,), or a population's, (N, D)."""
+        return PixelPolicy(self, theta)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "reference"
+        }
+        lists = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+        return {"kind": KIND, **lists}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> PixelArchitecture:
+        """Undo :meth:`to_json`.
+
+        Raises:
+            RlidimError: the content describes no such network.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+            if name != "kind"
+        }
+        try:
+            found = cls(**values)
+            LAYERS[found.architecture]
+        except (TypeError, KeyError) as error:
+            raise RlidimError(f"not the description of a network ({error})") from error
+        return found
+
+
+class PixelPolicy:
+    """A deterministic policy on frames, or a population of them, one observation each.
+
+    One policy's observations go through the network in chunks of one size, the last one filled up:
+    what it answers to an observation then does not depend on the others beside it.
+
+    Args:
+        architecture: of the network; without statistics each policy gathers its own.
+        theta: float32 (D,) for one policy, (N, D) for a population.
+
+    Raises:
+        RlidimError: theta does not fit the architecture.
+    """
+
+    def __init__(self, architecture: PixelArchitecture, theta: NDArray[Any]) -> None:
+        """Build the networks."""
+        theta = np.ascontiguousarray(theta, dtype=np.float32)
+        if theta.ndim not in (1, 2) or theta.shape[-1] != architecture.D:
+            raise RlidimError(
+                f"a solution of shape {theta.shape} does not fit a network of "
+                f"{architecture.D} parameters"
+            )
+        self.population = theta.ndim == 2
+        rows = theta if self.population else theta[None]
+        self.architecture = architecture if self.population else architecture.gathered(theta)
+        self._networks = []
+        for row in rows:
+            network = self.architecture.gathered(row).module(row)
+            self._networks.append(network.requires_grad_(False).eval())
+
+    def act(self, observations: NDArray[Any]) -> NDArray[Any]:
+        """Return the action with the largest output for each observation, int64 (N,).
+
+        Args:
+            observations: (N, *observation_shape); for a population, row i is member i's.
+        """
+        return np.asarray(self.outputs(observations).argmax(axis=1))
+
+    def outputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the network's outputs, float32 (N, output_size)."""
+        shape = (-1, *self.architecture.observation_shape)
+        frames = torch.from_numpy(np.ascontiguousarray(observations)).reshape(shape)
+        with torch.inference_mode():
+            if self.population:
+                each = zip(self._networks, torch.split(frames, 1), strict=True)
+                found = torch.cat([network(frame) for network, frame in each])
+            else:
+                found = torch.cat([self._chunk(part) for part in torch.split(frames, CHUNK)])
+        return np.asarray(found.numpy())
+
+    def _chunk(self, frames: Tensor) -> Tensor:
+        filled = torch.cat([frames, frames.new_zeros(CHUNK - len(frames), *frames.shape[1:])])
+        found: Tensor = self._networks[0](filled)[: len(frames)]
+        return found
+
+    def select(self, members: NDArray[np.intp]) -> PixelPolicy:
+        """Return the population of the given members alone."""
+        chosen = object.__new__(PixelPolicy)
+        chosen.__dict__.update(self.__dict__)
+        chosen._networks = [self._networks[index] for index in members]
+        return chosen

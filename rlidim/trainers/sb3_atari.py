@@ -1,0 +1,158 @@
+"""Atari for Stable-Baselines3: ale-py's vector environment as VecEnv, our networks as features."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from rlidim import atari
+from rlidim.pixels import LAYERS, Features, PixelArchitecture
+from rlidim.task import Atari
+
+# glibc's names of two numbers in malloc.h, and what they are set to.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+NEVER_TRIM = 2**31 - 1
+
+
+class AtariVecEnv(VecEnv):
+    """Games side by side, each begun anew in the step that ends it, as SB3 expects.
+
+    Training sees clipped rewards and, where the task says so, the end of a life as an episode's
+    end; ``info["episode"]`` has the return and the length, in agent steps, of whole games and
+    unclipped rewards, as SB3's Monitor has.
+    """
+
+    def __init__(self, game: Atari, width: int, *, threads: int = 1) -> None:
+        """Make the games.
+
+        Raises:
+            RlidimError: see :func:`rlidim.atari.check`.
+        """
+        self.game = game
+        self._games: Any = atari.make(
+            game,
+            width,
+            autoreset=AutoresetMode.SAME_STEP,
+            life_loss=game.terminal_on_life_loss,
+            threads=threads,
+        )
+        self._began = time.time()
+        self._returns = np.zeros(width)
+        self._lengths = np.zeros(width, dtype=np.int64)
+        self._frames = np.zeros(width, dtype=np.int64)  # of each game so far, the console's count
+        super().__init__(
+            width, self._games.single_observation_space, self._games.single_action_space
+        )
+
+    def reset(self) -> NDArray[np.uint8]:
+        """Begin every game anew, at the seed of :meth:`seed` if one was given since."""
+        seeds = self._seeds
+        seed = None if seeds[0] is None else np.array(seeds, dtype=np.int64)
+        observations, info = self._games.reset(seed=seed)
+        self._reset_seeds()
+        self._reset_options()
+        self._returns[:] = 0.0
+        self._lengths[:] = 0
+        self._frames = info["episode_frame_number"].astype(np.int64)
+        return np.asarray(observations)
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Send the actions, (width,); the emulators' threads begin at once."""
+        self._games.send(np.asarray(actions, dtype=np.int64))
+
+    def step_wait(self) -> Any:
+        """Return observations, rewards float32, dones and infos."""
+        observations, rewards, terminated, truncated, info = self._games.recv()
+        dones = terminated | truncated
+        self._returns += rewards
+        self._lengths += 1
+        frames = info["episode_frame_number"].astype(np.int64)
+        # A game that goes on after a life was lost counts its frames on.
+        over = dones & (frames <= self._frames)
+        self._frames = frames
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for index in np.flatnonzero(dones):
+            infos[index] = {
+                "terminal_observation": info["final_obs"][index],
+                "TimeLimit.truncated": bool(truncated[index] and not terminated[index]),
+            }
+        for index in np.flatnonzero(over):
+            infos[index]["episode"] = {
+                "r": float(self._returns[index]),
+                "l": int(self._lengths[index]),
+                "t": round(time.time() - self._began, 6),
+            }
+        self._returns[over] = 0.0
+        self._lengths[over] = 0
+        earned = np.sign(rewards) if self.game.clip_reward else rewards
+        return np.asarray(observations), earned.astype(np.float32), dones, infos
+
+    def close(self) -> None:
+        """End the games."""
+        self._games.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """Return an attribute of the vector environment, once for each game."""
+        count = len(list(self._get_indices(indices)))
+        return [getattr(self._games, attr_name, None)] * count
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Refuse: the games have no attributes of their own."""
+        raise NotImplementedError("the games of a vector environment have no attributes to set")
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Refuse: the games have no methods of their own."""
+        raise NotImplementedError("the games of a vector environment have no methods to call")
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """Say no: there is nothing around a game."""
+        return [False] * len(list(self._get_indices(indices)))
+
+    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+        """Return no pictures: see :func:`rlidim.atari.make` for them."""
+        return [None] * self.num_envs
+
+
+class PixelFeatures(BaseFeaturesExtractor):
+    """The network of a :class:`PixelArchitecture` without its outputs."""
+
+    def __init__(self, observation_space: spaces.Space[Any], architecture: PixelArchitecture):
+        """Build the layers, with the architecture's statistics."""
+        layers = LAYERS[architecture.architecture]
+        super().__init__(observation_space, layers.units)
+        self.features = Features(
+            layers, architecture.observation_shape, batch_norm=architecture.batch_norm
+        )
+        architecture.fix_statistics(self.features)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Return the features, (N, units), of frames in 0 .. 1."""
+        found: Tensor = self.features(observations)
+        return found
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed: a minibatch of frames is asked for anew at every step.
+
+    Without it each of the large blocks is given back to the system and faulted in again, page by
+    page, which takes longer than the convolutions. Elsewhere than on glibc it does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_MAX, 0)
+        library.mallopt(M_TRIM_THRESHOLD, NEVER_TRIM)

@@ -1,0 +1,181 @@
+"""Exact resumption of on-policy runs of Stable-Baselines3.
+
+A checkpoint holds the model, its optimizer, every random state and how many steps were made. The
+environments are not copied, which few of them allow: the actions are on record, one row after
+another, and a resumed run plays them again at the environments' own speed. Where the last
+observation then is not the one that the checkpoint saw, the run begins anew.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+
+from rlidim.checkpoints import ACTIONS, Checkpoints
+
+RESUMABLE = (PPO, A2C)  # between two rollouts all their state lies in what is listed below
+ATTRIBUTES = (
+    "num_timesteps",
+    "_n_updates",
+    "_episode_num",
+    "_current_progress_remaining",
+    "_last_obs",
+    "_last_original_obs",
+    "_last_episode_starts",
+    "ep_info_buffer",
+    "ep_success_buffer",
+)
+OF_NORMALISATION = ("obs_rms", "ret_rms", "returns", "old_reward", "old_obs")
+
+
+class Recorded(VecEnvWrapper):
+    """Environments whose actions are written to a file as they are taken.
+
+    Attributes:
+        count: steps since the reset.
+        observations: the last ones.
+    """
+
+    def __init__(self, venv: VecEnv) -> None:
+        """Record nothing until :meth:`to` names a file."""
+        super().__init__(venv)
+        self.count = 0
+        self.observations: Any = None
+        self._waiting: list[bytes] = []
+        self._file: Path | None = None
+
+    def to(self, path: Path) -> None:
+        """Write to a file from now on, over what it held."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        self._file = path
+
+    def reset(self) -> Any:
+        """Reset the environments."""
+        self.observations = self.venv.reset()
+        return self.observations
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Take note of the actions and pass them on."""
+        if self._file is not None:
+            self._waiting.append(np.ascontiguousarray(actions).tobytes())
+        self.venv.step_async(actions)
+
+    def step_wait(self) -> Any:
+        """Return what the environments do."""
+        step = self.venv.step_wait()
+        self.observations = step[0]
+        self.count += 1
+        return step
+
+    def flush(self) -> None:
+        """Append the actions taken since the last time."""
+        if self._file is not None:
+            with self._file.open("ab") as file:
+                file.write(b"".join(self._waiting))
+        self._waiting.clear()
+
+    def replay(self, path: Path, count: int, like: NDArray[Any]) -> bool:
+        """Reset, and take the first ``count`` actions of a file again; go on recording to it.
+
+        Args:
+            path: the file.
+            count: of steps.
+            like: one step's actions, for their dtype and shape.
+
+        Returns:
+            Whether the file holds so many.
+        """
+        row = like.nbytes
+        if not path.exists() or path.stat().st_size < count * row:
+            return False
+        with path.open("r+b") as file:
+            file.truncate(count * row)  # what a killed run wrote after its last checkpoint
+        self.reset()
+        with path.open("rb") as file:
+            for _ in range(count):
+                self.venv.step_async(np.frombuffer(file.read(row), like.dtype).reshape(like.shape))
+                self.observations = self.venv.step_wait()[0]
+        self.count = count
+        self._file = path
+        return True
+
+
+def recorded_of(model: BaseAlgorithm) -> Recorded:
+    """Return the model's environments where their actions are seen."""
+    env: Any = model.get_env()
+    while not isinstance(env, Recorded):
+        env = env.venv
+    return env
+
+
+def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
+    """Write a checkpoint of a model that stands between two rollouts.
+
+    Args:
+        checkpoints: the run's.
+        model: one of ``RESUMABLE``.
+        more: what else there is to keep.
+    """
+    recorded = recorded_of(model)
+    recorded.flush()
+    normalisation = model.get_vec_normalize_env()
+    checkpoints.save(
+        {
+            "policy": model.policy.state_dict(),
+            "optimizer": model.policy.optimizer.state_dict(),
+            "attributes": {name: getattr(model, name) for name in ATTRIBUTES},
+            "normalisation": None
+            if normalisation is None
+            else {name: getattr(normalisation, name) for name in OF_NORMALISATION},
+            "random": (random.getstate(), np.random.get_state(), torch.get_rng_state()),
+            "steps": recorded.count,
+            "observations": recorded.observations,
+            "more": more,
+        }
+    )
+
+
+def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
+    """Bring a model that was just built, and its environments, to a checkpoint's state.
+
+    Returns:
+        Whether the environments came back to where they were; if not, the model is as it was built,
+        its environments must be made anew, and the checkpoints' note says why.
+    """
+    recorded = recorded_of(model)
+    width = recorded.num_envs
+    space: Any = recorded.action_space
+    discrete = not space.shape
+    like = np.zeros((width, *space.shape), dtype=np.int64 if discrete else space.dtype)
+    path = checkpoints.folder / ACTIONS
+    if not recorded.replay(path, state["steps"], like):
+        checkpoints.note = f"{path}: holds fewer steps than the checkpoint beside it"
+        return False
+    if not np.array_equal(recorded.observations, state["observations"]):
+        checkpoints.note = (
+            f"{path}: played again, it leads elsewhere: the environment is not deterministic"
+        )
+        return False
+    model.policy.load_state_dict(state["policy"])
+    model.policy.optimizer.load_state_dict(state["optimizer"])
+    for name, value in state["attributes"].items():
+        setattr(model, name, value)
+    normalisation = model.get_vec_normalize_env()
+    if normalisation is not None:
+        for name, value in state["normalisation"].items():
+            setattr(normalisation, name, value)
+    of_python, of_numpy, of_torch = state["random"]
+    random.setstate(of_python)
+    np.random.set_state(of_numpy)
+    torch.set_rng_state(of_torch)
+    checkpoints.resumed = model.num_timesteps
+    return True

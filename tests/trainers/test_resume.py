@@ -1,0 +1,161 @@
+"""A run that was killed and taken up ends as the one that was not."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlidim import trainers
+from rlidim.checkpoints import ACTIONS, Checkpoints
+from rlidim.records import Cell, Outcome, Seeds
+from rlidim.settings import SETTINGS
+from rlidim.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
+from tests.factory import make_task
+from tests.trainers import faulty  # noqa: F401  (registers the environments)
+
+ABOUT = {"settings": "these"}
+PPO = {"n_timesteps": 1024, "n_envs": 2, "n_steps": 64, "batch_size": 32, "n_epochs": 2}
+EVALUATION = Evaluation(episodes=4, checkpoint_episodes=2)
+CARTPOLE = {"environment": Environment("CartPole-v1"), "network": Network((8, 8))}
+PENDULUM = {"environment": Environment("Pendulum-v1"), "network": Network((8, 8))}
+PONG = {
+    "environment": Atari("pong", max_frames=400, repeat_action_probability=0.25),
+    "network": PixelNetwork("paper", batch_norm=True),
+}
+SMALL = {"n_timesteps": 96, "n_envs": 2, "n_steps": 12, "batch_size": 12, "n_epochs": 1}
+CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "ppo on CartPole": ("ppo", CARTPOLE, PPO),
+    "ppo with normalisation": ("ppo", PENDULUM, {**PPO, "normalize": True}),
+    "a2c on CartPole": ("a2c", CARTPOLE, {"n_timesteps": 800, "n_envs": 2}),
+    "ppo on Pong": ("ppo", PONG, SMALL),
+}
+
+
+class KilledError(Exception):
+    """In place of kill -9: nothing is tidied up."""
+
+
+class Clock(Checkpoints):
+    """Due at every opportunity but the first few; ends the run after some checkpoints."""
+
+    def __init__(self, folder: Path, *, resume: bool, lives: int | None = None) -> None:
+        super().__init__(folder, ABOUT, resume=resume, seconds=0.0)
+        self.lives = lives
+
+    def save(self, state: Any) -> None:
+        if self.lives == 0:
+            raise KilledError
+        super().save(state)
+        if self.lives is not None:
+            self.lives -= 1
+
+
+def case(name: str) -> tuple[Task, str]:
+    trainer, places, settings = CASES[name]
+    settings = {"eval_freq": 200, **settings}
+    task = make_task(
+        evaluation=EVALUATION, trainers={trainer: SETTINGS[trainer](**settings)}, **places
+    )
+    return task, trainer
+
+
+def run(name: str, d: int | None, checkpoints: Checkpoints | None) -> Outcome:
+    task, trainer = case(name)
+    cell = Cell(task.name, trainer, "native" if d is None else "rademacher", d, 0)
+    folder = None if checkpoints is None else checkpoints.folder
+    train: Any = trainers.find(trainer)
+    found: Outcome = train(
+        task, cell, Seeds.of(cell), lambda steps, score: None, folder, checkpoints=checkpoints
+    )
+    return found
+
+
+def assert_same(one: Outcome, other: Outcome) -> None:
+    for field in dataclasses.fields(Outcome):
+        left, right = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(left, np.ndarray):
+            np.testing.assert_array_equal(left, right, err_msg=field.name)
+        else:
+            assert left == right, field.name
+
+
+@pytest.mark.parametrize("d", [5, None])
+@pytest.mark.parametrize("name", CASES)
+def test_a_killed_run_ends_as_the_one_that_was_not(
+    name: str, d: int | None, tmp_path: Path
+) -> None:
+    untouched = run(name, d, None)
+    for lives in (1, 2):  # killed twice, each time between two checkpoints
+        with pytest.raises(KilledError):
+            run(name, d, Clock(tmp_path, resume=lives > 1, lives=lives))
+    last = Clock(tmp_path, resume=True)
+    assert_same(run(name, d, last), untouched)
+    assert last.resumed is not None
+    assert last.resumed > 0
+    assert last.note is None
+    assert len(list(tmp_path.glob("checkpoint*"))) == 1
+    last.clear()
+    assert not list(tmp_path.glob("checkpoint*"))
+    assert not (tmp_path / ACTIONS).exists()
+
+
+def test_without_resume_a_run_begins_anew(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        run("ppo on CartPole", 5, Clock(tmp_path, resume=False, lives=2))
+    again = Clock(tmp_path, resume=False)
+    assert_same(run("ppo on CartPole", 5, again), run("ppo on CartPole", 5, None))
+    assert again.resumed is None
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def shortened(path: Path) -> None:
+    actions = path.parent / ACTIONS
+    actions.write_bytes(actions.read_bytes()[:-2000])
+
+
+def changed(path: Path) -> None:
+    actions = path.parent / ACTIONS
+    content = np.frombuffer(actions.read_bytes(), np.int64)
+    actions.write_bytes((1 - content).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("harm", "note"),
+    [
+        (damaged, "not a checkpoint that can be read"),
+        (shortened, "holds fewer steps than the checkpoint"),
+        (changed, "the environment is not deterministic"),
+    ],
+)
+def test_what_cannot_be_taken_up_begins_anew_and_says_so(
+    harm: Any, note: str, tmp_path: Path
+) -> None:
+    with pytest.raises(KilledError):
+        run("ppo on CartPole", 5, Clock(tmp_path, resume=False, lives=3))
+    harm(tmp_path / "checkpoint.pkl")
+    again = Clock(tmp_path, resume=True)
+    assert_same(run("ppo on CartPole", 5, again), run("ppo on CartPole", 5, None))
+    assert again.resumed is None
+    assert again.note is not None
+    assert note in again.note
+
+
+def test_another_run_s_checkpoint_is_not_used(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        run("ppo on CartPole", 5, Clock(tmp_path, resume=False, lives=2))
+    other = Checkpoints(tmp_path, {"settings": "others"}, resume=True)
+    assert other.load() is None
+    assert other.note is not None
+    assert "of a run with other settings" in other.note
+
+
+def test_checkpoints_keep_their_distance(tmp_path: Path) -> None:
+    assert not Checkpoints(tmp_path, ABOUT, resume=False, seconds=1000.0).due()
+    assert Checkpoints(tmp_path, ABOUT, resume=False, seconds=0.0).due()
