@@ -75,11 +75,15 @@ class Normalisation(nn.Module):
         self.mean.copy_(mean)
         self.factor.copy_(torch.rsqrt(variance + EPSILON))
 
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Return the factor and the shift, (channels,) each, that all of it comes to."""
+        factor = self.factor * self.scale
+        return factor, self.shift - self.mean * factor
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, (N, channels) or (N, channels, height, width)."""
         # One multiplication and one addition a number: the rest is a few hundred numbers.
-        factor = self.factor * self.scale
-        shift = self.shift - self.mean * factor
+        factor, shift = self.affine()
         shape = (1, -1) + (1,) * (x.dim() - 2)
         return torch.addcmul(shift.view(shape), x, factor.view(shape))
 
@@ -345,6 +349,12 @@ class PixelPolicy:
         """
         return np.asarray(self.outputs(observations).argmax(axis=1))
 
+    @property
+    def network(self) -> Network:
+        """The module of a single policy."""
+        (network,) = self._networks
+        return network
+
     def outputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         """Return the network's outputs, float32 (N, output_size)."""
         shape = (-1, *self.architecture.observation_shape)
@@ -359,7 +369,7 @@ class PixelPolicy:
 
     def _chunk(self, frames: Tensor) -> Tensor:
         filled = torch.cat([frames, frames.new_zeros(CHUNK - len(frames), *frames.shape[1:])])
-        found: Tensor = self._networks[0](filled)[: len(frames)]
+        found: Tensor = self.network(filled)[: len(frames)]
         return found
 
     def select(self, members: NDArray[np.intp]) -> PixelPolicy:

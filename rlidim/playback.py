@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlidim import atari, pixels, records, solution
 from rlidim.errors import RlidimError
@@ -30,13 +31,18 @@ def architecture_of(content: dict[str, Any]) -> AnyArchitecture:
     return Architecture.from_json(content)
 
 
-def policy_of(record: RunRecord, path: Path, runs: Path) -> AnyPolicy:
-    """Rebuild a record's policy: theta_0 from its seed, P from its specification.
+def parameters_of(
+    record: RunRecord, path: Path, runs: Path
+) -> tuple[AnyArchitecture, NDArray[np.float32]]:
+    """Rebuild a record's network: theta_0 from its seed, P from its specification.
 
     Args:
         record: a finished run.
         path: where it was read, for messages.
         runs: the folder where native runs keep their parameters.
+
+    Returns:
+        The architecture, and its parameters, float32 (D,).
 
     Raises:
         RlidimError: the record holds no solution, a native run's file is gone, or the solution
@@ -47,7 +53,42 @@ def policy_of(record: RunRecord, path: Path, runs: Path) -> AnyPolicy:
     theta_0 = None
     if found.theta_0_seed is not None:
         theta_0 = architecture.initial_parameters(found.theta_0_seed)
-    return architecture.policy(found.parameters(theta_0))
+    return architecture, found.parameters(theta_0)
+
+
+def policy_of(record: RunRecord, path: Path, runs: Path) -> AnyPolicy:
+    """Rebuild a record's policy: see :func:`parameters_of`."""
+    architecture, theta = parameters_of(record, path, runs)
+    return architecture.policy(theta)
+
+
+def export(task: Task, path: Path, *, out: Path, runs: Path) -> list[Path]:
+    """Write a recorded solution as a model of stock Stable-Baselines3.
+
+    Args:
+        task: the record's task.
+        path: the record.
+        out: a name that ends in ``.zip``.
+        runs: the folder where native runs keep their parameters.
+
+    Returns:
+        The files: the model, and the normalisation of observations where there is one.
+
+    Raises:
+        RlidimError: no such record, another task's, or no solution in it.
+    """
+    from rlidim.trainers import sb3_export
+
+    record = _record_of(task, path)
+    architecture, theta = parameters_of(record, path, runs)
+    return sb3_export.export(task, record.cell.trainer, architecture, theta, out)
+
+
+def _record_of(task: Task, path: Path) -> RunRecord:
+    record = records.read(path)
+    if record.cell.task != task.name:
+        raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
+    return record
 
 
 def play(
@@ -69,9 +110,7 @@ def play(
     Raises:
         RlidimError: no such record, another task's, or no solution in it.
     """
-    record = records.read(path)
-    if record.cell.task != task.name:
-        raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
+    record = _record_of(task, path)
     if video is not None and video.suffix not in VIDEO_KINDS:
         raise RlidimError(f"--video {video}: expected a name that ends in .gif or .mp4")
     if episodes < 1:

@@ -279,6 +279,29 @@ def play_command(find: Find) -> click.Command:
     return play
 
 
+def export_command(find: Find) -> click.Command:
+    """Return ``rlidim TASK export``."""
+
+    @click.command("export")
+    @click.argument("record", type=click.Path(path_type=Path))
+    @click.option(
+        "--sb3", "out", type=click.Path(path_type=Path), required=True, help="A name.zip."
+    )
+    @runs_option
+    @click.pass_context
+    def export(context: click.Context, record: Path, out: Path, runs: Path) -> None:
+        """Write a recorded solution as a model that Stable-Baselines3 loads without rlidim."""
+        from rlidim import playback
+
+        task = find(context)
+        if task.environment is None:
+            raise RlidimError(f"task '{task.name}' has no environment to act in")
+        for path in playback.export(task, record, out=out, runs=runs):
+            click.echo(str(path))
+
+    return export
+
+
 def compress_command(find: Find) -> click.Command:
     """Return ``rlidim TASK compress``."""
 
@@ -341,4 +364,4 @@ def variant_of(context: click.Context, task: Task, name: str) -> Task:
     return tasks.find(name, envs)
 
 
-COMMANDS = (train_command, measure_command, play_command, compress_command)
+COMMANDS = (train_command, measure_command, play_command, export_command, compress_command)

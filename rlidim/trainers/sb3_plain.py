@@ -1,0 +1,41 @@
+"""Features that an exported model carries with it: this file is stored in the model, by value.
+
+It therefore imports torch and Stable-Baselines3 alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+
+class PlainFeatures(BaseFeaturesExtractor):
+    """Convolutions, each with zeros around its input, and a fully connected layer, with ReLU."""
+
+    def __init__(self, observation_space: Any, convolutions: list[list[Any]], units: int) -> None:
+        """Build the layers.
+
+        Args:
+            observation_space: of frames, channels first.
+            convolutions: channels out, kernel, stride, and zeros (before, after) of each.
+            units: of the last layer.
+        """
+        super().__init__(observation_space, units)
+        channels = observation_space.shape[0]
+        layers: list[nn.Module] = []
+        for outputs, kernel, stride, (before, after) in convolutions:
+            layers.append(nn.ZeroPad2d((before, after, before, after)))
+            layers += [nn.Conv2d(channels, outputs, kernel, stride), nn.ReLU()]
+            channels = outputs
+        layers.append(nn.Flatten())
+        with torch.no_grad():
+            size = nn.Sequential(*layers)(torch.zeros(1, *observation_space.shape)).shape[1]
+        self.layers = nn.Sequential(*layers, nn.Linear(size, units), nn.ReLU())
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Return the features, (N, units), of frames in 0 .. 1."""
+        found: Tensor = self.layers(observations)
+        return found
