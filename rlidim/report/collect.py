@@ -155,7 +155,12 @@ def total_steps(records: Iterable[RunRecord]) -> int:
 
 def total_seconds(records: Iterable[RunRecord]) -> float:
     """Return the seconds that the records' runs took."""
-    return float(sum(record.provenance.get("seconds", 0.0) for record in records))
+    return float(
+        sum(
+            record.provenance.get("seconds", 0.0) * record.provenance.get("processes", 1)
+            for record in records
+        )
+    )
 
 
 def baseline_scores(baseline: Iterable[RunRecord], random: RunRecord | None) -> list[float]:
