@@ -46,13 +46,15 @@ class Job:
     """A cell and all that a worker process needs to run it.
 
     ``runs`` is the folder for logs and for solutions that a record does not hold, native ones and
-    those of a large d (None: write neither).
+    those of a large d (None: write neither). ``processes`` is how many the run is split over: it
+    changes how long it takes and nothing else.
     """
 
     task: Task
     cell: Cell
     results: Path
     runs: Path | None = None
+    processes: int = 1
 
 
 class Executor(Protocol):
@@ -274,7 +276,7 @@ def run(job: Job, wait_for_lock: bool = False, force: bool = False) -> RunRecord
         directory = None if job.runs is None else job.runs / str(job.cell)
         try:
             with one_thread():
-                trainer = trainers.find(job.cell.trainer)
+                trainer = trainers.find(job.cell.trainer, job.processes)
                 outcome = trainer(job.task, job.cell, seeds, lambda steps, score: None, directory)
         except RlidimError:
             raise
@@ -291,6 +293,8 @@ def run(job: Job, wait_for_lock: bool = False, force: bool = False) -> RunRecord
             "versions": versions(),
             "hardware": hardware(),
         }
+        if job.processes > 1:
+            provenance["processes"] = job.processes
         record = dataclasses.replace(record, provenance=provenance)
         results.write(record)
         return record

@@ -193,6 +193,11 @@ class PixelArchitecture:
             output_gain=network.output_gain,
         )
 
+    @property
+    def observation_size(self) -> int:
+        """Numbers of an observation."""
+        return math.prod(self.observation_shape)
+
     def module(self, theta: NDArray[Any] | None = None) -> Network:
         """Return the network as a torch module, its parameters theta (D,) in order."""
         with torch.random.fork_rng(devices=[]):  # torch draws an initialisation, for nothing

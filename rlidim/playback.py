@@ -8,27 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim import atari, pixels, records, solution
+from rlidim import atari, records, solution
 from rlidim.errors import RlidimError
-from rlidim.networks import Architecture
-from rlidim.pixels import PixelArchitecture
 from rlidim.records import RunRecord
 from rlidim.task import Atari, Task
 from rlidim.trainers import evaluation
 from rlidim.trainers.evaluation import AnyArchitecture, AnyPolicy
 
 VIDEO_KINDS = (".gif", ".mp4")
-
-
-def architecture_of(content: dict[str, Any]) -> AnyArchitecture:
-    """Return the acting network that a solution's JSON describes.
-
-    Raises:
-        RlidimError: it describes none.
-    """
-    if content.get("kind") == pixels.KIND:
-        return PixelArchitecture.from_json(content)
-    return Architecture.from_json(content)
 
 
 def parameters_of(
@@ -49,7 +36,7 @@ def parameters_of(
             does not fit its network.
     """
     found = solution.of_record(record, path, runs)
-    architecture = architecture_of(found.network)
+    architecture = evaluation.architecture_of(found.network)
     theta_0 = None
     if found.theta_0_seed is not None:
         theta_0 = architecture.initial_parameters(found.theta_0_seed)

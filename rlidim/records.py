@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from rlidim.errors import RlidimError
+from rlidim.settings import recorded
 from rlidim.task import Task
 
 SCHEMA = 1
@@ -194,16 +195,19 @@ class RunRecord:
 
 
 def configuration(task: Task, cell: Cell) -> dict[str, Any]:
-    """Return every setting that the run's result depends on, as JSON-ready values."""
+    """Return every setting that the run's result depends on, as JSON-ready values.
+
+    Fields that came after the first records are left out at their defaults: ``settings.recorded``.
+    """
     settings: dict[str, Any] = {}
     if cell.trainer != RANDOM:
-        settings["trainer"] = dataclasses.asdict(task.settings(cell.trainer))
+        settings["trainer"] = recorded(task.settings(cell.trainer))
     for name in ("environment", "network", "evaluation"):
         part = getattr(task, name)
-        settings[name] = None if part is None else dataclasses.asdict(part)
+        settings[name] = None if part is None else recorded(part)
     if task.data is not None and task.classifier is not None:
-        settings["data"] = dataclasses.asdict(task.data)
-        settings["classifier"] = dataclasses.asdict(task.classifier)
+        settings["data"] = recorded(task.data)
+        settings["classifier"] = recorded(task.classifier)
     return json.loads(json.dumps(settings))  # type: ignore[no-any-return]
 
 

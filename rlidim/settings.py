@@ -19,6 +19,8 @@ from typing import Any, ClassVar, TypeVar
 from rlidim.errors import RlidimError, nearest
 
 Settings = TypeVar("Settings")
+# Metadata of a field that came when records had been made without it: see recorded().
+ADDED_LATER = {"added_later": True}
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class EvolutionStrategySettings(TrainerSettings):
 
     ``sigma`` is the expected length of a perturbation of theta_D, and ``learning_rate`` the length
     of an Adam step, both in units of |theta_0|. Since P has unit columns they mean the same at
-    every d: a coordinate moves by sigma |theta_0| / sqrt(d).
+    every d: a coordinate moves by sigma |theta_0| / sqrt(d). ``normalize`` standardises
+    observations by those seen in training: see :mod:`rlidim.trainers.normalisation`.
     """
 
     trains = "control"
@@ -45,6 +48,7 @@ class EvolutionStrategySettings(TrainerSettings):
     learning_rate: float = 0.2
     weight_decay: float = 0.0  # of theta_d, that is towards theta_0
     eval_freq: int = 5  # generations between checkpoint evaluations
+    normalize: bool = dataclasses.field(default=False, metadata=ADDED_LATER)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class CmaEvolutionStrategySettings(TrainerSettings):
 
     ``sigma0`` is the expected length of the first perturbations, in units of |theta_0|. A search
     that converges without solving the task starts again from theta_0 while the budget lasts.
+    ``normalize`` is as in OpenAI-ES.
     """
 
     trains = "control"
@@ -62,6 +67,7 @@ class CmaEvolutionStrategySettings(TrainerSettings):
     sigma0: float = 1.0
     diagonal_above: int = 200  # search dimensions above which the covariance is diagonal
     eval_freq: int = 5  # generations between checkpoint evaluations
+    normalize: bool = dataclasses.field(default=False, metadata=ADDED_LATER)
 
 
 @dataclass(frozen=True)
@@ -327,6 +333,23 @@ RANGES = {
 # Text in place of a number: what stands before the number, and what stands for it alone.
 PREFIXES = {"learning_rate": "lin_", "clip_range": "lin_", "ent_coef": "auto_"}
 WORDS = {"ent_coef": "auto"}
+
+
+def recorded(section: Any) -> dict[str, Any]:
+    """Return a section of a task file as a run's record keeps it.
+
+    This is the one place where a record's settings and a dataclass's fields part: a field marked
+    ``ADDED_LATER`` is left out while it has its default. What was measured before the field came
+    was measured with that default, so those records' settings still are today's.
+
+    Args:
+        section: a dataclass: a trainer's settings, an environment, a network ...
+    """
+    content = dataclasses.asdict(section)
+    for field in dataclasses.fields(section):
+        if field.metadata.get("added_later") and content[field.name] == field.default:
+            del content[field.name]
+    return content
 
 
 def parse(kind: type[Settings], values: object, where: str) -> Settings:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -13,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlidim import records
+from rlidim import records, trainers
+from rlidim import task as tasks
 from rlidim.errors import RlidimError
-from rlidim.records import Cell, Results, Seeds
+from rlidim.executors import Job, run
+from rlidim.records import Cell, Results, Seeds, configuration, hash_of
 from tests.factory import make_record, make_task
 
 CELL = Cell("synthetic", "es", "rademacher", 8, 3)
@@ -163,3 +166,28 @@ def test_a_long_curve_is_thinned() -> None:
     assert (kept[0], kept[-1]) == (curve[0], curve[-1])
     assert set(kept) <= set(curve)
     assert records.thinned(curve[:200]) == curve[:200]
+
+
+def test_settings_that_came_later_are_left_out_at_their_defaults() -> None:
+    task = make_task()
+    cell = Cell("synthetic", "es", "rademacher", 2, 0)
+    assert "normalize" not in configuration(task, cell)["trainer"]
+    changed = task.replace_settings("es", {"normalize": True})
+    assert configuration(changed, cell)["trainer"]["normalize"] is True
+    assert hash_of(configuration(changed, cell)) != hash_of(configuration(task, cell))
+
+
+@pytest.mark.parametrize("group", ["cartpole/es-rademacher", "inverted-pendulum/es-native"])
+def test_committed_records_resume_without_a_run(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New settings must leave what was measured before them valid."""
+    monkeypatch.setattr(trainers, "find", lambda *_: pytest.fail("a run was made"))
+    folder = Path(__file__).parent.parent / "results"
+    shutil.copytree(folder / group, tmp_path / group)
+    paths = sorted((tmp_path / group).glob("*.json"))
+    assert paths
+    for path in paths:
+        record = records.read(path)
+        job = Job(tasks.find(record.cell.task), record.cell, tmp_path)
+        assert run(job) == record

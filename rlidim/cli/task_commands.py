@@ -100,6 +100,13 @@ def train_command(find: Find) -> click.Command:
     @scope_option
     @click.option("--seed", type=int, default=0, show_default=True)
     @click.option("--force", is_flag=True, help="Run again even if the run is on record.")
+    @click.option(
+        "--processes",
+        type=int,
+        default=1,
+        show_default=True,
+        help="Split each generation of es over so many; the result is the same.",
+    )
     @set_option
     @runs_option
     @json_option
@@ -115,6 +122,7 @@ def train_command(find: Find) -> click.Command:
         scope: str,
         seed: int,
         force: bool,
+        processes: int,
         overrides: Sequence[tuple[str, Any]],
         runs: Path,
         as_json: bool,
@@ -131,6 +139,8 @@ def train_command(find: Find) -> click.Command:
         check_scope(scope, trainer)
         if seed < 0:
             raise RlidimError(f"--seed must be at least 0, got {seed}")
+        if processes < 1:
+            raise RlidimError(f"--processes must be at least 1, got {processes}")
         family = projection_family(task, projection)
         cell = (
             Cell.baseline(task.name, trainer, seed)
@@ -139,7 +149,7 @@ def train_command(find: Find) -> click.Command:
         )
         results = results_of(context)
         results.check_writable()
-        job = executors.Job(task, cell, results.folder, runs)
+        job = executors.Job(task, cell, results.folder, runs, processes)
         path = results.path(cell)
         if path.exists() and not force:
             click.echo(f"{path}: on record; --force runs it again", err=True)

@@ -156,10 +156,15 @@ def total_steps(records: Iterable[RunRecord]) -> int:
 def total_seconds(records: Iterable[RunRecord]) -> float:
     """Return the seconds that the records' runs took of a core.
 
-    Of a record that lacks them, those that passed: as many, where nothing else was running.
+    Of a record that lacks them, or of a run split over processes, those that passed on each of its
+    cores: as many, where nothing else was running.
     """
-    about = [record.provenance for record in records]
-    return float(sum(each.get("cpu_seconds", each.get("seconds", 0.0)) for each in about))
+    total = 0.0
+    for about in (record.provenance for record in records):
+        processes = about.get("processes", 1)
+        passed = about.get("seconds", 0.0)
+        total += about.get("cpu_seconds", passed) if processes == 1 else processes * passed
+    return float(total)
 
 
 def baseline_scores(baseline: Iterable[RunRecord], random: RunRecord | None) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ MODULES = {
     "td3": "rlidim.trainers.sb3",
     "random": "rlidim.trainers.random_policy",
 }
+SPLIT = ("es",)  # trainers that one run's work can be split over processes for
 
 
 class Trainer(Protocol):
@@ -80,12 +82,24 @@ def projection_family(task: Task, choice: str) -> str:
     return choose(D, D)
 
 
-def find(name: str) -> Trainer:
+def find(name: str, processes: int = 1) -> Trainer:
     """Import a trainer.
 
+    Args:
+        name: see ``MODULES``.
+        processes: that each of its runs is split over; what comes out is the same for any number.
+
     Raises:
-        RlidimError: there is none of that name (with the nearest).
+        RlidimError: there is none of that name (with the nearest), or its runs cannot be split.
     """
     if name not in MODULES:
         raise RlidimError(f"unknown trainer '{name}'{nearest(name, MODULES)}")
-    return cast(Trainer, importlib.import_module(MODULES[name]).train)
+    train = importlib.import_module(MODULES[name]).train
+    if processes == 1:
+        return cast(Trainer, train)
+    if name not in SPLIT:
+        raise RlidimError(
+            f"--processes {processes}: a run of trainer '{name}' takes 1; "
+            f"{', '.join(SPLIT)} can be split"
+        )
+    return cast(Trainer, functools.partial(train, processes=processes))

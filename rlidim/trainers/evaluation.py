@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from rlidim import atari
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture, Policy
-from rlidim.pixels import PixelArchitecture, PixelPolicy
+from rlidim.pixels import KIND, PixelArchitecture, PixelPolicy
 from rlidim.records import Seeds
 from rlidim.task import Atari, Environment, PixelNetwork, Task
+from rlidim.trainers.mujoco import warnings_of_models
+from rlidim.trainers.normalisation import Moments
 
 SEED_STRIDE = 1_000  # between the first seeds of two evaluations: more than any evaluation's width
 SEED_SPAN = 2**20  # how far a run counts its seeds upwards, see records.Seeds
@@ -81,7 +83,7 @@ def _made(task: Task, maker: Any, **options: Any) -> Any:
     assert isinstance(task.environment, Environment)
     identity = task.environment.id
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), warnings_of_models(identity):
             # The paper's versions of the environments are old on purpose.
             warnings.filterwarnings("ignore", message=".*is out of date.*")
             return maker(identity, **task.environment.kwargs, **options)
@@ -107,6 +109,14 @@ def has_vector_form(task: Task) -> bool:
         return bool(getattr(make(task).spec, "vector_entry_point", None))
     specification = gymnasium.registry.get(identity)
     return specification is not None and specification.vector_entry_point is not None
+
+
+def has_one_stream(task: Task) -> bool:
+    """Say whether the vectorised form draws all its episodes from one random stream.
+
+    Gymnasium's do; a game of Atari has a seed of its own.
+    """
+    return has_vector_form(task) and not isinstance(task.environment, Atari)
 
 
 def spaces_of(task: Task) -> tuple[gymnasium.spaces.Space[Any], gymnasium.spaces.Space[Any]]:
@@ -147,6 +157,17 @@ def architecture(task: Task, *, squash: bool = False, seed: int | None = None) -
     return dataclasses.replace(found, reference=reference_batch(task, seed))
 
 
+def architecture_of(content: dict[str, Any]) -> AnyArchitecture:
+    """Return the acting network that a solution's JSON describes.
+
+    Raises:
+        RlidimError: it describes none.
+    """
+    if content.get("kind") == KIND:
+        return PixelArchitecture.from_json(content)
+    return Architecture.from_json(content)
+
+
 def reference_batch(task: Task, seed: int) -> NDArray[Any]:
     """Return observations (N, ...) met by random actions (Salimans et al. 2017, section 2.2)."""
     games, each, apart = REFERENCE
@@ -177,22 +198,45 @@ class Arena:
         self.task = task
         self.width = width
         self._vector = make_vector(task, width) if has_vector_form(task) else None
-        self._environments = [] if self._vector else [make(task) for _ in range(width)]
+        # Gymnasium's checker of a first step looks at the first environment alone.
+        self._environments = (
+            []
+            if self._vector
+            else [make(task, disable_env_checker=index > 0 or None) for index in range(width)]
+        )
+        self._action_shape = (
+            self._environments[0].action_space.shape if self._environments else None
+        )
 
-    def play(self, actor: Actor, seed: int) -> Episodes:
+    def play(
+        self,
+        actor: Actor,
+        seed: int,
+        *,
+        members: NDArray[np.intp] | None = None,
+        moments: Moments | None = None,
+    ) -> Episodes:
         """Play one episode in each environment.
 
         Args:
             actor: acts for all of them; a population's member i plays in environment i.
             seed: of the first environment; the others count upwards (Gymnasium's vectorised forms
                 have one random stream for all, seeded once).
+            members: which of a larger population these are, (width,): member i's seed is
+                ``seed + i``. None: 0 .. width - 1, all that such a vectorised form can play.
+            moments: takes in every observation that was acted on.
 
         Raises:
             RlidimError: the environment returned NaN or infinity.
         """
-        if self._vector is not None:
-            return self._play_vector(self._vector, actor, seed)
-        return self._play_each(actor, seed)
+        if members is None:
+            members = np.arange(self.width)
+        if self._vector is None:
+            return self._play_each(actor, [seed + int(member) for member in members], moments)
+        if isinstance(self.task.environment, Atari):
+            return self._play_vector(self._vector, actor, seed + members, moments)
+        assert np.array_equal(members, np.arange(self.width))
+        return self._play_vector(self._vector, actor, seed, moments)
 
     def close(self) -> None:
         """Close the environments."""
@@ -201,7 +245,9 @@ class Arena:
         if self._vector is not None:
             self._vector.close()
 
-    def _play_vector(self, vector: Any, actor: Actor, seed: int) -> Episodes:
+    def _play_vector(
+        self, vector: Any, actor: Actor, seed: int | NDArray[np.intp], moments: Moments | None
+    ) -> Episodes:
         observations, _ = vector.reset(seed=seed)
         returns = np.zeros(self.width)
         active = np.ones(self.width, dtype=bool)
@@ -209,19 +255,22 @@ class Arena:
         while active.any():
             steps += int(np.count_nonzero(active))
             time += 1
+            if moments is not None:
+                rows = np.flatnonzero(active)
+                moments.add(rows, observations[rows].reshape(len(rows), -1))
             observations, rewards, terminated, truncated, _ = vector.step(actor.act(observations))
             returns += np.where(active, rewards, 0.0)
             observed = 0.0 if observations.dtype == np.uint8 else float(observations.sum())
-            self._check(observed, float(returns.sum()), time, seed)
+            self._check(observed, float(returns.sum()), time, int(np.min(seed)))
             # A finished environment resets itself and plays on; what it earns then is not counted.
             active &= ~(terminated | truncated)
         return Episodes(returns, steps)
 
-    def _play_each(self, actor: Actor, seed: int) -> Episodes:
+    def _play_each(self, actor: Actor, seeds: list[int], moments: Moments | None) -> Episodes:
         observations = np.stack(
             [
-                np.asarray(environment.reset(seed=seed + index)[0], dtype=np.float32).ravel()
-                for index, environment in enumerate(self._environments)
+                np.asarray(environment.reset(seed=seed)[0], dtype=np.float32).ravel()
+                for environment, seed in zip(self._environments, seeds, strict=True)
             ]
         )
         returns = np.zeros(self.width)
@@ -231,6 +280,8 @@ class Arena:
         while len(active):
             time += 1
             steps += len(active)
+            if moments is not None:
+                moments.add(active, observations)
             actions = members.act(observations)
             running = []
             for row, index in enumerate(active):
@@ -241,7 +292,7 @@ class Arena:
                 returns[index] += float(reward)
                 if not (terminated or truncated):
                     running.append(row)
-            self._check(float(observations.sum()), float(returns.sum()), time, seed)
+            self._check(float(observations.sum()), float(returns.sum()), time, seeds[0])
             if len(running) < len(active):
                 rows = np.array(running, dtype=np.intp)
                 active, observations = active[rows], observations[rows]
@@ -250,8 +301,8 @@ class Arena:
         return Episodes(returns, steps)
 
     def _shaped(self, action: Any) -> Any:
-        space = self._environments[0].action_space
-        return action if np.shape(action) == space.shape else np.reshape(action, space.shape)
+        shape = self._action_shape
+        return action if np.shape(action) == shape else np.reshape(action, shape or ())
 
     def _check(self, observed: float, rewarded: float, time: int, seed: int) -> None:
         if math.isfinite(observed) and math.isfinite(rewarded):

@@ -233,7 +233,7 @@ def test_a_policy_s_statistics_travel_with_it() -> None:
     about = architecture(reference=frames(16))
     theta = about.initial_parameters(0)
     policy = about.policy(theta)
-    again = playback.architecture_of(policy.architecture.to_json())
+    again = evaluation.architecture_of(policy.architecture.to_json())
     assert isinstance(again, PixelArchitecture)
     assert again.reference is None
     np.testing.assert_allclose(

@@ -13,13 +13,13 @@ from rlidim.networks import Architecture
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
 from rlidim.trainers import evolution
-from rlidim.trainers.evolution import (
+from rlidim.trainers.evolution import throughput
+from rlidim.trainers.population import Space
+from rlidim.trainers.searches import (
     CovarianceAdaptation,
     OpenAIEvolutionStrategy,
     Search,
-    Space,
     centred_ranks,
-    throughput,
 )
 
 TRAINERS = ["es", "cmaes"]

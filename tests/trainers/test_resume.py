@@ -27,11 +27,16 @@ PONG = {
     "network": PixelNetwork("paper", batch_norm=True),
 }
 SMALL = {"n_timesteps": 96, "n_envs": 2, "n_steps": 12, "batch_size": 12, "n_epochs": 1}
+ES = {"n_timesteps": 9600, "population": 8, "eval_freq": 2}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ppo on CartPole": ("ppo", CARTPOLE, PPO),
     "ppo with normalisation": ("ppo", PENDULUM, {**PPO, "normalize": True}),
     "a2c on CartPole": ("a2c", CARTPOLE, {"n_timesteps": 800, "n_envs": 2}),
     "ppo on Pong": ("ppo", PONG, SMALL),
+    "es on CartPole": ("es", CARTPOLE, {**ES, "n_timesteps": 1500}),
+    "es with normalisation": ("es", PENDULUM, {**ES, "normalize": True}),
+    "es on Pong": ("es", PONG, {"n_timesteps": 800, "population": 2, "eval_freq": 2}),
+    "cmaes on Pendulum": ("cmaes", PENDULUM, ES),
 }
 
 
