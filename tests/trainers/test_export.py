@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,49 +14,63 @@ import pytest
 from rlidim import playback
 from rlidim.errors import RlidimError
 from rlidim.executors import Job, run
+from rlidim.pixels import PixelPolicy
 from rlidim.records import Cell, Results
 from rlidim.settings import SETTINGS
 from rlidim.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
+from rlidim.trainers import evaluation
+from rlidim.trainers.evaluation import AnyPolicy
 from tests.factory import make_task
 
+# One process for all models: importing Stable-Baselines3 takes longer than anything that it does.
 PLAY = """
+import json
 import sys
+
 sys.modules["rlidim"] = None  # importing it fails
+import gymnasium
 import numpy as np
 import stable_baselines3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-algorithm, model, observations, normalisation, out = sys.argv[1:]
-model = getattr(stable_baselines3, algorithm).load(model)
-observations = np.load(observations)
-if normalisation != "none":
-    import gymnasium
-
-    env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")])
-    observations = VecNormalize.load(normalisation, env).normalize_obs(observations)
-np.save(out, model.predict(observations, deterministic=True)[0])
+for folder, algorithm in json.loads(sys.argv[1]):
+    model = getattr(stable_baselines3, algorithm).load(f"{folder}/model.zip")
+    observations = np.load(f"{folder}/observations.npy")
+    if folder.endswith("normalised"):
+        env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")])
+        statistics = VecNormalize.load(f"{folder}/model-vecnormalize.pkl", env)
+        observations = statistics.normalize_obs(observations)
+    np.save(f"{folder}/actions.npy", model.predict(observations, deterministic=True)[0])
 """
-CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "ppo": ("PPO", "CartPole-v1", {"n_timesteps": 128, "n_steps": 64}),
-    "a2c": ("A2C", "CartPole-v1", {"n_timesteps": 100}),
-    "dqn": ("DQN", "CartPole-v1", {"n_timesteps": 150}),
-    "es": ("PPO", "CartPole-v1", {"n_timesteps": 100, "population": 4}),
-    "cmaes": ("PPO", "Pendulum-v1", {"n_timesteps": 100, "population": 4}),
-    "sac": ("SAC", "Pendulum-v1", {"n_timesteps": 120}),
-    "td3": ("TD3", "Pendulum-v1", {"n_timesteps": 120}),
+CARTPOLE, PENDULUM = Environment("CartPole-v1"), Environment("Pendulum-v1")
+PONG = Atari("pong", max_frames=160)
+PERCEPTRON = Network((8, 8), activation="tanh")
+PAPER, NATURE = PixelNetwork("paper", batch_norm=True), PixelNetwork("nature")
+# By name: the model's class, the trainer, the environment, the network, the settings.
+CASES: dict[str, tuple[str, str, Any, Any, dict[str, Any]]] = {
+    "ppo": ("PPO", "ppo", CARTPOLE, PERCEPTRON, {"n_timesteps": 128, "n_steps": 64}),
+    "a2c": ("A2C", "a2c", CARTPOLE, PERCEPTRON, {"n_timesteps": 100}),
+    "dqn": ("DQN", "dqn", CARTPOLE, PERCEPTRON, {"n_timesteps": 150}),
+    "es": ("PPO", "es", CARTPOLE, PERCEPTRON, {"n_timesteps": 100, "population": 4}),
+    "cmaes": ("PPO", "cmaes", PENDULUM, PERCEPTRON, {"n_timesteps": 100, "population": 4}),
+    "sac": ("SAC", "sac", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
+    "td3": ("TD3", "td3", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
+    "normalised": (
+        "PPO",
+        "ppo",
+        PENDULUM,
+        PERCEPTRON,
+        {"n_timesteps": 256, "n_steps": 64, "normalize": True},
+    ),
+    "es on frames": ("PPO", "es", PONG, PAPER, {"n_timesteps": 60, "population": 2}),
+    "dqn on frames": (
+        "DQN",
+        "dqn",
+        PONG,
+        NATURE,
+        {"n_timesteps": 48, "learning_starts": 16, "buffer_size": 60},
+    ),
 }
-
-
-def predictions(algorithm: str, files: list[Path], observations: Any, folder: Path) -> np.ndarray:
-    np.save(folder / "observations.npy", observations)
-    normalisation = str(files[1]) if len(files) > 1 else "none"
-    arguments = [algorithm, str(files[0]), "observations.npy", normalisation, "actions.npy"]
-    done = subprocess.run(
-        [sys.executable, "-c", PLAY, *arguments],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return np.asarray(np.load(folder / "actions.npy"))
 
 
 def recorded(task: Task, trainer: str, folder: Path) -> tuple[Any, Path]:
@@ -66,64 +81,57 @@ def recorded(task: Task, trainer: str, folder: Path) -> tuple[Any, Path]:
     return record, Results(folder).path(cell)
 
 
-@pytest.mark.parametrize("trainer", CASES)
-def test_a_perceptron(trainer: str, tmp_path: Path) -> None:
-    algorithm, identity, settings = CASES[trainer]
-    task = make_task(
-        environment=Environment(identity),
-        network=Network((8, 8), activation="tanh"),
-        evaluation=Evaluation(episodes=2, checkpoint_episodes=1),
-        trainers={trainer: SETTINGS[trainer](**settings)},
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AnyPolicy, Path]]:
+    """Return each case's policy, and a folder with its model, observations and actions."""
+    found = {}
+    for name, (_, trainer, environment, network, settings) in CASES.items():
+        folder = tmp_path_factory.mktemp("models") / name
+        task = make_task(
+            environment=environment,
+            network=network,
+            evaluation=Evaluation(episodes=2, checkpoint_episodes=1),
+            trainers={trainer: SETTINGS[trainer](**settings)},
+        )
+        record, path = recorded(task, trainer, folder)
+        files = playback.export(task, path, out=folder / "model.zip", runs=folder)
+        beside = ["model-vecnormalize.pkl"] if name == "normalised" else []
+        assert [file.name for file in files] == ["model.zip", *beside]
+        space, _ = evaluation.spaces_of(task)
+        assert space.shape is not None
+        generator = np.random.default_rng(0)
+        shape = (20, *space.shape)
+        if space.dtype == np.uint8:
+            observations: Any = generator.integers(0, 256, shape, dtype=np.uint8)
+        else:
+            observations = generator.standard_normal(shape).astype(np.float32)
+        np.save(folder / "observations.npy", observations)
+        found[name] = (playback.policy_of(record, path, folder), folder)
+    pairs = [(str(folder), CASES[name][0]) for name, (_, folder) in found.items()]
+    done = subprocess.run(
+        [sys.executable, "-c", PLAY, json.dumps(pairs)],
+        cwd=tmp_path_factory.getbasetemp(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    record, path = recorded(task, trainer, tmp_path)
-    files = playback.export(task, path, out=tmp_path / "model.zip", runs=tmp_path)
-    assert [file.name for file in files] == ["model.zip"]
-    policy = playback.policy_of(record, path, tmp_path)
-    size = 4 if identity == "CartPole-v1" else 3
-    observations = np.random.default_rng(0).standard_normal((50, size)).astype(np.float32)
-    found = predictions(algorithm, files, observations, tmp_path)
-    np.testing.assert_allclose(found, policy.act(observations), rtol=1e-5, atol=1e-5)
+    assert done.returncode == 0, done.stderr
+    return found
 
 
-def test_the_normalisation_of_observations_lies_beside(tmp_path: Path) -> None:
-    settings = SETTINGS["ppo"](n_timesteps=256, n_steps=64, normalize=True)
-    task = make_task(
-        environment=Environment("Pendulum-v1"),
-        evaluation=Evaluation(episodes=2, checkpoint_episodes=1),
-        trainers={"ppo": settings},
+@pytest.mark.parametrize("name", CASES)
+def test_the_model_acts_as_the_record(name: str, models: dict[str, tuple[AnyPolicy, Path]]) -> None:
+    policy, folder = models[name]
+    observations, actions = (
+        np.load(folder / f"{part}.npy") for part in ("observations", "actions")
     )
-    record, path = recorded(task, "ppo", tmp_path)
-    files = playback.export(task, path, out=tmp_path / "model.zip", runs=tmp_path)
-    assert [file.name for file in files] == ["model.zip", "model-vecnormalize.pkl"]
-    policy = playback.policy_of(record, path, tmp_path)
-    observations = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
-    found = predictions("PPO", files, observations, tmp_path)
-    np.testing.assert_allclose(found, policy.act(observations), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(("trainer", "network"), [("es", "paper"), ("dqn", "nature")])
-def test_a_network_of_frames(trainer: str, network: str, tmp_path: Path) -> None:
-    short: dict[str, Any] = {
-        "es": {"n_timesteps": 60, "population": 2},
-        "dqn": {"n_timesteps": 48, "learning_starts": 16, "buffer_size": 60},
-    }
-    task = make_task(
-        environment=Atari("pong", max_frames=160),
-        network=PixelNetwork(network, batch_norm=network == "paper"),
-        evaluation=Evaluation(episodes=1, checkpoint_episodes=1),
-        trainers={trainer: SETTINGS[trainer](**short[trainer])},
-    )
-    record, path = recorded(task, trainer, tmp_path)
-    files = playback.export(task, path, out=tmp_path / "model.zip", runs=tmp_path)
-    policy = playback.policy_of(record, path, tmp_path)
-    generator = np.random.default_rng(0)
-    observations = generator.integers(0, 256, (20, 4, 84, 84), dtype=np.uint8)
-    algorithm = {"es": "PPO", "dqn": "DQN"}[trainer]
-    found = predictions(algorithm, files, observations, tmp_path)
-    outputs = np.sort(policy.outputs(observations), axis=1)
-    clear = outputs[:, -1] - outputs[:, -2] > 1e-4  # no tie that rounding may break
-    assert clear.mean() > 0.8
-    np.testing.assert_array_equal(found[clear], policy.act(observations)[clear])
+    expected = policy.act(observations)
+    if isinstance(policy, PixelPolicy):
+        outputs = np.sort(policy.outputs(observations), axis=1)
+        clear = outputs[:, -1] - outputs[:, -2] > 1e-4  # no tie that rounding may break
+        assert clear.mean() > 0.8
+        expected, actions = expected[clear], actions[clear]
+    np.testing.assert_allclose(actions, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_another_ending_is_named(tmp_path: Path) -> None:

@@ -88,8 +88,10 @@ def assert_same(one: Outcome, other: Outcome) -> None:
             assert left == right, field.name
 
 
-@pytest.mark.parametrize("d", [5, None])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "d"),
+    [*((name, 5) for name in CASES), ("ppo on CartPole", None), ("es on CartPole", None)],
+)
 def test_a_killed_run_ends_as_the_one_that_was_not(
     name: str, d: int | None, tmp_path: Path
 ) -> None:
