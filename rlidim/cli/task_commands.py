@@ -10,7 +10,7 @@ import click
 
 from rlidim.cli.options import (
     Dimensions,
-    executor_of,
+    executor_options,
     json_option,
     measurements_of,
     print_json,
@@ -21,11 +21,11 @@ from rlidim.cli.options import (
     search_and_gather,
     set_option,
     variant_options,
-    workers_option,
 )
 from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
+    from rlidim.executors import Executor
     from rlidim.task import Task
 
 
@@ -182,7 +182,7 @@ def measure_command(find: Find) -> click.Command:
     @click.option("--precision", type=float, help="End when the interval's ends have this ratio.")
     @click.option("--fraction", type=float, default=0.9, show_default=True)
     @set_option
-    @workers_option
+    @executor_options
     @runs_option
     @json_option
     @click.pass_context
@@ -201,7 +201,7 @@ def measure_command(find: Find) -> click.Command:
         precision: float | None,
         fraction: float,
         overrides: Sequence[tuple[str, Any]],
-        workers: int | None,
+        executor: Executor,
         runs: Path,
         as_json: bool,
     ) -> None:
@@ -227,7 +227,6 @@ def measure_command(find: Find) -> click.Command:
             runs=budget,
             precision=precision,
         )
-        executor = executor_of(workers)
         try:
             measurement = search_and_gather(context, plan, executor, runs)
         finally:
