@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,24 @@ ACTIONS = "actions.bin"  # what a trainer keeps beside it: the actions since the
 SECONDS = 120.0  # between two checkpoints: what a killed run loses at most
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a run took: seconds that passed, and seconds of a core."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        """Return both together."""
+        return Spent(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
+
+
+def clear(folder: Path) -> None:
+    """Remove a run's checkpoint and what lies beside it: the run is on record."""
+    for name in (FILE, ACTIONS):
+        (folder / name).unlink(missing_ok=True)
+
+
 class Checkpoints:
     """The checkpoint of one run, in the folder of its logs; a new one replaces the one before.
 
@@ -22,6 +41,7 @@ class Checkpoints:
     Attributes:
         note: why a checkpoint that is there was not used, a line; None if it was, or there is none.
         resumed: the environment steps at which the run was taken up; None if it began anew.
+        spent: by the interrupted run, up to its checkpoint.
     """
 
     def __init__(
@@ -40,6 +60,8 @@ class Checkpoints:
         self.about = about
         self.note: str | None = None
         self.resumed: int | None = None
+        self.spent = self._loaded = Spent()
+        self._began = Spent(time.perf_counter(), time.process_time())
         self._resume = resume
         self._seconds = seconds
         self._last = time.monotonic()
@@ -56,7 +78,7 @@ class Checkpoints:
         import cloudpickle
 
         try:
-            about, state = cloudpickle.loads(self.path.read_bytes())
+            about, spent, state = cloudpickle.loads(self.path.read_bytes())
         except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
             self.note = f"{self.path}: not a checkpoint that can be read ({error})"
             return None
@@ -64,7 +86,12 @@ class Checkpoints:
         if different:
             self.note = f"{self.path}: of a run with other {' and '.join(different)}"
             return None
+        self._loaded = spent
         return state
+
+    def take_up(self, steps: int) -> None:
+        """Note that the run goes on from what :meth:`load` returned, at so many steps."""
+        self.resumed, self.spent = steps, self._loaded
 
     def due(self) -> bool:
         """Say whether it is time for the next one."""
@@ -78,10 +105,9 @@ class Checkpoints:
         """
         import cloudpickle
 
-        replace_file(self.path, cloudpickle.dumps((self.about, state)))
+        here = Spent(
+            time.perf_counter() - self._began.seconds,
+            time.process_time() - self._began.cpu_seconds,
+        )
+        replace_file(self.path, cloudpickle.dumps((self.about, self.spent + here, state)))
         self._last = time.monotonic()
-
-    def clear(self) -> None:
-        """Remove the files: the run is over."""
-        self.path.unlink(missing_ok=True)
-        (self.folder / ACTIONS).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ OPTIONAL = {
     "ale_py": ("atari", "Atari games (ale-py is GPL-2)"),
     "imageio": ("video", "play --video"),
     "tensorboard": ("tensorboard", "TensorBoard logs"),
+    "ray": ("ray", "--executor ray: measurements on many machines"),
 }
 FASTER = {"cpu": "native", "cuda": "triton"}  # than torch, by device
 

@@ -70,7 +70,12 @@ def save(path: Path, solution: Solution) -> None:
     Raises:
         RlidimError: the file cannot be written.
     """
-    from safetensors.numpy import save as serialise
+    write(path, serialise(solution))
+
+
+def serialise(solution: Solution) -> bytes:
+    """Return the content of a solution's file."""
+    from safetensors.numpy import save as content_of
 
     tensors = {
         name: np.ascontiguousarray(value, dtype=np.float32)
@@ -84,7 +89,15 @@ def save(path: Path, solution: Solution) -> None:
         "network": solution.network,
         "versions": solution.versions,
     }
-    content = serialise(tensors, metadata={"rlidim": json.dumps(about)})
+    return bytes(content_of(tensors, metadata={"rlidim": json.dumps(about)}))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a solution's file in one piece.
+
+    Raises:
+        RlidimError: it cannot be written.
+    """
     try:
         replace_file(path, content)
     except OSError as error:

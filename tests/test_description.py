@@ -18,7 +18,7 @@ from rlidim import compression, data, description, executors
 from rlidim import task as tasks
 from rlidim.cli import cli
 from rlidim.errors import RlidimError
-from rlidim.executors import Job
+from rlidim.executors import Job, making
 from rlidim.records import Cell, Results, RunRecord
 from rlidim.report import descriptions
 from rlidim.task import Task
@@ -274,7 +274,7 @@ def test_native_runs_and_acting_tasks_are_refused(task: Task, tmp_path: Path) ->
 def test_a_solution_too_long_for_its_record_lies_beside_the_logs(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executors, "RECORDED", 100)
+    monkeypatch.setattr(making, "RECORDED", 100)
     found = executors.run(Job(task, CELL, tmp_path / "results", tmp_path / "runs"))
     assert found is not None
     assert found.solution is not None

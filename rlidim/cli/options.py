@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -68,9 +69,6 @@ class Assignment(ParamType):
             self.fail(f"expected key=value, got '{value}', whose value is not YAML", param, ctx)
 
 
-workers_option = click.option(
-    "--workers", type=int, help="Worker processes, one thread each.  [default: all cores]"
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 projection_option = click.option(
     "--projection",
@@ -149,10 +147,68 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
-def executor_of(workers: int | None) -> Executor:
-    """Return the pool, as large as the machine if the command line does not say."""
-    from rlidim.executors import ProcessPool, default_workers
+def executor_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say where cells run; the command gets them as one ``executor``."""
 
+    @functools.wraps(command)
+    def with_executor(
+        *arguments: Any,
+        workers: int | None,
+        executor: str,
+        address: str | None,
+        gpus_per_cell: float | None,
+        **others: Any,
+    ) -> None:
+        where = executor_of(executor, workers, address, gpus_per_cell)
+        command(*arguments, executor=where, **others)
+
+    for option in (
+        click.option(
+            "--gpus-per-cell",
+            type=float,
+            help="With --executor ray: GPUs that each cell is given, or a share of one.  "
+            "[default: none]",
+        ),
+        click.option(
+            "--address",
+            metavar="HOST:PORT",
+            help="With --executor ray: the head of the cluster to join.  [default: as ray.init(): "
+            "RAY_ADDRESS, else the cluster that 'ray start' started here, else a new one here]",
+        ),
+        click.option(
+            "--executor",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Where cells run: processes of this machine, or tasks of a Ray cluster, which "
+            "bring back records and solutions but no logs.",
+        ),
+        click.option(
+            "--workers",
+            type=int,
+            help="Cells that run at a time, one thread each.  [default: all cores, or all CPUs "
+            "of the cluster]",
+        ),
+    ):
+        option(with_executor)
+    return with_executor
+
+
+def executor_of(
+    executor: str, workers: int | None, address: str | None, gpus_per_cell: float | None
+) -> Executor:
+    """Return the executor that the command line asks for; nothing is started yet.
+
+    Raises:
+        RlidimError: a value out of its range, an option of the other executor, Ray is missing.
+    """
+    from rlidim.executors import ProcessPool, RayCluster, default_workers
+
+    if executor == "ray":
+        return RayCluster(address, workers=workers, gpus=gpus_per_cell or 0.0)
+    for name, value in (("--address", address), ("--gpus-per-cell", gpus_per_cell)):
+        if value is not None:
+            raise RlidimError(f"{name} {value} is for --executor ray; add it, or leave {name} out")
     return ProcessPool(default_workers() if workers is None else workers)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rlidim.cli.machine_commands import COMMANDS as MACHINE_COMMANDS
 from rlidim.cli.options import (
-    executor_of,
+    executor_options,
     json_option,
     measurements_of,
     print_json,
@@ -16,9 +17,11 @@ from rlidim.cli.options import (
     runs_option,
     search_and_gather,
     tasks_of,
-    workers_option,
 )
 from rlidim.errors import RlidimError
+
+if TYPE_CHECKING:
+    from rlidim.executors import Executor
 
 
 @click.command("list")
@@ -46,7 +49,7 @@ def list_command(context: click.Context, as_json: bool) -> None:
     show_default=True,
     help="For --coverage.",
 )
-@workers_option
+@executor_options
 @runs_option
 @json_option
 @click.pass_context
@@ -54,7 +57,7 @@ def calibrate_command(
     context: click.Context,
     coverage: bool,
     repetitions: int,
-    workers: int | None,
+    executor: Executor,
     runs: Path,
     as_json: bool,
 ) -> None:
@@ -72,7 +75,6 @@ def calibrate_command(
             click.echo(calibration.coverage_table(rows))
         context.exit(0 if all(row["holds"] for row in rows) else 1)
     plans = calibration.plans(tasks_of(context))
-    executor = executor_of(workers)
     try:
         measurements = [search_and_gather(context, plan, executor, runs) for plan in plans]
     finally:
@@ -96,10 +98,10 @@ def calibrate_command(
     default="quick",
     show_default=True,
 )
-@workers_option
+@executor_options
 @runs_option
 @click.pass_context
-def bench_command(context: click.Context, tier: str, workers: int | None, runs: Path) -> None:
+def bench_command(context: click.Context, tier: str, executor: Executor, runs: Path) -> None:
     """Measure every task of a tier, then write the tables. Resumes where it was interrupted."""
     from rlidim import bench, report
 
@@ -107,7 +109,6 @@ def bench_command(context: click.Context, tier: str, workers: int | None, runs: 
     plans = bench.plans(tasks, tier)
     results = results_of(context)
     results.check_writable()
-    executor = executor_of(workers)
     problems = []
     try:
         for number, plan in enumerate(plans, 1):

@@ -10,7 +10,7 @@ import click
 
 from rlidim.cli.options import (
     Dimensions,
-    executor_of,
+    executor_options,
     json_option,
     measurements_of,
     print_json,
@@ -21,12 +21,13 @@ from rlidim.cli.options import (
     search_and_gather,
     set_option,
     variant_options,
-    workers_option,
 )
 from rlidim.errors import RlidimError
 from rlidim.task import ANY_GAME
 
 if TYPE_CHECKING:
+    from rlidim.executors import Executor
+    from rlidim.records import RunRecord
     from rlidim.task import Task
 
 
@@ -101,6 +102,9 @@ def train_command(find: Find) -> click.Command:
     @click.option("--seed", type=int, default=0, show_default=True)
     @click.option("--force", is_flag=True, help="Run again even if the run is on record.")
     @click.option(
+        "--resume", is_flag=True, help="Go on from the last checkpoint of an interrupted run."
+    )
+    @click.option(
         "--processes",
         type=int,
         default=1,
@@ -122,6 +126,7 @@ def train_command(find: Find) -> click.Command:
         scope: str,
         seed: int,
         force: bool,
+        resume: bool,
         processes: int,
         overrides: Sequence[tuple[str, Any]],
         runs: Path,
@@ -131,7 +136,7 @@ def train_command(find: Find) -> click.Command:
         from rlidim import executors
         from rlidim.records import Cell
         from rlidim.sweep import check_scope
-        from rlidim.trainers import projection_family
+        from rlidim.trainers import RESUMABLE, projection_family
 
         task = find(context, width, depth, protocol)
         trainer = trainer or next(iter(task.trainers))
@@ -149,11 +154,18 @@ def train_command(find: Find) -> click.Command:
         )
         results = results_of(context)
         results.check_writable()
-        job = executors.Job(task, cell, results.folder, runs, processes)
+        job = executors.Job(task, cell, results.folder, runs, processes, resume)
         path = results.path(cell)
         if path.exists() and not force:
             click.echo(f"{path}: on record; --force runs it again", err=True)
+        if resume and trainer not in RESUMABLE:
+            click.echo(
+                f"a run of {trainer} cannot be resumed: it begins anew "
+                f"({', '.join(RESUMABLE)} can be)",
+                err=True,
+            )
         record = executors.run_when_free(job, force)
+        _tell_of_checkpoints(record)
         if as_json:
             print_json({**record.to_json(), "record": str(path)})
         elif record.status == "ok":
@@ -169,6 +181,14 @@ def train_command(find: Find) -> click.Command:
             context.exit(1)
 
     return train
+
+
+def _tell_of_checkpoints(record: RunRecord) -> None:
+    """Say where a run was taken up, or why not."""
+    if "resumed_at" in record.provenance:
+        click.echo(f"resumed after {record.provenance['resumed_at']} steps", err=True)
+    if "checkpoint_not_used" in record.provenance:
+        click.echo(f"{record.provenance['checkpoint_not_used']}: the run began anew", err=True)
 
 
 def measure_command(find: Find) -> click.Command:
@@ -193,7 +213,7 @@ def measure_command(find: Find) -> click.Command:
     @click.option("--precision", type=float, help="End when the interval's ends have this ratio.")
     @click.option("--fraction", type=float, default=0.9, show_default=True)
     @set_option
-    @workers_option
+    @executor_options
     @runs_option
     @json_option
     @click.pass_context
@@ -212,7 +232,7 @@ def measure_command(find: Find) -> click.Command:
         precision: float | None,
         fraction: float,
         overrides: Sequence[tuple[str, Any]],
-        workers: int | None,
+        executor: Executor,
         runs: Path,
         as_json: bool,
     ) -> None:
@@ -238,7 +258,6 @@ def measure_command(find: Find) -> click.Command:
             runs=budget,
             precision=precision,
         )
-        executor = executor_of(workers)
         try:
             measurement = search_and_gather(context, plan, executor, runs)
         finally:

@@ -6,8 +6,9 @@ import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
+from rlidim.checkpoints import Checkpoints
 from rlidim.errors import RlidimError, nearest
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.task import Task
@@ -29,6 +30,7 @@ MODULES = {
     "random": "rlidim.trainers.random_policy",
 }
 SPLIT = ("es",)  # trainers that one run's work can be split over processes for
+RESUMABLE = ("es", "cmaes", "ppo", "a2c")  # trainers whose interrupted runs go on exactly
 
 
 class Trainer(Protocol):
@@ -82,24 +84,28 @@ def projection_family(task: Task, choice: str) -> str:
     return choose(D, D)
 
 
-def find(name: str, processes: int = 1) -> Trainer:
+def find(name: str, processes: int = 1, checkpoints: Checkpoints | None = None) -> Trainer:
     """Import a trainer.
 
     Args:
         name: see ``MODULES``.
         processes: that each of its runs is split over; what comes out is the same for any number.
+        checkpoints: that its run may go on from, and leaves; for one of ``RESUMABLE``.
 
     Raises:
         RlidimError: there is none of that name (with the nearest), or its runs cannot be split.
     """
     if name not in MODULES:
         raise RlidimError(f"unknown trainer '{name}'{nearest(name, MODULES)}")
+    further: dict[str, Any] = {}
+    if processes != 1:
+        if name not in SPLIT:
+            raise RlidimError(
+                f"--processes {processes}: a run of trainer '{name}' takes 1; "
+                f"{', '.join(SPLIT)} can be split"
+            )
+        further["processes"] = processes
+    if checkpoints is not None:
+        further["checkpoints"] = checkpoints
     train = importlib.import_module(MODULES[name]).train
-    if processes == 1:
-        return cast(Trainer, train)
-    if name not in SPLIT:
-        raise RlidimError(
-            f"--processes {processes}: a run of trainer '{name}' takes 1; "
-            f"{', '.join(SPLIT)} can be split"
-        )
-    return cast(Trainer, functools.partial(train, processes=processes))
+    return cast(Trainer, functools.partial(train, **further) if further else train)

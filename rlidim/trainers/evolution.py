@@ -73,7 +73,7 @@ def train(
     if checkpoints is not None and saved is not None:
         player.search, episodes, statistics, curve, steps, generation, best = saved
         champion.take_up(best)
-        checkpoints.resumed = steps
+        checkpoints.take_up(steps)
     search = player.search
     acting = player.architecture if statistics is None else statistics.freeze()
 

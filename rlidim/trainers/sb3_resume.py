@@ -177,5 +177,5 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
     random.setstate(of_python)
     np.random.set_state(of_numpy)
     torch.set_rng_state(of_torch)
-    checkpoints.resumed = model.num_timesteps
+    checkpoints.take_up(model.num_timesteps)
     return True

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlidim import trainers
-from rlidim.checkpoints import ACTIONS, Checkpoints
+from rlidim.checkpoints import ACTIONS, Checkpoints, clear
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import SETTINGS
 from rlidim.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
@@ -105,7 +105,7 @@ def test_a_killed_run_ends_as_the_one_that_was_not(
     assert last.resumed > 0
     assert last.note is None
     assert len(list(tmp_path.glob("checkpoint*"))) == 1
-    last.clear()
+    clear(tmp_path)
     assert not list(tmp_path.glob("checkpoint*"))
     assert not (tmp_path / ACTIONS).exists()
 

@@ -1,0 +1,41 @@
+"""What an executor is asked, and what it must do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rlidim.records import Cell, RunRecord
+from rlidim.task import Task
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell and all that a worker process needs to run it.
+
+    ``runs`` is the folder for logs and for solutions that a record does not hold, native ones and
+    those of a large d (None: write neither). ``processes`` is how many the run is split over, and
+    ``resume`` says whether it goes on from a checkpoint of an interrupted one: both change how long
+    it takes and nothing else.
+    """
+
+    task: Task
+    cell: Cell
+    results: Path
+    runs: Path | None = None
+    processes: int = 1
+    resume: bool = True
+
+
+class Executor(Protocol):
+    """Runs jobs and yields each record as it is finished."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
+        """Run the jobs in any order; the records are on disk before they are yielded."""
+        ...
+
+    def close(self) -> None:
+        """Give the workers back."""
+        ...

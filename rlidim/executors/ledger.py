@@ -1,0 +1,117 @@
+"""What is on record and what may be written: claim a cell, check its file, write once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rlidim import checkpoints, solution
+from rlidim.errors import RlidimError
+from rlidim.executors.job import Job
+from rlidim.executors.making import Made, death, make
+from rlidim.records import Results, RunRecord, configuration, hash_of
+
+ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
+WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as failed
+
+
+def finished(record: RunRecord) -> bool:
+    """Say whether a record stands as it is: a failure does so only after its last attempt."""
+    return record.status != "failed" or record.attempts >= ATTEMPTS
+
+
+def check_settings(job: Job, record: RunRecord) -> None:
+    """Make sure that a record on disk was made with the job's settings.
+
+    Raises:
+        RlidimError: it was not; the line names the file and the first setting that differs.
+    """
+    wanted = configuration(job.task, job.cell)
+    if record.config_hash == hash_of(wanted) or superseded(job, record):
+        return
+    path = Results(job.results).path(job.cell)
+    name, before, now = next(_differences(record.settings, wanted), ("?", "?", "?"))
+    raise RlidimError(
+        f"{path}: was made with {name} = {before!r}, now it is {now!r}; "
+        "choose another folder with --results, or move the file away"
+    )
+
+
+def superseded(job: Job, record: RunRecord) -> bool:
+    """Say whether a record is of a failure under other settings: the job's may mend it."""
+    return record.status == "failed" and record.config_hash != hash_of(
+        configuration(job.task, job.cell)
+    )
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            inner = f"{name}.{key}" if name else key
+            yield from _differences(before.get(key), now.get(key), inner)
+    elif before != now:
+        yield name, before, now
+
+
+def standing(job: Job) -> RunRecord | None:
+    """Return the record on disk that the job builds on: a result, or a failure to be tried again.
+
+    Raises:
+        RlidimError: the file is no record of this cell, or was made with other settings.
+    """
+    earlier = Results(job.results).load(job.cell)
+    if earlier is None or superseded(job, earlier):
+        return None
+    check_settings(job, earlier)
+    return earlier
+
+
+def next_attempt(earlier: RunRecord | None) -> int:
+    """Return the number of the attempt that follows a record."""
+    return 1 if earlier is None else earlier.attempts + 1
+
+
+def keep(job: Job, made: Made) -> RunRecord:
+    """Write a run that was made under a claim: first what the record refers to, then the record.
+
+    Raises:
+        RlidimError: a file cannot be written.
+    """
+    if made.solution is not None and job.runs is not None:
+        solution.write(job.runs / str(job.cell) / solution.FILE, made.solution)
+    Results(job.results).write(made.record)
+    return made.record
+
+
+def keep_death(job: Job) -> RunRecord:
+    """Record that a cell's worker process died as often as it may."""
+    return keep(job, death(job, ATTEMPTS))
+
+
+def run(job: Job, wait_for_lock: bool = False, force: bool = False) -> RunRecord | None:
+    """Make one run and write its record, unless it is on disk already (``force``: even then).
+
+    Returns:
+        The record, or None if another process is making this run at this moment.
+
+    Raises:
+        RlidimError: a mistake that only the user can mend; nothing is recorded.
+    """
+    with Results(job.results).claim(job.cell, wait=wait_for_lock) as mine:
+        if not mine:
+            return None
+        earlier = None if force else standing(job)
+        if earlier is not None and finished(earlier):
+            return earlier
+        logs = None if job.runs is None else job.runs / str(job.cell)
+        record = keep(job, make(job, next_attempt(earlier), logs))
+        if logs is not None:
+            checkpoints.clear(logs)
+        return record
+
+
+def run_when_free(job: Job, force: bool = False) -> RunRecord:
+    """Run a job once nobody else is running it."""
+    record = run(job, wait_for_lock=True, force=force)
+    assert record is not None
+    return record

@@ -1,0 +1,143 @@
+"""Where cells run on this machine: this process, or a pool of processes with one thread each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+
+from rlidim.errors import RlidimError
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import WORKER_DEATHS, keep_death, run, run_when_free
+from rlidim.records import Cell, RunRecord
+
+
+class InProcess:
+    """Runs one job after another in this process."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
+        """Run the jobs, those that another sweep is just running last."""
+        busy = []
+        for job in jobs:
+            record = run(job)
+            if record is None:
+                busy.append(job)
+            else:
+                yield record
+        for job in busy:
+            yield run_when_free(job)
+
+    def close(self) -> None:
+        """Do nothing: there are no workers."""
+
+
+class ProcessPool:
+    """Runs jobs in worker processes, which are started at the first job and kept."""
+
+    def __init__(self, workers: int) -> None:
+        """Set the number of processes.
+
+        Raises:
+            RlidimError: fewer than one.
+        """
+        if workers < 1:
+            raise RlidimError(f"--workers must be at least 1, got {workers}")
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
+        """Run the jobs; the death of a worker process costs nothing but its cell's second try.
+
+        Raises:
+            RlidimError: a job's, at once; call :meth:`close` then.
+        """
+        waiting = list(jobs)
+        busy: list[Job] = []
+        suspects: list[Job] = []
+        running: dict[Future[RunRecord | None], Job] = {}
+        deaths: Counter[Cell] = Counter()
+        while waiting or busy or suspects or running:
+            while len(running) < self.workers and (waiting or busy):
+                # What another sweep holds is asked for again only when nothing else is left.
+                function, job = (run, waiting.pop(0)) if waiting else (run_when_free, busy.pop(0))
+                running[self._submit(function, job)] = job
+            if suspects and not running:
+                # Alone, so that a cell that kills its worker takes no other with it.
+                job = suspects.pop(0)
+                running[self._submit(run_when_free, job)] = job
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
+                self._discard()
+                done, _ = wait(running)
+            for future in done:
+                job = running.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    deaths[job.cell] += 1
+                    if deaths[job.cell] < WORKER_DEATHS:
+                        suspects.append(job)
+                        continue
+                    record: RunRecord | None = keep_death(job)
+                else:
+                    record = future.result()
+                if record is None:
+                    busy.append(job)
+                else:
+                    yield record
+
+    def close(self) -> None:
+        """End the workers at once; what they were running is lost, what is on disk is whole."""
+        if self._pool is None:
+            return
+        # Only Python 3.14 has a public way to end workers that are busy.
+        processes = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+        self._pool = None
+
+    def _submit(
+        self, function: Callable[[Job], RunRecord | None], job: Job
+    ) -> Future[RunRecord | None]:
+        try:
+            return self._start().submit(function, job)
+        except BrokenProcessPool:  # a worker died while nobody was waiting for one
+            self._discard()
+            return self._start().submit(function, job)
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # "spawn": a fork of a process that has started torch's threads can hang.
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=get_context("spawn"), initializer=_begin_worker
+            )
+        return self._pool
+
+    def _discard(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def default_workers() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,204 @@
+"""One run made, wherever that is: from a job to a record, with nothing read or claimed."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rlidim import trainers
+from rlidim.checkpoints import Checkpoints, Spent
+from rlidim.errors import RlidimError
+from rlidim.executors.job import Job
+from rlidim.records import (
+    Outcome,
+    RunRecord,
+    Seeds,
+    configuration,
+    encode,
+    hardware,
+    hash_of,
+    thinned,
+    versions,
+)
+
+RECORDED = 20_000  # numbers of theta_d that a record holds at most: 100 kB
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run just made, not yet on disk.
+
+    Attributes:
+        record: what is to be written.
+        solution: the content of the solution's file, if the solution is too long for the record.
+    """
+
+    record: RunRecord
+    solution: bytes | None = None
+
+
+def make(job: Job, attempt: int, logs: Path | None) -> Made:
+    """Make one run with one thread.
+
+    Args:
+        job: the cell; of its folders none is touched.
+        attempt: how often the cell was tried, this time included.
+        logs: where the trainer writes what it likes (None: nothing).
+
+    Returns:
+        The run; one that failed is among them, its record holds the traceback.
+
+    Raises:
+        RlidimError: a mistake that only the user can mend.
+    """
+    seeds = Seeds.of(job.cell)
+    started, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
+    checkpoints = _checkpoints(job, seeds, logs)
+    solution = None
+    try:
+        with one_thread():
+            trainer = trainers.find(job.cell.trainer, job.processes, checkpoints)
+            outcome = trainer(job.task, job.cell, seeds, lambda steps, score: None, logs)
+    except RlidimError:
+        raise
+    except Exception:
+        record = _record(job, seeds, None, traceback.format_exc(), attempt)
+    else:
+        record = _record(job, seeds, outcome, None, attempt)
+        if job.runs is not None and too_long(outcome):
+            solution = _solution(outcome, seeds)
+    spent = Spent(time.perf_counter() - clock, time.process_time() - processor)
+    provenance: dict[str, Any] = {"started": started.isoformat(timespec="seconds")}
+    if checkpoints is not None:
+        spent += checkpoints.spent
+        if checkpoints.resumed is not None:
+            provenance["resumed_at"] = checkpoints.resumed
+        if checkpoints.note is not None:
+            provenance["checkpoint_not_used"] = checkpoints.note
+    if job.processes > 1:
+        provenance["processes"] = job.processes
+    provenance |= {
+        "seconds": round(spent.seconds, 3),
+        "cpu_seconds": round(spent.cpu_seconds, 3),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+    return Made(dataclasses.replace(record, provenance=provenance), solution)
+
+
+def _checkpoints(job: Job, seeds: Seeds, logs: Path | None) -> Checkpoints | None:
+    """Return the run's checkpoints, None for a trainer that makes none or has no place for them."""
+    if logs is None or job.cell.trainer not in trainers.RESUMABLE:
+        return None
+    about = {
+        "settings": hash_of(configuration(job.task, job.cell)),
+        "seeds": dataclasses.asdict(seeds),
+        "versions": versions(),
+    }
+    return Checkpoints(logs, about, resume=job.resume)
+
+
+def death(job: Job, attempts: int) -> Made:
+    """Return the record of a cell whose worker process died as often as it may."""
+    error = "the worker process died (killed, or out of memory)"
+    record = _record(job, Seeds.of(job.cell), None, error, attempts)
+    provenance = {"seconds": 0.0, "versions": versions(), "hardware": hardware()}
+    return Made(dataclasses.replace(record, provenance=provenance))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, so that a result depends neither on the pool nor on the machine."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _solution(outcome: Outcome, seeds: Seeds) -> bytes:
+    from rlidim import solution
+    from rlidim.projections import ProjectionSpec
+
+    confined = outcome.theta_d is not None
+    return solution.serialise(
+        solution.Solution(
+            spec=None if outcome.spec is None else ProjectionSpec.from_json(outcome.spec),
+            theta_d=outcome.theta_d,
+            theta_0_seed=seeds.theta_0 if confined else None,
+            theta_0=outcome.theta,
+            network=outcome.network,
+            versions=versions(),
+        )
+    )
+
+
+def too_long(outcome: Outcome) -> bool:
+    """Say whether a solution is kept out of its record: a native one, or one of a large d."""
+    if outcome.theta_d is None:
+        return outcome.theta is not None
+    return outcome.theta_d.size > RECORDED
+
+
+def _record(
+    job: Job, seeds: Seeds, outcome: Outcome | None, error: str | None, attempts: int
+) -> RunRecord:
+    settings = configuration(job.task, job.cell)
+    common: dict[str, Any] = {
+        "cell": job.cell,
+        "seeds": seeds,
+        "settings": settings,
+        "config_hash": hash_of(settings),
+        "attempts": attempts,
+        "provenance": {},
+    }
+    if outcome is None:
+        return RunRecord(
+            status="failed",
+            score=None,
+            returns=(),
+            D=0,
+            environment_steps=0,
+            curve=(),
+            stopped="error",
+            solution=None,
+            details={},
+            error=error,
+            **common,
+        )
+    solution: dict[str, Any] | None = {"network": outcome.network}
+    if outcome.theta_d is not None:
+        solution = {
+            "spec": outcome.spec,
+            "theta_0_seed": seeds.theta_0,
+            "theta_d": None if too_long(outcome) else encode(outcome.theta_d),
+            "network": outcome.network,
+        }
+    elif outcome.theta is None:
+        solution = None
+    returns = tuple(float(value) for value in outcome.returns)
+    return RunRecord(
+        status=outcome.status,
+        score=sum(returns) / len(returns) if outcome.status == "ok" else None,
+        returns=returns,
+        D=outcome.D,
+        environment_steps=outcome.environment_steps,
+        curve=thinned(outcome.curve),
+        stopped=outcome.stopped,
+        solution=solution,
+        details=outcome.details,
+        error=None,
+        **common,
+    )

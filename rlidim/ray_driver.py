@@ -1,0 +1,281 @@
+"""The process that Ray's driver lives in, and what its tasks do on the nodes.
+
+It gets :class:`Submit` and :class:`Stop` over a pipe and answers with :class:`Slots`, with a
+:class:`Mistake` that ends it, and with (number, what came of it) for every cell. Jobs and runs pass
+through it as bytes: it starts without torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import platform
+import signal
+import socket
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from rlidim import __version__
+from rlidim.errors import RlidimError
+
+REACH_SECONDS = 10  # for a head to accept a connection
+OBJECT_STORE = 200 * 2**20  # bytes, of a Ray that we start: a record has some kB, a solution 4 MB
+LOOK_SECONDS = 0.05  # between looks at the pipe while tasks run
+CLUSTER_SECONDS = 1.0  # between looks at the cluster's nodes
+DOUBT_SECONDS = 4.0  # around a worker's death, in which a node's death explains it
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Run a job as a task: the pickled arguments of ``making.make``."""
+
+    number: int
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Cancel every task and leave the cluster."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many cells the cluster holds at a time; sent every second while it holds none."""
+
+    cells: int
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """The message of an RlidimError."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A task's process died and its node did not."""
+
+
+@dataclass(frozen=True)
+class NodeDied:
+    """A task's node died, or what it returned was lost with its node."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Defect:
+    """Something that is nobody's mistake but ours."""
+
+    traceback: str
+
+
+def identity() -> tuple[str, str]:
+    """Return what must be the same on every node: the versions of rlidim and of Python."""
+    return __version__, ".".join(platform.python_version_tuple()[:2])
+
+
+def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
+    """Make a run on a node.
+
+    Args:
+        driver: its :func:`identity`.
+        payload: job and attempt, pickled; opened only once the versions are known to agree.
+
+    Returns:
+        A ``Made`` or a ``Mistake``, pickled.
+    """
+    here, node = identity(), socket.gethostname()
+    if here != driver:
+        return pickle.dumps(
+            Mistake(
+                f"node {node} has rlidim {here[0]} on Python {here[1]}, this machine rlidim "
+                f"{driver[0]} on Python {driver[1]}: install the same on both"
+            )
+        )
+    from rlidim.executors.making import make
+
+    job, attempt = pickle.loads(payload)
+    try:
+        return pickle.dumps(make(job, attempt, logs=None))
+    except RlidimError as error:
+        return pickle.dumps(Mistake(f"{error} (on node {node})"))
+
+
+def drive(pipe: Connection, address: str | None, gpus: float) -> None:
+    """Serve the pipe until it is told to stop, or whoever holds its other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it says Stop
+    _silence()
+    try:
+        _connect(address)
+    except RlidimError as error:
+        pipe.send(Mistake(str(error)))
+        return
+    import ray
+
+    try:
+        Driver(pipe, gpus).serve()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the parent was killed: leave as if it had said Stop
+    finally:
+        ray.shutdown()
+
+
+def _silence() -> None:
+    """Send what Ray and the interpreter print to nowhere: it would garble progress and JSON.
+
+    Ray's own logs, of every node, lie below /tmp/ray as always.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _connect(address: str | None) -> None:
+    """Join a cluster, or start one where ``ray.init()`` would.
+
+    Raises:
+        RlidimError: there is none, or it does not let this process in.
+    """
+    # Read by Ray when it is imported, and used only by a Ray that starts here: a third of the
+    # memory, its default, is more than a container's /dev/shm holds.
+    os.environ.setdefault("RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES", str(OBJECT_STORE))
+    named = address or os.environ.get("RAY_ADDRESS", "")
+    source = "--address" if address else "RAY_ADDRESS" if named else "--executor ray"
+    host, _, port = named.rpartition(":")
+    if port.isdecimal() and "://" not in named:
+        try:
+            # Ray would try for minutes.
+            socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
+        except OSError as error:
+            raise RlidimError(
+                f"{source} {named}: no Ray cluster there ({error.strerror or error})"
+            ) from error
+    try:
+        import ray
+
+        ray.init(
+            address,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+        )
+    except Exception as error:
+        reason: BaseException = error
+        while reason.__cause__ is not None:
+            reason = reason.__cause__
+        raise RlidimError(
+            f"{source} {named}".strip() + f": {' '.join(str(reason).split()) or repr(reason)}"
+        ) from error
+
+
+class Driver:
+    """Submits tasks and tells what came of them."""
+
+    def __init__(self, pipe: Connection, gpus: float) -> None:
+        """Begin with a connected Ray."""
+        import ray
+
+        self.ray: Any = ray
+        self.pipe = pipe
+        self.gpus = gpus
+        # A retry is the parent's to decide: Ray's own would hide whose fault a death was.
+        self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(on_node)
+        self._running: dict[Any, int] = {}  # by reference
+        self._doubtful: dict[int, float] = {}  # cells whose worker died, and when
+        self._dead = self._dead_nodes()
+        self._node_died = -DOUBT_SECONDS
+        self._looked = -CLUSTER_SECONDS
+        self._slots: int | None = None
+
+    def serve(self) -> None:
+        """Answer until told to stop.
+
+        Raises:
+            EOFError, OSError: the parent is gone.
+        """
+        while True:
+            self._look_at_cluster()
+            while self.pipe.poll(0 if self._running else LOOK_SECONDS):
+                message = self.pipe.recv()
+                if isinstance(message, Stop):
+                    self._cancel()
+                    return
+                reference = self._task.remote(identity(), message.payload)
+                self._running[reference] = message.number
+            if self._running:
+                done, _ = self.ray.wait(list(self._running), timeout=LOOK_SECONDS)
+                for reference in done:
+                    self._tell(self._running.pop(reference), reference)
+
+    def _tell(self, number: int, reference: Any) -> None:
+        from ray import exceptions
+
+        try:
+            content: object = self.ray.get(reference)
+        except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError):
+            self._doubtful[number] = time.monotonic()  # judged by _look_at_cluster
+            return
+        except (
+            exceptions.NodeDiedError,
+            exceptions.ObjectLostError,
+            exceptions.LocalRayletDiedError,
+        ) as error:
+            content = NodeDied(str(error).splitlines()[0])
+        except Exception as error:
+            content = _unforeseen(error)
+        self.pipe.send((number, content))
+
+    def _look_at_cluster(self) -> None:
+        """Say how many cells the cluster holds, and whose fault a worker's death was."""
+        now = time.monotonic()
+        if now - self._looked < CLUSTER_SECONDS:
+            return
+        self._looked = now
+        dead = self._dead_nodes()
+        if dead - self._dead:
+            self._node_died = now
+        self._dead = dead
+        resources = self.ray.cluster_resources()
+        slots = int(resources.get("CPU", 0))
+        if self.gpus > 0:
+            slots = min(slots, int(resources.get("GPU", 0) / self.gpus))
+        if slots != self._slots or slots == 0:
+            self.pipe.send(Slots(slots))
+        self._slots = slots
+        for number, died in list(self._doubtful.items()):
+            # Ray learns of a worker's death before it learns of its node's.
+            if abs(died - self._node_died) < DOUBT_SECONDS:
+                self.pipe.send((number, NodeDied("a node left the cluster")))
+            elif now - died > DOUBT_SECONDS:
+                self.pipe.send((number, WorkerDied()))
+            else:
+                continue
+            del self._doubtful[number]
+
+    def _dead_nodes(self) -> set[str]:
+        return {node["NodeID"] for node in self.ray.nodes() if not node["Alive"]}
+
+    def _cancel(self) -> None:
+        for reference in self._running:
+            self.ray.cancel(reference, force=True)
+
+
+def _unforeseen(error: Exception) -> object:
+    """Return what came of a task that raised: what runs on a node catches all that is foreseen."""
+    said = str(error)
+    if "No module named 'rlidim" in said or "failed to import" in said:
+        version, python = identity()
+        return Mistake(
+            f"a node cannot import rlidim: install rlidim {version} for the Python {python} that "
+            "Ray runs there"
+        )
+    return Defect("".join(traceback.format_exception(error)))

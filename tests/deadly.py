@@ -1,0 +1,34 @@
+"""Environments that try what runs them: ``Environment("tests.deadly:Deadly-v0")``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from rlidim.environments import OneStep
+
+
+class Deadly(OneStep):
+    """Kills the process it is in."""
+
+    def step(self, action: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Patient(OneStep):
+    """Waits for the file ``gate``; says beside it which process waits, and the parent of that."""
+
+    def __init__(self, codimension: int, gate: str, render_mode: str | None = None) -> None:
+        super().__init__(codimension, render_mode)
+        while not Path(gate).exists():
+            Path(f"{gate}-{os.getppid()}-{os.getpid()}").touch()
+            time.sleep(0.05)
+
+
+for name, kind in {"Deadly-v0": Deadly, "Patient-v0": Patient}.items():
+    gymnasium.register(name, entry_point=kind, kwargs={"codimension": 3}, max_episode_steps=1)

@@ -1,0 +1,304 @@
+"""The Ray executor against a real Ray: two nodes on this machine, one of which is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlidim import ray_driver, solution
+from rlidim import task as tasks
+from rlidim.cli.options import executor_of
+from rlidim.errors import RlidimError
+from rlidim.executors import InProcess, Job, RayCluster, ray
+from rlidim.executors.making import Made
+from rlidim.records import Cell, Results, RunRecord
+from rlidim.settings import EvolutionStrategySettings
+from rlidim.task import Environment, Task
+from tests.factory import make_task
+from tests.test_executors import results_of, state_of
+
+pytest.importorskip("ray")
+
+ROOT = Path(__file__).parent.parent
+TASK = "codimension-3"
+CELLS = [Cell(TASK, "es", "rademacher", 3, seed) for seed in range(2)]
+NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+
+
+def quick() -> Task:
+    return tasks.find(TASK).replace_settings("es", {"n_timesteps": 2000})
+
+
+def jobs(folder: Path, cells: list[Cell] = CELLS) -> list[Job]:
+    return [Job(quick(), cell, folder / "results", folder / "runs") for cell in cells]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """Make a folder of this module's own for what Ray leaves, and let its workers see tests/."""
+    # Short: the paths of Ray's sockets must not exceed 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="rlidim-", dir="/tmp"))
+    (folder / "ray").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(folder))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.delenv("RAY_ADDRESS", raising=False)
+        # Ray's workers yield to all else, for minutes on a machine that is busy with other tests.
+        patch.setenv("RAY_worker_niceness", "0")
+        yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(place: Path) -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    head = {**NODE, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def shared(cluster: Any) -> Iterator[RayCluster]:
+    """Return the executor that the tests share: joining takes seconds."""
+    executor = RayCluster(cluster.address)
+    yield executor
+    executor.close()
+
+
+def patient(folder: Path) -> tuple[list[Job], Path]:
+    """Return jobs that wait for a file, and the file."""
+    gate = folder / "gate"
+    environment = Environment("tests.deadly:Patient-v0", {"gate": str(gate)})
+    settings = EvolutionStrategySettings(n_timesteps=2000)
+    task = make_task("patient", environment=environment, trainers={"es": settings})
+    cells = [
+        Cell.baseline("patient", "es", 0),
+        *(Cell("patient", "es", "rademacher", d, seed) for d in (2, 3) for seed in range(2)),
+    ]
+    return [Job(task, cell, folder / "ray", folder / "ray-runs") for cell in cells], gate
+
+
+def test_a_node_killed_in_the_middle_costs_nothing(
+    tmp_path: Path, cluster: Any, shared: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = cluster.add_node(**NODE)
+    raylet = node.all_processes["raylet"][0].process.pid
+    todo, gate = patient(tmp_path)
+
+    def kill() -> None:
+        """Wait for a cell on each node, kill one of the nodes and then let all cells go on."""
+        try:
+            deadline = time.monotonic() + 120
+            while len(list(tmp_path.glob("gate-*"))) < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            (waiting,) = tmp_path.glob(f"gate-{raylet}-*")
+            cluster.remove_node(node, allow_graceful=False)
+            while state_of(int(waiting.name.split("-")[2]))[0] not in "XZ":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            gate.touch()
+
+    written: Counter[Cell] = Counter()
+    landed: list[object] = []
+    keep, land = ray.keep, RayCluster._land
+
+    def count(job: Job, made: Any) -> RunRecord:
+        written[job.cell] += 1
+        return keep(job, made)
+
+    def watch(self: RayCluster, flight: Any, content: object, queue: Any) -> RunRecord | None:
+        landed.append(content)
+        return land(self, flight, content, queue)
+
+    monkeypatch.setattr(ray, "keep", count)
+    monkeypatch.setattr(RayCluster, "_land", watch)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        records = list(shared.run(todo))
+    finally:
+        gate.touch()
+        killer.join()
+    lost = [content for content in landed if not isinstance(content, Made)]
+    assert [type(content) for content in lost] == [ray_driver.NodeDied]
+    assert {record.cell for record in records} == {job.cell for job in todo}
+    assert set(written.values()) == {1}
+    assert len(records) == len(written) == len(todo)
+    one = [replace(job, results=tmp_path / "one", runs=tmp_path / "one-runs") for job in todo]
+    list(InProcess().run(one))
+    found, expected = results_of(tmp_path / "ray"), results_of(tmp_path / "one")
+    assert found.keys() == expected.keys()
+    for cell, record in expected.items():
+        assert record.status == "ok"
+        assert found[cell].same_result(record), cell
+    # A native solution is too long for its record: it comes back as a file of its own.
+    beside = f"{todo[0].cell}/{solution.FILE}"
+    theirs, ours = (solution.load(tmp_path / name / beside) for name in ("ray-runs", "one-runs"))
+    assert theirs.theta_0 is not None
+    assert ours.theta_0 is not None
+    assert theirs.theta_0.tobytes() == ours.theta_0.tobytes()
+
+
+def test_what_is_on_record_or_held_elsewhere_is_not_run(tmp_path: Path, shared: RayCluster) -> None:
+    first, second = jobs(tmp_path)
+    with Results(first.results).claim(first.cell) as mine:
+        assert mine
+        running = shared.run([first, second])
+        assert next(running).cell == second.cell
+    assert [record.cell for record in running] == [first.cell]
+    submitted = shared._submitted
+    assert {record.attempts for record in shared.run([first, second])} == {1}
+    assert shared._submitted == submitted
+
+
+def test_a_cell_that_kills_its_worker_is_recorded_as_failed(
+    tmp_path: Path, shared: RayCluster
+) -> None:
+    deadly = make_task("deadly", environment=Environment("tests.deadly:Deadly-v0"))
+    (record,) = shared.run([Job(deadly, Cell.random("deadly"), tmp_path)])
+    assert record.status == "failed"
+    assert "worker process died" in str(record.error)
+    assert results_of(tmp_path)[record.cell] == record
+
+
+def test_a_users_mistake_crosses_the_wire(tmp_path: Path, cluster: Any, shared: RayCluster) -> None:
+    too_many = Cell(TASK, "es", "rademacher", 10**6, 0)
+    with pytest.raises(RlidimError, match=r"between 1 and D = 75.* \(on node "):
+        list(shared.run(jobs(tmp_path, [too_many])))
+    assert not results_of(tmp_path / "results")
+
+
+def test_the_command_prints_its_own_lines_alone(tmp_path: Path, cluster: Any) -> None:
+    arguments = [TASK, "measure", "--trainer", "cmaes", "--dims", "3", "--seeds", "2", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "rlidim", *arguments, "--executor", "ray"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["trainer"] == "cmaes"
+    assert all(line.startswith(f"{TASK} cmaes: ") for line in done.stderr.splitlines())
+
+
+def test_nodes_must_have_the_same_versions() -> None:
+    answer = pickle.loads(ray_driver.on_node(("9.9.9", "3.99"), b"never opened"))
+    assert isinstance(answer, ray_driver.Mistake)
+    assert "this machine rlidim 9.9.9 on Python 3.99: install the same" in answer.message
+
+
+def test_no_cluster_at_the_address(tmp_path: Path, place: Path) -> None:
+    executor = RayCluster("127.0.0.1:1")
+    with pytest.raises(RlidimError, match=r"--address 127\.0\.0\.1:1: no Ray cluster there"):
+        list(executor.run(jobs(tmp_path)))
+    executor.close()
+    with Results(tmp_path / "results").claim(CELLS[0]) as free:
+        assert free
+
+
+def test_something_else_at_the_address(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "CONNECT_SECONDS", 5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        executor = RayCluster(address)
+        with pytest.raises(RlidimError, match=f"--address {address}: no answer .* within 5 s"):
+            list(executor.run(jobs(tmp_path)))
+        executor.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ray", 0, None, None), "--workers must be at least 1, got 0"),
+        (("ray", None, "nonsense", None), "--address must be HOST:PORT"),
+        (("ray", None, "host:99999", None), "--address must be HOST:PORT"),
+        (("ray", None, "ray://host:10001", None), "a Ray client is not supported"),
+        (("ray", None, None, -1.0), "--gpus-per-cell must be a share of one GPU or whole, got -1"),
+        (("ray", None, None, 1.5), "--gpus-per-cell must be a share of one GPU or whole, got 1.5"),
+        (("local", None, "host:6379", None), "--address host:6379 is for --executor ray"),
+        (("local", None, None, 0.5), "--gpus-per-cell 0.5 is for --executor ray"),
+    ],
+)
+def test_options_that_do_not_fit(arguments: Any, message: str) -> None:
+    with pytest.raises(RlidimError, match=message):
+        executor_of(*arguments)
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RlidimError, match=r"not installed: pip install 'rlidim\[ray\]'"):
+        RayCluster()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_ctrl_c_ends_a_ray_of_its_own(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="rlidim-", dir="/tmp"))
+    (tmp_path / "log").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlidim", "cartpole", "measure", "--executor", "ray"],
+        cwd=tmp_path,
+        env={**os.environ, "RAY_TMPDIR": str(folder), "RAY_worker_niceness": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A job in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "results").rglob("*-s*.json")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert said.strip().endswith("the same command goes on from here")
+        assert "Traceback" not in said
+        while left := processes_that_name(str(folder)):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.1)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        for number in processes_that_name(str(folder)):
+            os.kill(number, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def processes_that_name(text: str) -> list[int]:
+    """Return the processes whose command line holds a text: Ray's name their session's folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
