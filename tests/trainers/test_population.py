@@ -221,7 +221,6 @@ def test_failures_of_a_worker_reach_the_run() -> None:
         broken._process.join()
         with pytest.raises(RuntimeError, match="died"):
             broken.submit(generation, np.zeros(5), np.arange(2))
-            broken.collect()
     finally:
         for worker in (faulty, broken):
             worker.close()
