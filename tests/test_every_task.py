@@ -6,6 +6,7 @@ import dataclasses
 import math
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -22,6 +23,15 @@ from tests.factory import bars
 NAMES = sorted(tasks.files(None))
 TINY = {"n_timesteps": 200, "n_envs": 2, "n_steps": 16, "batch_size": 32, "learning_starts": 50}
 SUPERVISED = [name for name in NAMES if tasks.find(name).kind == "supervised"]
+MUJOCO = {  # Gymnasium's thresholds, and D of the networks that the files name
+    "hopper": (3_800, 5_123),
+    "halfcheetah": (4_800, 5_702),
+    "walker2d": (None, 5_702),
+    "ant": (6_000, 11_464),
+    "humanoid": (None, 159_505),
+    "reacher": (-3.75, 4_994),
+    "swimmer": (360, 4_866),
+}
 PAIRS = [(name, trainer) for name in NAMES for trainer in tasks.find(name).trainers]
 
 
@@ -40,6 +50,9 @@ def test_a_tiny_run(
         monkeypatch.setattr(data, "load", lambda name: bars(data.SHAPES[name], 32, 8))
         classification.sets.cache_clear()
     task = task.replace_settings(trainer, tiny)
+    if task.environment is not None and not evaluation.has_vector_form(task):
+        few = dataclasses.replace(task.evaluation, episodes=3, checkpoint_episodes=2)
+        task = dataclasses.replace(task, evaluation=few)
     cell = Cell(name, trainer, "rademacher", 3, 0)
     record = run(Job(task, cell, tmp_path))
     assert record is not None
@@ -52,6 +65,17 @@ def test_a_tiny_run(
     seeds = Seeds.of(cell)
     played = evaluation.evaluate(task, policy, len(record.returns), seeds.evaluation)
     np.testing.assert_allclose(played.returns, record.returns, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", MUJOCO)
+def test_mujoco_tasks_are_gymnasium_s_latest(name: str) -> None:
+    task = tasks.find(name)
+    assert task.environment is not None
+    specification = gymnasium.spec(task.environment.id)
+    assert specification.version == 5
+    assert specification.reward_threshold == task.evaluation.solved == MUJOCO[name][0]
+    assert trainers.native_dimension(task) == MUJOCO[name][1]
+    assert set(task.trainers) == {"es", "ppo", "sac", "td3"}
 
 
 @pytest.mark.parametrize("tier", ["smoke", "quick", "full"])

@@ -50,7 +50,7 @@ def play_one(environment: gymnasium.Env[Any, Any], policy: Policy, seed: int) ->
     return total
 
 
-@pytest.mark.parametrize("identity", ["Acrobot-v1", "Pendulum-v1", "MountainCar-v0"])
+@pytest.mark.parametrize("identity", ["Acrobot-v1", "Pendulum-v1", "MountainCar-v0", "Hopper-v5"])
 def test_separate_environments_play_as_one_by_one(identity: str) -> None:
     task = task_of(identity)
     network = architecture(task)
