@@ -17,6 +17,7 @@ from rlidim.errors import RlidimError
 from rlidim.executors import Job, run
 from rlidim.records import Cell, Results, Seeds
 from rlidim.sweep import Plan
+from rlidim.task import Atari
 from rlidim.trainers import classification, evaluation
 from tests.factory import bars
 
@@ -39,7 +40,7 @@ PAIRS = [(name, trainer) for name in NAMES for trainer in tasks.find(name).train
 def test_a_tiny_run(
     name: str, trainer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = tasks.find(name)
+    task = tasks.find("atari-seaquest" if name == tasks.ANY_GAME else name)
     tiny = {key: value for key, value in TINY.items() if hasattr(task.settings(trainer), key)}
     if trainer == "supervised":
         tiny = {"n_iterations": 20}
@@ -50,10 +51,15 @@ def test_a_tiny_run(
         monkeypatch.setattr(data, "load", lambda name: bars(data.SHAPES[name], 32, 8))
         classification.sets.cache_clear()
     task = task.replace_settings(trainer, tiny)
-    if task.environment is not None and not evaluation.has_vector_form(task):
+    if isinstance(task.environment, Atari):
+        short = dataclasses.replace(task.environment, max_frames=160)
+        task = dataclasses.replace(task, environment=short)
+        frames = {"dqn": {"buffer_size": 50, "learning_starts": 20, "gradient_steps": 1}}
+        task = task.replace_settings(trainer, {"n_timesteps": 40, **frames.get(trainer, {})})
+    if task.environment is not None and not evaluation.has_one_stream(task):
         few = dataclasses.replace(task.evaluation, episodes=3, checkpoint_episodes=2)
         task = dataclasses.replace(task, evaluation=few)
-    cell = Cell(name, trainer, "rademacher", 3, 0)
+    cell = Cell(task.name, trainer, "rademacher", 3, 0)
     record = run(Job(task, cell, tmp_path))
     assert record is not None
     assert record.status == "ok", record.error
