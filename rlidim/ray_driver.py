@@ -11,9 +11,11 @@ import logging
 import os
 import pickle
 import platform
+import queue
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from dataclasses import dataclass
@@ -121,8 +123,8 @@ def drive(pipe: Connection, address: str | None, gpus: float) -> None:
 
     try:
         Driver(pipe, gpus).serve()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the parent was killed: leave as if it had said Stop
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the parent was killed
     finally:
         ray.shutdown()
 
@@ -195,17 +197,18 @@ class Driver:
         self._node_died = -DOUBT_SECONDS
         self._looked = -CLUSTER_SECONDS
         self._slots: int | None = None
+        self._inbox: queue.SimpleQueue[Submit | Stop] = queue.SimpleQueue()
 
     def serve(self) -> None:
         """Answer until told to stop.
 
         Raises:
-            EOFError, OSError: the parent is gone.
+            OSError: the parent is gone.
         """
+        threading.Thread(target=self._listen, daemon=True).start()
         while True:
             self._look_at_cluster()
-            while self.pipe.poll(0 if self._running else LOOK_SECONDS):
-                message = self.pipe.recv()
+            while (message := self._next_message()) is not None:
                 if isinstance(message, Stop):
                     self._cancel()
                     return
@@ -215,6 +218,20 @@ class Driver:
                 done, _ = self.ray.wait(list(self._running), timeout=LOOK_SECONDS)
                 for reference in done:
                     self._tell(self._running.pop(reference), reference)
+
+    def _listen(self) -> None:
+        """Empty the pipe at all times, so that it never blocks both of its ends."""
+        try:
+            while True:
+                self._inbox.put(self.pipe.recv())
+        except (EOFError, OSError):  # the parent was killed: leave as if it had said Stop
+            self._inbox.put(Stop())
+
+    def _next_message(self) -> Submit | Stop | None:
+        try:
+            return self._inbox.get(not self._running, LOOK_SECONDS)
+        except queue.Empty:
+            return None
 
     def _tell(self, number: int, reference: Any) -> None:
         from ray import exceptions

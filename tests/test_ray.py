@@ -191,9 +191,9 @@ def test_a_users_mistake_crosses_the_wire(tmp_path: Path, cluster: Any, shared: 
 
 
 def test_the_command_prints_its_own_lines_alone(tmp_path: Path, cluster: Any) -> None:
-    arguments = [TASK, "measure", "--trainer", "cmaes", "--dims", "3", "--seeds", "2", "--json"]
+    arguments = ["codimension-1", "measure", "--trainer", "cmaes", "--dims", "1,2", "--seeds", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "rlidim", *arguments, "--executor", "ray"],
+        [sys.executable, "-m", "rlidim", *arguments, "--json", "--executor", "ray"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -201,7 +201,7 @@ def test_the_command_prints_its_own_lines_alone(tmp_path: Path, cluster: Any) ->
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["trainer"] == "cmaes"
-    assert all(line.startswith(f"{TASK} cmaes: ") for line in done.stderr.splitlines())
+    assert all(line.startswith("codimension-1 cmaes: ") for line in done.stderr.splitlines())
 
 
 def test_nodes_must_have_the_same_versions() -> None:
