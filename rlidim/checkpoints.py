@@ -45,7 +45,12 @@ class Checkpoints:
     """
 
     def __init__(
-        self, folder: Path, about: dict[str, Any], *, resume: bool, seconds: float = SECONDS
+        self,
+        folder: Path,
+        about: dict[str, Any],
+        *,
+        resume: bool,
+        seconds: float | None = None,
     ) -> None:
         """Name the run.
 
@@ -54,7 +59,7 @@ class Checkpoints:
             about: what must be the same for a checkpoint to be this run's: settings, seeds,
                 versions.
             resume: whether to use a checkpoint that is there already.
-            seconds: between two of them.
+            seconds: between two of them; None for ``SECONDS``.
         """
         self.folder = folder
         self.about = about
@@ -63,7 +68,7 @@ class Checkpoints:
         self.spent = self._loaded = Spent()
         self._began = Spent(time.perf_counter(), time.process_time())
         self._resume = resume
-        self._seconds = seconds
+        self._seconds = SECONDS if seconds is None else seconds
         self._last = time.monotonic()
 
     @property

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rlidim import trainers
+from rlidim import executors, trainers
+from rlidim import task as tasks
 from rlidim.checkpoints import ACTIONS, Checkpoints, clear
+from rlidim.executors import Job
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import SETTINGS
 from rlidim.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
@@ -166,3 +171,57 @@ def test_another_run_s_checkpoint_is_not_used(tmp_path: Path) -> None:
 def test_checkpoints_keep_their_distance(tmp_path: Path) -> None:
     assert not Checkpoints(tmp_path, ABOUT, resume=False, seconds=1000.0).due()
     assert Checkpoints(tmp_path, ABOUT, resume=False, seconds=0.0).due()
+
+
+CHILD = """
+import sys
+from pathlib import Path
+
+import rlidim.checkpoints
+from rlidim import executors, task
+from rlidim.records import Cell
+
+rlidim.checkpoints.SECONDS = 0.0
+one = task.find("cartpole").replace_settings("ppo", {"n_timesteps": 20_000, "eval_freq": 10**6})
+cell = Cell("cartpole", "ppo", "rademacher", 25, 0)
+executors.run(executors.Job(one, cell, Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+def test_kill_9_and_the_record(tmp_path: Path) -> None:
+    """A process that dies between two steps leaves what another ends, on record alike."""
+    runs = tmp_path / "runs"
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / "killed"), str(runs)])
+    checkpoint = runs / "cartpole/ppo-rademacher/d25-s0/checkpoint.pkl"
+    actions = checkpoint.parent / ACTIONS
+    deadline = time.monotonic() + 120
+    while child.poll() is None and time.monotonic() < deadline:
+        if actions.exists() and actions.stat().st_size > 10_000:  # a few rollouts
+            break
+        time.sleep(0.05)
+    child.kill()
+    child.wait()
+    assert checkpoint.exists()
+
+    task = tasks.find("cartpole")
+    task = task.replace_settings("ppo", {"n_timesteps": 20_000, "eval_freq": 10**6})
+    cell = Cell("cartpole", "ppo", "rademacher", 25, 0)
+    taken_up = executors.run(Job(task, cell, tmp_path / "killed", runs))
+    untouched = executors.run(Job(task, cell, tmp_path / "untouched"))
+    assert taken_up is not None
+    assert untouched is not None
+    assert taken_up.provenance["resumed_at"] > 0
+    assert taken_up.same_result(untouched)
+    assert not checkpoint.exists()
+
+
+def test_a_run_that_is_not_to_be_resumed_begins_anew(tmp_path: Path) -> None:
+    task, trainer = case("ppo on CartPole")
+    cell = Cell(task.name, trainer, "rademacher", 5, 0)
+    logs = tmp_path / str(cell)
+    with pytest.raises(KilledError):
+        run("ppo on CartPole", 5, Clock(logs, resume=False, lives=2))
+    record = executors.run(Job(task, cell, tmp_path / "results", tmp_path, resume=False))
+    assert record is not None
+    assert "resumed_at" not in record.provenance
+    assert "checkpoint_not_used" not in record.provenance
