@@ -81,7 +81,7 @@ class Atari:
     @property
     def id(self) -> str:
         """The game's name in messages: ``ALE/space_invaders``."""
-        return f"ALE/{self.game}"
+        return f"ALE/{self.game or 'any game'}"
 
     @property
     def kwargs(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rlidim.report import published, text
 from rlidim.report.collect import Measurement
-from rlidim.task import Data, PixelNetwork, Task
+from rlidim.task import Atari, Data, PixelNetwork, Task
 
 
 def describe(measurement: Measurement) -> str:
@@ -113,7 +113,9 @@ def task_page(task: Task, measurements: Sequence[Measurement], D: int | None) ->
         if task.environment.extra is not None:
             facts["needs"] = f"pip install 'rlidim[{task.environment.extra}]'"
     if task.network is not None:
-        size = "unknown: its package is missing" if D is None else f"{D:,}"
+        any_game = isinstance(task.environment, Atari) and task.environment.game is None
+        unknown = "the game's" if any_game else "unknown: its package is missing"
+        size = unknown if D is None else f"{D:,}"
         facts["network"] = f"{network(task)}, {task.network.initialisation}, D = {size}"
     elif task.classifier is not None:
         facts["network"] = f"{network(task)}, D = {text.whole(D)}"

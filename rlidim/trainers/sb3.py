@@ -35,6 +35,7 @@ from rlidim.task import Atari, Network, Task
 from rlidim.trainers import Report, evaluation, sb3_resume
 from rlidim.trainers.evaluation import AnyArchitecture, Champion, FiniteGuard
 from rlidim.trainers.sb3_atari import AtariVecEnv, PixelFeatures, keep_freed_memory
+from rlidim.trainers.sb3_atari_rates import rates
 from rlidim.trainers.sb3_resume import RESUMABLE, Recorded
 from rlidim.trainers.schedules import schedule
 
@@ -486,7 +487,8 @@ def throughput(
     """Time pairs of short runs, natively and in a subspace, evaluations left out.
 
     Returns:
-        Medians of the paired runs' seconds, their ratio, and environment steps per second.
+        Medians of the paired runs' seconds, their ratio, and environment steps per second; of an
+        Atari game also what :func:`rlidim.trainers.sb3_atari_rates.rates` says.
     """
     assert trainer in SETTINGS
     settings = task.settings(trainer)
@@ -520,4 +522,5 @@ def throughput(
         "subspace_seconds": inside,
         "ratio": float(np.median([after / before for before, after in pairs])),
         "subspace_steps_per_second": steps / inside,
+        **(rates(task.environment, settings.n_envs) if isinstance(task.environment, Atari) else {}),
     }

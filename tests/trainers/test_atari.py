@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rlidim.settings import SETTINGS
 from rlidim.task import Atari, Evaluation, PixelNetwork, Task
 from rlidim.trainers import evaluation, sb3
 from rlidim.trainers.sb3_atari import AtariVecEnv
+from rlidim.trainers.sb3_atari_rates import rates
 from tests.factory import make_task
 
 FRAMES = (4, 84, 84)
@@ -150,6 +152,16 @@ def test_seeds_are_kept_from_run_to_run_and_differ_within_one() -> None:
 
     np.testing.assert_array_equal(begin(5), begin(5))
     assert not np.array_equal(begin(5), begin(6))
+
+
+def test_rates_are_pairs_of_one_process() -> None:
+    figures = rates(Atari("pong", max_frames=400), 2, steps=200, repeats=2)
+    assert figures["environments"] == 2
+    for way in ("ours", "emulator"):
+        assert figures[f"{way}_agent_steps_per_second"] > 0
+    assert figures["ours_over_emulator"] > 0
+    # OpenCV comes with Stable-Baselines3's own extras, not with ours.
+    assert ("ours_over_stable_baselines3" in figures) == (find_spec("cv2") is not None)
 
 
 # --- the networks ---------------------------------------------------------------------------------

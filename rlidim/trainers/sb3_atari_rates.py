@@ -1,0 +1,109 @@
+"""How fast games are stepped: our vector environment, the bare emulator, SB3's own environments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.env_util import make_atari_env
+from stable_baselines3.common.vec_env import VecFrameStack
+
+from rlidim import atari
+from rlidim.task import Atari
+from rlidim.trainers.sb3_atari import AtariVecEnv
+
+REPEATS = 5
+STEPS = 2_000  # of an agent, in a timing
+WARM_UP = 50  # steps of each game before
+
+
+def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS) -> dict[str, Any]:
+    """Step games with random actions, one way after another, in this process.
+
+    Args:
+        game: what the task file says.
+        width: games side by side.
+        steps: of an agent, in each timing.
+        repeats: of all of them.
+
+    Returns:
+        Agent steps per second: medians; of ours over each of the others, the median of the paired
+        ratios. Stable-Baselines3's environments are timed where OpenCV, which they need, is here.
+    """
+    ways: dict[str, Callable[[], None]] = {
+        "ours": _vector(AtariVecEnv(game, width), steps // width),
+        "emulator": _emulator(game, steps),
+    }
+    if find_spec("cv2") is not None:
+        ways["stable_baselines3"] = _vector(_stock(game, width), steps // width)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for index in range(repeats):
+        for name in list(ways)[:: 1 if index % 2 else -1]:
+            start = time.perf_counter()
+            ways[name]()
+            seconds[name].append(time.perf_counter() - start)
+    per_second = {name: steps / np.array(taken) for name, taken in seconds.items()}
+    found: dict[str, Any] = {"environments": width}
+    for name, values in per_second.items():
+        found[f"{name}_agent_steps_per_second"] = float(np.median(values))
+        if name != "ours":
+            found[f"ours_over_{name}"] = float(np.median(per_second["ours"] / values))
+    return found
+
+
+def _vector(environments: Any, count: int) -> Callable[[], None]:
+    """Return what makes so many steps of every game."""
+    generator = np.random.default_rng(0)
+    actions = generator.integers(environments.action_space.n, size=(16, environments.num_envs))
+    environments.seed(0)
+    environments.reset()
+
+    def play(count: int = count) -> None:
+        for index in range(count):
+            environments.step(actions[index % len(actions)])
+
+    play(WARM_UP)
+    return play
+
+
+def _emulator(game: Atari, steps: int) -> Callable[[], None]:
+    """Return what makes an agent's steps in one console, nobody looking at its screen."""
+    rom = atari.check(game)
+    import ale_py
+    from ale_py import roms
+
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    console: Any = ale_py.ALEInterface()
+    console.setInt("random_seed", 0)
+    console.setFloat("repeat_action_probability", game.repeat_action_probability)
+    console.loadROM(roms.get_rom_path(rom))
+    legal = console.getMinimalActionSet()
+    choices = np.random.default_rng(0).integers(len(legal), size=256)
+
+    def play() -> None:
+        for index in range(steps):
+            action = legal[choices[index % len(choices)]]
+            for _ in range(game.frame_skip):
+                console.act(action)
+            if console.game_over():
+                console.reset_game()
+
+    return play
+
+
+def _stock(game: Atari, width: int) -> Any:
+    """Return Stable-Baselines3's own environments of a game, four frames stacked."""
+    import ale_py
+    import gymnasium
+
+    gymnasium.register_envs(ale_py)
+    name = "".join(part.capitalize() for part in atari.check(game).split("_"))
+    stock = make_atari_env(
+        f"{name}NoFrameskip-v4",
+        n_envs=width,
+        wrapper_kwargs={"frame_skip": game.frame_skip, "noop_max": game.noop_max},
+    )
+    return VecFrameStack(stock, atari.STACKED)
