@@ -58,7 +58,7 @@ def results_of(folder: Path) -> dict[Cell, RunRecord]:
 
 
 def trainer_that(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
-    monkeypatch.setattr(trainers, "find", lambda name: function)
+    monkeypatch.setattr(trainers, "find", lambda *arguments: function)
 
 
 def outcome(score: float = 1.0) -> Outcome:
@@ -207,11 +207,11 @@ from tests.test_executors import CELLS, jobs
 
 real = trainers.find
 
-def find(name):
+def find(*arguments):
     def deadly(task, cell, *rest):
         if cell == CELLS[1]:
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(name)(task, cell, *rest)
+        return real(*arguments)(task, cell, *rest)
     return deadly
 
 trainers.find = find
