@@ -38,7 +38,7 @@ $(INSTALLED): pyproject.toml constraints.txt $(wildcard rlidim/projections/nativ
 bench: install  ## Measure the suite's quick tier anew, below runs/ (TIER=smoke|quick|full, RESULTS=folder)
 	$(RLIDIM) --results $(RESULTS) bench --tier $(TIER) $(WORKERS_OPTION)
 
-test: install  ## Run the tests (about 15 minutes on 2 cores)
+test: install  ## Run the tests (about 20 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 tables: install  ## Write results/TABLES.md, CSV, LaTeX and figures from the committed records
