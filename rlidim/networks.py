@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ACTIONS = ("argmax", "clip", "tanh")
+HIDDEN_GAIN = math.sqrt(2.0)  # of hidden layers, under orthogonal
 TRUNCATION = 2.0  # standard deviations at which Keras cuts its normal initialisations off
 TRUNCATED_STD = 0.87962566103423978  # of a standard normal cut off there
 
@@ -130,11 +131,8 @@ class Architecture:
         weights = [shape for shape in self.shapes if len(shape) == 2]
         parts: list[NDArray[Any]] = []
         for index, (outputs, inputs) in enumerate(weights):
-            if self.initialisation == "he_normal":
-                weight = truncated_normal(generator, (outputs, inputs)) * math.sqrt(2.0 / inputs)
-            else:
-                gain = self.output_gain if index == len(weights) - 1 else math.sqrt(2.0)
-                weight = orthogonal(generator, outputs, inputs) * gain
+            gain = self.output_gain if index == len(weights) - 1 else HIDDEN_GAIN
+            weight = initial_weight(generator, self.initialisation, (outputs, inputs), gain)
             parts += [weight.ravel(), np.zeros(outputs)]
         return np.concatenate(parts).astype(np.float32)
 
@@ -185,14 +183,41 @@ class Architecture:
         Raises:
             RlidimError: the content describes no network.
         """
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in content.items()
-        }
         try:
-            return cls(**values)
+            return cls(**with_tuples(content))
         except TypeError as error:
             raise RlidimError(f"not the description of a network ({error})") from error
+
+
+def with_tuples(content: dict[str, Any]) -> dict[str, Any]:
+    """Return JSON's values with tuples, as a frozen dataclass has them, in place of lists."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
+
+
+def fitting(theta: NDArray[Any], D: int) -> NDArray[np.float32]:
+    """Return parameters as float32 (D,), or a population's (N, D).
+
+    Raises:
+        RlidimError: they are of another shape.
+    """
+    theta = np.ascontiguousarray(theta, dtype=np.float32)
+    if theta.ndim not in (1, 2) or theta.shape[-1] != D:
+        raise RlidimError(
+            f"a solution of shape {theta.shape} does not fit a network of {D} parameters"
+        )
+    return theta
+
+
+def initial_weight(
+    generator: np.random.Generator, initialisation: str, shape: tuple[int, int], gain: float
+) -> NDArray[np.float64]:
+    """Return a layer's weight, (outputs, inputs); the gain is of ``orthogonal`` alone."""
+    outputs, inputs = shape
+    if initialisation == "he_normal":
+        return truncated_normal(generator, shape) * math.sqrt(2.0 / inputs)
+    return _orthogonal(generator, outputs, inputs) * gain
 
 
 def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -203,7 +228,7 @@ def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> 
     return np.asarray(values / TRUNCATED_STD)
 
 
-def orthogonal(generator: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
+def _orthogonal(generator: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
     """Return a matrix with orthonormal rows or columns, uniform (Saxe et al. 2014)."""
     tall = generator.standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(tall)
@@ -224,12 +249,7 @@ class Policy:
 
     def __init__(self, architecture: Architecture, theta: NDArray[Any]) -> None:
         """Cut theta into layers."""
-        theta = np.ascontiguousarray(theta, dtype=np.float32)
-        if theta.ndim not in (1, 2) or theta.shape[-1] != architecture.D:
-            raise RlidimError(
-                f"a solution of shape {theta.shape} does not fit a network of "
-                f"{architecture.D} parameters"
-            )
+        theta = fitting(theta, architecture.D)
         self.architecture = architecture
         self.population = theta.ndim == 2
         parts = architecture.unflatten(theta)

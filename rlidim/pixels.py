@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlidim.errors import RlidimError
-from rlidim.networks import orthogonal, truncated_normal
+from rlidim.networks import HIDDEN_GAIN, fitting, initial_weight, with_tuples
 from rlidim.task import PixelNetwork
 
 KIND = "pixels"  # what tells such a network's JSON from a multilayer perceptron's
@@ -108,9 +108,7 @@ class Features(nn.Sequential):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the features, (N, units)."""
-        x = observations / BRIGHTEST if observations.dtype == torch.uint8 else observations
-        # Convolutions on the CPU take half the time on this layout.
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = _prepared(observations)
         for module in self:
             x = module(x)
         return x
@@ -122,8 +120,7 @@ class Features(nn.Sequential):
     @torch.no_grad()
     def gather(self, reference: Tensor) -> None:
         """Fix every layer's statistics from a batch, (N, *shape), one layer after another."""
-        x = reference / BRIGHTEST if reference.dtype == torch.uint8 else reference
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = _prepared(reference)
         for module in self:
             if isinstance(module, Normalisation):
                 axes = [0, *range(2, x.dim())]
@@ -132,18 +129,20 @@ class Features(nn.Sequential):
             x = module(x)
 
 
+def _prepared(observations: Tensor) -> Tensor:
+    """Return frames in 0 .. 1, on the layout on which convolutions take half the time."""
+    x = observations / BRIGHTEST if observations.dtype == torch.uint8 else observations
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 class Network(nn.Module):
     """Features and a linear layer of outputs."""
 
     def __init__(self, architecture: PixelArchitecture) -> None:
         """Build the layers; the parameters are torch's own initialisation until they are set."""
         super().__init__()
-        layers = LAYERS[architecture.architecture]
-        self.features = Features(
-            layers, architecture.observation_shape, batch_norm=architecture.batch_norm
-        )
-        self.outputs = nn.Linear(layers.units, architecture.output_size)
-        architecture.fix_statistics(self.features)
+        self.features = architecture.features()
+        self.outputs = nn.Linear(architecture.layers.units, architecture.output_size)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the outputs, (N, output_size)."""
@@ -231,13 +230,9 @@ class PixelArchitecture:
             if len(shape) == 1:
                 parts.append(np.full(shape, float(name.endswith("scale"))))
                 continue
-            outputs, inputs = shape[0], math.prod(shape[1:])
-            if self.initialisation == "he_normal":
-                weight = truncated_normal(generator, (outputs, inputs)) * math.sqrt(2.0 / inputs)
-            else:
-                gain = self.output_gain if name.startswith("outputs") else math.sqrt(2.0)
-                weight = orthogonal(generator, outputs, inputs) * gain
-            parts.append(weight.ravel())
+            gain = self.output_gain if name.startswith("outputs") else HIDDEN_GAIN
+            matrix = shape[0], math.prod(shape[1:])
+            parts.append(initial_weight(generator, self.initialisation, matrix, gain).ravel())
         return np.concatenate(parts).astype(np.float32)
 
     def gathered(self, theta: NDArray[Any]) -> PixelArchitecture:
@@ -261,16 +256,22 @@ class PixelArchitecture:
             self, means=tuple(mean.tolist()), variances=tuple(variance.clamp(min=0).tolist())
         )
 
-    def fix_statistics(self, features: Features) -> None:
-        """Set the statistics of a network's features, where the architecture has some.
+    @property
+    def layers(self) -> Layers:
+        """What it is built of."""
+        return LAYERS[self.architecture]
+
+    def features(self) -> Features:
+        """Return the network's features, with the statistics where the architecture has some.
 
         Raises:
             RlidimError: they are of another network.
         """
+        features = Features(self.layers, self.observation_shape, batch_norm=self.batch_norm)
         if self.means is None or self.variances is None:
-            return
-        layers = features.normalisations()
-        sizes = [layer.scale.numel() for layer in layers]
+            return features
+        normalisations = features.normalisations()
+        sizes = [layer.scale.numel() for layer in normalisations]
         if not sum(sizes) == len(self.means) == len(self.variances):
             raise RlidimError(
                 f"the network normalises {sum(sizes)} channels, its statistics are of "
@@ -278,9 +279,13 @@ class PixelArchitecture:
             )
         means, variances = torch.tensor(self.means), torch.tensor(self.variances)
         for layer, mean, variance in zip(
-            layers, torch.split(means, sizes), torch.split(variances, sizes), strict=True
+            normalisations,
+            torch.split(means, sizes),
+            torch.split(variances, sizes),
+            strict=True,
         ):
             layer.fix(mean, variance)
+        return features
 
     def policy(self, theta: NDArray[Any]) -> PixelPolicy:
         """Return the policy of parameters (D,), or a population's, (N, D)."""
@@ -303,13 +308,9 @@ class PixelArchitecture:
         Raises:
             RlidimError: the content describes no such network.
         """
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in content.items()
-            if name != "kind"
-        }
+        values = {name: value for name, value in content.items() if name != "kind"}
         try:
-            found = cls(**values)
+            found = cls(**with_tuples(values))
             LAYERS[found.architecture]
         except (TypeError, KeyError) as error:
             raise RlidimError(f"not the description of a network ({error})") from error
@@ -332,12 +333,7 @@ class PixelPolicy:
 
     def __init__(self, architecture: PixelArchitecture, theta: NDArray[Any]) -> None:
         """Build the networks."""
-        theta = np.ascontiguousarray(theta, dtype=np.float32)
-        if theta.ndim not in (1, 2) or theta.shape[-1] != architecture.D:
-            raise RlidimError(
-                f"a solution of shape {theta.shape} does not fit a network of "
-                f"{architecture.D} parameters"
-            )
+        theta = fitting(theta, architecture.D)
         self.population = theta.ndim == 2
         rows = theta if self.population else theta[None]
         self.architecture = architecture if self.population else architecture.gathered(theta)

@@ -31,7 +31,7 @@ class Rlidim(click.Group):
         envs = ctx.params.get("envs")
         try:
             found = split(name, files(envs))
-            if found is not None and found[0] != name:
+            if found is not None and found.base != name:
                 find(name, envs)  # a task that has no such variant says so
             return None if found is None else task_group(name)
         except RlidimError as error:

@@ -388,7 +388,7 @@ def variant_of(context: click.Context, task: Task, name: str) -> Task:
 
     envs = context.find_root().obj["envs"]
     found = tasks.split(name, tasks.files(envs))
-    if task.name not in (name, found and found[0]):
+    if task.name not in (name, found and found.base):
         raise RlidimError(f"a record of task '{name}', not of '{task.name}'")
     return tasks.find(name, envs)
 

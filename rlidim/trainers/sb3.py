@@ -32,11 +32,11 @@ from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import SETTINGS
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.task import Atari, Network, Task
-from rlidim.trainers import Report, evaluation, sb3_resume
+from rlidim.trainers import RESUMABLE, Report, evaluation, sb3_resume
 from rlidim.trainers.evaluation import AnyArchitecture, Champion, FiniteGuard
 from rlidim.trainers.sb3_atari import AtariVecEnv, PixelFeatures, keep_freed_memory
 from rlidim.trainers.sb3_atari_rates import rates
-from rlidim.trainers.sb3_resume import RESUMABLE, Recorded
+from rlidim.trainers.sb3_resume import Recorded
 from rlidim.trainers.schedules import schedule
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -246,12 +246,13 @@ def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[st
         }
     assert isinstance(task.network, Network)
     return "MlpPolicy", {
-        "net_arch": _layers(trainer, list(task.network.hidden)),
+        "net_arch": net_arch(trainer, list(task.network.hidden)),
         "activation_fn": ACTIVATIONS[task.network.activation],
     }
 
 
-def _layers(trainer: str, hidden: list[int]) -> Any:
+def net_arch(trainer: str, hidden: list[int]) -> Any:
+    """Return what SB3's policies call so: the critic's layers are the actor's."""
     if trainer == "dqn":
         return hidden
     return {"pi": hidden, ("qf" if trainer in ("sac", "td3") else "vf"): hidden}
@@ -399,7 +400,7 @@ def train(
     settings = task.settings(cell.trainer)
     model, architecture = begin(task, cell, seeds)
     state = None
-    if not isinstance(model, RESUMABLE):
+    if cell.trainer not in RESUMABLE:
         checkpoints = None
     if checkpoints is not None:
         state = checkpoints.load()

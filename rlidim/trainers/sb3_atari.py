@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from rlidim import atari
-from rlidim.pixels import LAYERS, Features, PixelArchitecture
+from rlidim.pixels import PixelArchitecture
 from rlidim.task import Atari
 
 # glibc's names of two numbers in malloc.h, and what they are set to.
@@ -33,7 +33,7 @@ class AtariVecEnv(VecEnv):
     unclipped rewards, as SB3's Monitor has.
     """
 
-    def __init__(self, game: Atari, width: int, *, threads: int = 1) -> None:
+    def __init__(self, game: Atari, width: int) -> None:
         """Make the games.
 
         Raises:
@@ -45,7 +45,6 @@ class AtariVecEnv(VecEnv):
             width,
             autoreset=AutoresetMode.SAME_STEP,
             life_loss=game.terminal_on_life_loss,
-            threads=threads,
         )
         self._began = time.time()
         self._returns = np.zeros(width)
@@ -131,12 +130,8 @@ class PixelFeatures(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Space[Any], architecture: PixelArchitecture):
         """Build the layers, with the architecture's statistics."""
-        layers = LAYERS[architecture.architecture]
-        super().__init__(observation_space, layers.units)
-        self.features = Features(
-            layers, architecture.observation_shape, batch_norm=architecture.batch_norm
-        )
-        architecture.fix_statistics(self.features)
+        super().__init__(observation_space, architecture.layers.units)
+        self.features = architecture.features()
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the features, (N, units), of frames in 0 .. 1."""

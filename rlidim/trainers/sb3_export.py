@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture
-from rlidim.pixels import LAYERS, Network, Normalisation, PixelArchitecture
+from rlidim.pixels import Network, Normalisation, PixelArchitecture
 from rlidim.task import Task
 from rlidim.trainers import evaluation
 from rlidim.trainers.evaluation import AnyArchitecture
-from rlidim.trainers.sb3 import ACTIVATIONS, acting_parameters
+from rlidim.trainers.sb3 import ACTIVATIONS, acting_parameters, net_arch
 
 # What acts like the trainer's policy; a population's member is a policy like PPO's.
 MODELS: dict[str, type[BaseAlgorithm]] = {
@@ -122,10 +122,8 @@ def _empty(
 
 
 def _of_perceptron(architecture: Architecture, trainer: str) -> dict[str, Any]:
-    hidden = list(architecture.hidden)
-    critic = "qf" if trainer in ("sac", "td3") else "vf"
     return {
-        "net_arch": hidden if trainer == "dqn" else {"pi": hidden, critic: hidden},
+        "net_arch": net_arch(trainer, list(architecture.hidden)),
         "activation_fn": ACTIVATIONS[architecture.activation],
     }
 
@@ -136,7 +134,7 @@ def _of_frames(architecture: PixelArchitecture) -> dict[str, Any]:
     from rlidim.trainers import sb3_plain
 
     cloudpickle.register_pickle_by_value(sb3_plain)
-    layers = LAYERS[architecture.architecture]
+    layers = architecture.layers
     return {
         "net_arch": [],
         "features_extractor_class": sb3_plain.PlainFeatures,

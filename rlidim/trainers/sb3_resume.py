@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from rlidim.checkpoints import ACTIONS, Checkpoints
 
-RESUMABLE = (PPO, A2C)  # between two rollouts all their state lies in what is listed below
+# Between two rollouts all of an on-policy model's state lies in these, policy and optimizer.
 ATTRIBUTES = (
     "num_timesteps",
     "_n_updates",
@@ -122,7 +121,7 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
 
     Args:
         checkpoints: the run's.
-        model: one of ``RESUMABLE``.
+        model: PPO or A2C.
         more: what else there is to keep.
     """
     recorded = recorded_of(model)
