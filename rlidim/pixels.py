@@ -60,6 +60,7 @@ class Normalisation(nn.Module):
     """Fixed mean and variance, trained scale and shift, channel by channel."""
 
     mean: Tensor
+    variance: Tensor
     factor: Tensor
 
     def __init__(self, channels: int) -> None:
@@ -68,11 +69,13 @@ class Normalisation(nn.Module):
         self.scale = nn.Parameter(torch.ones(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
         self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
         self.register_buffer("factor", torch.ones(channels))
 
     def fix(self, mean: Tensor, variance: Tensor) -> None:
         """Set the statistics, (channels,) each."""
         self.mean.copy_(mean)
+        self.variance.copy_(variance)
         self.factor.copy_(torch.rsqrt(variance + EPSILON))
 
     def affine(self) -> tuple[Tensor, Tensor]:
@@ -198,12 +201,25 @@ class PixelArchitecture:
         return math.prod(self.observation_shape)
 
     def module(self, theta: NDArray[Any] | None = None) -> Network:
-        """Return the network as a torch module, its parameters theta (D,) in order."""
+        """Return the network as a torch module, its parameters theta (D,) in order.
+
+        Under theta, statistics that the architecture lacks are gathered from ``reference``.
+
+        Raises:
+            RlidimError: there is no reference batch.
+        """
         with torch.random.fork_rng(devices=[]):  # torch draws an initialisation, for nothing
             network = Network(self)
-        if theta is not None:
-            vector = torch.as_tensor(np.array(theta, dtype=np.float32))
-            nn.utils.vector_to_parameters(vector, network.parameters())
+        if theta is None:
+            return network
+        vector = torch.as_tensor(np.array(theta, dtype=np.float32))
+        nn.utils.vector_to_parameters(vector, network.parameters())
+        if self.batch_norm and self.means is None:
+            if self.reference is None:
+                raise RlidimError(
+                    "the network's normalisation has neither statistics nor a reference"
+                )
+            network.features.gather(torch.from_numpy(self.reference))
         return network
 
     @property
@@ -235,25 +251,15 @@ class PixelArchitecture:
             parts.append(initial_weight(generator, self.initialisation, matrix, gain).ravel())
         return np.concatenate(parts).astype(np.float32)
 
-    def gathered(self, theta: NDArray[Any]) -> PixelArchitecture:
-        """Return the architecture with the statistics that ``reference`` has under theta (D,).
-
-        Without normalisation, or with statistics, it is this one.
-
-        Raises:
-            RlidimError: there is no reference batch.
-        """
-        if not self.batch_norm or self.means is not None:
+    def gathered(self, network: Network) -> PixelArchitecture:
+        """Return the architecture with the statistics of its network under some theta."""
+        layers = network.features.normalisations()
+        if not layers:
             return self
-        if self.reference is None:
-            raise RlidimError("the network's normalisation has neither statistics nor a reference")
-        features = self.module(theta).features
-        features.gather(torch.from_numpy(self.reference))
-        layers = features.normalisations()
-        mean = torch.cat([layer.mean for layer in layers])
-        variance = torch.cat([layer.factor for layer in layers]).double() ** -2 - EPSILON
         return dataclasses.replace(
-            self, means=tuple(mean.tolist()), variances=tuple(variance.clamp(min=0).tolist())
+            self,
+            means=tuple(torch.cat([layer.mean for layer in layers]).tolist()),
+            variances=tuple(torch.cat([layer.variance for layer in layers]).tolist()),
         )
 
     @property
@@ -336,11 +342,10 @@ class PixelPolicy:
         theta = fitting(theta, architecture.D)
         self.population = theta.ndim == 2
         rows = theta if self.population else theta[None]
-        self.architecture = architecture if self.population else architecture.gathered(theta)
-        self._networks = []
-        for row in rows:
-            network = self.architecture.gathered(row).module(row)
-            self._networks.append(network.requires_grad_(False).eval())
+        self._networks = [architecture.module(row).requires_grad_(False).eval() for row in rows]
+        self.architecture = architecture
+        if not self.population:
+            self.architecture = architecture.gathered(self.network)
 
     def act(self, observations: NDArray[Any]) -> NDArray[Any]:
         """Return the action with the largest output for each observation, int64 (N,).

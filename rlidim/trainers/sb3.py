@@ -171,7 +171,7 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
         raise RlidimError(f"{trainer} needs {kind} actions, task '{task.name}' has others")
     if isinstance(architecture, PixelArchitecture):
         # Gradients pass through fixed statistics: theta_0's own.
-        architecture = architecture.gathered(theta_0)
+        architecture = architecture.gathered(architecture.module(theta_0))
     env = environments(task, settings, seeds.training)
     arguments = {
         name: value for name, value in dataclasses.asdict(settings).items() if name not in OURS
