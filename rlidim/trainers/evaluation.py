@@ -21,6 +21,7 @@ from rlidim.records import Seeds
 from rlidim.task import Atari, Environment, PixelNetwork, Task
 from rlidim.trainers.mujoco import warnings_of_models
 from rlidim.trainers.normalisation import Moments
+from rlidim.trainers.simulations import Separate, Simulations, side_by_side
 
 SEED_STRIDE = 1_000  # between the first seeds of two evaluations: more than any evaluation's width
 SEED_SPAN = 2**20  # how far a run counts its seeds upwards, see records.Seeds
@@ -190,7 +191,8 @@ class Arena:
     """``width`` environments of a task, each playing one episode at a time.
 
     The environment's own vectorised form where there is one (CartPole: ten times faster),
-    otherwise separate environments, of which only those with an unfinished episode are stepped.
+    otherwise simulations or separate environments side by side, of which only those with an
+    unfinished episode are stepped.
     """
 
     def __init__(self, task: Task, width: int) -> None:
@@ -204,9 +206,7 @@ class Arena:
             if self._vector
             else [make(task, disable_env_checker=index > 0 or None) for index in range(width)]
         )
-        self._action_shape = (
-            self._environments[0].action_space.shape if self._environments else None
-        )
+        self._rows = side_by_side(self._environments) if self._environments else None
 
     def play(
         self,
@@ -232,7 +232,9 @@ class Arena:
         if members is None:
             members = np.arange(self.width)
         if self._vector is None:
-            return self._play_each(actor, [seed + int(member) for member in members], moments)
+            assert self._rows is not None
+            seeds = [seed + int(member) for member in members]
+            return self._play_rows(self._rows, actor, seeds, moments)
         if isinstance(self.task.environment, Atari):
             return self._play_vector(self._vector, actor, seed + members, moments)
         assert np.array_equal(members, np.arange(self.width))
@@ -266,13 +268,14 @@ class Arena:
             active &= ~(terminated | truncated)
         return Episodes(returns, steps)
 
-    def _play_each(self, actor: Actor, seeds: list[int], moments: Moments | None) -> Episodes:
-        observations = np.stack(
-            [
-                np.asarray(environment.reset(seed=seed)[0], dtype=np.float32).ravel()
-                for environment, seed in zip(self._environments, seeds, strict=True)
-            ]
-        )
+    def _play_rows(
+        self,
+        rows: Simulations | Separate,
+        actor: Actor,
+        seeds: list[int],
+        moments: Moments | None,
+    ) -> Episodes:
+        observations = rows.reset(seeds)
         returns = np.zeros(self.width)
         active = np.arange(self.width)
         members = actor
@@ -282,27 +285,15 @@ class Arena:
             steps += len(active)
             if moments is not None:
                 moments.add(active, observations)
-            actions = members.act(observations)
-            running = []
-            for row, index in enumerate(active):
-                observation, reward, terminated, truncated, _ = self._environments[index].step(
-                    self._shaped(actions[row])
-                )
-                observations[row] = np.ravel(observation)
-                returns[index] += float(reward)
-                if not (terminated or truncated):
-                    running.append(row)
+            observations, rewards, over = rows.step(active, members.act(observations))
+            returns[active] += rewards
             self._check(float(observations.sum()), float(returns.sum()), time, seeds[0])
-            if len(running) < len(active):
-                rows = np.array(running, dtype=np.intp)
-                active, observations = active[rows], observations[rows]
+            if over.any():
+                going = np.flatnonzero(~over)
+                active, observations = active[going], observations[going]
                 if isinstance(members, AnyPolicy) and members.population:
-                    members = members.select(rows)
+                    members = members.select(going)
         return Episodes(returns, steps)
-
-    def _shaped(self, action: Any) -> Any:
-        shape = self._action_shape
-        return action if np.shape(action) == shape else np.reshape(action, shape or ())
 
     def _check(self, observed: float, rewarded: float, time: int, seed: int) -> None:
         if math.isfinite(observed) and math.isfinite(rewarded):

@@ -1,0 +1,107 @@
+"""Simulations side by side observe, earn and end as Gymnasium's environments do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from rlidim.networks import Architecture, Policy
+from rlidim.task import Environment, Network
+from rlidim.trainers.evaluation import Arena, architecture
+from rlidim.trainers.simulations import Separate, Simulations, rules_of, side_by_side
+from tests.factory import make_task
+
+SERVED = (
+    "HalfCheetah-v5",
+    "Hopper-v5",
+    "Walker2d-v5",
+    "Swimmer-v5",
+    "InvertedPendulum-v5",
+    "InvertedDoublePendulum-v5",
+)
+# A constant of each that changes what is observed or earned.
+OTHERS: list[tuple[str, dict[str, Any]]] = [
+    ("HalfCheetah-v5", {"ctrl_cost_weight": 0.7, "forward_reward_weight": 0.3, "frame_skip": 2}),
+    ("HalfCheetah-v5", {"exclude_current_positions_from_observation": False}),
+    ("Swimmer-v5", {"exclude_current_positions_from_observation": False}),
+    ("Hopper-v5", {"healthy_reward": 3.0, "healthy_state_range": (-1.0, 1.0)}),
+    ("Hopper-v5", {"terminate_when_unhealthy": False}),
+    ("Walker2d-v5", {"healthy_z_range": (1.1, 1.3), "healthy_angle_range": (-0.05, 0.05)}),
+    ("InvertedDoublePendulum-v5", {"healthy_reward": 2.0, "reset_noise_scale": 0.3}),
+]
+
+
+@pytest.mark.parametrize(
+    ("identity", "constants"), [*((name, {}) for name in SERVED), *OTHERS], ids=str
+)
+def test_every_step_is_gymnasium_s(identity: str, constants: dict[str, Any]) -> None:
+    count, steps = 3, 60
+    ours = [gymnasium.make(identity, **constants) for _ in range(count)]
+    theirs = [gymnasium.make(identity, **constants) for _ in range(count)]
+    rows = side_by_side(ours)
+    assert isinstance(rows, Simulations)
+    seeds = list(range(7, 7 + count))
+    begun = np.array([each.reset(seed=s)[0] for each, s in zip(theirs, seeds, strict=True)])
+    np.testing.assert_array_equal(rows.reset(seeds), begun.astype(np.float32))
+    generator = np.random.default_rng(0)
+    shape = ours[0].action_space.shape or ()
+    active, ends = np.arange(count), 0
+    for _ in range(steps):
+        actions = generator.uniform(-1, 1, (len(active), *shape)).astype(np.float32)
+        observations, rewards, over = rows.step(active, actions)
+        expected: list[Any] = [
+            theirs[index].step(action) for index, action in zip(active, actions, strict=True)
+        ]
+        np.testing.assert_allclose(
+            observations, np.array([each[0] for each in expected], dtype=np.float32), rtol=1e-6
+        )
+        np.testing.assert_allclose(rewards, [each[1] for each in expected], rtol=1e-12)
+        np.testing.assert_array_equal(over, [each[2] or each[3] for each in expected])
+        ends += int(over.sum())
+        active = active[~over]
+        if not len(active):
+            break
+    if identity in ("InvertedPendulum-v5", "InvertedDoublePendulum-v5"):
+        assert ends == count, "random actions were to drop the pendulums"
+
+
+@pytest.mark.parametrize("identity", SERVED)
+def test_episodes_end_as_each_alone_does(identity: str) -> None:
+    """Through an arena: falls, the time limit, and members that leave in the middle."""
+    task = make_task(
+        environment=Environment(id=identity, kwargs={"max_episode_steps": 150}),
+        network=Network(hidden=(8,)),
+    )
+    network = architecture(task)
+    assert isinstance(network, Architecture)
+    policy = Policy(network, np.stack([network.initial_parameters(seed) for seed in range(5)]))
+    arena = Arena(task, 5)
+    assert isinstance(arena._rows, Simulations)
+    together = arena.play(policy, seed=40)
+    arena._rows = Separate(arena._environments)
+    alone = arena.play(policy, seed=40)
+    arena.close()
+    np.testing.assert_allclose(together.returns, alone.returns, rtol=1e-9)
+    assert together.steps == alone.steps
+    assert together.steps <= 5 * 150
+
+
+def test_whatever_else_is_stepped_by_itself() -> None:
+    """Humanoid's formulas, a wrapper of the user's own and a subclass are not known here."""
+
+    class Halved(gymnasium.RewardWrapper[Any, Any]):
+        def reward(self, reward: Any) -> float:
+            return float(reward) / 2
+
+    hopper = gymnasium.make("Hopper-v5")
+    kind = type(hopper.unwrapped)
+    own = type("Own", (kind,), {})
+    assert rules_of(hopper) is not None
+    assert rules_of(Halved(hopper)) is None
+    assert rules_of(own()) is None
+    assert rules_of(gymnasium.make("Humanoid-v5")) is None
+    assert rules_of(gymnasium.make("CartPole-v1")) is None
+    assert isinstance(side_by_side([Halved(hopper)]), Separate)
