@@ -83,9 +83,15 @@ class Normalisation(nn.Module):
         factor = self.factor * self.scale
         return factor, self.shift - self.mean * factor
 
+    def folded(self, layer: nn.Conv2d | nn.Linear) -> tuple[Tensor, Tensor]:
+        """Return the weight and the bias with which a layer before it does its work too."""
+        assert layer.bias is not None
+        factor, shift = self.affine()
+        shape = (-1,) + (1,) * (layer.weight.dim() - 1)
+        return layer.weight * factor.view(shape), layer.bias * factor + shift
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, (N, channels) or (N, channels, height, width)."""
-        # One multiplication and one addition a number: the rest is a few hundred numbers.
         factor, shift = self.affine()
         shape = (1, -1) + (1,) * (x.dim() - 2)
         return torch.addcmul(shift.view(shape), x, factor.view(shape))
@@ -99,9 +105,13 @@ class Features(nn.Sequential):
         channels, height, across = shape
         modules: list[nn.Module] = []
         for layer in layers.convolutions:
-            if any(layer.padding):
+            before, after = layer.padding
+            if before != after:
                 modules.append(nn.ZeroPad2d(layer.padding * 2))
-            modules.append(nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride))
+            around = before if before == after else 0
+            modules.append(
+                nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, padding=around)
+            )
             modules += [Normalisation(layer.channels)] if batch_norm else []
             modules.append(nn.ReLU())
             channels, height, across = layer.channels, layer.size(height), layer.size(across)
@@ -112,8 +122,14 @@ class Features(nn.Sequential):
     def forward(self, observations: Tensor) -> Tensor:
         """Return the features, (N, units)."""
         x = _prepared(observations)
-        for module in self:
-            x = module(x)
+        modules = list(self)
+        for module, following in zip(modules, [*modules[1:], None], strict=True):
+            if isinstance(following, Normalisation):
+                # Fixed statistics are a multiplication of the weights, which are few.
+                assert isinstance(module, nn.Conv2d | nn.Linear)
+                x = _linear(module, *following.folded(module), x)
+            elif not isinstance(module, Normalisation):
+                x = module(x)
         return x
 
     def normalisations(self) -> list[Normalisation]:
@@ -130,6 +146,13 @@ class Features(nn.Sequential):
                 variance, mean = torch.var_mean(x, dim=axes, correction=0)
                 module.fix(mean, variance)
             x = module(x)
+
+
+def _linear(layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """Apply a layer with another weight and bias than its own."""
+    if isinstance(layer, nn.Linear):
+        return nn.functional.linear(x, weight, bias)
+    return nn.functional.conv2d(x, weight, bias, layer.stride, layer.padding)
 
 
 def _prepared(observations: Tensor) -> Tensor:

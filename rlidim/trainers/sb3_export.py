@@ -153,12 +153,10 @@ def _multiplied_out(network: Network) -> list[Tensor]:
     found: list[Tensor] = []
     for module in [*network.features, network.outputs]:
         if isinstance(module, nn.Conv2d | nn.Linear):
+            layer = module
             found += [parameter.detach().clone() for parameter in module.parameters()]
         elif isinstance(module, Normalisation):
-            factor, shift = module.affine()
-            weight, bias = found[-2:]
-            found[-2] = weight * factor.view(-1, *(1,) * (weight.dim() - 1))
-            found[-1] = bias * factor + shift
+            found[-2:] = [part.detach() for part in module.folded(layer)]
     return found
 
 
