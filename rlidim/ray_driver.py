@@ -7,6 +7,7 @@ through it as bytes: it starts without torch.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import pickle
@@ -91,7 +92,7 @@ def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
         payload: job and attempt, pickled; opened only once the versions are known to agree.
 
     Returns:
-        A ``Made`` or a ``Mistake``, pickled.
+        A ``Made``, whose record names the node by Ray's identifier, or a ``Mistake``; pickled.
     """
     here, node = identity(), socket.gethostname()
     if here != driver:
@@ -101,13 +102,18 @@ def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
                 f"{driver[0]} on Python {driver[1]}: install the same on both"
             )
         )
+    import ray
+
     from rlidim.executors.making import make
 
     job, attempt = pickle.loads(payload)
     try:
-        return pickle.dumps(make(job, attempt, logs=None))
+        made = make(job, attempt, logs=None)
     except RlidimError as error:
         return pickle.dumps(Mistake(f"{error} (on node {node})"))
+    where = {"ray_node": ray.get_runtime_context().get_node_id()}
+    record = dataclasses.replace(made.record, provenance=made.record.provenance | where)
+    return pickle.dumps(dataclasses.replace(made, record=record))
 
 
 def drive(pipe: Connection, address: str | None, gpus: float) -> None:
@@ -171,12 +177,19 @@ def _connect(address: str | None) -> None:
             logging_level=logging.CRITICAL,
         )
     except Exception as error:
-        reason: BaseException = error
-        while reason.__cause__ is not None:
-            reason = reason.__cause__
-        raise RlidimError(
-            f"{source} {named}".strip() + f": {' '.join(str(reason).split()) or repr(reason)}"
-        ) from error
+        raise RlidimError(f"{source} {named}".strip() + f": {reason_of(error)}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why Ray did not let us in, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if type(error).__name__ == "AuthenticationError":
+        return (
+            "the cluster asks for a token, as one that 'ray start --head' made does: set "
+            "RAY_AUTH_MODE=token, with the head's ~/.ray/auth_token on this machine too"
+        )
+    return " ".join(str(error).split()) or repr(error)
 
 
 class Driver:

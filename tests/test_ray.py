@@ -153,6 +153,9 @@ def test_a_node_killed_in_the_middle_costs_nothing(
     for cell, record in expected.items():
         assert record.status == "ok"
         assert found[cell].same_result(record), cell
+        assert "ray_node" not in record.provenance
+    survivor = cluster.head_node.node_id
+    assert {found[cell].provenance["ray_node"] for cell in expected} == {survivor}
     # A native solution is too long for its record: it comes back as a file of its own.
     beside = f"{todo[0].cell}/{solution.FILE}"
     theirs, ours = (solution.load(tmp_path / name / beside) for name in ("ray-runs", "one-runs"))
@@ -229,6 +232,17 @@ def test_something_else_at_the_address(
         with pytest.raises(RlidimError, match=f"--address {address}: no answer .* within 5 s"):
             list(executor.run(jobs(tmp_path)))
         executor.close()
+
+
+def test_a_cluster_that_asks_for_a_token() -> None:
+    """What ``ray start --head`` makes in Ray 2.60, unless its environment says otherwise."""
+    from ray.exceptions import AuthenticationError
+
+    outer = ConnectionError("Failed to connect to GCS")
+    outer.__cause__ = AuthenticationError("InvalidAuthToken:\nmissing or incorrect")
+    assert "set RAY_AUTH_MODE=token" in ray_driver.reason_of(outer)
+    assert ray_driver.reason_of(ValueError("two\n lines")) == "two lines"
+    assert ray_driver.reason_of(KeyError()) == "KeyError()"
 
 
 @pytest.mark.parametrize(
