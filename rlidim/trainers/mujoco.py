@@ -1,10 +1,12 @@
-"""MuJoCo's warnings, which by themselves go to standard error and a file in the user's folder."""
+"""MuJoCo's manners: warnings on standard error and in a file, and a clock in every step."""
 
 from __future__ import annotations
 
+import ctypes
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import gymnasium
 
@@ -14,10 +16,11 @@ KNOWN = "compiler attribute 'settotalmass' is deprecated"
 
 
 @contextmanager
-def warnings_of_models(identity: str) -> Iterator[None]:
+def mannered(identity: str) -> Iterator[None]:
     """Hold back what MuJoCo says of Gymnasium's models while an environment of them is made.
 
-    Any other warning becomes one of Python's. Other environments are left alone.
+    Any other warning becomes one of Python's, and from then on no clock is read. Other
+    environments are left alone.
 
     Args:
         identity: Gymnasium's name of the environment.
@@ -33,6 +36,8 @@ def warnings_of_models(identity: str) -> Iterator[None]:
         yield
         return
 
+    stop_clock(Path(mujoco.__file__).parent)
+
     def tell(message: str) -> None:
         if KNOWN not in message:
             warnings.warn(f"MuJoCo: {message}", RuntimeWarning, stacklevel=2)
@@ -43,3 +48,17 @@ def warnings_of_models(identity: str) -> Iterator[None]:
         yield
     finally:
         mujoco.set_mju_user_warning(before)
+
+
+def stop_clock(package: Path) -> None:
+    """Take back the clock that MuJoCo's Python package gives to the simulator.
+
+    It is read at every stage of a step, a fifth of a small model's time, and serves MjData.timer
+    alone. The package itself can replace it and not remove it: ``set_mjcb_time(None)`` puts it
+    back. Where the library is not named as on Linux and macOS, it stays.
+
+    Args:
+        package: the folder of the module ``mujoco``, which has been imported.
+    """
+    for library in package.glob("libmujoco*"):
+        ctypes.c_void_p.in_dll(ctypes.CDLL(str(library)), "mjcb_time").value = None

@@ -10,7 +10,7 @@ import pytest
 
 from rlidim.networks import Architecture, Policy
 from rlidim.task import Environment, Network
-from rlidim.trainers.evaluation import Arena, architecture
+from rlidim.trainers.evaluation import Arena, architecture, make
 from rlidim.trainers.simulations import Separate, Simulations, rules_of, side_by_side
 from tests.factory import make_task
 
@@ -105,3 +105,13 @@ def test_whatever_else_is_stepped_by_itself() -> None:
     assert rules_of(gymnasium.make("Humanoid-v5")) is None
     assert rules_of(gymnasium.make("CartPole-v1")) is None
     assert isinstance(side_by_side([Halved(hopper)]), Separate)
+
+
+def test_no_clock_is_read() -> None:
+    task = make_task(environment=Environment(id="Hopper-v5"), network=Network(hidden=(8,)))
+    environment: Any = make(task)
+    environment.reset(seed=0)
+    for _ in range(20):
+        environment.step(environment.action_space.sample())
+    assert environment.unwrapped.data.time > 0
+    assert not any(timer.duration for timer in environment.unwrapped.data.timer)
