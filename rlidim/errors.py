@@ -14,6 +14,10 @@ class RlidimError(Exception):
     """
 
 
+class MachineLostError(Exception):
+    """A machine that did a part of a run is gone: nobody's mistake, and the run begins again."""
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the closest option, or the list of all options.
 

@@ -1,4 +1,4 @@
-"""The process that Ray's driver lives in, and what its tasks do on the nodes.
+"""The process that Ray's driver lives in.
 
 It gets :class:`Submit` and :class:`Stop` over a pipe and answers with :class:`Slots`, with a
 :class:`Mistake` that ends it, and with (number, what came of it) for every cell. Jobs and runs pass
@@ -7,11 +7,8 @@ through it as bytes: it starts without torch.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
-import pickle
-import platform
 import queue
 import signal
 import socket
@@ -23,8 +20,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from rlidim import __version__
 from rlidim.errors import RlidimError
+from rlidim.ray_node import Mistake, NodeDied, identity, on_node
 
 REACH_SECONDS = 10  # for a head to accept a connection
 OBJECT_STORE = 200 * 2**20  # bytes, of a Ray that we start: a record has some kB, a solution 4 MB
@@ -54,22 +51,8 @@ class Slots:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """The message of an RlidimError."""
-
-    message: str
-
-
-@dataclass(frozen=True)
 class WorkerDied:
     """A task's process died and its node did not."""
-
-
-@dataclass(frozen=True)
-class NodeDied:
-    """A task's node died, or what it returned was lost with its node."""
-
-    message: str
 
 
 @dataclass(frozen=True)
@@ -79,45 +62,15 @@ class Defect:
     traceback: str
 
 
-def identity() -> tuple[str, str]:
-    """Return what must be the same on every node: the versions of rlidim and of Python."""
-    return __version__, ".".join(platform.python_version_tuple()[:2])
-
-
-def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
-    """Make a run on a node.
+def drive(pipe: Connection, address: str | None, cpus: int, gpus: float) -> None:
+    """Serve the pipe until it is told to stop, or whoever holds its other end is gone.
 
     Args:
-        driver: its :func:`identity`.
-        payload: job and attempt, pickled; opened only once the versions are known to agree.
-
-    Returns:
-        A ``Made``, whose record names the node by Ray's identifier, or a ``Mistake``; pickled.
+        pipe: see above.
+        address: of the cluster's head, see :func:`_connect`.
+        cpus: that each cell is given.
+        gpus: likewise, a fraction for a share of one.
     """
-    here, node = identity(), socket.gethostname()
-    if here != driver:
-        return pickle.dumps(
-            Mistake(
-                f"node {node} has rlidim {here[0]} on Python {here[1]}, this machine rlidim "
-                f"{driver[0]} on Python {driver[1]}: install the same on both"
-            )
-        )
-    import ray
-
-    from rlidim.executors.making import make
-
-    job, attempt = pickle.loads(payload)
-    try:
-        made = make(job, attempt, logs=None)
-    except RlidimError as error:
-        return pickle.dumps(Mistake(f"{error} (on node {node})"))
-    where = {"ray_node": ray.get_runtime_context().get_node_id()}
-    record = dataclasses.replace(made.record, provenance=made.record.provenance | where)
-    return pickle.dumps(dataclasses.replace(made, record=record))
-
-
-def drive(pipe: Connection, address: str | None, gpus: float) -> None:
-    """Serve the pipe until it is told to stop, or whoever holds its other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it says Stop
     _silence()
     try:
@@ -128,7 +81,7 @@ def drive(pipe: Connection, address: str | None, gpus: float) -> None:
     import ray
 
     try:
-        Driver(pipe, gpus).serve()
+        Driver(pipe, cpus, gpus).serve()
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent was killed
     finally:
@@ -195,16 +148,18 @@ def reason_of(error: BaseException) -> str:
 class Driver:
     """Submits tasks and tells what came of them."""
 
-    def __init__(self, pipe: Connection, gpus: float) -> None:
+    def __init__(self, pipe: Connection, cpus: int, gpus: float) -> None:
         """Begin with a connected Ray."""
         import ray
 
         self.ray: Any = ray
         self.pipe = pipe
+        self.cpus = cpus
         self.gpus = gpus
         # A retry is the parent's to decide: Ray's own would hide whose fault a death was.
         self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(on_node)
         self._running: dict[Any, int] = {}  # by reference
+        self._groups: dict[int, Any] = {}  # what is reserved for cells of several CPUs
         self._doubtful: dict[int, float] = {}  # cells whose worker died, and when
         self._dead = self._dead_nodes()
         self._node_died = -DOUBT_SECONDS
@@ -225,12 +180,35 @@ class Driver:
                 if isinstance(message, Stop):
                     self._cancel()
                     return
-                reference = self._task.remote(identity(), message.payload)
-                self._running[reference] = message.number
+                task = self._task if self.cpus == 1 else self._reserving(message.number)
+                self._running[task.remote(identity(), message.payload)] = message.number
             if self._running:
                 done, _ = self.ray.wait(list(self._running), timeout=LOOK_SECONDS)
                 for reference in done:
                     self._tell(self._running.pop(reference), reference)
+
+    def _reserving(self, number: int) -> Any:
+        """Return the task with its CPUs reserved, one for itself and one for each of its actors.
+
+        They are reserved together, on any nodes, so that two cells never wait for each other.
+        """
+        from ray.util.placement_group import placement_group
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        first = {"CPU": 1} | ({"GPU": self.gpus} if self.gpus > 0 else {})
+        group = placement_group([first, *[{"CPU": 1}] * (self.cpus - 1)])
+        self._groups[number] = group
+        strategy = PlacementGroupSchedulingStrategy(
+            group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+        )
+        return self._task.options(scheduling_strategy=strategy)
+
+    def _release(self, number: int) -> None:
+        from ray.util.placement_group import remove_placement_group
+
+        group = self._groups.pop(number, None)
+        if group is not None:
+            remove_placement_group(group)
 
     def _listen(self) -> None:
         """Empty the pipe at all times, so that it never blocks both of its ends."""
@@ -249,6 +227,7 @@ class Driver:
     def _tell(self, number: int, reference: Any) -> None:
         from ray import exceptions
 
+        self._release(number)
         try:
             content: object = self.ray.get(reference)
         except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError):
@@ -275,7 +254,7 @@ class Driver:
             self._node_died = now
         self._dead = dead
         resources = self.ray.cluster_resources()
-        slots = int(resources.get("CPU", 0))
+        slots = int(resources.get("CPU", 0)) // self.cpus
         if self.gpus > 0:
             slots = min(slots, int(resources.get("GPU", 0) / self.gpus))
         if slots != self._slots or slots == 0:
@@ -295,8 +274,9 @@ class Driver:
         return {node["NodeID"] for node in self.ray.nodes() if not node["Alive"]}
 
     def _cancel(self) -> None:
-        for reference in self._running:
+        for reference, number in self._running.items():
             self.ray.cancel(reference, force=True)
+            self._release(number)
 
 
 def _unforeseen(error: Exception) -> object:

@@ -32,7 +32,7 @@ LAYERS = [
     },
     {"classifiers"},
     {"trainers"},
-    {"executors", "ray_driver", "playback", "description", "kernels", "steps", "speed"},
+    {"executors", "ray_driver", "ray_node", "playback", "description", "kernels", "steps", "speed"},
     {"sweep"},
     {"progress", "bench", "calibration", "doctor", "gpu"},
     {"cli", "__main__"},
@@ -43,7 +43,7 @@ HEAVY = {"torch", "gymnasium", "stable_baselines3", "triton", "ray"}
 HOMES = {
     "stable_baselines3": "trainers/sb3",
     "triton": "projections/triton_kernels",
-    "ray": "ray_driver",
+    "ray": "ray_",
 }
 
 

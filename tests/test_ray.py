@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from rlidim import ray_driver, solution
+from rlidim import ray_driver, ray_node, solution
 from rlidim import task as tasks
 from rlidim.cli.options import executor_of
 from rlidim.errors import RlidimError
@@ -142,7 +142,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
         gate.touch()
         killer.join()
     lost = [content for content in landed if not isinstance(content, Made)]
-    assert [type(content) for content in lost] == [ray_driver.NodeDied]
+    assert [type(content) for content in lost] == [ray_node.NodeDied]
     assert {record.cell for record in records} == {job.cell for job in todo}
     assert set(written.values()) == {1}
     assert len(records) == len(written) == len(todo)
@@ -162,6 +162,51 @@ def test_a_node_killed_in_the_middle_costs_nothing(
     assert theirs.theta_0 is not None
     assert ours.theta_0 is not None
     assert theirs.theta_0.tobytes() == ours.theta_0.tobytes()
+
+
+def test_a_run_split_over_two_nodes_survives_a_worker(
+    tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = cluster.add_node(**NODE)
+    small = {"population": 8, "n_timesteps": 8_000, "eval_freq": 2}
+    task = tasks.find("pendulum").replace_settings("es", small)
+    cell = Cell("pendulum", "es", "rademacher", 4, 0)
+    job = Job(task, cell, tmp_path / "ray", None, processes=2)
+    landed: list[object] = []
+    land = RayCluster._land
+
+    def watch(self: RayCluster, flight: Any, content: object, queue: Any) -> RunRecord | None:
+        landed.append(content)
+        return land(self, flight, content, queue)
+
+    def kill() -> None:
+        deadline = time.monotonic() + 120
+        while not (found := processes_that_name("ray::Members")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(found[0], signal.SIGKILL)
+
+    monkeypatch.setattr(RayCluster, "_land", watch)
+    executor = RayCluster(cluster.address, cpus=2)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        (record,) = executor.run([job])
+    finally:
+        killer.join()
+        executor.close()
+        cluster.remove_node(node, allow_graceful=False)
+    first, second = landed
+    assert isinstance(first, ray_node.NodeDied)
+    assert "a worker of the run is gone" in first.message
+    assert isinstance(second, Made)
+    assert record.status == "ok", record.error
+    assert record.provenance["processes"] == 2
+    (other,) = record.provenance["ray_nodes_of_workers"]
+    assert {other, record.provenance["ray_node"]} == {node.node_id, cluster.head_node.node_id}
+    alone = replace(job, results=tmp_path / "one", processes=1)
+    (expected,) = InProcess().run([alone])
+    assert record.same_result(expected)
 
 
 def test_what_is_on_record_or_held_elsewhere_is_not_run(tmp_path: Path, shared: RayCluster) -> None:
@@ -208,8 +253,8 @@ def test_the_command_prints_its_own_lines_alone(tmp_path: Path, cluster: Any) ->
 
 
 def test_nodes_must_have_the_same_versions() -> None:
-    answer = pickle.loads(ray_driver.on_node(("9.9.9", "3.99"), b"never opened"))
-    assert isinstance(answer, ray_driver.Mistake)
+    answer = pickle.loads(ray_node.on_node(("9.9.9", "3.99"), b"never opened"))
+    assert isinstance(answer, ray_node.Mistake)
     assert "this machine rlidim 9.9.9 on Python 3.99: install the same" in answer.message
 
 

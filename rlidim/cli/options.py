@@ -147,21 +147,8 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
-def executor_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say where cells run; the command gets them as one ``executor``."""
-
-    @functools.wraps(command)
-    def with_executor(
-        *arguments: Any,
-        workers: int | None,
-        executor: str,
-        address: str | None,
-        gpus_per_cell: float | None,
-        **others: Any,
-    ) -> None:
-        where = executor_of(executor, workers, address, gpus_per_cell)
-        command(*arguments, executor=where, **others)
-
+def place_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say on which machines cells run."""
     for option in (
         click.option(
             "--gpus-per-cell",
@@ -183,15 +170,33 @@ def executor_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Where cells run: processes of this machine, or tasks of a Ray cluster, which "
             "bring back records and solutions but no logs.",
         ),
-        click.option(
-            "--workers",
-            type=int,
-            help="Cells that run at a time, one thread each.  [default: all cores, or all CPUs "
-            "of the cluster]",
-        ),
     ):
-        option(with_executor)
-    return with_executor
+        command = option(command)
+    return command
+
+
+def executor_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say where cells run; the command gets them as one ``executor``."""
+
+    @functools.wraps(command)
+    def with_executor(
+        *arguments: Any,
+        workers: int | None,
+        executor: str,
+        address: str | None,
+        gpus_per_cell: float | None,
+        **others: Any,
+    ) -> None:
+        where = executor_of(executor, workers, address, gpus_per_cell)
+        command(*arguments, executor=where, **others)
+
+    workers = click.option(
+        "--workers",
+        type=int,
+        help="Cells that run at a time, one thread each.  [default: all cores, or all CPUs "
+        "of the cluster]",
+    )
+    return workers(place_options(with_executor))
 
 
 def executor_of(
@@ -206,10 +211,19 @@ def executor_of(
 
     if executor == "ray":
         return RayCluster(address, workers=workers, gpus=gpus_per_cell or 0.0)
+    check_local(address, gpus_per_cell)
+    return ProcessPool(default_workers() if workers is None else workers)
+
+
+def check_local(address: str | None, gpus_per_cell: float | None) -> None:
+    """Make sure that no option of a cluster was given for this machine.
+
+    Raises:
+        RlidimError: one was.
+    """
     for name, value in (("--address", address), ("--gpus-per-cell", gpus_per_cell)):
         if value is not None:
             raise RlidimError(f"{name} {value} is for --executor ray; add it, or leave {name} out")
-    return ProcessPool(default_workers() if workers is None else workers)
 
 
 def search_and_gather(

@@ -10,9 +10,11 @@ import click
 
 from rlidim.cli.options import (
     Dimensions,
+    check_local,
     executor_options,
     json_option,
     measurements_of,
+    place_options,
     print_json,
     projection_option,
     results_of,
@@ -109,8 +111,10 @@ def train_command(find: Find) -> click.Command:
         type=int,
         default=1,
         show_default=True,
-        help="Split each generation of es over so many; the result is the same.",
+        help="Split each generation of es over so many, of this machine or, with --executor ray, "
+        "of a cluster's CPUs; the result is the same.",
     )
+    @place_options
     @set_option
     @runs_option
     @json_option
@@ -128,6 +132,9 @@ def train_command(find: Find) -> click.Command:
         force: bool,
         resume: bool,
         processes: int,
+        executor: str,
+        address: str | None,
+        gpus_per_cell: float | None,
         overrides: Sequence[tuple[str, Any]],
         runs: Path,
         as_json: bool,
@@ -146,6 +153,8 @@ def train_command(find: Find) -> click.Command:
             raise RlidimError(f"--seed must be at least 0, got {seed}")
         if processes < 1:
             raise RlidimError(f"--processes must be at least 1, got {processes}")
+        if executor == "local":
+            check_local(address, gpus_per_cell)
         family = projection_family(task, projection)
         cell = (
             Cell.baseline(task.name, trainer, seed)
@@ -164,7 +173,14 @@ def train_command(find: Find) -> click.Command:
                 f"({', '.join(RESUMABLE)} can be)",
                 err=True,
             )
-        record = executors.run_when_free(job, force)
+        if executor == "ray":
+            cluster = executors.RayCluster(address, cpus=processes, gpus=gpus_per_cell or 0.0)
+            try:
+                (record,) = cluster.run([job], force=force)
+            finally:
+                cluster.close()
+        else:
+            record = executors.run_when_free(job, force)
         _tell_of_checkpoints(record)
         if as_json:
             print_json({**record.to_json(), "record": str(path)})

@@ -1,7 +1,7 @@
 """Where cells run: in this process, in a pool of worker processes, or on a Ray cluster.
 
 An executor gets jobs (``job``), each of which becomes a run (``making``) that is written once
-(``ledger``). Only ``rlidim.ray_driver`` imports Ray, in a process of its own.
+(``ledger``). Ray is imported by ``rlidim.ray_driver``, in a process of its own, and on its nodes.
 """
 
 from rlidim.executors.job import Executor, Job

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlidim import trainers
 from rlidim.checkpoints import Checkpoints, Spent
-from rlidim.errors import RlidimError
+from rlidim.errors import MachineLostError, RlidimError
 from rlidim.executors.job import Job
 from rlidim.records import (
     Outcome,
@@ -27,6 +27,9 @@ from rlidim.records import (
     thinned,
     versions,
 )
+
+if TYPE_CHECKING:
+    from rlidim.trainers.population import Worker
 
 RECORDED = 20_000  # numbers of theta_d that a record holds at most: 100 kB
 
@@ -44,19 +47,23 @@ class Made:
     solution: bytes | None = None
 
 
-def make(job: Job, attempt: int, logs: Path | None) -> Made:
+def make(
+    job: Job, attempt: int, logs: Path | None, worker: Callable[[], Worker] | None = None
+) -> Made:
     """Make one run with one thread.
 
     Args:
         job: the cell; of its folders none is touched.
         attempt: how often the cell was tried, this time included.
         logs: where the trainer writes what it likes (None: nothing).
+        worker: makes the processes that a run is split over; None: processes of this machine.
 
     Returns:
         The run; one that failed is among them, its record holds the traceback.
 
     Raises:
         RlidimError: a mistake that only the user can mend.
+        MachineLostError: a worker elsewhere is gone.
     """
     seeds = Seeds.of(job.cell)
     started, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
@@ -64,9 +71,9 @@ def make(job: Job, attempt: int, logs: Path | None) -> Made:
     solution = None
     try:
         with one_thread():
-            trainer = trainers.find(job.cell.trainer, job.processes, checkpoints)
+            trainer = trainers.find(job.cell.trainer, job.processes, checkpoints, worker)
             outcome = trainer(job.task, job.cell, seeds, lambda steps, score: None, logs)
-    except RlidimError:
+    except (RlidimError, MachineLostError):
         raise
     except Exception:
         record = _record(job, seeds, None, traceback.format_exc(), attempt)

@@ -30,16 +30,8 @@ from rlidim.executors.ledger import (
     standing,
 )
 from rlidim.executors.making import Made
-from rlidim.ray_driver import (
-    Defect,
-    Mistake,
-    NodeDied,
-    Slots,
-    Stop,
-    Submit,
-    WorkerDied,
-    drive,
-)
+from rlidim.ray_driver import Defect, Slots, Stop, Submit, WorkerDied, drive
+from rlidim.ray_node import Mistake, NodeDied
 from rlidim.records import Cell, Results, RunRecord
 
 CONNECT_SECONDS = 90  # to start Ray here, or to be let into a cluster; a busy machine needs 40
@@ -63,10 +55,12 @@ class Flight:
 class Queue:
     """What a call of :meth:`RayCluster.run` has still to do.
 
-    ``busy`` is held by other sweeps, ``suspects`` have killed a worker once.
+    ``busy`` is held by other sweeps, ``suspects`` have killed a worker once. ``force`` runs even
+    what is on record.
     """
 
     waiting: list[Job]
+    force: bool = False
     busy: list[Job] = field(default_factory=list)
     suspects: list[Job] = field(default_factory=list)
     worker_deaths: Counter[Cell] = field(default_factory=Counter)
@@ -86,14 +80,20 @@ class RayCluster:
     """
 
     def __init__(
-        self, address: str | None = None, *, workers: int | None = None, gpus: float = 0.0
+        self,
+        address: str | None = None,
+        *,
+        workers: int | None = None,
+        cpus: int = 1,
+        gpus: float = 0.0,
     ) -> None:
         """Choose the cluster.
 
         Args:
             address: ``HOST:PORT`` of a cluster's head; None: what ``ray.init()`` finds or starts.
             workers: cells in flight at most; None: as many as the cluster's CPUs (and GPUs) hold.
-            gpus: that each cell is given, a fraction for a share of one.
+            cpus: that each cell is given: as many as its run is split over processes.
+            gpus: likewise, a fraction for a share of one.
 
         Raises:
             RlidimError: Ray is not installed, or a value is out of its range.
@@ -108,6 +108,7 @@ class RayCluster:
             raise RlidimError("--executor ray: Ray is not installed: pip install 'rlidim[ray]'")
         self.address = address
         self.workers = workers
+        self.cpus = cpus
         self.gpus = gpus
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -116,13 +117,18 @@ class RayCluster:
         self._slots = 0  # cells that the cluster holds at a time
         self._empty_since: float | None = None
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
+    def run(self, jobs: Sequence[Job], *, force: bool = False) -> Iterator[RunRecord]:
         """Run the jobs; each record is written here, once, before it is yielded.
+
+        Args:
+            jobs: split over no more processes than a cell is given CPUs.
+            force: run even what is on record.
 
         Raises:
             RlidimError: a job's, or the cluster is out of reach; call :meth:`close` then.
         """
-        queue = Queue(list(jobs))
+        assert all(job.processes <= self.cpus for job in jobs)
+        queue = Queue(list(jobs), force=force)
         while queue or self._flights:
             yield from self._fill(queue)
             if not self._flights and self._process is None:
@@ -181,7 +187,7 @@ class RayCluster:
             if not claim.enter_context(Results(job.results).claim(job.cell)):
                 queue.busy.append(job)
                 return None
-            earlier = standing(job)
+            earlier = None if queue.force else standing(job)
             if earlier is not None and finished(earlier):
                 return earlier
             self._fly(Flight(job, next_attempt(earlier), claim.pop_all()))
@@ -226,7 +232,7 @@ class RayCluster:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=drive, args=(theirs, self.address, self.gpus), daemon=True
+            target=drive, args=(theirs, self.address, self.cpus, self.gpus), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -278,10 +284,11 @@ class RayCluster:
         now = time.monotonic()
         self._empty_since = self._empty_since or now
         if now - self._empty_since > EMPTY_SECONDS:
-            need = "a CPU" if self.gpus == 0 else f"a CPU and {self.gpus:g} GPUs"
+            need = "a CPU" if self.cpus == 1 else f"{self.cpus} CPUs"
+            need += f" and {self.gpus:g} GPUs" if self.gpus else ""
             raise RlidimError(
-                f"--executor ray: no node of the cluster has had {need} for {EMPTY_SECONDS} s: "
-                f"start one with 'ray start --address'; {GO_ON}"
+                f"--executor ray: the cluster has not had {need} for {EMPTY_SECONDS} s: "
+                f"start a node with 'ray start --address'; {GO_ON}"
             )
 
     def _lost(self) -> RlidimError:

@@ -6,12 +6,15 @@ import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from rlidim.checkpoints import Checkpoints
 from rlidim.errors import RlidimError, nearest
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.task import Task
+
+if TYPE_CHECKING:
+    from rlidim.trainers.population import Worker
 
 Report = Callable[[int, float | None], None]
 """Told the environment steps so far and the latest checkpoint score (None before the first)."""
@@ -84,13 +87,19 @@ def projection_family(task: Task, choice: str) -> str:
     return choose(D, D)
 
 
-def find(name: str, processes: int = 1, checkpoints: Checkpoints | None = None) -> Trainer:
+def find(
+    name: str,
+    processes: int = 1,
+    checkpoints: Checkpoints | None = None,
+    worker: Callable[[], Worker] | None = None,
+) -> Trainer:
     """Import a trainer.
 
     Args:
         name: see ``MODULES``.
         processes: that each of its runs is split over; what comes out is the same for any number.
         checkpoints: that its run may go on from, and leaves; for one of ``RESUMABLE``.
+        worker: makes each process but the first; None: one of this machine's.
 
     Raises:
         RlidimError: there is none of that name (with the nearest), or its runs cannot be split.
@@ -105,6 +114,8 @@ def find(name: str, processes: int = 1, checkpoints: Checkpoints | None = None) 
                 f"{', '.join(SPLIT)} can be split"
             )
         further["processes"] = processes
+        if worker is not None:
+            further["worker"] = worker
     if checkpoints is not None:
         further["checkpoints"] = checkpoints
     train = importlib.import_module(MODULES[name]).train

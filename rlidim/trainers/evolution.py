@@ -20,8 +20,9 @@ from rlidim.task import Task
 from rlidim.trainers import Report, evaluation, workers
 from rlidim.trainers.evaluation import SEED_SPAN, Champion
 from rlidim.trainers.normalisation import RunningStatistics
-from rlidim.trainers.population import Generation, Player, Population, check_split
+from rlidim.trainers.population import Generation, Player, Population, Worker, check_split
 from rlidim.trainers.searches import Vector, begin
+from rlidim.trainers.workers import ProcessWorker
 
 WARM_UP = 500_000  # environment steps at most, before a throughput is timed
 REPEATS = 3  # paired timings at least
@@ -36,6 +37,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     *,
     processes: int = 1,
+    worker: Callable[[], Worker] = ProcessWorker,
 ) -> Outcome:
     """Search theta_d (or, natively, theta_D) and score the best point on fresh episodes.
 
@@ -52,6 +54,7 @@ def train(
         checkpoints: that the run may go on from; every generation's episodes begin at seeds of
             their own, so that a resumed search goes on exactly.
         processes: that a generation's episodes are split over; the outcome is the same for any.
+        worker: what each of them but this one is.
 
     Raises:
         RlidimError: an unknown projection, d not in 1 .. D, an environment at fault, or a
@@ -80,7 +83,7 @@ def train(
     def challenge(point: Vector) -> None:
         champion.challenge(acting.policy(space.parameters(point)), point.copy())
 
-    others = workers.start(task, cell, seeds, processes - 1)
+    others = workers.start(task, cell, seeds, processes - 1, worker)
     with Population(player, settings.population, others) as population:
         if generation == 0:
             challenge(search.mean)

@@ -100,7 +100,8 @@ class Worker(Protocol):
 
         Raises:
             RlidimError: an environment at fault.
-            RuntimeError: the worker died, or failed.
+            RuntimeError: the worker failed, or died and it may have been the run's fault.
+            MachineLostError: its machine is gone.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
+from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -66,12 +67,18 @@ class ProcessWorker:
             raise RuntimeError(DIED) from error
 
 
-def start(task: Task, cell: Cell, seeds: Seeds, count: int) -> list[Worker]:
-    """Start worker processes that have begun a run."""
+def start(
+    task: Task,
+    cell: Cell,
+    seeds: Seeds,
+    count: int,
+    kind: Callable[[], Worker] = ProcessWorker,
+) -> list[Worker]:
+    """Start workers that have begun a run, processes of this machine unless ``kind`` says else."""
     workers: list[Worker] = []
     try:
         for _ in range(count):
-            workers.append(ProcessWorker())
+            workers.append(kind())
         for worker in workers:
             worker.begin(task, cell, seeds)
     except BaseException:

@@ -1,0 +1,155 @@
+"""What is done on the nodes of a Ray cluster: a cell is a task, and a part of its run an actor."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import platform
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlidim import __version__
+from rlidim.errors import MachineLostError, RlidimError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rlidim.records import Cell, Seeds
+    from rlidim.task import Task
+    from rlidim.trainers.population import Generation, Played
+    from rlidim.trainers.searches import Vector
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """The message of an RlidimError."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class NodeDied:
+    """A task's node died, or one of its actors', or what it returned was lost with its node."""
+
+    message: str
+
+
+def identity() -> tuple[str, str]:
+    """Return what must be the same on every node: the versions of rlidim and of Python."""
+    return __version__, ".".join(platform.python_version_tuple()[:2])
+
+
+def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
+    """Make a run on a node.
+
+    Args:
+        driver: its :func:`identity`.
+        payload: job and attempt, pickled; opened only once the versions are known to agree.
+
+    Returns:
+        A ``Made``, whose record names the nodes by Ray's identifiers, a ``Mistake`` or a
+        ``NodeDied``; pickled.
+    """
+    here, node = identity(), socket.gethostname()
+    if here != driver:
+        return pickle.dumps(
+            Mistake(
+                f"node {node} has rlidim {here[0]} on Python {here[1]}, this machine rlidim "
+                f"{driver[0]} on Python {driver[1]}: install the same on both"
+            )
+        )
+    from rlidim.executors.making import make
+
+    job, attempt = pickle.loads(payload)
+    workers: list[ActorWorker] = []
+
+    def worker() -> ActorWorker:
+        workers.append(ActorWorker())
+        return workers[-1]
+
+    try:
+        made = make(job, attempt, logs=None, worker=worker)
+    except RlidimError as error:
+        return pickle.dumps(Mistake(f"{error} (on node {node})"))
+    except MachineLostError as error:
+        return pickle.dumps(NodeDied(str(error)))
+    where: dict[str, Any] = {"ray_node": own_node()}
+    if workers:
+        where["ray_nodes_of_workers"] = [each.node for each in workers]
+    record = dataclasses.replace(made.record, provenance=made.record.provenance | where)
+    return pickle.dumps(dataclasses.replace(made, record=record))
+
+
+def own_node() -> str:
+    """Return Ray's identifier of the node that this process is on."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+class Members:
+    """An actor that plays a share of each generation, with one thread."""
+
+    def begin(self, task: Task, cell: Cell, seeds: Seeds) -> str:
+        """Draw theta_0 and P, and return the identifier of the node."""
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        from rlidim.trainers.population import Player
+
+        torch.set_num_threads(1)
+        self._limits = threadpool_limits(1)
+        self._player = Player(task, cell, seeds)
+        return own_node()
+
+    def evaluate(self, generation: Generation, centre: Vector, members: NDArray[np.intp]) -> Played:
+        """Play members of a generation; see :class:`rlidim.trainers.population.Player`."""
+        return self._player.evaluate(generation, centre, members)
+
+
+class ActorWorker:
+    """A worker of :mod:`rlidim.trainers.population` in an actor, on whichever node has a CPU."""
+
+    def __init__(self) -> None:
+        """Start the actor."""
+        import ray
+
+        self._ray: Any = ray
+        self._actor: Any = ray.remote(num_cpus=1)(Members).remote()
+        self.node: str | None = None  # Ray's identifier, once it has answered
+        self._begun: Any = None
+        self._answer: Any = None
+
+    def begin(self, task: Task, cell: Cell, seeds: Seeds) -> None:
+        """See :class:`rlidim.trainers.population.Worker`; it does not wait either."""
+        self._begun = self._actor.begin.remote(task, cell, seeds)
+
+    def submit(self, generation: Generation, centre: Vector, members: NDArray[np.intp]) -> None:
+        """See :class:`rlidim.trainers.population.Worker`."""
+        self._answer = self._actor.evaluate.remote(generation, centre, members)
+
+    def collect(self) -> Played:
+        """See :class:`rlidim.trainers.population.Worker`."""
+        # What the run's beginning raises is the first generation's answer.
+        self.node = str(self._get(self._begun))
+        played: Played = self._get(self._answer)
+        return played
+
+    def close(self) -> None:
+        """End the actor."""
+        self._ray.kill(self._actor)
+
+    def _get(self, reference: Any) -> Any:
+        from ray import exceptions
+
+        try:
+            return self._ray.get(reference)
+        except exceptions.RayTaskError as error:
+            if isinstance(error.cause, RlidimError):
+                raise error.cause from error
+            raise RuntimeError(f"a worker failed:\n{error}") from error
+        except exceptions.RayError as error:
+            reason = " ".join(str(error).split())
+            raise MachineLostError(f"a worker of the run is gone: {reason}") from error
