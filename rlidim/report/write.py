@@ -10,7 +10,8 @@ from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.records import Results, RunRecord, write_atomically
-from rlidim.report import claims, descriptions, families, protocols, render, tables, text
+from rlidim.report import baselines, claims, descriptions, families, protocols, render, tables, text
+from rlidim.report.baselines import Baseline
 from rlidim.report.collect import Measurement, gather
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
@@ -66,7 +67,10 @@ def write_tables(
     # Paths below the folder, so that the text does not depend on where the folder is.
     outside = f"{results.folder}{os.sep}"
     left_out = [line.replace(outside, "") for line in problems]
-    page = _Page(measurements, records, left_out, described, fraction)
+    natives = baselines.alone(records, measurements, tasks)
+    for native in natives:
+        figures += baselines.plot_curves(native, results.folder / "figures" / native.stem)
+    page = _Page(measurements, natives, records, left_out, described, fraction)
     contents = {
         "TABLES.md": page.markdown(),
         "tables.csv": tables.measurements_csv(measurements),
@@ -92,12 +96,14 @@ class _Page:
     def __init__(
         self,
         measurements: Sequence[Measurement],
+        natives: Sequence[Baseline],
         records: Sequence[RunRecord],
         problems: Sequence[str],
         described: list[dict[str, Any]],
         fraction: float,
     ) -> None:
         self.measurements = measurements
+        self.natives = natives
         self.problems = problems
         ours = [measurement for measurement in measurements if measurement.known is None]
         known = [measurement for measurement in measurements if measurement.known is not None]
@@ -108,6 +114,7 @@ class _Page:
             claims.table(measurements),
             protocols.table(measurements, fraction),
             descriptions.table(described),
+            baselines.table(natives),
         ]
         self.tables = [table for table in found if table.rows]
         self.origins = tables.origins(records)
@@ -130,8 +137,11 @@ class _Page:
             parts.append("\n".join(lines))
             if measurement.estimate is not None:
                 label = render.escape_markdown(measurement.label)
-                parts.append(f"![{label}](figures/{_address(measurement)})")
+                parts.append(f"![{label}](figures/{_address(measurement.stem)})")
                 parts.append(render.markdown_table(tables.rungs(measurement)))
+        for native in self.natives:
+            label = render.escape_markdown(native.label)
+            parts += [f"### {label}", f"![{label}](figures/{_address(native.stem)})"]
         if self.problems:
             items = [f"- {render.escape_markdown(problem)}" for problem in self.problems]
             parts += ["## Left out", "\n".join(items)]
@@ -161,9 +171,12 @@ class _Page:
             parts.append(f"<h3>{label}</h3>")
             parts.append(_list(statements(measurement)))
             if measurement.estimate is not None:
-                address = html.escape(_address(measurement))
+                address = html.escape(_address(measurement.stem))
                 parts.append(f'<img src="figures/{address}" alt="{label}">')
                 parts.append(render.html_table(tables.rungs(measurement)))
+        for native in self.natives:
+            label, address = html.escape(native.label), html.escape(_address(native.stem))
+            parts += [f"<h3>{label}</h3>", f'<img src="figures/{address}" alt="{label}">']
         if self.problems:
             parts += ["<h2>Left out</h2>", _list(self.problems)]
         parts += ["<h2>Regenerate</h2>", _paragraph(_AGAIN), "<pre>rlidim tables</pre>"]
@@ -192,8 +205,8 @@ def _list(lines: Sequence[str]) -> str:
     return f"<ul>{items}</ul>"
 
 
-def _address(measurement: Measurement) -> str:
-    """Return the figure's name as it stands in a link."""
+def _address(stem: str) -> str:
+    """Return a figure's name as it stands in a link."""
     from urllib.parse import quote
 
-    return quote(f"{measurement.stem}.svg")
+    return quote(f"{stem}.svg")

@@ -1,0 +1,135 @@
+"""Native training that no run in a subspace stands beside yet: how far it came, and the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlidim.records import RANDOM, RunRecord
+from rlidim.report import drawing, text
+from rlidim.report.collect import Measurement, baseline_scores, total_seconds, total_steps
+from rlidim.report.tables import Table
+from rlidim.task import Task
+
+WIDTH, HEIGHT = 7.2, 3.2  # inches
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The native runs of a task and trainer, at least one of which has a score.
+
+    Attributes:
+        task: None if its file is not known here.
+        name: the task's.
+        trainer: likewise.
+        runs: by seed; with failed ones.
+    """
+
+    task: Task | None
+    name: str
+    trainer: str
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def label(self) -> str:
+        """``humanoid, ppo, native``."""
+        return f"{self.name}, {self.trainer}, native"
+
+    @property
+    def stem(self) -> str:
+        """The figure's name, without an ending."""
+        return f"native-{self.name}-{self.trainer}"
+
+
+def alone(
+    records: Iterable[RunRecord],
+    measurements: Sequence[Measurement],
+    tasks: Mapping[str, Task],
+) -> list[Baseline]:
+    """Return the native runs whose task and trainer have no measurement, by task and trainer."""
+    measured = {(each.task_name, each.trainer) for each in measurements}
+    groups: dict[tuple[str, str], list[RunRecord]] = {}
+    for record in records:
+        key = record.cell.task, record.cell.trainer
+        if record.cell.d is None and key not in measured and key[1] != RANDOM:
+            groups.setdefault(key, []).append(record)
+    return [
+        Baseline(
+            tasks.get(name),
+            name,
+            trainer,
+            tuple(sorted(runs, key=lambda record: record.cell.seed)),
+        )
+        for (name, trainer), runs in sorted(groups.items())
+        if baseline_scores(runs, None)
+    ]
+
+
+def table(baselines: Sequence[Baseline]) -> Table:
+    """Return one row for each."""
+    rows = []
+    for each in baselines:
+        solved = None if each.task is None else each.task.evaluation.solved
+        count = len(each.runs)
+        rows.append(
+            (
+                each.name,
+                each.trainer,
+                text.whole(max(record.D for record in each.runs)),
+                text.spread(baseline_scores(each.runs, None)),
+                text.number(solved),
+                text.whole(round(total_steps(each.runs) / count)),
+                text.hours(total_seconds(each.runs) / count),
+            )
+        )
+    header = ("task", "trainer", "D", "score", "solved at", "steps a run", "core hours a run")
+    notes = (
+        "Score: mean ± standard deviation (seeds) of the best checkpoint on fresh episodes. No run "
+        "in a subspace is on record for these.",
+    )
+    return Table("Native training alone", header, tuple(rows), 2, notes)
+
+
+def plot_curves(baseline: Baseline, stem: Path) -> list[Path]:
+    """Draw the learning curves, one for each seed; return the paths of the SVG and the PNG.
+
+    Raises:
+        RlidimError: a file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    with drawing.style():
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        axes: Any = figure.add_subplot()
+        solved = None if baseline.task is None else baseline.task.evaluation.solved
+        if solved is not None:
+            axes.axhline(solved, color=drawing.GREEN, linewidth=1, linestyle=(0, (4, 3)))
+            axes.annotate(
+                f"solved at {_number(solved)}",
+                (1, solved),
+                xycoords=("axes fraction", "data"),
+                xytext=(-4, 3),
+                textcoords="offset points",
+                ha="right",
+                color=drawing.GREEN,
+            )
+        for record in baseline.runs:
+            if record.curve:
+                steps, scores = zip(*record.curve, strict=True)
+                axes.step(steps, scores, where="post", color=drawing.BLUE, linewidth=1.4, alpha=0.8)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(_number)
+        unit = "steps" if baseline.task is None else baseline.task.steps
+        axes.set_xlabel(f"{unit} of training")
+        axes.set_ylabel("best checkpoint's score")
+        axes.spines[["top", "right"]].set_visible(False)
+        count = len(baseline.runs)
+        runs = f"{count} run{'s' if count > 1 else ''}"
+        axes.set_title(f"{baseline.label} ({runs})", loc="left")
+        return drawing.save(figure, stem)
+
+
+def _number(value: float, _: object = None) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:g}"

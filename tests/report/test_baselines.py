@@ -1,0 +1,60 @@
+"""Native training without a measurement: a row, a learning curve, and gone once it is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from rlidim.records import Results, RunRecord
+from rlidim.report import write_tables
+from rlidim.report.baselines import alone, table
+from rlidim.report.collect import gather
+from rlidim.settings import PPOSettings
+from tests.factory import make_task
+from tests.report.synthetic import baseline, measured, random, runs
+
+TASK = make_task("hard")
+
+
+def curved(record: RunRecord) -> RunRecord:
+    about = {"seconds": 7_200.0, "cpu_seconds": 3_600.0}
+    points = ((0, 20.0), (500, 100.0), (1_000, 480.0))
+    return dataclasses.replace(record, curve=points, environment_steps=1_000, provenance=about)
+
+
+def natives() -> list[RunRecord]:
+    return [curved(record) for record in baseline(TASK, (480.0, 460.0))]
+
+
+def test_what_it_reached_and_cost() -> None:
+    found = alone([*natives(), random(TASK)], [], {"hard": TASK})
+    (row,) = table(found).rows
+    assert row == ("hard", "es", "562", "470 ± 14 (2)", "-", "1,000", "1.00")
+
+
+def test_a_failed_run_is_no_baseline() -> None:
+    failed = [dataclasses.replace(each, status="failed", score=None) for each in natives()]
+    assert alone(failed, [], {}) == []
+
+
+def test_a_measured_one_stands_elsewhere(tmp_path: Path) -> None:
+    records = measured(TASK, {8: [500.0] * 5})
+    measurements = gather(records, {"hard": TASK}, results_folder=tmp_path)
+    assert alone(records, measurements, {"hard": TASK}) == []
+    both = make_task("hard", trainers={**TASK.trainers, "ppo": PPOSettings(n_timesteps=1_000)})
+    others = baseline(both, (480.0,), trainer="ppo")
+    (found,) = alone([*records, *others], measurements, {"hard": TASK})
+    assert found.label == "hard, ppo, native"
+
+
+def test_the_tables_show_the_curve(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for record in [*natives(), *runs(make_task("other"), {4: [1.0]})]:
+        results.write(record)
+    files, problems = write_tables(results, {"hard": TASK})
+    assert problems == []
+    page = (tmp_path / "TABLES.md").read_text()
+    assert "## Native training alone\n" in page
+    assert "![hard, es, native](figures/native-hard-es.svg)" in page
+    assert "figures/native-hard-es.svg" in (tmp_path / "index.html").read_text()
+    assert tmp_path / "figures" / "native-hard-es.svg" in files
