@@ -6,14 +6,14 @@ RESULTS ?= runs/bench-$(TIER)
 WORKERS ?=
 OUT ?= results/kernels
 
-# What `make gpu` asks of another machine: its python and system, the packages that it may lack, 61 MB
+# What `make gpu` asks of another machine: its python and system, the packages that it may lack, 66 MB
 # of which scipy is 35 and matplotlib with its own 25. To carry only what that machine does lack:
 #   make gpu-packages GPU_PACKAGES="gymnasium Farama-Notifications"
 GPU_PYTHON ?= 3.12
 GPU_MANYLINUX ?= 2_28 2_27 2_26 2_24 2_17 2_12 2_5
-GPU_PACKAGES ?= click cloudpickle contourpy cycler Farama-Notifications filelock fonttools gymnasium \
+GPU_PACKAGES ?= ale-py click cloudpickle contourpy cycler Farama-Notifications filelock fonttools gymnasium \
   kiwisolver markdown-it-py matplotlib mdurl packaging pillow Pygments pyparsing python-dateutil \
-  PyYAML rich safetensors scipy threadpoolctl typing_extensions tzdata
+  PyYAML rich safetensors scipy stable-baselines3 threadpoolctl typing_extensions tzdata
 WHEELS := build/gpu
 SITE := build/gpu-site
 
@@ -63,11 +63,13 @@ gpu-packages:  ## Download the wheels that a bare GPU machine lacks for queued e
 # Their data are read from RLIDIM_DATA where there is no network. What they record that results/
 # lacks is packed beside the timings; back home it is unpacked, and the next run goes on from it:
 #   tar -xzf $(OUT)/queue.tar.gz -C results
+# make gpu QUEUE=pong runs only what is queued of one task; its runs go on from build/gpu-runs.
 gpu:  ## Run all that waits for a GPU with this python (no installation): correctness, timings, queue
 	if ls $(WHEELS)/*.whl > /dev/null 2>&1; then \
 	  rm -rf $(SITE) && $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index \
 	    --no-deps --no-compile --target $(SITE) $(WHEELS)/*.whl; fi
-	PYTHONPATH="$(abspath $(SITE))$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) -m rlidim gpu --out $(OUT)
+	PYTHONPATH="$(abspath $(SITE))$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) -m rlidim gpu --out $(OUT) \
+	  $(if $(QUEUE),--queue $(QUEUE)) $(if $(BUDGET),--budget $(BUDGET))
 
 sanitize: install  ## Run the C++ kernels' tests under the address and undefined-behaviour sanitizers
 	$(BIN)/cmake -S rlidim/projections/native -B build/sanitize -G Ninja -DRLIDIM_SANITIZE=ON \

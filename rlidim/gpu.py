@@ -25,7 +25,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from rlidim.errors import RlidimError
+from rlidim.errors import RlidimError, nearest
 from rlidim.records import replace_file, write_atomically
 
 if TYPE_CHECKING:
@@ -65,8 +65,11 @@ QUEUE: tuple[tuple[str, ...], ...] = (
     ("mnist-fctied-lenet", "measure", "--workers", "1"),
     ("mnist-fc-lenet", "measure", "--workers", "1"),
     ("mnist-fc", "measure", "--protocol", "paper", "--workers", "1"),
+    # One run a core: the emulators are what a GPU waits for.
+    ("pong", "measure", "--dims", "128,256,512,1024,2048,4096,8192", "--workers", "16"),
 )
-DATA = "mnist"  # what they train on, read from RLIDIM_DATA where there is no network
+DATA = "mnist"  # what classifiers train on, read from RLIDIM_DATA where there is no network
+RUNS = Path("build/gpu-runs")  # logs, and checkpoints that ended commands go on from
 ARCHIVE = "queue.tar.gz"
 PREPARE = "from rlidim import gpu; gpu.prepare()"
 CORRECTNESS = ("family", "D", "d", "dtype", "rows", "device", "backend")  # what names a row
@@ -90,6 +93,7 @@ def run(
     budget: float = BUDGET,
     listener: Listener = lambda line: None,
     results: Path = Path("results"),
+    only: str | None = None,
 ) -> dict[str, Any]:
     """Run what is not on file yet and return all of it.
 
@@ -100,13 +104,22 @@ def run(
         budget: seconds after which nothing new is begun.
         listener: is told what goes on.
         results: the folder of records that the queue goes on from; it is not written.
+        only: a task; all of the budget is for what is queued of it.
 
     Raises:
-        RlidimError: no GPU, or its products differ from the CPU's.
+        RlidimError: no GPU, its products differ from the CPU's, or nothing of the task is queued.
     """
     from rlidim import kernels, steps
 
     gpu = device()
+    if only is not None:
+        names = {arguments[0] for arguments in QUEUE}
+        if only not in names:
+            raise RlidimError(f"--queue {only}: nothing of it is queued{nearest(only, names)}")
+        from rlidim.kernels.measure import Limits
+
+        limits = Limits(LONGEST, perf_counter() + budget)
+        return {"queue": queue(out, results, limits, listener, only)}
     until = limits_of(budget)
     content: dict[str, Any] = {
         "correctness": correctness(out, gpu, until["correctness"], listener),
@@ -337,7 +350,7 @@ def prepare() -> None:
 
         from rlidim import data, progress, report, sweep, trainers  # noqa: F401
 
-        for trainer in ("random", "adam"):
+        for trainer in ("random", "adam", "ppo"):
             trainers.find(trainer)
         data.load(DATA)
     except ImportError as error:
@@ -346,12 +359,14 @@ def prepare() -> None:
         sys.exit(f"{DATA} cannot be had ({error}): RLIDIM_DATA names a folder of copies")
 
 
-def queue(out: Path, results: Path, limits: Limits, listener: Listener) -> list[dict[str, Any]]:
+def queue(
+    out: Path, results: Path, limits: Limits, listener: Listener, only: str | None = None
+) -> list[dict[str, Any]]:
     """Run the queued commands that time is left for, and write how each went.
 
-    They go on from the records in ``results`` and from those that an earlier run packed. After
-    each of them, ended or not, what is new against ``results`` is packed again. Where packages or
-    data are missing, one row says so.
+    They go on from the records in ``results``, from those that an earlier run packed and from the
+    checkpoints in ``RUNS``. After each of them, ended or not, what is new against ``results`` is
+    packed again. Where packages or data are missing, one row says so.
     """
     done: list[dict[str, Any]] = []
 
@@ -373,9 +388,11 @@ def queue(out: Path, results: Path, limits: Limits, listener: Listener) -> list[
             with tarfile.open(archive) as packed:
                 packed.extractall(copy, filter="data")
         for arguments in QUEUE:
+            if only is not None and arguments[0] != only:
+                continue
             name = " ".join(["rlidim", *arguments])
             listener(name)
-            where = ["--results", str(copy), *arguments, "--log-dir", str(Path(folder) / "runs")]
+            where = ["--results", str(copy), *arguments, "--log-dir", str(RUNS)]
             row = ended(name, [sys.executable, "-m", "rlidim", *where], limits)
             pack(copy, results, archive)
             write(row)
@@ -445,11 +462,13 @@ def table(content: dict[str, Any]) -> str:
     from rlidim import kernels, steps
     from rlidim.kernels.text import columns
 
-    checks = content["correctness"]
-    agree = sum(row["agrees"] is True for row in checks["rows"])
-    name = checks["hardware"].get("gpu", "the GPU")
-    parts = [f"{agree} of {len(checks['rows'])} families, sizes and types agree on {name}"]
-    parts += [kernels.table(content["kernels"]), steps.table(content["steps"])]
+    parts = []
+    if "correctness" in content:
+        checks = content["correctness"]
+        agree = sum(row["agrees"] is True for row in checks["rows"])
+        name = checks["hardware"].get("gpu", "the GPU")
+        parts += [f"{agree} of {len(checks['rows'])} families, sizes and types agree on {name}"]
+        parts += [kernels.table(content["kernels"]), steps.table(content["steps"])]
     if content["queue"]:
         shown = ("command", "code", "reason")
         parts.append(columns([{name: row[name] for name in shown} for row in content["queue"]]))

@@ -23,6 +23,7 @@ from rlidim.errors import RlidimError
 from rlidim.kernels import rows
 from rlidim.kernels.measure import SPENT, Limits
 from rlidim.projections import FAMILIES
+from rlidim.task import Atari
 
 CPU = torch.device("cpu")
 NOTHING: dict[str, Any] = {"rows": [], "bars": []}
@@ -269,14 +270,28 @@ def test_the_queues_records_are_packed_and_gone_on_from(
     assert not (results / "figures").exists()
 
 
+def test_one_task_of_the_queue(
+    tmp_path: Path, commands: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "QUEUE", (("mnist-fc", "measure"), ("pong", "measure")))
+    monkeypatch.setattr(gpu, "device", lambda: CPU)
+    content = gpu.run(tmp_path / "out", results=tmp_path / "results", only="pong")
+    assert [row["command"] for row in content["queue"]] == ["rlidim pong measure"]
+    assert content.keys() == {"queue"}
+    assert "rlidim pong measure" in gpu.table(content)
+    with pytest.raises(RlidimError, match=r"--queue pon: nothing of it is queued \(did you mean"):
+        gpu.run(tmp_path / "out", only="pon")
+
+
 @pytest.mark.parametrize("arguments", gpu.QUEUE, ids=" ".join)
 def test_what_is_queued_can_run(arguments: tuple[str, ...]) -> None:
     name, command, *options = arguments
     shown = CliRunner().invoke(cli, [name, command, "--help"]).output
     assert all(option in shown for option in options if option.startswith("--"))
-    data = tasks.find(name).data
-    assert data is not None
-    assert data.name == gpu.DATA
+    task = tasks.find(name)
+    assert isinstance(task.environment, Atari) or (
+        task.data is not None and task.data.name == gpu.DATA
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

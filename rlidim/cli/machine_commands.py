@@ -198,16 +198,20 @@ def doctor_command(context: click.Context, as_json: bool) -> None:
     show_default=True,
     help="Seconds after which nothing new is begun.",
 )
+@click.option("--queue", metavar="TASK", help="Only what is queued of a task.")
 @json_option
 @click.pass_context
-def gpu_command(context: click.Context, out: Path, budget: float, as_json: bool) -> None:
+def gpu_command(
+    context: click.Context, out: Path, budget: float, queue: str | None, as_json: bool
+) -> None:
     """Run everything that waits for a GPU: correctness, the benchmarks, queued experiments.
 
-    The queue goes on from the records in --results; its new ones are packed into queue.tar.gz.
+    The queue goes on from the records in --results and from checkpoints in build/gpu-runs; its new
+    records are packed into queue.tar.gz.
     """
     from rlidim import gpu
 
-    content = gpu.run(out, budget, tell, results_of(context).folder)
+    content = gpu.run(out, budget, tell, results_of(context).folder, queue)
     if as_json:
         print_json(content)
     else:

@@ -25,6 +25,7 @@ from rlidim.settings import AdamSettings, SGDSettings
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.task import Data, Task
 from rlidim.trainers import Report
+from rlidim.trainers.devices import device
 from rlidim.trainers.schedules import schedule
 
 SHUFFLE = 0  # seeds the one permutation of pixels or labels
@@ -59,11 +60,6 @@ class Sets:
     def inputs(self, images: Tensor) -> Tensor:
         """Return float32 inputs of the images' shape."""
         return images.float().sub_(self.shift).mul_(self.scale)
-
-
-def device() -> torch.device:
-    """Return the GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @functools.lru_cache(maxsize=1)

@@ -33,6 +33,7 @@ from rlidim.settings import SETTINGS
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.task import Atari, Network, Task
 from rlidim.trainers import RESUMABLE, Report, evaluation, sb3_resume
+from rlidim.trainers.devices import device
 from rlidim.trainers.evaluation import AnyArchitecture, Champion, FiniteGuard
 from rlidim.trainers.sb3_atari import AtariVecEnv, PixelFeatures, keep_freed_memory
 from rlidim.trainers.sb3_atari_rates import rates
@@ -193,7 +194,8 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
         env,
         policy_kwargs=policy_kwargs,
         seed=seeds.training,
-        device="cpu",
+        # A perceptron of a few thousand parameters is faster where the environments are.
+        device=device() if isinstance(architecture, PixelArchitecture) else "cpu",
         **arguments,
     )
     _set_theta_0(model, architecture, theta_0)
@@ -263,7 +265,7 @@ def _set_theta_0(model: BaseAlgorithm, architecture: AnyArchitecture, theta_0: n
     acting = acting_parameters(model)
     shapes = [tuple(parameter.shape) for parameter in acting]
     assert shapes == architecture.shapes, f"{shapes} are not {architecture.shapes}"
-    nn.utils.vector_to_parameters(torch.from_numpy(theta_0), acting)
+    nn.utils.vector_to_parameters(torch.from_numpy(theta_0).to(model.device), acting)
     policy: Any = model.policy
     if isinstance(model, DQN):
         policy.q_net_target.load_state_dict(policy.q_net.state_dict())
@@ -306,7 +308,7 @@ class Evaluations(BaseCallback):
     def snapshot(self) -> Snapshot:
         """Copy the acting network as it is, with the observation's statistics so far."""
         with torch.no_grad():
-            theta = nn.utils.parameters_to_vector(acting_parameters(self.model)).numpy().copy()
+            theta = _copied(nn.utils.parameters_to_vector(acting_parameters(self.model)))
         architecture = self.architecture
         env = self.model.get_vec_normalize_env()
         if env is not None and isinstance(architecture, Architecture):
@@ -319,7 +321,7 @@ class Evaluations(BaseCallback):
         optimizer = actor_optimizer(self.model)
         theta_d = None
         if isinstance(optimizer, SubspaceOptimizer):
-            theta_d = optimizer.theta_d.detach().numpy().copy()
+            theta_d = _copied(optimizer.theta_d)
         return Snapshot(architecture, theta, theta_d)
 
     def evaluate(self) -> bool:
@@ -358,6 +360,11 @@ class Evaluations(BaseCallback):
             return True
         self._next += self.frequency
         return self.evaluate()
+
+
+def _copied(vector: torch.Tensor) -> np.ndarray:
+    """Return a vector's numbers, on their own."""
+    return vector.detach().cpu().numpy().copy()
 
 
 def actor_optimizer(model: BaseAlgorithm) -> torch.optim.Optimizer:
@@ -454,6 +461,9 @@ def train(
         theta=None if confined else best.theta,
         spec=None if spec is None else spec.to_json(),
         network=best.architecture.to_json(),
+        details={"device": str(model.device)}
+        if isinstance(architecture, PixelArchitecture)
+        else {},
     )
 
 

@@ -135,7 +135,12 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
             "normalisation": None
             if normalisation is None
             else {name: getattr(normalisation, name) for name in OF_NORMALISATION},
-            "random": (random.getstate(), np.random.get_state(), torch.get_rng_state()),
+            "random": (
+                random.getstate(),
+                np.random.get_state(),
+                torch.get_rng_state(),
+                torch.cuda.get_rng_state_all(),  # none without a GPU
+            ),
             "steps": recorded.count,
             "observations": recorded.observations,
             "more": more,
@@ -172,9 +177,10 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
     if normalisation is not None:
         for name, value in state["normalisation"].items():
             setattr(normalisation, name, value)
-    of_python, of_numpy, of_torch = state["random"]
+    of_python, of_numpy, of_torch, of_gpus = state["random"]
     random.setstate(of_python)
     np.random.set_state(of_numpy)
     torch.set_rng_state(of_torch)
+    torch.cuda.set_rng_state_all(of_gpus)
     checkpoints.take_up(model.num_timesteps)
     return True
