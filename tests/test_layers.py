@@ -23,6 +23,7 @@ LAYERS = [
         "checkpoints",
         "compression",
         "data",
+        "devices",
         "environments",
         "networks",
         "pixels",

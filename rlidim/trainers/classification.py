@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlidim import classifiers, data
+from rlidim.devices import device
 from rlidim.projections import projection
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import AdamSettings, SGDSettings
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.task import Data, Task
 from rlidim.trainers import Report
-from rlidim.trainers.devices import device
 from rlidim.trainers.schedules import schedule
 
 SHUFFLE = 0  # seeds the one permutation of pixels or labels

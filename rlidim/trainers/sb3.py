@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
 from rlidim.checkpoints import ACTIONS, Checkpoints
+from rlidim.devices import device
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture
 from rlidim.pixels import PixelArchitecture
@@ -33,7 +34,6 @@ from rlidim.settings import SETTINGS
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.task import Atari, Network, Task
 from rlidim.trainers import RESUMABLE, Report, evaluation, sb3_resume
-from rlidim.trainers.devices import device
 from rlidim.trainers.evaluation import AnyArchitecture, Champion, FiniteGuard
 from rlidim.trainers.sb3_atari import AtariVecEnv, PixelFeatures, keep_freed_memory
 from rlidim.trainers.sb3_atari_rates import rates

@@ -336,3 +336,22 @@ def test_a_task_file_that_does_not_fit(old: str, new: str, expected: str, tmp_pa
     path.write_text(content.replace(old, new, 1))
     with pytest.raises(RlidimError, match=expected):
         tasks.load(path)
+
+
+def test_a_population_in_one_call_answers_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU does, on the CPU: other parameters and statistics for each member."""
+    network = evaluation.architecture(tasks.find("pong"), seed=3)
+    assert isinstance(network, PixelArchitecture)
+    rows = np.stack([network.initial_parameters(seed) for seed in range(4)])
+    frames = np.random.default_rng(0).integers(0, 256, (4, 4, 84, 84)).astype(np.uint8)
+    alone = pixels.PixelPolicy(network, rows)
+    expected = alone.outputs(frames)
+    cpu, together = torch.device("cpu"), pixels.Together
+    monkeypatch.setattr(pixels, "device", lambda: torch.device("meta"))
+    monkeypatch.setattr(pixels, "Together", lambda networks, place: together(networks, cpu))
+    at_once = pixels.PixelPolicy(network, rows)
+    np.testing.assert_allclose(at_once.outputs(frames), expected, rtol=1e-4, atol=1e-4)
+    chosen = np.array([3, 1])
+    found = at_once.select(chosen).outputs(frames[chosen])
+    np.testing.assert_allclose(found, expected[chosen], rtol=1e-4, atol=1e-4)
+    assert np.ptp(expected, axis=0).max() > 0.01, "the members were to differ"

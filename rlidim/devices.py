@@ -1,4 +1,4 @@
-"""Where networks that are worth a GPU are trained: classifiers, and policies on frames."""
+"""Where networks that are worth a GPU are: classifiers, and policies on frames."""
 
 from __future__ import annotations
 
