@@ -6,7 +6,7 @@ RESULTS ?= runs/bench-$(TIER)
 WORKERS ?=
 OUT ?= results/kernels
 
-# What `make gpu` asks of another machine: its python and system, the packages that it may lack, 66 MB
+# What `make gpu` asks of another machine: its python and system, the packages that it may lack, 65 MB
 # of which scipy is 35 and matplotlib with its own 25. To carry only what that machine does lack:
 #   make gpu-packages GPU_PACKAGES="gymnasium Farama-Notifications"
 GPU_PYTHON ?= 3.12

@@ -26,7 +26,7 @@ from rlidim.networks import HIDDEN_GAIN, fitting, initial_weight, with_tuples
 from rlidim.task import PixelNetwork
 
 KIND = "pixels"  # what tells such a network's JSON from a multilayer perceptron's
-CHUNK = 32  # observations that go through the network together, always: see PixelPolicy
+CHUNK = 8  # observations that go through the network together, always: see PixelPolicy
 EPSILON = 1e-5  # added to a variance
 BRIGHTEST = 255.0
 
