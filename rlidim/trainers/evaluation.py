@@ -19,7 +19,7 @@ from rlidim.networks import Architecture, Policy
 from rlidim.pixels import KIND, PixelArchitecture, PixelPolicy
 from rlidim.records import Seeds
 from rlidim.task import Atari, Environment, PixelNetwork, Task
-from rlidim.trainers.mujoco import mannered
+from rlidim.trainers.mujoco import quiet_mujoco
 from rlidim.trainers.normalisation import Moments
 from rlidim.trainers.simulations import Separate, Simulations, side_by_side
 
@@ -84,7 +84,7 @@ def _made(task: Task, maker: Any, **options: Any) -> Any:
     assert isinstance(task.environment, Environment)
     identity = task.environment.id
     try:
-        with warnings.catch_warnings(), mannered(identity):
+        with warnings.catch_warnings(), quiet_mujoco(identity):
             # The paper's versions of the environments are old on purpose.
             warnings.filterwarnings("ignore", message=".*is out of date.*")
             return maker(identity, **task.environment.kwargs, **options)

@@ -1,11 +1,11 @@
-"""MuJoCo's manners: warnings on standard error and in a file, and a clock in every step."""
+"""Quiet MuJoCo: no warnings on standard error and in a file, no clock read in every step."""
 
 from __future__ import annotations
 
 import ctypes
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import gymnasium
@@ -16,7 +16,7 @@ KNOWN = "compiler attribute 'settotalmass' is deprecated"
 
 
 @contextmanager
-def mannered(identity: str) -> Iterator[None]:
+def quiet_mujoco(identity: str) -> Iterator[None]:
     """Hold back what MuJoCo says of Gymnasium's models while an environment of them is made.
 
     Any other warning becomes one of Python's, and from then on no clock is read. Other
@@ -55,10 +55,12 @@ def stop_clock(package: Path) -> None:
 
     It is read at every stage of a step, a fifth of a small model's time, and serves MjData.timer
     alone. The package itself can replace it and not remove it: ``set_mjcb_time(None)`` puts it
-    back. Where the library is not named as on Linux and macOS, it stays.
+    back. It is gone for the whole process; where the library is not found by its name on Linux and
+    macOS, or has no such clock, it stays.
 
     Args:
         package: the folder of the module ``mujoco``, which has been imported.
     """
     for library in package.glob("libmujoco*"):
-        ctypes.c_void_p.in_dll(ctypes.CDLL(str(library)), "mjcb_time").value = None
+        with suppress(OSError, ValueError):
+            ctypes.c_void_p.in_dll(ctypes.CDLL(str(library)), "mjcb_time").value = None

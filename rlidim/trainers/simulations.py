@@ -21,7 +21,7 @@ MODULES = "gymnasium.envs.mujoco."
 # What gymnasium.make puts around them: checks of the first step and of the order of calls, which
 # this file needs none of, and the time limit, which it keeps.
 PLAIN = (wrappers.PassiveEnvChecker, wrappers.OrderEnforcing, wrappers.TimeLimit)
-VELOCITY = 10.0  # where Hopper, Walker2d and InvertedDoublePendulum cut observed velocities off
+VELOCITY_CLIP = 10.0  # of the velocities that Hopper, Walker2d and InvertedDoublePendulum observe
 Numbers = NDArray[np.floating[Any]]
 
 
@@ -38,7 +38,7 @@ class Rules(Protocol):
         """Return the observations, (n, size)."""
         ...
 
-    def judge(
+    def rewards(
         self, state: dict[str, Numbers], before: Numbers, actions: NDArray[Any]
     ) -> tuple[Numbers, NDArray[np.bool_]]:
         """Return the rewards of a step and whether the episodes end with it, (n,) each."""
@@ -50,44 +50,44 @@ class Locomotion:
 
     fields: tuple[str, ...] = ("qpos", "qvel")
 
-    def __init__(self, environment: Any, *, cut: bool, falls: bool) -> None:
+    def __init__(self, environment: Any, *, clips: bool, falls: bool) -> None:
         """Read the environment's constants.
 
         Args:
             environment: Gymnasium's, unwrapped.
-            cut: whether observed velocities are cut off.
+            clips: whether observed velocities are clipped.
             falls: whether there is a healthy state to leave.
         """
         self._skipped: int = environment.observation_structure["skipped_qpos"]
-        self._forward: float = environment._forward_reward_weight
-        self._effort: float = environment._ctrl_cost_weight
+        self._forward_reward_weight: float = environment._forward_reward_weight
+        self._ctrl_cost_weight: float = environment._ctrl_cost_weight
         self._dt: float = environment.dt
-        self._cut = cut
+        self._clips = clips
         self._ranges: list[tuple[float, float]] = []
         if falls:
             self._ranges = [environment._healthy_z_range, environment._healthy_angle_range]
-            self._rest = getattr(environment, "_healthy_state_range", None)
-            self._alive: float = environment._healthy_reward
-            self._ends: bool = environment._terminate_when_unhealthy
+            self._state_range = getattr(environment, "_healthy_state_range", None)
+            self._healthy_reward: float = environment._healthy_reward
+            self._terminates = bool(environment._terminate_when_unhealthy)
 
     def observe(self, state: dict[str, Numbers]) -> Numbers:
-        """Positions but the first, and velocities."""
+        """Positions, those that the environment leaves out left out, and velocities."""
         velocity = state["qvel"]
-        if self._cut:
-            velocity = np.clip(velocity, -VELOCITY, VELOCITY)
+        if self._clips:
+            velocity = np.clip(velocity, -VELOCITY_CLIP, VELOCITY_CLIP)
         return np.concatenate((state["qpos"][:, self._skipped :], velocity), axis=1)
 
-    def judge(
+    def rewards(
         self, state: dict[str, Numbers], before: Numbers, actions: NDArray[Any]
     ) -> tuple[Numbers, NDArray[np.bool_]]:
         """Speed, less the actions' squares, and a reward for standing."""
-        rewards: Numbers = self._forward * ((state["qpos"][:, 0] - before) / self._dt)
+        rewards: Numbers = self._forward_reward_weight * ((state["qpos"][:, 0] - before) / self._dt)
         ended = np.zeros(len(before), dtype=bool)
         if self._ranges:
             healthy = self._healthy(state)
-            rewards += healthy * self._alive
-            ended = ~healthy & self._ends
-        rewards -= self._effort * np.sum(np.square(actions), axis=1)
+            rewards += healthy * self._healthy_reward
+            ended = ~healthy & self._terminates
+        rewards -= self._ctrl_cost_weight * np.sum(np.square(actions), axis=1)
         return rewards, ended
 
     def _healthy(self, state: dict[str, Numbers]) -> NDArray[np.bool_]:
@@ -95,8 +95,8 @@ class Locomotion:
         for column, (low, high) in enumerate(self._ranges, start=1):  # height, then angle
             value = state["qpos"][:, column]
             healthy &= (low < value) & (value < high)
-        if self._rest is not None:
-            low, high = self._rest
+        if self._state_range is not None:
+            low, high = self._state_range
             for values in (state["qpos"][:, 2:], state["qvel"]):
                 healthy &= ((low < values) & (values < high)).all(axis=1)
         return healthy
@@ -112,7 +112,7 @@ class Pendulum:
         """Positions and velocities."""
         return np.concatenate((state["qpos"], state["qvel"]), axis=1)
 
-    def judge(
+    def rewards(
         self, state: dict[str, Numbers], before: Numbers, actions: NDArray[Any]
     ) -> tuple[Numbers, NDArray[np.bool_]]:
         """One for each step upright."""
@@ -129,7 +129,7 @@ class DoublePendulum:
 
     def __init__(self, environment: Any) -> None:
         """Read the environment's constants."""
-        self._alive: float = environment._healthy_reward
+        self._healthy_reward: float = environment._healthy_reward
 
     def observe(self, state: dict[str, Numbers]) -> Numbers:
         """The cart's position, the angles' sines and cosines, velocities, and the cart's force."""
@@ -139,13 +139,13 @@ class DoublePendulum:
                 state["qpos"][:, :1],
                 np.sin(angles),
                 np.cos(angles),
-                np.clip(state["qvel"], -VELOCITY, VELOCITY),
-                np.clip(state["qfrc_constraint"][:, :1], -VELOCITY, VELOCITY),
+                np.clip(state["qvel"], -VELOCITY_CLIP, VELOCITY_CLIP),
+                np.clip(state["qfrc_constraint"][:, :1], -VELOCITY_CLIP, VELOCITY_CLIP),
             ),
             axis=1,
         )
 
-    def judge(
+    def rewards(
         self, state: dict[str, Numbers], before: Numbers, actions: NDArray[Any]
     ) -> tuple[Numbers, NDArray[np.bool_]]:
         """A reward for each step upright, less the tip's distance from the top and its speed."""
@@ -154,7 +154,7 @@ class DoublePendulum:
         ended = y <= self.FALLEN
         distance = 0.01 * x**2 + (y - self.TOP) ** 2
         speed = 1e-3 * first**2 + 5e-3 * second**2
-        return self._alive * ~ended - distance - speed, ended
+        return self._healthy_reward * ~ended - distance - speed, ended
 
 
 def rules_of(environment: gymnasium.Env[Any, Any]) -> Rules | None:
@@ -166,13 +166,13 @@ def rules_of(environment: gymnasium.Env[Any, Any]) -> Rules | None:
         inner = inner.env
     bare: Any = inner
     module = type(bare).__module__
-    if not module.startswith(MODULES):
+    if not module.startswith(MODULES) or bare.render_mode == "human":  # whose steps draw
         return None
     match module.removeprefix(MODULES):
         case "half_cheetah_v5" | "swimmer_v5":
-            return Locomotion(bare, cut=False, falls=False)
+            return Locomotion(bare, clips=False, falls=False)
         case "hopper_v5" | "walker2d_v5":
-            return Locomotion(bare, cut=True, falls=True)
+            return Locomotion(bare, clips=True, falls=True)
         case "inverted_pendulum_v5":
             return Pendulum()
         case "inverted_double_pendulum_v5":
@@ -234,7 +234,7 @@ class Simulations:
             name: np.stack([views[index] for index in active])
             for name, views in zip(self._rules.fields, self._views, strict=True)
         }
-        rewards, over = self._rules.judge(state, before, actions)
+        rewards, over = self._rules.rewards(state, before, actions)
         return (
             self._rules.observe(state).astype(np.float32),
             rewards,

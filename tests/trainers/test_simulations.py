@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,7 @@ import pytest
 from rlidim.networks import Architecture, Policy
 from rlidim.task import Environment, Network
 from rlidim.trainers.evaluation import Arena, architecture, make
+from rlidim.trainers.mujoco import stop_clock
 from rlidim.trainers.simulations import Separate, Simulations, rules_of, side_by_side
 from tests.factory import make_task
 
@@ -29,6 +31,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("Swimmer-v5", {"exclude_current_positions_from_observation": False}),
     ("Hopper-v5", {"healthy_reward": 3.0, "healthy_state_range": (-1.0, 1.0)}),
     ("Hopper-v5", {"terminate_when_unhealthy": False}),
+    ("Hopper-v5", {"terminate_when_unhealthy": 1}),
     ("Walker2d-v5", {"healthy_z_range": (1.1, 1.3), "healthy_angle_range": (-0.05, 0.05)}),
     ("InvertedDoublePendulum-v5", {"healthy_reward": 2.0, "reset_noise_scale": 0.3}),
 ]
@@ -61,6 +64,7 @@ def test_every_step_is_gymnasium_s(identity: str, constants: dict[str, Any]) -> 
         np.testing.assert_allclose(rewards, [each[1] for each in expected], rtol=1e-12)
         np.testing.assert_array_equal(over, [each[2] or each[3] for each in expected])
         ends += int(over.sum())
+        assert over.dtype == bool
         active = active[~over]
         if not len(active):
             break
@@ -104,7 +108,14 @@ def test_whatever_else_is_stepped_by_itself() -> None:
     assert rules_of(own()) is None
     assert rules_of(gymnasium.make("Humanoid-v5")) is None
     assert rules_of(gymnasium.make("CartPole-v1")) is None
+    hopper.unwrapped.render_mode = "human"  # type: ignore[misc]
+    assert rules_of(hopper) is None
     assert isinstance(side_by_side([Halved(hopper)]), Separate)
+
+
+def test_a_library_without_a_clock_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "libmujoco_other.so").write_text("no library")
+    stop_clock(tmp_path)
 
 
 def test_no_clock_is_read() -> None:
