@@ -68,10 +68,10 @@ QUEUE: tuple[tuple[str, ...], ...] = (
     # One run a core: the emulators are what a GPU waits for.
     ("pong", "measure", "--dims", "128,256,512,1024,2048,4096,8192", "--workers", "16"),
 )
-DATA = "mnist"  # what classifiers train on, read from RLIDIM_DATA where there is no network
-RUNS = Path("build/gpu-runs")  # logs, and checkpoints that ended commands go on from
+# Logs, checkpoints that ended commands go on from, and native solutions, which stay there.
+RUNS = Path("build/gpu-runs")
 ARCHIVE = "queue.tar.gz"
-PREPARE = "from rlidim import gpu; gpu.prepare()"
+PREPARE = "from rlidim import gpu; gpu.prepare({only!r})"
 CORRECTNESS = ("family", "D", "d", "dtype", "rows", "device", "backend")  # what names a row
 
 
@@ -111,11 +111,9 @@ def run(
     """
     from rlidim import kernels, steps
 
+    selected(only)
     gpu = device()
     if only is not None:
-        names = {arguments[0] for arguments in QUEUE}
-        if only not in names:
-            raise RlidimError(f"--queue {only}: nothing of it is queued{nearest(only, names)}")
         from rlidim.kernels.measure import Limits
 
         limits = Limits(LONGEST, perf_counter() + budget)
@@ -343,20 +341,41 @@ def products(P: Projection, case: Case, seed: int) -> dict[str, Tensor]:
     return found
 
 
-def prepare() -> None:
-    """Import what queued commands need and load their data, or end with what is missing, a line."""
+def prepare(only: str | None = None) -> None:
+    """Import what queued commands need and load their data, or end with what is missing, a line.
+
+    Args:
+        only: see :func:`run`.
+    """
     try:
         import matplotlib.figure  # noqa: F401
 
-        from rlidim import data, progress, report, sweep, trainers  # noqa: F401
+        from rlidim import atari, data, progress, report, sweep, trainers  # noqa: F401
+        from rlidim import task as tasks
 
-        for trainer in ("random", "adam", "ppo"):
-            trainers.find(trainer)
-        data.load(DATA)
+        for task in (tasks.find(arguments[0]) for arguments in selected(only)):
+            for trainer in ("random", next(iter(task.trainers))):
+                trainers.find(trainer)
+            if isinstance(task.environment, tasks.Atari):
+                atari.check(task.environment)
+            if task.data is not None:
+                data.load(task.data.name)
     except ImportError as error:
         sys.exit(f"{error}: make gpu-packages, where there is a network, brings what is missing")
     except RlidimError as error:
-        sys.exit(f"{DATA} cannot be had ({error}): RLIDIM_DATA names a folder of copies")
+        sys.exit(f"the queue cannot run: {error}; RLIDIM_DATA names a folder of copies of data")
+
+
+def selected(only: str | None) -> list[tuple[str, ...]]:
+    """Return what is queued, or what is queued of one task.
+
+    Raises:
+        RlidimError: nothing is.
+    """
+    names = {arguments[0] for arguments in QUEUE}
+    if only is not None and only not in names:
+        raise RlidimError(f"--queue {only}: nothing of it is queued{nearest(only, names)}")
+    return [arguments for arguments in QUEUE if only in (None, arguments[0])]
 
 
 def queue(
@@ -369,14 +388,19 @@ def queue(
     packed again. Where packages or data are missing, one row says so.
     """
     done: list[dict[str, Any]] = []
+    path = out / "queue.json"
+    others = [] if only is None or not path.exists() else json.loads(path.read_text())
 
     def write(row: dict[str, Any]) -> None:
         done.append(row)
-        write_atomically(out / "queue.json", json.dumps(done, indent=1) + "\n")
+        names = {each["command"] for each in done}
+        kept = [each for each in others if each["command"] not in names]
+        write_atomically(path, json.dumps([*kept, *done], indent=1) + "\n")
 
     if not QUEUE:
         return done
-    missing = ended("prepare the queue", [sys.executable, "-c", PREPARE], limits)
+    command = [sys.executable, "-c", PREPARE.format(only=only)]
+    missing = ended("prepare the queue", command, limits)
     if missing["code"] != 0:
         lines = missing["output"].split("\n") if missing["output"] else []
         write({**missing, "reason": missing["reason"] or " ".join(lines[-1:])})
@@ -387,9 +411,7 @@ def queue(
         if archive.exists():
             with tarfile.open(archive) as packed:
                 packed.extractall(copy, filter="data")
-        for arguments in QUEUE:
-            if only is not None and arguments[0] != only:
-                continue
+        for arguments in selected(only):
             name = " ".join(["rlidim", *arguments])
             listener(name)
             where = ["--results", str(copy), *arguments, "--log-dir", str(RUNS)]

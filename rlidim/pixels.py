@@ -136,7 +136,7 @@ class Features(nn.Sequential):
             if isinstance(following, Normalisation):
                 # Fixed statistics are a multiplication of the weights, which are few.
                 assert isinstance(module, nn.Conv2d | nn.Linear)
-                x = _linear(module, *following.folded(module), x)
+                x = _apply(module, *following.folded(module), x)
             elif not isinstance(module, Normalisation):
                 x = module(x)
         return x
@@ -162,7 +162,7 @@ class Features(nn.Sequential):
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
 
 
-def _linear(layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+def _apply(layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     """Apply a layer with another weight and bias than its own."""
     if isinstance(layer, nn.Linear):
         return nn.functional.linear(x, weight, bias)
@@ -354,7 +354,7 @@ class PixelArchitecture:
         return found
 
 
-class Together:
+class StackedNetworks:
     """Networks of one architecture, each with other parameters and statistics, in one call.
 
     On a GPU that is one convolution in groups a layer; a CPU is as fast with one after another.
@@ -377,10 +377,12 @@ class Together:
             found: Tensor = torch.func.functional_call(self._bare, numbers, (frame[None],))
             return found[0]
 
-        found: Tensor = torch.func.vmap(one)(self._numbers, frames.to(self._place))
+        # The same sums every time: cuDNN would choose among algorithms, and round to 10 bits.
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            found: Tensor = torch.func.vmap(one)(self._numbers, frames.to(self._place))
         return found.cpu()
 
-    def select(self, members: NDArray[np.intp]) -> Together:
+    def select(self, members: NDArray[np.intp]) -> StackedNetworks:
         """Return some of them."""
         chosen = copy.copy(self)
         rows = torch.from_numpy(members).to(self._place)
@@ -410,11 +412,11 @@ class PixelPolicy:
         rows = theta if self.population else theta[None]
         self._networks = [architecture.module(row).requires_grad_(False).eval() for row in rows]
         self.architecture = architecture
-        self._together: Together | None = None
+        self._stacked: StackedNetworks | None = None
         if not self.population:
             self.architecture = architecture.gathered(self.network)
         elif device().type != "cpu":
-            self._together = Together(self._networks, device())
+            self._stacked = StackedNetworks(self._networks, device())
 
     def act(self, observations: NDArray[Any]) -> NDArray[Any]:
         """Return the action with the largest output for each observation, int64 (N,).
@@ -435,8 +437,8 @@ class PixelPolicy:
         shape = (-1, *self.architecture.observation_shape)
         frames = torch.from_numpy(np.ascontiguousarray(observations)).reshape(shape)
         with torch.inference_mode():
-            if self._together is not None:
-                found = self._together(frames)
+            if self._stacked is not None:
+                found = self._stacked(frames)
             elif self.population:
                 each = zip(self._networks, torch.split(frames, 1), strict=True)
                 found = torch.cat([network(frame) for network, frame in each])
@@ -453,6 +455,6 @@ class PixelPolicy:
         """Return the population of the given members alone."""
         chosen = copy.copy(self)
         chosen._networks = [self._networks[index] for index in members]
-        if self._together is not None:
-            chosen._together = self._together.select(members)
+        if self._stacked is not None:
+            chosen._stacked = self._stacked.select(members)
         return chosen

@@ -21,13 +21,20 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from rlidim.errors import RlidimError
-from rlidim.ray_node import Mistake, NodeDied, identity, on_node
+from rlidim.ray_node import (
+    DOUBT_SECONDS,
+    Mistake,
+    NodeDied,
+    WorkerDied,
+    cannot_import,
+    identity,
+    on_node,
+)
 
 REACH_SECONDS = 10  # for a head to accept a connection
 OBJECT_STORE = 200 * 2**20  # bytes, of a Ray that we start: a record has some kB, a solution 4 MB
 LOOK_SECONDS = 0.05  # between looks at the pipe while tasks run
 CLUSTER_SECONDS = 1.0  # between looks at the cluster's nodes
-DOUBT_SECONDS = 4.0  # around a worker's death, in which a node's death explains it
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,6 @@ class Slots:
     """How many cells the cluster holds at a time; sent every second while it holds none."""
 
     cells: int
-
-
-@dataclass(frozen=True)
-class WorkerDied:
-    """A task's process died and its node did not."""
 
 
 @dataclass(frozen=True)
@@ -281,11 +283,7 @@ class Driver:
 
 def _unforeseen(error: Exception) -> object:
     """Return what came of a task that raised: what runs on a node catches all that is foreseen."""
-    said = str(error)
-    if "No module named 'rlidim" in said or "failed to import" in said:
-        version, python = identity()
-        return Mistake(
-            f"a node cannot import rlidim: install rlidim {version} for the Python {python} that "
-            "Ray runs there"
-        )
+    mistake = cannot_import(str(error))
+    if mistake is not None:
+        return Mistake(str(mistake))
     return Defect("".join(traceback.format_exception(error)))

@@ -143,7 +143,7 @@ def train_command(find: Find) -> click.Command:
         from rlidim import executors
         from rlidim.records import Cell
         from rlidim.sweep import check_scope
-        from rlidim.trainers import RESUMABLE, projection_family
+        from rlidim.trainers import RESUMABLE, check_processes, projection_family
 
         task = find(context, width, depth, protocol)
         trainer = trainer or next(iter(task.trainers))
@@ -155,6 +155,12 @@ def train_command(find: Find) -> click.Command:
             raise RlidimError(f"--processes must be at least 1, got {processes}")
         if executor == "local":
             check_local(address, gpus_per_cell)
+        elif resume:
+            raise RlidimError(
+                "--resume goes on from a checkpoint on this machine; --executor ray leaves none"
+            )
+        if processes > 1:
+            check_processes(task, trainer, processes)
         family = projection_family(task, projection)
         cell = (
             Cell.baseline(task.name, trainer, seed)

@@ -31,6 +31,7 @@ from rlidim.records import (
 if TYPE_CHECKING:
     from rlidim.trainers.population import Worker
 
+CHECKPOINT_FORMAT = 2  # another one's checkpoints are not read
 RECORDED = 20_000  # numbers of theta_d that a record holds at most: 100 kB
 
 
@@ -105,6 +106,7 @@ def _checkpoints(job: Job, seeds: Seeds, logs: Path | None) -> Checkpoints | Non
     if logs is None or job.cell.trainer not in trainers.RESUMABLE:
         return None
     about = {
+        "format": CHECKPOINT_FORMAT,
         "settings": hash_of(configuration(job.task, job.cell)),
         "seeds": dataclasses.asdict(seeds),
         "versions": versions(),

@@ -30,12 +30,12 @@ from rlidim.executors.ledger import (
     standing,
 )
 from rlidim.executors.making import Made
-from rlidim.ray_driver import Defect, Slots, Stop, Submit, WorkerDied, drive
-from rlidim.ray_node import Mistake, NodeDied
+from rlidim.ray_driver import Defect, Slots, Stop, Submit, drive
+from rlidim.ray_node import Mistake, NodeDied, WorkerDied
 from rlidim.records import Cell, Results, RunRecord
 
 CONNECT_SECONDS = 90  # to start Ray here, or to be let into a cluster; a busy machine needs 40
-EMPTY_SECONDS = 120  # without a single free or busy CPU in the cluster
+EMPTY_SECONDS = 120  # with fewer CPUs in the cluster, free or busy, than a cell is given
 STOP_SECONDS = 20  # for tasks to be cancelled and a Ray of our own to end
 NODE_DEATHS = 5  # under one cell: then it may be the cell that ends the nodes
 ASK_SECONDS = 1.0  # between looks at cells that another sweep holds
@@ -72,7 +72,7 @@ class Queue:
 
 
 class RayCluster:
-    """Runs jobs as Ray tasks of one CPU and one thread each; connects at the first job.
+    """Runs jobs as Ray tasks, one thread a CPU; connects at the first job.
 
     A node that dies costs its cells a retry; a cell that kills its worker process is tried again
     alone, then recorded as failed. Which of the two it was is Ray's word: a cell that takes its

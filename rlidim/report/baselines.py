@@ -9,7 +9,13 @@ from typing import Any
 
 from rlidim.records import RANDOM, RunRecord
 from rlidim.report import drawing, text
-from rlidim.report.collect import Measurement, baseline_scores, total_seconds, total_steps
+from rlidim.report.collect import (
+    Measurement,
+    baseline_scores,
+    of_one_kind,
+    total_seconds,
+    total_steps,
+)
 from rlidim.report.tables import Table
 from rlidim.task import Task
 
@@ -18,19 +24,23 @@ WIDTH, HEIGHT = 7.2, 3.2  # inches
 
 @dataclass(frozen=True)
 class Baseline:
-    """The native runs of a task and trainer, at least one of which has a score.
+    """The native runs of a task and trainer that did not fail, at least one.
 
     Attributes:
         task: None if its file is not known here.
         name: the task's.
         trainer: likewise.
-        runs: by seed; with failed ones.
+        runs: by seed, of one kind of settings.
+        random: the record of random actions, if there is one.
+        warnings: what was left out.
     """
 
     task: Task | None
     name: str
     trainer: str
     runs: tuple[RunRecord, ...]
+    random: RunRecord | None
+    warnings: tuple[str, ...]
 
     @property
     def label(self) -> str:
@@ -42,29 +52,34 @@ class Baseline:
         """The figure's name, without an ending."""
         return f"native-{self.name}-{self.trainer}"
 
+    @property
+    def scores(self) -> list[float]:
+        """The runs' scores; one that diverged has random actions' score, if that is on record."""
+        return baseline_scores(self.runs, self.random)
 
-def alone(
+
+def unmeasured(
     records: Iterable[RunRecord],
     measurements: Sequence[Measurement],
     tasks: Mapping[str, Task],
 ) -> list[Baseline]:
     """Return the native runs whose task and trainer have no measurement, by task and trainer."""
     measured = {(each.task_name, each.trainer) for each in measurements}
-    groups: dict[tuple[str, str], list[RunRecord]] = {}
+    groups: dict[tuple[str, str], dict[int, RunRecord]] = {}
+    random: dict[str, RunRecord] = {}
     for record in records:
         key = record.cell.task, record.cell.trainer
-        if record.cell.d is None and key not in measured and key[1] != RANDOM:
-            groups.setdefault(key, []).append(record)
-    return [
-        Baseline(
-            tasks.get(name),
-            name,
-            trainer,
-            tuple(sorted(runs, key=lambda record: record.cell.seed)),
-        )
-        for (name, trainer), runs in sorted(groups.items())
-        if baseline_scores(runs, None)
-    ]
+        if record.cell.trainer == RANDOM:
+            random[record.cell.task] = record
+        elif record.cell.d is None and key not in measured and record.status != "failed":
+            groups.setdefault(key, {}).setdefault(record.cell.seed, record)
+    found = []
+    for (name, trainer), by_seed in sorted(groups.items()):
+        task = tasks.get(name)
+        runs, warnings = of_one_kind(task, [by_seed[seed] for seed in sorted(by_seed)])
+        baseline = Baseline(task, name, trainer, tuple(runs), random.get(name), tuple(warnings))
+        found.append(baseline)
+    return found
 
 
 def table(baselines: Sequence[Baseline]) -> Table:
@@ -78,7 +93,7 @@ def table(baselines: Sequence[Baseline]) -> Table:
                 each.name,
                 each.trainer,
                 text.whole(max(record.D for record in each.runs)),
-                text.spread(baseline_scores(each.runs, None)),
+                text.spread(each.scores),
                 text.number(solved),
                 text.whole(round(total_steps(each.runs) / count)),
                 text.hours(total_seconds(each.runs) / count),
@@ -86,8 +101,9 @@ def table(baselines: Sequence[Baseline]) -> Table:
         )
     header = ("task", "trainer", "D", "score", "solved at", "steps a run", "core hours a run")
     notes = (
-        "Score: mean ± standard deviation (seeds) of the best checkpoint on fresh episodes. No run "
-        "in a subspace is on record for these.",
+        "Score: mean ± standard deviation (seeds) of the best checkpoint on fresh episodes; a run "
+        "that diverged counts as random actions do, one that failed not at all. No run in a "
+        "subspace is on record for these.",
     )
     return Table("Native training alone", header, tuple(rows), 2, notes)
 

@@ -225,6 +225,23 @@ def gather(
     ]
 
 
+def of_one_kind(
+    task: Task | None, records: Sequence[RunRecord]
+) -> tuple[list[RunRecord], list[str]]:
+    """Return a group's records that were made with the task's settings, or else with most records'.
+
+    Args:
+        task: None if its file is not known.
+        records: of one task and trainer, at least one.
+
+    Returns:
+        The records, and a line for each thing that was left out or is not as the task is now.
+    """
+    wanted, _, changed = _common_settings(task, records)
+    warnings = [changed] if changed else []
+    return _alike(records, wanted, warnings), warnings
+
+
 def _measurement(
     task: Task | None,
     key: tuple[str, str, str, str],

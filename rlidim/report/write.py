@@ -54,7 +54,9 @@ def write_tables(
     records, problems = results.scan()
     measurements = gather(records, tasks, fraction=fraction, results_folder=results.folder)
     problems = [f"{problem}; skipped" for problem in problems]
+    natives = baselines.unmeasured(records, measurements, tasks)
     problems += [warning for measurement in measurements for warning in measurement.warnings]
+    problems += [warning for native in natives for warning in native.warnings]
     described, damaged = descriptions.read(results.folder)
     problems += damaged
     problems = list(dict.fromkeys(problems))
@@ -67,7 +69,6 @@ def write_tables(
     # Paths below the folder, so that the text does not depend on where the folder is.
     outside = f"{results.folder}{os.sep}"
     left_out = [line.replace(outside, "") for line in problems]
-    natives = baselines.alone(records, measurements, tasks)
     for native in natives:
         figures += baselines.plot_curves(native, results.folder / "figures" / native.stem)
     page = _Page(measurements, natives, records, left_out, described, fraction)

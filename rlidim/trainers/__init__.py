@@ -87,6 +87,26 @@ def projection_family(task: Task, choice: str) -> str:
     return choose(D, D)
 
 
+def check_processes(task: Task, trainer: str, processes: int) -> None:
+    """Make sure that a run can be split over so many processes.
+
+    Raises:
+        RlidimError: it cannot.
+    """
+    _check_splits(trainer, processes)
+    from rlidim.trainers.population import check_split
+
+    check_split(task, trainer, processes)
+
+
+def _check_splits(trainer: str, processes: int) -> None:
+    if trainer not in SPLIT:
+        raise RlidimError(
+            f"--processes {processes}: a run of trainer '{trainer}' takes 1; "
+            f"{', '.join(SPLIT)} can be split"
+        )
+
+
 def find(
     name: str,
     processes: int = 1,
@@ -108,11 +128,7 @@ def find(
         raise RlidimError(f"unknown trainer '{name}'{nearest(name, MODULES)}")
     further: dict[str, Any] = {}
     if processes != 1:
-        if name not in SPLIT:
-            raise RlidimError(
-                f"--processes {processes}: a run of trainer '{name}' takes 1; "
-                f"{', '.join(SPLIT)} can be split"
-            )
+        _check_splits(name, processes)
         further["processes"] = processes
         if worker is not None:
             further["worker"] = worker

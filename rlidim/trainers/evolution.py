@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from rlidim.checkpoints import Checkpoints
+from rlidim.devices import device
 from rlidim.networks import Architecture
 from rlidim.records import Cell, Outcome, Seeds
-from rlidim.task import Task
+from rlidim.task import Atari, Task
 from rlidim.trainers import Report, evaluation, workers
 from rlidim.trainers.evaluation import SEED_SPAN, Champion
 from rlidim.trainers.normalisation import RunningStatistics
@@ -59,6 +60,7 @@ def train(
     Raises:
         RlidimError: an unknown projection, d not in 1 .. D, an environment at fault, or a
             population that cannot be split so.
+        MachineLostError: a worker elsewhere is gone.
     """
     settings = task.settings(cell.trainer)
     check_split(task, cell.trainer, processes)
@@ -126,7 +128,8 @@ def train(
         theta=space.parameters(point) if space.P is None else None,
         spec=None if space.P is None else space.P.spec.to_json(),
         network=champion.policy.architecture.to_json(),
-        details={"generations": generation},
+        details={"generations": generation}
+        | ({"device": str(device())} if isinstance(task.environment, Atari) else {}),
     )
 
 

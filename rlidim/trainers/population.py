@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlidim.devices import device
 from rlidim.errors import RlidimError
 from rlidim.projections import projection
 from rlidim.records import Cell, Seeds
-from rlidim.task import Task
+from rlidim.task import Atari, Task
 from rlidim.trainers import evaluation
 from rlidim.trainers.evaluation import AnyArchitecture, Arena
 from rlidim.trainers.normalisation import Moments
@@ -195,7 +196,7 @@ class Population:
         """Play a generation; ``points`` (size, n) are this process's own drawing of it.
 
         Raises:
-            RlidimError, RuntimeError: see :meth:`Worker.collect`.
+            RlidimError, RuntimeError, MachineLostError: see :meth:`Worker.collect`.
         """
         own = self._shares[0]
         if not self._workers:
@@ -239,6 +240,11 @@ def check_split(task: Task, trainer: str, processes: int) -> None:
     """
     if processes == 1:
         return
+    if isinstance(task.environment, Atari) and device().type != "cpu":
+        raise RlidimError(
+            f"--processes {processes}: on a GPU one process plays a population of networks on "
+            "frames; it takes 1"
+        )
     size = task.settings(trainer).population
     if processes > size // 2:  # a lone member would take another path through the products
         raise RlidimError(

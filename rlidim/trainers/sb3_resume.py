@@ -129,8 +129,9 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
     normalisation = model.get_vec_normalize_env()
     checkpoints.save(
         {
-            "policy": model.policy.state_dict(),
-            "optimizer": model.policy.optimizer.state_dict(),
+            "device": str(model.device),
+            "policy": _on_cpu(model.policy.state_dict()),
+            "optimizer": _on_cpu(model.policy.optimizer.state_dict()),
             "attributes": {name: getattr(model, name) for name in ATTRIBUTES},
             "normalisation": None
             if normalisation is None
@@ -139,13 +140,24 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
                 random.getstate(),
                 np.random.get_state(),
                 torch.get_rng_state(),
-                torch.cuda.get_rng_state_all(),  # none without a GPU
+                torch.cuda.get_rng_state(model.device) if model.device.type == "cuda" else None,
             ),
             "steps": recorded.count,
             "observations": recorded.observations,
             "more": more,
         }
     )
+
+
+def _on_cpu(state: Any) -> Any:
+    """Return a state_dict, or what is in one, with its tensors on the CPU."""
+    if isinstance(state, torch.Tensor):
+        return state.cpu()
+    if isinstance(state, dict):
+        return {name: _on_cpu(value) for name, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_on_cpu(value) for value in state)
+    return state
 
 
 def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
@@ -155,6 +167,9 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
         Whether the environments came back to where they were; if not, the model is as it was built,
         its environments must be made anew, and the checkpoints' note says why.
     """
+    if state["device"] != str(model.device):
+        checkpoints.note = f"the checkpoint was made on {state['device']}, this is {model.device}"
+        return False
     recorded = recorded_of(model)
     width = recorded.num_envs
     space: Any = recorded.action_space
@@ -177,10 +192,11 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
     if normalisation is not None:
         for name, value in state["normalisation"].items():
             setattr(normalisation, name, value)
-    of_python, of_numpy, of_torch, of_gpus = state["random"]
+    of_python, of_numpy, of_torch, of_gpu = state["random"]
     random.setstate(of_python)
     np.random.set_state(of_numpy)
     torch.set_rng_state(of_torch)
-    torch.cuda.set_rng_state_all(of_gpus)
+    if of_gpu is not None:
+        torch.cuda.set_rng_state(of_gpu, model.device)
     checkpoints.take_up(model.num_timesteps)
     return True

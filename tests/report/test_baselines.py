@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlidim.records import Results, RunRecord
 from rlidim.report import write_tables
-from rlidim.report.baselines import alone, table
+from rlidim.report.baselines import table, unmeasured
 from rlidim.report.collect import gather
 from rlidim.settings import PPOSettings
 from tests.factory import make_task
@@ -27,23 +27,41 @@ def natives() -> list[RunRecord]:
 
 
 def test_what_it_reached_and_cost() -> None:
-    found = alone([*natives(), random(TASK)], [], {"hard": TASK})
+    found = unmeasured([*natives(), random(TASK)], [], {"hard": TASK})
     (row,) = table(found).rows
     assert row == ("hard", "es", "562", "470 ± 14 (2)", "-", "1,000", "1.00")
 
 
 def test_a_failed_run_is_no_baseline() -> None:
     failed = [dataclasses.replace(each, status="failed", score=None) for each in natives()]
-    assert alone(failed, [], {}) == []
+    assert unmeasured(failed, [], {}) == []
+    (found,) = unmeasured([natives()[0], failed[1]], [], {})
+    (row,) = table([found]).rows
+    assert row[3:] == ("480 (1)", "-", "1,000", "1.00")
+
+
+def test_a_diverged_run_counts_as_random_actions_do() -> None:
+    first, second = natives()
+    lost = dataclasses.replace(second, status="diverged", score=None)
+    (found,) = unmeasured([first, lost, random(TASK)], [], {"hard": TASK})
+    assert found.scores == [480.0, 20.0]
+
+
+def test_other_settings_are_left_out_and_said() -> None:
+    first, second = natives()
+    other = dataclasses.replace(second, config_hash="another")
+    (found,) = unmeasured([first, other], [], {"hard": TASK})
+    assert [record.cell.seed for record in found.runs] == [0]
+    assert "made with other settings" in found.warnings[0]
 
 
 def test_a_measured_one_stands_elsewhere(tmp_path: Path) -> None:
     records = measured(TASK, {8: [500.0] * 5})
     measurements = gather(records, {"hard": TASK}, results_folder=tmp_path)
-    assert alone(records, measurements, {"hard": TASK}) == []
+    assert unmeasured(records, measurements, {"hard": TASK}) == []
     both = make_task("hard", trainers={**TASK.trainers, "ppo": PPOSettings(n_timesteps=1_000)})
     others = baseline(both, (480.0,), trainer="ppo")
-    (found,) = alone([*records, *others], measurements, {"hard": TASK})
+    (found,) = unmeasured([*records, *others], measurements, {"hard": TASK})
     assert found.label == "hard, ppo, native"
 
 

@@ -346,9 +346,9 @@ def test_a_population_in_one_call_answers_as_one_by_one(monkeypatch: pytest.Monk
     frames = np.random.default_rng(0).integers(0, 256, (4, 4, 84, 84)).astype(np.uint8)
     alone = pixels.PixelPolicy(network, rows)
     expected = alone.outputs(frames)
-    cpu, together = torch.device("cpu"), pixels.Together
+    cpu, together = torch.device("cpu"), pixels.StackedNetworks
     monkeypatch.setattr(pixels, "device", lambda: torch.device("meta"))
-    monkeypatch.setattr(pixels, "Together", lambda networks, place: together(networks, cpu))
+    monkeypatch.setattr(pixels, "StackedNetworks", lambda networks, place: together(networks, cpu))
     at_once = pixels.PixelPolicy(network, rows)
     np.testing.assert_allclose(at_once.outputs(frames), expected, rtol=1e-4, atol=1e-4)
     chosen = np.array([3, 1])
