@@ -168,6 +168,7 @@ def test_a_run_split_over_two_nodes_survives_a_worker(
     tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = cluster.add_node(**NODE)
+    cluster.wait_for_nodes()  # and until the one that another test killed is known to be dead
     small = {"population": 8, "n_timesteps": 8_000, "eval_freq": 2}
     task = tasks.find("pendulum").replace_settings("es", small)
     cell = Cell("pendulum", "es", "rademacher", 4, 0)
