@@ -15,7 +15,7 @@ class RlidimError(Exception):
 
 
 class MachineLostError(Exception):
-    """A machine that did a part of a run is gone: nobody's mistake, and the run begins again."""
+    """A machine, or its process, that did a part of a run is gone: the run begins again."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -102,7 +102,7 @@ class Worker(Protocol):
         Raises:
             RlidimError: an environment at fault.
             RuntimeError: the worker failed, or died and it may have been the run's fault.
-            MachineLostError: its machine is gone.
+            MachineLostError: its machine, or its process there, is gone.
         """
         ...
 

@@ -12,7 +12,7 @@ import pytest
 from rlidim.networks import Architecture, Policy
 from rlidim.task import Environment, Network
 from rlidim.trainers.evaluation import Arena, architecture, make
-from rlidim.trainers.mujoco import stop_clock
+from rlidim.trainers.mujoco import quiet_mujoco, stop_clock
 from rlidim.trainers.simulations import Separate, Simulations, rules_of, side_by_side
 from tests.factory import make_task
 
@@ -42,8 +42,9 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
 )
 def test_every_step_is_gymnasium_s(identity: str, constants: dict[str, Any]) -> None:
     count, steps = 3, 60
-    ours = [gymnasium.make(identity, **constants) for _ in range(count)]
-    theirs = [gymnasium.make(identity, **constants) for _ in range(count)]
+    with quiet_mujoco(identity):
+        ours = [gymnasium.make(identity, **constants) for _ in range(count)]
+        theirs = [gymnasium.make(identity, **constants) for _ in range(count)]
     rows = side_by_side(ours)
     assert isinstance(rows, Simulations)
     seeds = list(range(7, 7 + count))
