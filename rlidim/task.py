@@ -314,9 +314,10 @@ class Task:
                 raise RlidimError(
                     f"task '{self.name}' has one protocol: only supervised tasks have the paper's"
                 )
+            # The trainer that the paper used comes first: it is the one that runs if none is named.
+            names = sorted(self.trainers, key=lambda name: name not in self.paper)
             task = dataclasses.replace(
-                task,
-                trainers={name: self.paper.get(name, SETTINGS[name]()) for name in self.trainers},
+                task, trainers={name: self.paper.get(name, SETTINGS[name]()) for name in names}
             )
         return dataclasses.replace(
             task,

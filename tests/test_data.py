@@ -713,6 +713,49 @@ def test_a_member_that_leaves_the_folder_is_refused(
     assert not list(tmp_path.rglob("evil"))
 
 
+@pytest.mark.parametrize("evil", ["../evil", "/tmp/evil"])
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_that_leaves_the_folder_is_refused(
+    evil: str, kind: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tarfile.TarInfo("cifar-10-batches-py/link")
+    link.type, link.linkname = kind, evil
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        archive.addfile(link)
+    put(tmp_path / "cifar10", {ARCHIVE: buffer.getvalue()})
+    monkeypatch.setenv("RLIDIM_DATA", str(tmp_path))
+    monkeypatch.setitem(SOURCES, "cifar10", small_cifar10(batches(), buffer.getvalue()))
+    assert failure("cifar10").endswith(f"{ARCHIVE}: refused: '{evil}' leaves the folder")
+
+
+def test_an_archive_from_a_server_is_held_to_the_same(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that leaves the folder, and code in a pickle, under a right checksum."""
+    marker = tmp_path / "executed"
+    exploding = {**batches(), "data_batch_1": pickle.dumps(_Bomb(marker), protocol=4)}
+    for members, known, said in (
+        ({"../evil": b"evil", **in_folder(batches())}, batches(), "refused: '../evil' leaves"),
+        (in_folder(exploding), exploding, "data_batch_1: not a batch of CIFAR-10"),
+    ):
+        archive = packed(members)
+        server.files = {ARCHIVE: archive}
+        source = small_cifar10(known, archive, server.url("right"))
+        monkeypatch.setitem(SOURCES, "cifar10", source)
+        assert said in failure("cifar10")
+        (tmp_path / "cache/downloads/cifar10" / ARCHIVE).unlink()
+    assert not marker.exists()
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_a_name_that_no_server_answers_to_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = small_mnist(idx_files(), "http://nowhere.invalid/")  # RFC 2606: it never resolves
+    monkeypatch.setitem(SOURCES, "mnist", source)
+    assert f"http://nowhere.invalid/{IDX_NAMES[0]} (" in failure()
+    assert "set RLIDIM_DATA" in failure()
+
+
 def test_an_archive_is_not_opened_before_its_checksum_matches(
     archived: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,6 +269,7 @@ def test_variants_of_the_protocol() -> None:
     base = task.find("mnist-shuffled-pixels-lenet")
     paper = base.variant(protocol="paper")
     assert paper.name == "mnist-shuffled-pixels-lenet-paper"
+    assert next(iter(paper.trainers)) == "sgd"  # which the paper used: it is the default there
     assert paper.settings("adam") == AdamSettings()
     assert paper.settings("sgd") == SGDSettings(learning_rate=0.01, l2=0.0)
     assert (paper.data, paper.classifier) == (base.data, base.classifier)

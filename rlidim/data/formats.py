@@ -148,8 +148,9 @@ def _read_archive(source: Source, found: Found) -> Arrays:
             with tarfile.open(fileobj=opened, mode="r:*") as archive:
                 for member in archive:
                     # Nobody extracts it here, but who packed this meant harm to those who do.
-                    if member.name.startswith("/") or ".." in member.name.split("/"):
-                        raise RlidimError(f"{path}: refused: '{member.name}' leaves the folder")
+                    for name in (member.name, member.linkname):
+                        if name.startswith("/") or ".." in name.split("/"):
+                            raise RlidimError(f"{path}: refused: '{name}' leaves the folder")
                     if member.name in wanted and member.isreg():
                         stream = archive.extractfile(member)
                         contents[wanted[member.name]] = b"" if stream is None else stream.read()

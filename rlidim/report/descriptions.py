@@ -76,7 +76,8 @@ def table(descriptions: list[dict[str, Any]]) -> Table:
         "The shortest file whose network, decoded, loses no more than the points allowed of its "
         "accuracy on the training images, which choose among the forms; accuracy, of the run and "
         "of the decoded network, is the task's score: on test images that chose nothing, unless "
-        "the task scores training images. Times shorter than D float32 numbers. Made by rlidim "
-        "TASK compress RECORD.",
+        "the task scores training images. No row: no form loses so little. Times shorter than D "
+        "float32 numbers, with which native training scores more: see Measurements. Made by "
+        "rlidim TASK compress RECORD.",
     )
     return Table("Description lengths", header, rows, 2, notes)

@@ -38,14 +38,19 @@ def statements(measurement: Measurement) -> list[str]:
         f"{steps} and {text.hours(measurement.seconds)} core hours with the baseline's",
     ]
     if estimate is not None and measurement.known is not None:
-        holds = text.contains(measurement, measurement.known)
-        lines.append(
-            f"known by construction: {measurement.known}, "
-            f"{'inside' if holds else 'OUTSIDE'} the interval"
-        )
+        where = {
+            True: "inside the interval",
+            False: "OUTSIDE the interval",
+            None: "where the tested d leave the interval open",
+        }[estimate.holds(measurement.known)]
+        lines.append(f"known by construction: {measurement.known}, {where}")
     for entry in measurement.published:
         line = f"published: {entry.d_int:,}, {text.one_line(entry.source)}"
-        if estimate is not None:
+        theirs = published.reread(entry, measurement)
+        if theirs is not None:
+            line += f"; by their rule ours is {text.read(theirs)} {text.interval(theirs)}, which"
+            line += f" {published.verdict(entry, measurement)}"
+        elif estimate is not None:
             line += f"; our interval {published.verdict(entry, measurement)}"
         other = text.differences(entry, measurement)
         lines.append(line if other == text.NONE else f"{line}; theirs: {other}")

@@ -88,19 +88,11 @@ def verdict(entry: Published, measurement: Measurement) -> str:
     estimate = reread(entry, measurement) or measurement.estimate
     if estimate is None:
         return "not measured"
-    low, high = estimate.interval
-    tested = [rung.d for rung in estimate.rungs]
-    reading = estimate.d_int if estimate.d_int is not None else max(tested) + 1
-    if entry.d_int < reading or (entry.d_int == reading and estimate.censored == "below"):
-        if low is None:
-            return OPEN
-        if entry.d_int >= low:
-            return CONTAINS
-        return NEARLY if low / RUNG <= entry.d_int else MISSES
-    if entry.d_int == reading:
+    holds = estimate.holds(entry.d_int)
+    if holds:
         return CONTAINS
-    if high is None:
+    if holds is None:
         return OPEN if entry.d_int <= (measurement.D or entry.d_int) else MISSES
-    if entry.d_int <= high:
-        return CONTAINS
-    return NEARLY if entry.d_int <= high * RUNG else MISSES
+    low, high = estimate.interval
+    near = entry.d_int * RUNG >= (low or 1) and (high is None or entry.d_int <= high * RUNG)
+    return NEARLY if near else MISSES

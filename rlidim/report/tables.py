@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from rlidim.records import RunRecord
 from rlidim.report import published, text
 from rlidim.report.collect import Measurement, total_seconds, total_steps
 from rlidim.statistics import Estimate
+from rlidim.task import Task
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,7 @@ def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
     for measurement in measurements:
         estimate, known = measurement.estimate, measurement.known
         assert known is not None
-        holds = "not measured"
-        if estimate is not None:
-            holds = "yes" if text.contains(measurement, known) else "NO"
+        holds = "not measured" if estimate is None else text.holds(estimate, known)
         rows.append(
             (
                 *_names(measurement),
@@ -119,12 +118,20 @@ def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
         "steps",
         "core hours",
     )
-    notes = ("Holds: whether the known dimension lies in the interval.",)
+    notes = (
+        "Holds: whether the known dimension lies in the interval; open where an end that the "
+        "tested d leave open would decide.",
+    )
     return Table("Calibration", header, tuple(rows), 3, notes)
 
 
-def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
-    """Return one row for each measurement and published number of its task."""
+def comparison(
+    measurements: Sequence[Measurement], tasks: Mapping[str, Task], fraction: float
+) -> Table:
+    """Return one row for each measurement and published number of its task.
+
+    What is published of any other of the tasks is named below the table.
+    """
     rows = []
     notes = [
         "Differs: in what the published number was read otherwise than ours, as far as trainer "
@@ -148,6 +155,7 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
                     text.one_line(entry.baseline),
                     text.differences(entry, measurement),
                     text.one_line(entry.source),
+                    text.whole(entry.D),
                     text.whole(entry.d_int),
                     f"{text.read(theirs)} {text.interval(theirs)}" if theirs else text.NONE,
                     _ratio(theirs, entry.d_int),
@@ -160,6 +168,15 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
             if details:
                 line = f"{measurement.task_name}, {entry.d_int:,} ({entry.trainer}): "
                 notes.append(line + "; ".join(details))
+    measured = {measurement.task_name for measurement in measurements}
+    missing = [
+        f"{name} {text.published(entry)}"
+        for name, task in sorted(tasks.items())
+        for entry in task.published
+        if name not in measured
+    ]
+    if missing:
+        notes.append(f"Published and not measured here: {'; '.join(missing)}.")
     header = (
         "task",
         "trainer",
@@ -168,6 +185,7 @@ def comparison(measurements: Sequence[Measurement], fraction: float) -> Table:
         "published baseline",
         "differs",
         "source",
+        "published D",
         "published",
         "ours, their rule",
         "ratio",

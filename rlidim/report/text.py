@@ -65,13 +65,10 @@ def interval(estimate: Estimate | None) -> str:
     return f"[{1 if low is None else low:,}, {'D' if high is None else f'{high:,}'}]"
 
 
-def contains(measurement: Measurement, d: int) -> bool:
-    """Return whether d lies in the interval, whose open ends are 1 and D."""
-    if measurement.estimate is None:
-        return False
-    low, high = measurement.estimate.interval
-    upper = measurement.D if high is None else high
-    return (low or 1) <= d and (upper is None or d <= upper)
+def holds(estimate: Estimate, d: int) -> str:
+    """Return whether the interval holds d: yes, NO, or open where an open end would decide."""
+    found = estimate.holds(d)
+    return "open" if found is None else "yes" if found else "NO"
 
 
 def published(entry: Published) -> str:

@@ -71,7 +71,7 @@ def write_tables(
     left_out = [line.replace(outside, "") for line in problems]
     for native in natives:
         figures += baselines.plot_curves(native, results.folder / "figures" / native.stem)
-    page = _Page(measurements, natives, records, left_out, described, fraction)
+    page = _Page(measurements, natives, records, left_out, described, tasks, fraction)
     contents = {
         "TABLES.md": page.markdown(),
         "tables.csv": tables.measurements_csv(measurements),
@@ -101,6 +101,7 @@ class _Page:
         records: Sequence[RunRecord],
         problems: Sequence[str],
         described: list[dict[str, Any]],
+        tasks: Mapping[str, Task],
         fraction: float,
     ) -> None:
         self.measurements = measurements
@@ -111,7 +112,7 @@ class _Page:
         found = [
             tables.summary(ours, fraction),
             tables.calibration(known, fraction),
-            tables.comparison(measurements, fraction),
+            tables.comparison(measurements, tasks, fraction),
             claims.table(measurements),
             protocols.table(measurements, fraction),
             descriptions.table(described),

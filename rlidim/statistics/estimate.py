@@ -70,6 +70,17 @@ class Estimate:
     fit: tuple[tuple[int, float], ...]
     rungs: tuple[Rung, ...]
 
+    def holds(self, d: int) -> bool | None:
+        """Return whether the interval holds d; None where an end that is open would decide."""
+        low, high = self.interval
+        if (low is not None and d < low) or (high is not None and d > high):
+            return False
+        # An end that is open leaves open what lies beyond the reading on its side.
+        reading = self.rungs[-1].d if self.d_int is None else self.d_int
+        below = d < reading or (d == reading and self.censored == "below")
+        above = d > reading
+        return None if (low is None and below) or (high is None and above) else True
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values."""
         return {

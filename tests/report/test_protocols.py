@@ -21,6 +21,24 @@ def test_both_protocols_stand_in_one_row(paper: int, agree: str) -> None:
     assert row[-1] == agree
 
 
+def test_an_end_that_is_open_proves_no_agreement() -> None:
+    low = [
+        record
+        for record in classifier("mnist-fc-paper", 700, shares=(0.9, 1.0))
+        if record.cell.d is None or record.cell.seed == 0
+    ]
+    found = [*classifier("mnist-fc", 700), *low]
+    loaded = tasks.find_all({record.cell.task for record in found})
+    measured = gather(found, loaded, results_folder=Path("results"))
+    estimates = {one.task_name: one.estimate for one in measured}
+    paper, ours = estimates["mnist-fc-paper"], estimates["mnist-fc"]
+    assert paper is not None
+    assert ours is not None
+    assert None in paper.interval
+    (row,) = protocols.table(measured, 0.9).rows
+    assert row[-1] == "not known"
+
+
 def test_one_protocol_alone_has_no_row() -> None:
     found = classifier("mnist-fc", 700)
     measured = gather(found, tasks.find_all(["mnist-fc"]), results_folder=Path("results"))

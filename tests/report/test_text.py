@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import re
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlidim.report import Measurement, describe, gather, list_rows, render, task_page, text_table
+from rlidim.report.published import reread
 from rlidim.report.tables import Table
+from rlidim.report.text import interval, read
 from rlidim.task import Task
 from tests.factory import make_task
 from tests.report.synthetic import measured, published, runs
@@ -55,6 +58,15 @@ def test_published_numbers_are_compared_plainly() -> None:
     assert "theirs: D 1,000" in describe(one(other_size, STEP))
 
 
+def test_a_published_number_stands_beside_the_interval_that_its_rule_gives() -> None:
+    entry = dataclasses.replace(published(25, trainer="es"), baseline="30 (global)")
+    theirs = reread(entry, one(make_task(), STEP))
+    assert theirs is not None
+    line = f"by their rule ours is {read(theirs)} {interval(theirs)}, which misses it"
+    assert line in describe(one(make_task(published=(entry,)), STEP))
+    assert "our interval" not in line
+
+
 def test_an_open_interval_ends_at_the_native_dimension() -> None:
     scores: dict[int, list[float | None]] = {1: [20.0] * 3, 4: [20.0] * 3}
     beyond, within, under = (make_task(published=(published(d),)) for d in (563, 562, 1))
@@ -66,6 +78,10 @@ def test_an_open_interval_ends_at_the_native_dimension() -> None:
 def test_known_dimensions_inside_and_outside() -> None:
     assert "known by construction: 8, inside" in describe(one(make_task(known=8), STEP))
     assert "known by construction: 25, OUTSIDE" in describe(one(make_task(known=25), STEP))
+    above = {1: [20.0] * 3, 4: [20.0] * 3}
+    assert "known by construction: 25, where the tested d" in describe(
+        one(make_task(known=25), above)
+    )
 
 
 def test_the_page_of_a_task_nobody_has_measured() -> None:

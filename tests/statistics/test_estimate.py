@@ -75,6 +75,22 @@ def test_everything_passes() -> None:
     assert (at_one.d_int, at_one.censored, at_one.interval[0]) == (1, None, 1)
 
 
+def test_an_open_end_neither_holds_nor_excludes() -> None:
+    above = read({4: [0.1] * 3, 8: [0.2] * 3})
+    low, _ = above.interval
+    assert low is not None
+    assert [above.holds(d) for d in (1, low - 1, max(low, 9), 100)] == [False, False, None, None]
+    below = read({d: [1.0] * 20 for d in (4, 8, 16)})
+    _, high = below.interval
+    assert high is not None
+    assert [below.holds(d) for d in (1, 4, 5, high + 1)] == [None, None, high >= 5, False]
+    between = read({4: [0.2] * 5, 8: [1.0] * 5, 16: [1.0] * 5})
+    low, high = between.interval
+    assert low is not None
+    assert high is not None
+    assert [between.holds(d) for d in (low - 1, low, high, high + 1)] == [False, True, True, False]
+
+
 def test_three_solved_runs_prove_less_than_ten() -> None:
     """Where seeds are solved or not, few solved ones leave room above; a bootstrap sees none."""
 
