@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rlidim import compression, data, description, executors
+from rlidim import compression, data, description, executors, records
 from rlidim import task as tasks
 from rlidim.cli import cli
 from rlidim.errors import RlidimError
 from rlidim.executors import Job, making
 from rlidim.records import Cell, Results, RunRecord
 from rlidim.report import descriptions
+from rlidim.solution import of_record
 from rlidim.task import Task
 from rlidim.trainers import classification
 from tests.factory import bars, make_record
@@ -293,3 +294,23 @@ def test_the_command(record: RunRecord, tmp_path: Path) -> None:
     file = tmp_path / "results" / "descriptions" / f"{STEM}-0.rlz"
     decoded = CliRunner().invoke(cli, [*arguments, str(file), "--json"], catch_exceptions=False)
     assert json.loads(decoded.stdout)["score"] == rows[0]["score"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "results" / "descriptions").glob("*.rlz")), ids=lambda path: path.stem
+)
+def test_every_committed_file_still_reads_as_its_runs_numbers(path: Path) -> None:
+    """A format that forgets its own files would make them worthless."""
+    name, _, _ = path.stem.rpartition("-")
+    (row, *_) = [
+        row
+        for row in json.loads((path.parent / f"{name}.json").read_text())
+        if f"{row['loss'] * 100:g}" == path.stem.rpartition("-")[2]
+    ]
+    recorded = ROOT / "results" / f"{row['record']}.json"
+    solution = of_record(records.read(recorded), recorded, ROOT / "runs")
+    assert solution.theta_d is not None
+    _, numbers = compression.read(path)
+    assert path.stat().st_size == row["bytes"]
+    assert len(np.unique(numbers)) <= row["levels"]
+    assert np.corrcoef(numbers, solution.theta_d)[0, 1] > 0.99
