@@ -244,7 +244,12 @@ class PixelArchitecture:
         if theta is None:
             return network
         vector = torch.as_tensor(np.array(theta, dtype=np.float32))
-        nn.utils.vector_to_parameters(vector, network.parameters())
+        parameters = list(network.parameters())
+        parts = torch.split(vector, [parameter.numel() for parameter in parameters])
+        with torch.no_grad():
+            # Copied: a parameter that is part of the vector would be pickled with all of it.
+            for parameter, part in zip(parameters, parts, strict=True):
+                parameter.copy_(part.view_as(parameter))
         if self.batch_norm and self.means is None:
             if self.reference is None:
                 raise RlidimError(

@@ -75,6 +75,14 @@ def _record_of(task: Task, path: Path) -> RunRecord:
     record = records.read(path)
     if record.cell.task != task.name:
         raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
+    now = records.configuration(task, record.cell)
+    for name, before, after in records.differences(
+        record.settings["environment"], now["environment"], "environment"
+    ):
+        raise RlidimError(
+            f"{path}: made with {name} = {before!r}, the task file now has {after!r}: it would be "
+            "another task"
+        )
     return record
 
 

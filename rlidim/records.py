@@ -211,6 +211,16 @@ def configuration(task: Task, cell: Cell) -> dict[str, Any]:
     return json.loads(json.dumps(settings))  # type: ignore[no-any-return]
 
 
+def differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Find where two configurations differ: the setting, its value before, and now."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            inner = f"{name}.{key}" if name else key
+            yield from differences(before.get(key), now.get(key), inner)
+    elif before != now:
+        yield name, before, now
+
+
 def hash_of(configuration: dict[str, Any]) -> str:
     """Return the first 16 hexadecimal digits of the configuration's SHA-256."""
     canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"))

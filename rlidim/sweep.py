@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlidim import data, statistics, task
+from rlidim import atari, data, statistics, task
 from rlidim.errors import RlidimError
 from rlidim.executors import (
     Executor,
@@ -26,7 +26,7 @@ from rlidim.executors import (
 from rlidim.records import Cell, Results, RunRecord
 from rlidim.settings import SETTINGS
 from rlidim.statistics import Estimate
-from rlidim.task import Task
+from rlidim.task import Atari, Task
 from rlidim.trainers import projection_family
 
 AUTO = "auto"  # the family that suits the task's size
@@ -88,6 +88,8 @@ class Plan:
         if self.precision < 1.0:
             raise RlidimError(f"--precision is a ratio of at least 1, got {self.precision}")
         check_scope(self.scope, self.trainer)
+        if isinstance(self.task.environment, Atari):
+            atari.check(self.task.environment)
         if self.dims is not None and (not self.dims or min(self.dims) < 1):
             raise RlidimError(f"--dims must be whole numbers of at least 1, got {self.dims}")
 

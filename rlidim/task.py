@@ -236,6 +236,8 @@ class Task:
     @property
     def steps(self) -> str:
         """What a trainer counts."""
+        if isinstance(self.environment, Atari):
+            return f"environment steps of {self.environment.frame_skip} frames"
         return "environment steps" if self.kind == "control" else "gradient steps"
 
     def settings(self, trainer: str) -> Any:

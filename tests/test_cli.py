@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -317,6 +318,36 @@ def test_a_record_of_another_task_cannot_be_played(tmp_path: Path) -> None:
     done = rlidim("cartpole", "play", record, folder=tmp_path)
     assert done.returncode == 2
     assert "codimension-1" in done.stderr
+
+
+def test_a_record_of_the_task_as_it_was_cannot_be_played(tmp_path: Path) -> None:
+    json_of("cartpole", "train", "--dim", "2", "--trainer", "cmaes", folder=tmp_path)
+    path = tmp_path / "results" / "cartpole" / "cmaes-rademacher" / "d2-s0.json"
+    content = json.loads(path.read_text())
+    content["settings"]["environment"]["id"] = "CartPole-v0"
+    path.write_text(json.dumps(content))
+    done = rlidim("cartpole", "play", path, folder=tmp_path)
+    assert done.returncode == 2
+    assert "made with environment.id = 'CartPole-v0'" in done.stderr
+
+
+def test_a_run_says_how_far_it_has_come_and_what_it_resumes(tmp_path: Path) -> None:
+    command = ("cartpole", "train", "--dim", "2", "--trainer", "es", "--resume")
+    first = rlidim(*command, folder=tmp_path)
+    assert re.search(r"d2-s0: [\d,]+ environment steps, score [\d.]+ so far", first.stderr)
+    assert "no checkpoint there: the run begins anew" in first.stderr
+    again = rlidim(*command, folder=tmp_path)
+    assert "on record" in again.stderr
+    assert "anew" not in again.stderr
+
+
+def test_an_unknown_game_has_no_page(tmp_path: Path) -> None:
+    page = rlidim("atari", "--game", "pongg", folder=tmp_path)
+    assert (page.returncode, page.stdout) == (2, "")
+    assert "did you mean 'pong'" in page.stderr
+    measured = rlidim("atari", "measure", folder=tmp_path)
+    assert measured.returncode == 2
+    assert measured.stderr.count("\n") == 1  # no progress before the refusal
 
 
 def test_a_solution_that_does_not_fit_its_network(tmp_path: Path) -> None:

@@ -84,6 +84,12 @@ def test_mujoco_tasks_are_gymnasium_s_latest(name: str) -> None:
     assert set(task.trainers) == {"es", "ppo", "sac", "td3"}
 
 
+def test_humanoid_can_have_the_paper_s_inputs() -> None:
+    paper, latest = tasks.find("humanoid-v4"), tasks.find("humanoid")
+    assert trainers.native_dimension(paper) == 166_673 == paper.published[0].D
+    assert (paper.trainers, paper.network) == (latest.trainers, latest.network)
+
+
 @pytest.mark.parametrize("tier", ["smoke", "quick", "full"])
 def test_every_tier_has_plans(tier: str) -> None:
     plans = bench.plans({name: tasks.find(name) for name in NAMES}, tier)

@@ -81,7 +81,8 @@ scope_option = click.option(
     type=click.Choice(["policy", "all"]),
     default="policy",
     show_default=True,
-    help="What is confined: the acting network (a critic trains natively), or all.",
+    help="What is confined: the acting network (a critic, or on frames its last layer, trains "
+    "natively), or all.",
 )
 set_option = click.option(
     "--set",

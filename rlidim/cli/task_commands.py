@@ -55,6 +55,7 @@ def finder(name: str) -> Find:
         depth: int | None = None,
         protocol: str | None = None,
     ) -> Task:
+        from rlidim import atari
         from rlidim import task as tasks
 
         top = context.find_root().obj
@@ -64,7 +65,11 @@ def finder(name: str) -> Find:
         # The options change the variant, not what it is named.
         given = {"width": width, "depth": depth, "protocol": protocol, "game": top.get("game")}
         chosen = {key: value for key, value in given.items() if value is not None}
-        return tasks.find(found.base, top["envs"]).variant(**{**found.choices, **chosen})
+        task = tasks.find(found.base, top["envs"]).variant(**{**found.choices, **chosen})
+        if given["game"] is not None:
+            assert isinstance(task.environment, tasks.Atari)
+            atari.check(task.environment)
+        return task
 
     return find
 
@@ -140,7 +145,8 @@ def train_command(find: Find) -> click.Command:
         as_json: bool,
     ) -> None:
         """Make one run: in a random subspace of dimension d, or natively."""
-        from rlidim import executors
+        from rlidim import checkpoints, executors
+        from rlidim.progress import RunProgress
         from rlidim.records import Cell
         from rlidim.sweep import check_scope
         from rlidim.trainers import RESUMABLE, check_processes, projection_family
@@ -171,14 +177,18 @@ def train_command(find: Find) -> click.Command:
         results.check_writable()
         job = executors.Job(task, cell, results.folder, runs, processes, resume)
         path = results.path(cell)
-        if path.exists() and not force:
+        checkpoint = runs / str(cell) / checkpoints.FILE
+        on_record = path.exists() and not force
+        if on_record:
             click.echo(f"{path}: on record; --force runs it again", err=True)
-        if resume and trainer not in RESUMABLE:
+        elif resume and trainer not in RESUMABLE:
             click.echo(
                 f"a run of {trainer} cannot be resumed: it begins anew "
                 f"({', '.join(RESUMABLE)} can be)",
                 err=True,
             )
+        elif resume and not checkpoint.exists():
+            click.echo(f"{checkpoint}: no checkpoint there: the run begins anew", err=True)
         if executor == "ray":
             cluster = executors.RayCluster(address, cpus=processes, gpus=gpus_per_cell or 0.0)
             try:
@@ -186,8 +196,10 @@ def train_command(find: Find) -> click.Command:
             finally:
                 cluster.close()
         else:
-            record = executors.run_when_free(job, force)
-        _tell_of_checkpoints(record)
+            with RunProgress(cell, task.steps) as progress:
+                record = executors.run_when_free(job, force, progress)
+        if not on_record:
+            _tell_of_checkpoints(record)
         if as_json:
             print_json({**record.to_json(), "record": str(path)})
         elif record.status == "ok":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rlidim import checkpoints, solution
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
-from rlidim.executors.making import Made, death, make
-from rlidim.records import Results, RunRecord, configuration, hash_of
+from rlidim.executors.making import Made, death, make, unheard
+from rlidim.records import Results, RunRecord, configuration, differences, hash_of
+
+if TYPE_CHECKING:
+    from rlidim.trainers import Report
 
 ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
 WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as failed
@@ -30,7 +32,7 @@ def check_settings(job: Job, record: RunRecord) -> None:
     if record.config_hash == hash_of(wanted) or superseded(job, record):
         return
     path = Results(job.results).path(job.cell)
-    name, before, now = next(_differences(record.settings, wanted), ("?", "?", "?"))
+    name, before, now = next(differences(record.settings, wanted), ("?", "?", "?"))
     raise RlidimError(
         f"{path}: was made with {name} = {before!r}, now it is {now!r}; "
         "choose another folder with --results, or move the file away"
@@ -42,15 +44,6 @@ def superseded(job: Job, record: RunRecord) -> bool:
     return record.status == "failed" and record.config_hash != hash_of(
         configuration(job.task, job.cell)
     )
-
-
-def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            inner = f"{name}.{key}" if name else key
-            yield from _differences(before.get(key), now.get(key), inner)
-    elif before != now:
-        yield name, before, now
 
 
 def standing(job: Job) -> RunRecord | None:
@@ -88,8 +81,12 @@ def keep_death(job: Job) -> RunRecord:
     return keep(job, death(job, ATTEMPTS))
 
 
-def run(job: Job, wait_for_lock: bool = False, force: bool = False) -> RunRecord | None:
+def run(
+    job: Job, wait_for_lock: bool = False, force: bool = False, report: Report = unheard
+) -> RunRecord | None:
     """Make one run and write its record, unless it is on disk already (``force``: even then).
+
+    ``report`` is told the steps made and the score so far.
 
     Returns:
         The record, or None if another process is making this run at this moment.
@@ -104,14 +101,14 @@ def run(job: Job, wait_for_lock: bool = False, force: bool = False) -> RunRecord
         if earlier is not None and finished(earlier):
             return earlier
         logs = None if job.runs is None else job.runs / str(job.cell)
-        record = keep(job, make(job, next_attempt(earlier), logs))
+        record = keep(job, make(job, next_attempt(earlier), logs, report=report))
         if logs is not None:
             checkpoints.clear(logs)
         return record
 
 
-def run_when_free(job: Job, force: bool = False) -> RunRecord:
+def run_when_free(job: Job, force: bool = False, report: Report = unheard) -> RunRecord:
     """Run a job once nobody else is running it."""
-    record = run(job, wait_for_lock=True, force=force)
+    record = run(job, wait_for_lock=True, force=force, report=report)
     assert record is not None
     return record

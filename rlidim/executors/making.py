@@ -29,6 +29,7 @@ from rlidim.records import (
 )
 
 if TYPE_CHECKING:
+    from rlidim.trainers import Report
     from rlidim.trainers.population import Worker
 
 CHECKPOINT_FORMAT = 2  # another one's checkpoints are not read
@@ -48,8 +49,16 @@ class Made:
     solution: bytes | None = None
 
 
+def unheard(steps: int, score: float | None) -> None:
+    """Be told how far a run has come, and tell nobody."""
+
+
 def make(
-    job: Job, attempt: int, logs: Path | None, worker: Callable[[], Worker] | None = None
+    job: Job,
+    attempt: int,
+    logs: Path | None,
+    worker: Callable[[], Worker] | None = None,
+    report: Report = unheard,
 ) -> Made:
     """Make one run with one thread.
 
@@ -58,6 +67,7 @@ def make(
         attempt: how often the cell was tried, this time included.
         logs: where the trainer writes what it likes (None: nothing).
         worker: makes the processes that a run is split over; None: processes of this machine.
+        report: is told the steps made and the score so far.
 
     Returns:
         The run; one that failed is among them, its record holds the traceback.
@@ -73,7 +83,7 @@ def make(
     try:
         with one_thread():
             trainer = trainers.find(job.cell.trainer, job.processes, checkpoints, worker)
-            outcome = trainer(job.task, job.cell, seeds, lambda steps, score: None, logs)
+            outcome = trainer(job.task, job.cell, seeds, report, logs)
     except (RlidimError, MachineLostError):
         raise
     except Exception:

@@ -83,7 +83,8 @@ class AtariVecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for index in np.flatnonzero(dones):
             infos[index] = {
-                "terminal_observation": info["final_obs"][index],
+                # After a lost life the game goes on: what it shows next is what the step led to.
+                "terminal_observation": (info["final_obs"] if over[index] else observations)[index],
                 "TimeLimit.truncated": bool(truncated[index] and not terminated[index]),
             }
         for index in np.flatnonzero(over):
@@ -104,7 +105,7 @@ class AtariVecEnv(VecEnv):
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """Return an attribute of the vector environment, once for each game."""
         count = len(list(self._get_indices(indices)))
-        return [getattr(self._games, attr_name, None)] * count
+        return [getattr(self._games, attr_name)] * count
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refuse: the games have no attributes of their own."""

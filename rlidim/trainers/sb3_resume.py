@@ -150,9 +150,12 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
 
 
 def _on_cpu(state: Any) -> Any:
-    """Return a state_dict, or what is in one, with its tensors on the CPU."""
+    """Return a state_dict, or what is in one, with its tensors on the CPU.
+
+    Each is a copy: one that is part of a larger tensor would be pickled with all of it.
+    """
     if isinstance(state, torch.Tensor):
-        return state.cpu()
+        return state.detach().cpu().clone()
     if isinstance(state, dict):
         return {name: _on_cpu(value) for name, value in state.items()}
     if isinstance(state, list | tuple):

@@ -131,6 +131,27 @@ def test_a_lost_life_ends_an_episode_and_not_the_game() -> None:
         assert [bool(done) for done in dones] == ["episode" in info for info in infos]
 
 
+def test_what_a_lost_life_led_to_is_the_next_frame() -> None:
+    games = AtariVecEnv(Atari("breakout"), 1)
+    games.seed(1)
+    games.reset()
+    lost = 0
+    for _, observations, _, dones, infos in play(games, 300):
+        if dones[0] and "episode" not in infos[0]:
+            lost += 1
+            np.testing.assert_array_equal(infos[0]["terminal_observation"], observations[0])
+        elif dones[0]:  # of a game that is over it is the last frame, not the next game's first
+            assert not np.array_equal(infos[0]["terminal_observation"], observations[0])
+    assert lost > 0
+
+
+def test_the_games_have_the_attributes_that_they_have() -> None:
+    games = AtariVecEnv(Atari("pong"), 2)
+    assert games.get_attr("num_envs") == [2, 2]
+    assert not games.has_attr("nothing")
+    games.close()
+
+
 def test_a_game_cut_off_by_its_frames_is_truncated() -> None:
     games = AtariVecEnv(Atari("pong", max_frames=200, noop_max=0), 1)
     games.seed(0)

@@ -109,7 +109,11 @@ def test_a_killed_run_ends_as_the_one_that_was_not(
     assert last.resumed is not None
     assert last.resumed > 0
     assert last.note is None
-    assert len(list(tmp_path.glob("checkpoint*"))) == 1
+    (checkpoint,) = tmp_path.glob("checkpoint*")
+    if name == "ppo on Pong":
+        # The policy, whose features stand in it three times, the critic's moments, and the best
+        # policy so far with its parameters: never a whole vector for each of its parts.
+        assert checkpoint.stat().st_size < 10 * 4 * untouched.D
     clear(tmp_path)
     assert not list(tmp_path.glob("checkpoint*"))
     assert not (tmp_path / ACTIONS).exists()
