@@ -11,11 +11,20 @@ from rlidim.errors import RlidimError
 from rlidim.executors import one_thread
 from rlidim.records import hardware, versions, write_atomically
 from rlidim.task import Task
-from rlidim.trainers import MODULES
+from rlidim.trainers import MODULES, check_processes
 
 
-def measure(task: Task, trainer: str, *, projection: str, d: int) -> dict[str, Any]:
+def measure(
+    task: Task, trainer: str, *, projection: str, d: int, processes: int = 1
+) -> dict[str, Any]:
     """Time a trainer, in one process, against what bounds it.
+
+    Args:
+        task: to be trained on.
+        trainer: one of its.
+        projection: the family of P.
+        d: the subspace dimension.
+        processes: more than one: time evolution's generations split over so many, too.
 
     Returns:
         The trainer's own figures (evolution: environment steps/s end to end, raw environment
@@ -23,14 +32,21 @@ def measure(task: Task, trainer: str, *, projection: str, d: int) -> dict[str, A
         ratio; classifiers: likewise of an epoch), with versions and hardware.
 
     Raises:
-        RlidimError: the task lacks the trainer, or the trainer has nothing to time.
+        RlidimError: the task lacks the trainer, the trainer has nothing to time, or its runs
+            cannot be split so.
     """
     task.settings(trainer)
+    if processes != 1:
+        check_processes(task, trainer, processes)
     module = importlib.import_module(MODULES[trainer])
     if not hasattr(module, "throughput"):
         raise RlidimError(f"trainer '{trainer}' has no timing; es, cmaes, ppo, dqn and others have")
     with one_thread():
         figures = module.throughput(task, trainer, projection=projection, d=d)
+        if processes > 1:
+            figures |= module.scaling(
+                task, trainer, projection=projection, d=d, processes=processes
+            )
     return {**figures, "versions": versions(), "hardware": hardware()}
 
 

@@ -43,6 +43,12 @@ def tell(line: str) -> None:
 @click.option("--trainer", help="Of the task.  [default: es]")
 @click.option("--projection", help="The family of P.  [default: auto; without TASK all]")
 @click.option("--dim", type=int, help="The subspace dimension, with TASK.  [default: 16]")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    help="With TASK: split generations of es over so many, too, against one.  [default: 1]",
+)
 @click.option("--network", "networks", multiple=True, help="Without TASK: this network alone.")
 @click.option(
     "--out",
@@ -58,6 +64,7 @@ def speed_command(
     trainer: str | None,
     projection: str | None,
     dim: int | None,
+    processes: int,
     networks: tuple[str, ...],
     out: Path | None,
     again: bool,
@@ -72,8 +79,10 @@ def speed_command(
     from rlidim.trainers import projection_family
 
     if task is None:
-        if trainer is not None or dim is not None:
-            raise RlidimError("--trainer and --dim belong to a task: rlidim speed TASK")
+        if trainer is not None or dim is not None or processes != 1:
+            raise RlidimError(
+                "--trainer, --dim and --processes belong to a task: rlidim speed TASK"
+            )
         print_steps(networks, () if projection is None else (projection,), out, again, as_json)
         return
     if networks or again:
@@ -81,7 +90,9 @@ def speed_command(
     found = tasks.find(task, context.find_root().obj["envs"])
     trainer = trainer or ("es" if "es" in found.trainers else next(iter(found.trainers)))
     family = projection_family(found, projection or "auto")
-    measured = speed.measure(found, trainer, projection=family, d=16 if dim is None else dim)
+    measured = speed.measure(
+        found, trainer, projection=family, d=16 if dim is None else dim, processes=processes
+    )
     if out is not None:
         speed.write(measured, out)
     if as_json:

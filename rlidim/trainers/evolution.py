@@ -192,6 +192,47 @@ def throughput(
     }
 
 
+def scaling(
+    task: Task, trainer: str, *, projection: str, d: int, processes: int, seconds: float = 3.0
+) -> dict[str, Any]:
+    """Time generations in one process and, the same ones, over several, interleaved.
+
+    Returns:
+        the processes, environment steps per second over them, and how many times those of one
+        process that is; medians of the paired repeats.
+
+    Raises:
+        RlidimError: the population cannot be split so.
+    """
+    cell = Cell(task.name, trainer, projection, d, 0)
+    seeds = Seeds.of(cell)
+    settings = task.settings(trainer)
+    check_split(task, trainer, processes)
+    player = Player(task, cell, seeds)
+    alone = Population(player, settings.population, [])
+    pairs: list[tuple[float, float]] = []
+    with Population(
+        player, settings.population, workers.start(task, cell, seeds, processes - 1)
+    ) as split:
+        began = time.perf_counter()
+        while len(pairs) < REPEATS + 1 or time.perf_counter() - began < seconds:
+            index = len(pairs)
+            here = Generation(index, seeds.training + index, player.architecture, False)
+            points = player.search.ask()
+            steps, rates = 0, []
+            for population in (alone, split):
+                start = time.perf_counter()
+                steps = population.play(here, points).steps
+                rates.append(steps / (time.perf_counter() - start))
+            pairs.append((rates[0], rates[1]))
+    timed = np.array(pairs[1:])  # in the first the workers begin
+    return {
+        "processes": processes,
+        "steps_per_second_split": float(np.median(timed[:, 1])),
+        "times_one_process": float(np.median(timed[:, 1] / timed[:, 0])),
+    }
+
+
 def raw_rate(task: Task, width: int) -> tuple[int, float]:
     """Step the environments with fixed random actions; return (steps, seconds)."""
     steps = 500

@@ -13,7 +13,7 @@ from rlidim.networks import Architecture
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
 from rlidim.trainers import evolution
-from rlidim.trainers.evolution import throughput
+from rlidim.trainers.evolution import scaling, throughput
 from rlidim.trainers.population import Space
 from rlidim.trainers.searches import (
     CovarianceAdaptation,
@@ -126,6 +126,20 @@ def test_the_space_is_affine() -> None:
 def test_d_beyond_the_network_is_named() -> None:
     with pytest.raises(RlidimError, match="between 1 and D = 562, got 563"):
         run("cartpole", "es", 563)
+
+
+def test_scaling_reports_the_pair() -> None:
+    figures = scaling(
+        tasks.find("inverted-pendulum"),
+        "es",
+        projection="rademacher",
+        d=8,
+        processes=2,
+        seconds=0.1,
+    )
+    assert figures["processes"] == 2
+    assert figures["steps_per_second_split"] > 0
+    assert figures["times_one_process"] > 0
 
 
 def test_throughput_reports_the_pair() -> None:
