@@ -67,7 +67,8 @@ def table(figures: dict[str, Any]) -> str:
     for key, value in figures.items():
         if isinstance(value, dict):
             continue
-        shown = f"{value:,.4g}" if isinstance(value, float) else str(value)
+        numbers = value if isinstance(value, list) else [value]
+        shown = " to ".join(f"{n:,.4g}" if isinstance(n, float) else str(n) for n in numbers)
         lines.append(f"{key.replace('_', ' '):34} {shown}")
     lines.append(f"{'processor':34} {figures['hardware']['processor']}")
     return "\n".join(lines)

@@ -304,12 +304,21 @@ def _outcome(task: Task, descent: Descent, curve: list[tuple[int, float]]) -> Ou
 
 
 def throughput(
-    task: Task, trainer: str, *, projection: str, d: int, repeats: int = 5
+    task: Task, trainer: str, *, projection: str, d: int, repeats: int = 5, seconds: float = 30.0
 ) -> dict[str, Any]:
     """Time pairs of epochs, natively and in a subspace, evaluations left out.
 
+    Args:
+        task: a supervised task.
+        trainer: one of its.
+        projection: the family of P.
+        d: the subspace dimension.
+        repeats: pairs at least.
+        seconds: more pairs are timed until so many have passed.
+
     Returns:
-        Medians of the paired epochs' seconds and of their ratio, and images per second.
+        Medians of the paired epochs' seconds and of their ratio, the ratio's quartiles, and images
+        per second.
     """
     cells = (Cell.baseline(task.name, trainer, 0), Cell(task.name, trainer, projection, d, 0))
     native, inside = (Descent(task, cell, Seeds.of(cell)) for cell in cells)
@@ -323,12 +332,14 @@ def throughput(
 
     for descent in (native, inside):  # to warm up
         time(descent)
-    pairs = []
-    for index in range(repeats):
-        order = (inside, native) if index % 2 else (native, inside)
-        seconds = {descent: time(descent) for descent in order}
-        pairs.append((seconds[native], seconds[inside]))
+    pairs: list[tuple[float, float]] = []
+    began = perf_counter()
+    while len(pairs) < repeats or perf_counter() - began < seconds:
+        order = (inside, native) if len(pairs) % 2 else (native, inside)
+        taken = {descent: time(descent) for descent in order}
+        pairs.append((taken[native], taken[inside]))
     before, after = (float(np.median(column)) for column in zip(*pairs, strict=True))
+    low, ratio, high = np.percentile([inside / native for native, inside in pairs], (25, 50, 75))
     return {
         "task": task.name,
         "trainer": trainer,
@@ -336,9 +347,10 @@ def throughput(
         "D": native_dimension(task),
         "d": d,
         "batch_size": native.settings.batch_size,
-        "repeats": repeats,
+        "repeats": len(pairs),
         "native_seconds": before,
         "subspace_seconds": after,
-        "ratio": float(np.median([inside / native for native, inside in pairs])),
+        "ratio": float(ratio),
+        "ratio_quartiles": [float(low), float(high)],
         "subspace_images_per_second": len(native.sets.training) / after,
     }

@@ -276,3 +276,16 @@ def test_every_architecture_trains_in_a_subspace(architecture: str) -> None:
     outcome = run(task, 10)
     assert outcome.status == "ok"
     assert native_dimension(task) == outcome.D
+
+
+def test_throughput_is_of_pairs_of_epochs() -> None:
+    task = task_of()
+    figures = classification.throughput(
+        task, "adam", projection="rademacher", d=8, repeats=3, seconds=0.0
+    )
+    assert figures["repeats"] == 3
+    low, high = figures["ratio_quartiles"]
+    assert 0 < low <= figures["ratio"] <= high
+    assert figures["native_seconds"] > 0
+    images = len(classification.sets(Data("mnist"), CPU).training)
+    assert figures["subspace_images_per_second"] == images / figures["subspace_seconds"]
