@@ -18,6 +18,9 @@ from rlidim.statistics import Estimate
 from rlidim.task import Task
 
 
+SHORT = 8  # digits that tell Ray's nodes apart
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of plain text: nothing in it is escaped yet.
@@ -225,7 +228,7 @@ def rungs(measurement: Measurement) -> Table:
 
 
 def origins(records: Sequence[RunRecord]) -> Table:
-    """Return the versions and the machines that the records name, with how many name each."""
+    """Return the versions, machines and nodes that the records name, with how many name each."""
     counts: Counter[tuple[str, str]] = Counter()
     for record in records:
         for package, version in record.provenance.get("versions", {}).items():
@@ -238,6 +241,9 @@ def origins(records: Sequence[RunRecord]) -> Table:
         )
         if machine:
             counts["machine", machine] += 1
+        node = record.provenance.get("ray_node")
+        if node is not None:
+            counts["Ray node", str(node)[:SHORT]] += 1
     rows = tuple((*name, str(count)) for name, count in sorted(counts.items()))
     notes = (
         f"{len(records):,} records in all, {text.whole(total_steps(records))} environment steps, "

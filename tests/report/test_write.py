@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -13,7 +14,7 @@ import pytest
 
 from rlidim.errors import RlidimError
 from rlidim.records import Cell, Results
-from rlidim.report import write_tables
+from rlidim.report import tables, write_tables
 from rlidim.task import Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import curve, measured, published, runs
@@ -211,3 +212,11 @@ def test_names_with_special_characters_survive(tmp_path: Path) -> None:
         r"odd\textbar{}name\_\textless{}b\textgreater{}\$\&\#"
         in (tmp_path / "tables.tex").read_text()
     )
+
+
+def test_the_nodes_of_a_cluster_are_counted() -> None:
+    task = make_task()
+    (record, *rest) = measured(task, {4: [20.0] * 3, 8: [500.0] * 3})
+    away = dataclasses.replace(record, provenance={**record.provenance, "ray_node": "ab" * 28})
+    rows = tables.origins([away, away, *rest]).rows
+    assert ("Ray node", "abababab", "2") in rows
