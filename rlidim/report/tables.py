@@ -17,7 +17,6 @@ from rlidim.report.collect import Measurement, total_seconds, total_steps
 from rlidim.statistics import Estimate
 from rlidim.task import Task
 
-
 SHORT = 8  # digits that tell Ray's nodes apart
 
 
