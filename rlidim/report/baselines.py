@@ -124,11 +124,11 @@ def plot_curves(baseline: Baseline, stem: Path) -> list[Path]:
             axes.axhline(solved, color=drawing.GREEN, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
                 f"solved at {_number(solved)}",
-                (1, solved),
+                (0, solved),
                 xycoords=("axes fraction", "data"),
-                xytext=(-4, 3),
+                xytext=(4, 3),
                 textcoords="offset points",
-                ha="right",
+                ha="left",
                 color=drawing.GREEN,
             )
         for record in baseline.runs:
@@ -138,7 +138,7 @@ def plot_curves(baseline: Baseline, stem: Path) -> list[Path]:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(_number)
         unit = "steps" if baseline.task is None else baseline.task.steps
-        axes.set_xlabel(f"{unit} of training")
+        axes.set_xlabel(unit)
         axes.set_ylabel("best checkpoint's score")
         axes.spines[["top", "right"]].set_visible(False)
         count = len(baseline.runs)
