@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rlidim import checkpoints, solution
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
-from rlidim.executors.making import Made, death, make, unheard
+from rlidim.executors.making import Made, death, make
 from rlidim.records import Results, RunRecord, configuration, differences, hash_of
-
-if TYPE_CHECKING:
-    from rlidim.trainers import Report
+from rlidim.trainers import Report, unheard
 
 ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
 WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as failed

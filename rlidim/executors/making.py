@@ -27,9 +27,9 @@ from rlidim.records import (
     thinned,
     versions,
 )
+from rlidim.trainers import Report, unheard
 
 if TYPE_CHECKING:
-    from rlidim.trainers import Report
     from rlidim.trainers.population import Worker
 
 CHECKPOINT_FORMAT = 2  # another one's checkpoints are not read
@@ -47,10 +47,6 @@ class Made:
 
     record: RunRecord
     solution: bytes | None = None
-
-
-def unheard(steps: int, score: float | None) -> None:
-    """Be told how far a run has come, and tell nobody."""
 
 
 def make(

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 Report = Callable[[int, float | None], None]
 """Told the environment steps so far and the latest checkpoint score (None before the first)."""
 
+
+def unheard(steps: int, score: float | None) -> None:
+    """Be told how far a run has come, and tell nobody."""
+
+
 MODULES = {
     "es": "rlidim.trainers.evolution",
     "cmaes": "rlidim.trainers.evolution",

@@ -18,7 +18,7 @@ from rlidim.devices import device
 from rlidim.networks import Architecture
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.task import Atari, Task
-from rlidim.trainers import Report, evaluation, workers
+from rlidim.trainers import Report, evaluation, unheard, workers
 from rlidim.trainers.evaluation import SEED_SPAN, Champion
 from rlidim.trainers.normalisation import RunningStatistics
 from rlidim.trainers.population import Generation, Player, Population, Worker, check_split
@@ -151,9 +151,7 @@ def throughput(
     seeds = Seeds.of(cell)
     settings = task.settings(trainer)
     budget = {"n_timesteps": min(settings.n_timesteps, WARM_UP)}
-    solved = train(
-        task.replace_settings(trainer, budget), cell, seeds, lambda steps, score: None, None
-    )
+    solved = train(task.replace_settings(trainer, budget), cell, seeds, unheard, None)
     assert solved.theta_d is not None
     centre = solved.theta_d.astype(np.float64)
     acting = evaluation.architecture_of(solved.network)
@@ -197,17 +195,15 @@ def scaling(
 ) -> dict[str, Any]:
     """Time generations in one process and, the same ones, over several, interleaved.
 
+    The population can be split so: see :func:`rlidim.trainers.population.check_split`.
+
     Returns:
         the processes, environment steps per second over them, and how many times those of one
         process that is; medians of the paired repeats.
-
-    Raises:
-        RlidimError: the population cannot be split so.
     """
     cell = Cell(task.name, trainer, projection, d, 0)
     seeds = Seeds.of(cell)
     settings = task.settings(trainer)
-    check_split(task, trainer, processes)
     player = Player(task, cell, seeds)
     alone = Population(player, settings.population, [])
     pairs: list[tuple[float, float]] = []
@@ -219,11 +215,11 @@ def scaling(
             index = len(pairs)
             here = Generation(index, seeds.training + index, player.architecture, False)
             points = player.search.ask()
-            steps, rates = 0, []
+            rates = []
             for population in (alone, split):
                 start = time.perf_counter()
-                steps = population.play(here, points).steps
-                rates.append(steps / (time.perf_counter() - start))
+                played = population.play(here, points)
+                rates.append(played.steps / (time.perf_counter() - start))
             pairs.append((rates[0], rates[1]))
     timed = np.array(pairs[1:])  # in the first the workers begin
     return {
