@@ -1,4 +1,8 @@
-"""How fast games are stepped: our vector environment, the bare emulator, SB3's own environments."""
+"""How fast games are stepped: our vector environment, the emulator, SB3's own environments.
+
+The emulator is timed twice: nobody looking at its screen, and by its Gymnasium environment, which
+reads the screen of each frame.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
+import gymnasium
 import numpy as np
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
@@ -32,10 +37,14 @@ def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS
     Returns:
         Agent steps per second: medians; of ours over each of the others, the median of the paired
         ratios. Stable-Baselines3's environments are timed where OpenCV, which they need, is here.
+
+    Raises:
+        RlidimError: see :func:`rlidim.atari.check`.
     """
     ways: dict[str, Callable[[], None]] = {
         "ours": _vector(AtariVecEnv(game, width), steps // width),
         "emulator": _emulator(game, steps),
+        "gymnasium": _gymnasium(game, steps),
     }
     if find_spec("cv2") is not None:
         ways["stable_baselines3"] = _vector(_stock(game, width), steps // width)
@@ -94,16 +103,40 @@ def _emulator(game: Atari, steps: int) -> Callable[[], None]:
     return play
 
 
+def _gymnasium(game: Atari, steps: int) -> Callable[[], None]:
+    """Return what makes an agent's steps frame by frame, each frame's colour screen read."""
+    environment = gymnasium.make(
+        f"ALE/{_registered_name(game)}-v5",
+        frameskip=1,
+        repeat_action_probability=game.repeat_action_probability,
+        max_num_frames_per_episode=game.max_frames,
+    )
+    choices = np.random.default_rng(0).integers(environment.action_space.n, size=256)  # type: ignore[attr-defined]
+    environment.reset(seed=0)
+
+    def play() -> None:
+        for index in range(steps):
+            for _ in range(game.frame_skip):
+                _, _, terminated, truncated, _ = environment.step(choices[index % len(choices)])
+                if terminated or truncated:
+                    environment.reset()
+
+    return play
+
+
 def _stock(game: Atari, width: int) -> Any:
     """Return Stable-Baselines3's own environments of a game, four frames stacked."""
-    import ale_py
-    import gymnasium
-
-    gymnasium.register_envs(ale_py)
-    name = "".join(part.capitalize() for part in atari.check(game).split("_"))
     stock = make_atari_env(
-        f"{name}NoFrameskip-v4",
+        f"{_registered_name(game)}NoFrameskip-v4",
         n_envs=width,
         wrapper_kwargs={"frame_skip": game.frame_skip, "noop_max": game.noop_max},
     )
     return VecFrameStack(stock, atari.STACKED)
+
+
+def _registered_name(game: Atari) -> str:
+    """Register ale-py's environments with Gymnasium and return the game's name in theirs."""
+    import ale_py
+
+    gymnasium.register_envs(ale_py)
+    return "".join(part.capitalize() for part in atari.check(game).split("_"))
