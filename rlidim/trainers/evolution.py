@@ -80,9 +80,10 @@ def train(
         champion.take_up(best)
         checkpoints.take_up(steps)
     search = player.search
-    acting = player.architecture if statistics is None else statistics.freeze()
+    normalised = None if statistics is None else statistics.freeze()
 
     def challenge(point: Vector) -> None:
+        acting = normalised or player.architecture
         champion.challenge(acting.policy(space.parameters(point)), point.copy())
 
     others = workers.start(task, cell, seeds, processes - 1, worker)
@@ -93,9 +94,7 @@ def train(
             # Fresh episodes each generation, from the training range of seeds.
             seed = seeds.training + int(episodes.integers(SEED_SPAN - settings.population))
             points = search.ask()
-            played = population.play(
-                Generation(generation, seed, acting, statistics is not None), points
-            )
+            played = population.play(Generation(generation, seed, normalised), points)
             search.tell(played.returns)
             steps += played.steps
             generation += 1
@@ -109,7 +108,7 @@ def train(
                 report(steps, champion.score)
             if statistics is not None and played.moments is not None:
                 statistics.add(played.moments)
-                acting = statistics.freeze()
+                normalised = statistics.freeze()
             if checkpoints is not None and checkpoints.due():
                 best = champion.state()
                 checkpoints.save((search, episodes, statistics, curve, steps, generation, best))
@@ -155,6 +154,7 @@ def throughput(
     assert solved.theta_d is not None
     centre = solved.theta_d.astype(np.float64)
     acting = evaluation.architecture_of(solved.network)
+    normalised = acting if settings.normalize and isinstance(acting, Architecture) else None
     player = Player(task, cell, seeds)
     search = begin(task, trainer, player.space.n, 1e-3 * player.space.scale, seeds.training)
     members = np.arange(settings.population)
@@ -166,7 +166,7 @@ def throughput(
         def generation() -> None:
             nonlocal steps
             index = len(pairs)
-            here = Generation(index, seeds.training + index, acting, settings.normalize)
+            here = Generation(index, seeds.training + index, normalised)
             played = player.play(here, search.ask() + centre, members)
             search.tell(played.returns)
             steps = played.steps
@@ -213,7 +213,7 @@ def scaling(
         began = time.perf_counter()
         while len(pairs) < REPEATS + 1 or time.perf_counter() - began < seconds:
             index = len(pairs)
-            here = Generation(index, seeds.training + index, player.architecture, False)
+            here = Generation(index, seeds.training + index)
             points = player.search.ask()
             rates = []
             for population in (alone, split):

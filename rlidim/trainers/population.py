@@ -1,9 +1,9 @@
 """A population's episodes: played in this process, or split over several that share the noise.
 
 As in Salimans et al. 2017, section 2.1: every worker knows the seeds, draws theta_0, P and the
-perturbations itself, and is told a generation's number and centre; what travels back are returns
-(and sums of observations, where these are normalised). Which worker plays which members changes
-no bit of a result.
+perturbations itself, and is told a generation's number and centre (and where observations are
+normalised, their statistics); what travels back are returns (and sums of observations). Which
+worker plays which members changes no bit of a result.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rlidim.devices import device
 from rlidim.errors import RlidimError
+from rlidim.networks import Architecture
 from rlidim.projections import projection
 from rlidim.records import Cell, Seeds
 from rlidim.task import Atari, Task
@@ -66,14 +67,14 @@ class Generation:
     Attributes:
         index: the first is 0; it names the perturbations.
         seed: of member 0's episode; member i's is ``seed + i``.
-        architecture: of the policies, the observations' statistics frozen in it.
-        observe: whether the observations are to be summed up.
+        normalised: the policies' architecture with the observations' statistics frozen in it; the
+            observations are summed up for the next ones. None where they are not normalised: every
+            player has the architecture, and the reference batch of one on frames, by itself.
     """
 
     index: int
     seed: int
-    architecture: AnyArchitecture
-    observe: bool
+    normalised: Architecture | None = None
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,10 @@ class Player:
         Raises:
             RlidimError: an environment at fault.
         """
-        policy = generation.architecture.policy(self.space.parameters(points))
+        architecture = generation.normalised or self.architecture
+        policy = architecture.policy(self.space.parameters(points))
         size = self.architecture.observation_size
-        moments = Moments(len(members), size) if generation.observe else None
+        moments = None if generation.normalised is None else Moments(len(members), size)
         returns, steps = np.zeros(len(members)), 0
         width = len(members) if self._whole else BLOCK
         for first in range(0, len(members), width):
@@ -208,7 +210,7 @@ class Population:
         parts += [worker.collect() for worker in self._workers]
         returns = np.zeros(self.size)
         observed = self.player.architecture.observation_size
-        moments = Moments(self.size, observed) if generation.observe else None
+        moments = None if generation.normalised is None else Moments(self.size, observed)
         for share, part in zip(self._shares, parts, strict=True):
             returns[share] = part.returns
             if moments is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from rlidim.pixels import PixelArchitecture
 from rlidim.records import Cell, Seeds
 from rlidim.settings import SETTINGS
 from rlidim.task import Atari, Evaluation, PixelNetwork, Task
-from rlidim.trainers import evaluation, sb3
+from rlidim.trainers import evaluation, sb3, workers
+from rlidim.trainers.population import Generation, Player, Population
 from rlidim.trainers.sb3_atari import AtariVecEnv
 from rlidim.trainers.sb3_atari_rates import rates
 from tests.factory import make_task
@@ -321,6 +323,21 @@ def test_evolution_scores_a_policy_with_its_own_statistics(tmp_path: Path) -> No
     assert record is not None
     assert record.solution is not None
     assert len(record.solution["network"]["means"]) == 16 + 32 + 256
+
+
+def test_a_generation_split_over_processes_is_the_same_and_sends_no_frames() -> None:
+    task = game_task("es")
+    cell = Cell(task.name, "es", "rotation", 4, 0)
+    seeds = Seeds.of(cell)
+    player = Player(task, cell, seeds)
+    generation = Generation(0, seeds.training)
+    points = player.search.ask()
+    alone = player.play(generation, points, np.arange(4))
+    with Population(player, 4, workers.start(task, cell, seeds, 1)) as split:
+        both = split.play(generation, points)
+    np.testing.assert_array_equal(both.returns, alone.returns)
+    assert both.steps == alone.steps
+    assert len(pickle.dumps((generation, points))) < 1_000
 
 
 # --- what users do wrong --------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_a_split_changes_no_bit(others: int, observe: bool) -> None:
     with player_of(task_of(), cell_of()) as player:
         for index in range(3):
             points = player.search.ask()
-            generation = Generation(index, 17, player.architecture, observe)
+            generation = Generation(index, 17, player.architecture if observe else None)
             alone = Population(player, POPULATION, []).play(generation, points)
             if index != 1:  # the workers miss a generation
                 found = inline(others)
@@ -159,7 +159,7 @@ def test_statistics_are_those_of_the_observations() -> None:
 def test_finished_members_are_observed_no_more() -> None:
     task = task_of("Acrobot-v1")
     with player_of(task, cell_of()) as player:
-        generation = Generation(0, 3, player.architecture, True)
+        generation = Generation(0, 3, player.architecture)
         played = player.play(generation, player.search.ask(), np.arange(POPULATION))
         assert played.moments is not None
         assert played.moments.count.sum() == played.steps
@@ -204,7 +204,7 @@ def test_what_cannot_be_split_is_named(
 def test_failures_of_a_worker_reach_the_run() -> None:
     """An environment's fault is the user's line, another exception and a death are failures."""
     cell = cell_of()
-    generation = Generation(0, 1, evaluation.architecture(task_of()), False)
+    generation = Generation(0, 1)
     faulty, broken = (
         workers.start(task, cell, Seeds.of(cell), 1)[0]
         for task in (task_of("NoSuch-v0"), task_of())
