@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlidim.errors import RlidimError
 from rlidim.records import replace_file
 
 FILE = "checkpoint.pkl"
@@ -25,6 +30,33 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         """Return both together."""
         return Spent(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make of a failure to write below a run's logs the one line that a user can act on.
+
+    Raises:
+        RlidimError: what is done within raises OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RlidimError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder with --log-dir"
+        ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before a run whether logs can be written below a folder.
+
+    Raises:
+        RlidimError: they cannot.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def clear(folder: Path) -> None:
@@ -80,19 +112,19 @@ class Checkpoints:
         """Return the state that was saved last, None if the run begins anew."""
         if not self._resume or not self.path.exists():
             return None
-        import cloudpickle
-
+        # What pickle raises on bytes that are no pickle, or of another version's classes, is open.
         try:
-            about, spent, state = cloudpickle.loads(self.path.read_bytes())
-        except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+            about, spent, state = pickle.loads(self.path.read_bytes())
+            different = [name for name in self.about if about.get(name) != self.about[name]]
+            if different:
+                self.note = f"{self.path}: of a run with other {' and '.join(different)}"
+                return None
+            loaded = pickle.loads(state)
+        except Exception as error:
             self.note = f"{self.path}: not a checkpoint that can be read ({error})"
             return None
-        different = [name for name in self.about if about.get(name) != self.about[name]]
-        if different:
-            self.note = f"{self.path}: of a run with other {' and '.join(different)}"
-            return None
-        self._loaded = spent
-        return state
+        self._loaded = Spent(*spent)
+        return loaded
 
     def take_up(self, steps: int) -> None:
         """Note that the run goes on from what :meth:`load` returned, at so many steps."""
@@ -106,7 +138,7 @@ class Checkpoints:
         """Write a state in one piece, in place of the one before.
 
         Raises:
-            OSError: the folder or the file cannot be written.
+            RlidimError: the folder or the file cannot be written; what was there is there still.
         """
         import cloudpickle
 
@@ -114,5 +146,9 @@ class Checkpoints:
             time.perf_counter() - self._began.seconds,
             time.process_time() - self._began.cpu_seconds,
         )
-        replace_file(self.path, cloudpickle.dumps((self.about, self.spent + here, state)))
+        spent = dataclasses.astuple(self.spent + here)
+        # The state by itself: it is opened only once the rest is known to be this run's.
+        content = pickle.dumps((self.about, spent, cloudpickle.dumps(state)))
+        with writing(self.path):
+            replace_file(self.path, content)
         self._last = time.monotonic()

@@ -206,12 +206,27 @@ class SubspaceOptimizer(Optimizer):
             for group in self.param_groups
         ]
         self.inner = inner(groups, **(inner_kwargs or {}))
+        self._length: Tensor | None = None  # of the last g_d before it was clipped
         self._transfer_learning_rates()
 
     @property
     def theta_d(self) -> nn.Parameter:
         """The trained vector, (d,)."""
         return self.subspace.theta_d
+
+    @property
+    def gradient_share(self) -> float | None:
+        """How much of the last step's gradient lay in the subspace: |g_d| / |g_D|, unclipped.
+
+        None before the first step, and where the gradient was zero.
+        """
+        native = float(torch.linalg.vector_norm(self.subspace.gradient))
+        if self.theta_d.grad is None or native == 0.0:
+            return None
+        length = self._length
+        if length is None:
+            length = torch.linalg.vector_norm(self.theta_d.grad)
+        return float(length) / native
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -230,8 +245,9 @@ class SubspaceOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         gradient = self.subspace.pull()
+        self._length = None
         if self.max_grad_norm is not None:
-            length = torch.linalg.vector_norm(gradient)
+            self._length = length = torch.linalg.vector_norm(gradient)
             gradient.mul_((self.max_grad_norm / (length + CLIP_EPSILON)).clamp(max=1.0))
         self.theta_d.grad = gradient
         self._transfer_learning_rates()

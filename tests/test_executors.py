@@ -121,6 +121,35 @@ def test_a_failure_is_tried_twice_and_recorded(
     assert len(calls) == ATTEMPTS
 
 
+def test_logs_that_cannot_be_written_are_named_before_a_run(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    job = Job(quick(), CELLS[0], tmp_path / "results", blocked)
+    with pytest.raises(RlidimError, match=r"file: cannot be written .* --log-dir"):
+        run(job)
+    assert not results_of(tmp_path / "results")
+
+
+def test_a_failed_run_keeps_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another attempt goes on from it."""
+    job = Job(quick(), CELLS[0], tmp_path / "results", tmp_path / "runs")
+    checkpoint = tmp_path / "runs" / str(CELLS[0]) / "checkpoint.pkl"
+
+    def fails(*arguments: Any) -> Outcome:
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_bytes(b"the last one")
+        raise MemoryError
+
+    trainer_that(monkeypatch, fails)
+    record = run(job)
+    assert record is not None
+    assert record.status == "failed"
+    assert checkpoint.exists()
+    monkeypatch.undo()
+    assert run_when_free(job).status == "ok"
+    assert not checkpoint.exists()
+
+
 def test_a_second_try_may_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([RuntimeError("once"), outcome()])
 

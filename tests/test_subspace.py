@@ -180,6 +180,20 @@ def test_gradient_clipping_acts_on_the_subspace() -> None:
     assert float(optimizer.theta_d.detach().norm()) == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_the_gradients_share_is_that_before_clipping() -> None:
+    shares = []
+    for clip in (None, 1e-3):
+        network = make_network()
+        optimizer = optimizer_of(network, max_grad_norm=clip)
+        assert optimizer.gradient_share is None
+        loss_of(network, 0).backward()
+        optimizer.step()
+        shares.append(optimizer.gradient_share)
+    assert shares[0] is not None
+    assert 0.0 < shares[0] < 1.0
+    assert shares[1] == pytest.approx(shares[0])
+
+
 def test_a_parameter_without_gradient_counts_as_zero() -> None:
     network = make_network()
     optimizer = optimizer_of(network)

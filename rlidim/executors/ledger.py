@@ -88,7 +88,8 @@ def run(
         The record, or None if another process is making this run at this moment.
 
     Raises:
-        RlidimError: a mistake that only the user can mend; nothing is recorded.
+        RlidimError: a mistake that only the user can mend, such as a folder of logs that cannot
+            be written; nothing is recorded.
     """
     with Results(job.results).claim(job.cell, wait=wait_for_lock) as mine:
         if not mine:
@@ -97,8 +98,10 @@ def run(
         if earlier is not None and finished(earlier):
             return earlier
         logs = None if job.runs is None else job.runs / str(job.cell)
+        if job.runs is not None:
+            checkpoints.check_writable(job.runs)
         record = keep(job, make(job, next_attempt(earlier), logs, report=report))
-        if logs is not None:
+        if logs is not None and finished(record):  # another attempt goes on from there
             checkpoints.clear(logs)
         return record
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlidim import trainers
 from rlidim.checkpoints import Checkpoints, Spent
+from rlidim.devices import device
 from rlidim.errors import MachineLostError, RlidimError
 from rlidim.executors.job import Job
 from rlidim.records import (
@@ -27,12 +28,13 @@ from rlidim.records import (
     thinned,
     versions,
 )
+from rlidim.task import Atari
 from rlidim.trainers import Report, unheard
 
 if TYPE_CHECKING:
     from rlidim.trainers.population import Worker
 
-CHECKPOINT_FORMAT = 2  # another one's checkpoints are not read
+CHECKPOINT_FORMAT = 3  # another one's checkpoints are not read
 RECORDED = 20_000  # numbers of theta_d that a record holds at most: 100 kB
 
 
@@ -116,6 +118,8 @@ def _checkpoints(job: Job, seeds: Seeds, logs: Path | None) -> Checkpoints | Non
         "settings": hash_of(configuration(job.task, job.cell)),
         "seeds": dataclasses.asdict(seeds),
         "versions": versions(),
+        # Networks on frames are on a GPU where there is one, which rounds otherwise.
+        "device": str(device()) if isinstance(job.task.environment, Atari) else "cpu",
     }
     return Checkpoints(logs, about, resume=job.resume)
 

@@ -213,13 +213,16 @@ def scaling(
         began = time.perf_counter()
         while len(pairs) < REPEATS + 1 or time.perf_counter() - began < seconds:
             index = len(pairs)
-            here = Generation(index, seeds.training + index)
+            # The first generation's members each time: the search is told nothing.
+            here = Generation(0, seeds.training + index)
             points = player.search.ask()
-            rates = []
+            rates, returns = [], []
             for population in (alone, split):
                 start = time.perf_counter()
                 played = population.play(here, points)
                 rates.append(played.steps / (time.perf_counter() - start))
+                returns.append(played.returns)
+            assert np.array_equal(returns[0], returns[1])
             pairs.append((rates[0], rates[1]))
     timed = np.array(pairs[1:])  # in the first the workers begin
     return {

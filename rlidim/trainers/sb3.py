@@ -20,10 +20,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger, make_output_format
 from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
-from rlidim.checkpoints import ACTIONS, Checkpoints
+from rlidim.checkpoints import ACTIONS, Checkpoints, writing
 from rlidim.devices import device
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture
@@ -174,6 +175,14 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
         # Gradients pass through fixed statistics: theta_0's own.
         architecture = architecture.gathered(architecture.module(theta_0))
     env = environments(task, settings, seeds.training)
+    images = is_image_space(env.observation_space)
+    if images and not isinstance(architecture, PixelArchitecture):
+        env.close()
+        raise RlidimError(
+            f"task '{task.name}' observes images, {env.observation_space}, which Stable-Baselines3 "
+            f"scales and transposes before a perceptron sees them: {trainer} takes them flat, as "
+            "floats; es and cmaes take them as they are"
+        )
     arguments = {
         name: value for name, value in dataclasses.asdict(settings).items() if name not in OURS
     }
@@ -381,13 +390,11 @@ def record_subspace(model: BaseAlgorithm, logger: Logger) -> None:
     optimizer = actor_optimizer(model)
     if not isinstance(optimizer, SubspaceOptimizer):
         return
-    native = float(torch.linalg.vector_norm(optimizer.subspace.gradient))
-    gradient = optimizer.theta_d.grad
     logger.record("subspace/d", optimizer.theta_d.numel())
     theta_d = optimizer.theta_d.detach()
     logger.record("subspace/theta_d_norm", float(torch.linalg.vector_norm(theta_d)))
-    if gradient is not None and native > 0:
-        share = float(torch.linalg.vector_norm(gradient)) / native
+    share = optimizer.gradient_share
+    if share is not None:
         logger.record("subspace/gradient_share", share)
 
 
@@ -471,18 +478,20 @@ def _logger(run_directory: Path | None, begun: int = 0) -> Logger:
     """Return a logger for CSV, and TensorBoard where it is installed; silent without a folder.
 
     A run that was taken up after ``begun`` steps writes files of its own, ``progress-4096.csv``.
+
+    Raises:
+        RlidimError: the folder cannot be written.
     """
     if run_directory is None:
         return Logger(folder=None, output_formats=[])
-    run_directory.mkdir(parents=True, exist_ok=True)
-    formats = ["csv"]
+    names = ["csv"]
     if importlib_has("tensorboard"):
-        formats.append("tensorboard")
+        names.append("tensorboard")
     suffix = f"-{begun}" if begun else ""
-    return Logger(
-        folder=str(run_directory),
-        output_formats=[make_output_format(name, str(run_directory), suffix) for name in formats],
-    )
+    with writing(run_directory):
+        run_directory.mkdir(parents=True, exist_ok=True)
+        formats = [make_output_format(name, str(run_directory), suffix) for name in names]
+    return Logger(folder=str(run_directory), output_formats=formats)
 
 
 def importlib_has(module: str) -> bool:
@@ -504,6 +513,9 @@ def throughput(
     assert trainer in SETTINGS
     settings = task.settings(trainer)
     steps = min(settings.n_timesteps, 10 * max(1_000, settings.n_steps))
+    if hasattr(settings, "learning_starts"):  # what is timed is training, not waiting for it
+        starts = min(settings.learning_starts, steps // 10)
+        task = task.replace_settings(trainer, {"learning_starts": starts})
     seeds = Seeds.of(Cell(task.name, trainer, projection, d, 0))
     pairs = []
 
@@ -514,7 +526,9 @@ def throughput(
         model.set_logger(_logger(None))
         start = time.perf_counter()
         model.learn(steps)
-        return time.perf_counter() - start
+        taken = time.perf_counter() - start
+        assert model._n_updates > 0
+        return taken
 
     for index in range(repeats):
         order = (True, False) if index % 2 else (False, True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from rlidim.checkpoints import ACTIONS, Checkpoints
+from rlidim.checkpoints import ACTIONS, Checkpoints, writing
 
 # Between two rollouts all of an on-policy model's state lies in these, policy and optimizer.
 ATTRIBUTES = (
@@ -52,9 +52,14 @@ class Recorded(VecEnvWrapper):
         self._file: Path | None = None
 
     def to(self, path: Path) -> None:
-        """Write to a file from now on, over what it held."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
+        """Write to a file from now on, over what it held.
+
+        Raises:
+            RlidimError: it cannot be written.
+        """
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
         self._file = path
 
     def reset(self) -> Any:
@@ -76,9 +81,13 @@ class Recorded(VecEnvWrapper):
         return step
 
     def flush(self) -> None:
-        """Append the actions taken since the last time."""
+        """Append the actions taken since the last time.
+
+        Raises:
+            RlidimError: the file cannot be written.
+        """
         if self._file is not None:
-            with self._file.open("ab") as file:
+            with writing(self._file), self._file.open("ab") as file:
                 file.write(b"".join(self._waiting))
         self._waiting.clear()
 
@@ -129,7 +138,6 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
     normalisation = model.get_vec_normalize_env()
     checkpoints.save(
         {
-            "device": str(model.device),
             "policy": _on_cpu(model.policy.state_dict()),
             "optimizer": _on_cpu(model.policy.optimizer.state_dict()),
             "attributes": {name: getattr(model, name) for name in ATTRIBUTES},
@@ -170,9 +178,6 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
         Whether the environments came back to where they were; if not, the model is as it was built,
         its environments must be made anew, and the checkpoints' note says why.
     """
-    if state["device"] != str(model.device):
-        checkpoints.note = f"the checkpoint was made on {state['device']}, this is {model.device}"
-        return False
     recorded = recorded_of(model)
     width = recorded.num_envs
     space: Any = recorded.action_space

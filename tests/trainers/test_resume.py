@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import subprocess
 import sys
 import time
@@ -15,7 +16,9 @@ import pytest
 from rlidim import executors, trainers
 from rlidim import task as tasks
 from rlidim.checkpoints import ACTIONS, Checkpoints, clear
-from rlidim.executors import Job
+from rlidim.devices import device
+from rlidim.errors import RlidimError
+from rlidim.executors import Job, making
 from rlidim.records import Cell, Outcome, Seeds
 from rlidim.settings import SETTINGS
 from rlidim.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
@@ -131,6 +134,11 @@ def damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
+def garbled(path: Path) -> None:
+    about, spent, _ = pickle.loads(path.read_bytes())
+    path.write_bytes(pickle.dumps((about, spent, b"cnowhere\nNothing\n.")))
+
+
 def shortened(path: Path) -> None:
     actions = path.parent / ACTIONS
     actions.write_bytes(actions.read_bytes()[:-2000])
@@ -146,6 +154,7 @@ def changed(path: Path) -> None:
     ("harm", "note"),
     [
         (damaged, "not a checkpoint that can be read"),
+        (garbled, "not a checkpoint that can be read"),
         (shortened, "holds fewer steps than the checkpoint"),
         (changed, "the environment is not deterministic"),
     ],
@@ -166,10 +175,35 @@ def test_what_cannot_be_taken_up_begins_anew_and_says_so(
 def test_another_run_s_checkpoint_is_not_used(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         run("ppo on CartPole", 5, Clock(tmp_path, resume=False, lives=2))
+    garbled(tmp_path / "checkpoint.pkl")  # what is another run's is not opened
     other = Checkpoints(tmp_path, {"settings": "others"}, resume=True)
     assert other.load() is None
     assert other.note is not None
     assert "of a run with other settings" in other.note
+
+
+def test_networks_on_frames_are_not_taken_up_on_another_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def device_of(name: str) -> str:
+        task, trainer = case(name)
+        cell = Cell(task.name, trainer, "rademacher", 5, 0)
+        job = Job(task, cell, tmp_path, tmp_path)
+        found = making._checkpoints(job, Seeds.of(cell), tmp_path)
+        assert found is not None
+        return str(found.about["device"])
+
+    assert device_of("es on Pong") == str(device())
+    monkeypatch.setattr(making, "device", lambda: "another")
+    assert device_of("es on Pong") == "another"
+    assert device_of("es on CartPole") == "cpu"
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_a_line(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with pytest.raises(RlidimError, match=r"cannot be written .*; choose another .* --log-dir"):
+        run("ppo on CartPole", 5, Clock(blocked / "run", resume=False))
 
 
 def test_checkpoints_keep_their_distance(tmp_path: Path) -> None:

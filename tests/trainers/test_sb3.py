@@ -32,6 +32,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "sac": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "td3": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
 }
+IMAGES = "tests.trainers.faulty:Images-v0"
 IDENTITY = {"sac": "Pendulum-v1", "td3": "Pendulum-v1"}
 every_trainer = pytest.mark.parametrize("trainer", SHORT)
 
@@ -202,12 +203,23 @@ def test_numbers_that_overflow_are_recorded_as_diverged(trainer: str) -> None:
     assert outcome.returns == ()
 
 
+@pytest.mark.parametrize("trainer", ["ppo", "dqn"])
+def test_throughput_times_training(trainer: str) -> None:
+    """However late a task begins to train."""
+    late = {"learning_starts": 390} if trainer == "dqn" else {}
+    figures = sb3.throughput(task_of(trainer, **late), trainer, projection="auto", d=4, repeats=1)
+    assert figures["ratio"] == pytest.approx(
+        figures["subspace_seconds"] / figures["native_seconds"]
+    )
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: run("dqn", 3, identity="Pendulum-v1"), "dqn needs discrete actions"),
         (lambda: run("sac", 3, identity="CartPole-v1"), "sac needs continuous actions"),
         (lambda: run("ppo", 10**6), "between 1 and D ="),
+        (lambda: run("dqn", 3, identity=IMAGES), "observes images, .* dqn takes them flat"),
         (lambda: run("ppo", 3, learning_rate="cos_0.1"), "a number or lin_<number>"),
     ],
 )
