@@ -5,6 +5,7 @@ The preprocessing is that of Mnih et al. 2015; sticky actions are those of Macha
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from rlidim.errors import RlidimError, nearest
@@ -24,28 +25,46 @@ def check(game: Atari) -> str:
     """Return the game's name if there is a game of that name.
 
     Raises:
-        RlidimError: ale-py is missing, no game was named, or there is none of that name (with the
-            nearest).
+        RlidimError: ale-py is missing, no game was named, or there is none of that name for one
+            player (with the nearest).
     """
     if game.game is None:
         raise RlidimError(
             f"task '{ANY_GAME}' is for any game: name one, as in rlidim {ANY_GAME} --game seaquest"
         )
-    known = _roms().get_all_rom_ids()
+    known = names()
     if game.game not in known:
-        raise RlidimError(f"unknown Atari game '{game.game}'{nearest(game.game, known)}")
+        raise RlidimError(
+            f"unknown Atari game for one player: '{game.game}'{nearest(game.game, known)}"
+        )
     return game.game
 
 
-def _roms() -> Any:
+def names() -> dict[str, str]:
+    """Return the games for one player: what ale-py's Gymnasium environments call them, by ROM.
+
+    Example:
+        >>> names()["space_invaders"]
+        'SpaceInvaders'
+
+    Raises:
+        RlidimError: ale-py is missing.
+    """
     try:
+        import ale_py
         from ale_py import roms
     except ImportError as error:
         raise RlidimError(
             f"an Atari game needs a package that is missing: pip install 'rlidim[{Atari.extra}]' "
             f"({error})"
         ) from error
-    return roms
+    import gymnasium
+
+    gymnasium.register_envs(ale_py)
+    matches = (re.fullmatch(r"ALE/(\w+)-v5", each) for each in gymnasium.registry)
+    registered = {match[1].lower(): match[1] for match in matches if match is not None}
+    by_rom = {rom: registered.get(rom.replace("_", "")) for rom in roms.get_all_rom_ids()}
+    return {rom: name for rom, name in by_rom.items() if name is not None}
 
 
 def make(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
 import platform
 import socket
@@ -65,6 +66,7 @@ def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
         check_identity(driver)
     except RlidimError as error:
         return pickle.dumps(Mistake(str(error)))
+    hide_other_gpus()
     from rlidim.executors.making import make
 
     job, attempt = pickle.loads(payload)
@@ -104,6 +106,17 @@ def check_identity(driver: tuple[str, str]) -> None:
         )
 
 
+def hide_other_gpus() -> None:
+    """Hide a node's GPUs from this process if none is reserved for it; before torch looks for them.
+
+    Ray sets what a process sees where some are, and leaves all of them visible where none is.
+    """
+    import ray
+
+    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def living_nodes() -> set[str]:
     """Return Ray's identifiers of the nodes that are alive."""
     import ray
@@ -140,6 +153,7 @@ class RolloutActor:
             RlidimError: it has other versions than the driver.
         """
         check_identity(driver)
+        hide_other_gpus()
         import torch
         from threadpoolctl import threadpool_limits
 

@@ -227,6 +227,11 @@ def hash_of(configuration: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def digest(numbers: np.ndarray) -> str:
+    """Return the SHA-256 of theta_d, or of native parameters, by which a record knows its own."""
+    return hashlib.sha256(np.ascontiguousarray(numbers, dtype="<f4").tobytes()).hexdigest()
+
+
 def encode(vector: np.ndarray) -> str:
     """Return float32 numbers, little-endian, as base64."""
     return base64.b64encode(np.ascontiguousarray(vector, dtype="<f4").tobytes()).decode()

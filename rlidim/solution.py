@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.projections import ProjectionSpec, from_spec
-from rlidim.records import RANDOM, Cell, RunRecord, decode, replace_file
+from rlidim.records import RANDOM, Cell, RunRecord, decode, digest, replace_file
 
 FORMAT = "rlidim-solution-1"
 FILE = "solution.safetensors"  # in the folder of a run's logs
@@ -148,7 +148,7 @@ def of_record(record: RunRecord, path: Path, runs: Path) -> Solution:
         runs: the folder of logs.
 
     Raises:
-        RlidimError: the run has no solution, or the file that holds it is gone.
+        RlidimError: the run has no solution, or the file that holds it is gone, or another run's.
     """
     if record.cell.trainer == RANDOM:
         raise RlidimError(f"{path}: the score of random behaviour, which has no solution")
@@ -164,13 +164,22 @@ def of_record(record: RunRecord, path: Path, runs: Path) -> Solution:
             versions={},
         )
     beside, cell = runs / str(record.cell) / FILE, record.cell
+    dimension = "" if cell.d is None else f"--dim {cell.d} --projection {cell.projection} "
+    if cell.d is not None and cell.scope != Cell.scope:
+        dimension += f"--scope {cell.scope} "
+    command = (
+        f"'rlidim {cell.task} train --trainer {cell.trainer} {dimension}--seed {cell.seed} --force'"
+    )
     if not beside.exists():
-        dimension = "" if cell.d is None else f"--dim {cell.d} --projection {cell.projection} "
-        if cell.d is not None and cell.scope != Cell.scope:
-            dimension += f"--scope {cell.scope} "
         raise RlidimError(
-            f"{beside}: missing; so many parameters are not in the record: run "
-            f"'rlidim {cell.task} train --trainer {cell.trainer} {dimension}"
-            f"--seed {cell.seed} --force' again"
+            f"{beside}: missing; so many parameters are not in the record: run {command} again"
         )
-    return load(beside)
+    found = load(beside)
+    numbers = found.theta_0 if found.theta_d is None else found.theta_d
+    wanted = record.solution.get("sha256")  # not in the first records
+    if wanted is not None and (numbers is None or digest(numbers) != wanted):
+        raise RlidimError(
+            f"{beside}: the solution of another run than {path}, made since with the same "
+            f"--log-dir: run {command} again, with a --log-dir of its own"
+        )
+    return found

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -256,6 +257,18 @@ def test_nodes_must_have_the_same_versions() -> None:
     answer = pickle.loads(ray_node.on_node(("9.9.9", "3.99"), b"never opened"))
     assert isinstance(answer, ray_node.Mistake)
     assert "this machine rlidim 9.9.9 on Python 3.99: install the same" in answer.message
+
+
+@pytest.mark.parametrize(("reserved", "seen"), [([], ""), (["1"], "0,1")])
+def test_a_gpu_that_is_not_reserved_is_not_seen(
+    reserved: list[str], seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    context = SimpleNamespace(get_accelerator_ids=lambda: {"GPU": reserved, "TPU": []})
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    ray_node.hide_other_gpus()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
 def test_no_cluster_at_the_address(tmp_path: Path, place: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from rlidim import solution
 from rlidim.errors import RlidimError
 from rlidim.projections import ProjectionSpec, projection
-from rlidim.records import Cell
+from rlidim.records import Cell, digest
 from rlidim.solution import Solution
 from tests.factory import make_record, make_task
 
@@ -88,6 +88,19 @@ def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
         record = make_record(make_task(), asked, 1.0, solution={"theta_d": None})
         with pytest.raises(RlidimError, match=f"{options}' again"):
             solution.of_record(record, tmp_path / "record.json", tmp_path)
+
+
+def test_another_run_s_file_is_not_played(tmp_path: Path) -> None:
+    """Two folders of results with one folder of logs: the second run wrote over the first's."""
+    cell = Cell.baseline("synthetic", "es", 3)
+    about = {"network": NATIVE.network, "sha256": digest(np.zeros(300, np.float32))}
+    record = make_record(make_task(), cell, 1.0, solution=about)
+    file = tmp_path / str(cell) / solution.FILE
+    solution.save(file, dataclasses.replace(NATIVE, theta_0=np.zeros(300, np.float32)))
+    assert not solution.of_record(record, tmp_path / "record.json", tmp_path).parameters().any()
+    solution.save(file, NATIVE)
+    with pytest.raises(RlidimError, match=r"the solution of another run than .*record\.json"):
+        solution.of_record(record, tmp_path / "record.json", tmp_path)
 
 
 def test_a_random_record_has_none(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from rlidim.records import (
     RunRecord,
     Seeds,
     configuration,
+    digest,
     encode,
     hardware,
     hash_of,
@@ -197,7 +198,7 @@ def _record(
             error=error,
             **common,
         )
-    solution: dict[str, Any] | None = {"network": outcome.network}
+    solution: dict[str, Any] | None = None
     if outcome.theta_d is not None:
         solution = {
             "spec": outcome.spec,
@@ -205,8 +206,10 @@ def _record(
             "theta_d": None if too_long(outcome) else encode(outcome.theta_d),
             "network": outcome.network,
         }
-    elif outcome.theta is None:
-        solution = None
+        if too_long(outcome):
+            solution["sha256"] = digest(outcome.theta_d)
+    elif outcome.theta is not None:
+        solution = {"network": outcome.network, "sha256": digest(outcome.theta)}
     returns = tuple(float(value) for value in outcome.returns)
     return RunRecord(
         status=outcome.status,

@@ -36,7 +36,7 @@ def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS
 
     Returns:
         Agent steps per second: medians; of ours over each of the others, the median of the paired
-        ratios. Stable-Baselines3's environments are timed where OpenCV, which they need, is here.
+        ratios. Stable-Baselines3's environments are timed where it has the game and OpenCV is here.
 
     Raises:
         RlidimError: see :func:`rlidim.atari.check`.
@@ -46,8 +46,9 @@ def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS
         "emulator": _emulator(game, steps),
         "gymnasium": _gymnasium(game, steps),
     }
-    if find_spec("cv2") is not None:
-        ways["stable_baselines3"] = _vector(_stock(game, width), steps // width)
+    stock = _stock_name(game)
+    if stock is not None:
+        ways["stable_baselines3"] = _vector(_stock(stock, game, width), steps // width)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for index in range(repeats):
         for name in list(ways)[:: 1 if index % 2 else -1]:
@@ -106,7 +107,7 @@ def _emulator(game: Atari, steps: int) -> Callable[[], None]:
 def _gymnasium(game: Atari, steps: int) -> Callable[[], None]:
     """Return what makes an agent's steps frame by frame, each frame's colour screen read."""
     environment = gymnasium.make(
-        f"ALE/{_registered_name(game)}-v5",
+        f"ALE/{atari.names()[atari.check(game)]}-v5",
         frameskip=1,
         repeat_action_probability=game.repeat_action_probability,
         max_num_frames_per_episode=game.max_frames,
@@ -124,19 +125,20 @@ def _gymnasium(game: Atari, steps: int) -> Callable[[], None]:
     return play
 
 
-def _stock(game: Atari, width: int) -> Any:
+def _stock_name(game: Atari) -> str | None:
+    """Return the environment that Stable-Baselines3 wraps, None where it cannot.
+
+    It needs OpenCV, and a game of the arcade learning environment's first sixty.
+    """
+    name = f"{atari.names()[atari.check(game)]}NoFrameskip-v4"
+    return name if find_spec("cv2") is not None and name in gymnasium.registry else None
+
+
+def _stock(name: str, game: Atari, width: int) -> Any:
     """Return Stable-Baselines3's own environments of a game, four frames stacked."""
     stock = make_atari_env(
-        f"{_registered_name(game)}NoFrameskip-v4",
+        name,
         n_envs=width,
         wrapper_kwargs={"frame_skip": game.frame_skip, "noop_max": game.noop_max},
     )
     return VecFrameStack(stock, atari.STACKED)
-
-
-def _registered_name(game: Atari) -> str:
-    """Register ale-py's environments with Gymnasium and return the game's name in theirs."""
-    import ale_py
-
-    gymnasium.register_envs(ale_py)
-    return "".join(part.capitalize() for part in atari.check(game).split("_"))

@@ -192,6 +192,12 @@ def test_rates_are_pairs_of_one_process() -> None:
     }
 
 
+def test_a_game_that_stable_baselines_lacks_is_timed_without_it() -> None:
+    figures = rates(Atari("tic_tac_toe_3d", max_frames=400), 2, steps=40, repeats=1)
+    assert figures["ours_over_gymnasium"] > 0
+    assert "ours_over_stable_baselines3" not in figures
+
+
 # --- the networks ---------------------------------------------------------------------------------
 
 
@@ -344,8 +350,12 @@ def test_a_generation_split_over_processes_is_the_same_and_sends_no_frames() -> 
 
 
 def test_games_are_named() -> None:
-    with pytest.raises(RlidimError, match=r"unknown Atari game .pongg. \(did you mean .pong."):
+    with pytest.raises(
+        RlidimError, match=r"unknown Atari game for one player: .pongg. \(did you mean .pong."
+    ):
         atari.check(Atari("pongg"))
+    with pytest.raises(RlidimError, match=r"unknown Atari game for one player: .joust."):
+        atari.check(Atari("joust"))
     with pytest.raises(RlidimError, match="name one, as in rlidim atari --game seaquest"):
         atari.check(Atari(None))
 
