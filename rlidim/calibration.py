@@ -21,13 +21,17 @@ SEEDS = (3, 5, 10)
 
 @dataclass(frozen=True)
 class Reading:
-    """What the instrument said of one known dimension."""
+    """What the instrument said of one known dimension.
+
+    ``holds`` says whether it lies inside the interval, None where an open end would decide.
+    """
 
     task: str
     trainer: str
     known: int
     d_int: int | None
     interval: tuple[int | None, int | None]
+    holds: bool | None
     estimate: str
 
     @classmethod
@@ -42,18 +46,13 @@ class Reading:
             task.known,
             estimate.d_int,
             estimate.interval,
+            estimate.holds(task.known),
             describe(estimate),
         )
 
-    @property
-    def holds(self) -> bool:
-        """Whether the known dimension lies inside the interval."""
-        low, high = self.interval
-        return (low is None or low <= self.known) and (high is None or self.known <= high)
-
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        return {**asdict(self), "interval": list(self.interval), "holds": self.holds}
+        return {**asdict(self), "interval": list(self.interval)}
 
 
 def plans(tasks: Mapping[str, Task]) -> list[Plan]:
@@ -74,7 +73,7 @@ def table(readings: Sequence[Reading]) -> str:
             "trainer": reading.trainer,
             "known": reading.known,
             "read": reading.estimate,
-            "holds": "yes" if reading.holds else "NO",
+            "holds": {True: "yes", False: "NO", None: "open"}[reading.holds],
         }
         for reading in readings
     ]

@@ -23,6 +23,8 @@ def describe(estimate: Estimate) -> str:
     low, high = estimate.interval
     interval = f"[{1 if low is None else low}, {'D' if high is None else high}]"
     tested = [rung.d for rung in estimate.rungs]
+    if estimate.unreached:
+        return f"{name}: none, not even d = D = {estimate.D} reaches it"
     if estimate.censored == "above":
         return f"{name} > {max(tested)} {interval}"
     if estimate.censored == "below":

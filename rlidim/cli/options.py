@@ -14,7 +14,7 @@ from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
     from rlidim.executors import Executor
-    from rlidim.records import Results
+    from rlidim.records import Results, RunRecord
     from rlidim.report import Measurement
     from rlidim.sweep import Plan
     from rlidim.task import Task
@@ -132,15 +132,12 @@ def tasks_of(context: click.Context) -> dict[str, Task]:
     return find_all(recorded, context.find_root().obj["envs"])
 
 
-def measurements_of(context: click.Context, tasks: dict[str, Task]) -> list[Measurement]:
+def records_of(context: click.Context) -> list[RunRecord]:
     """Read what is on record, with a warning for each file that is no record."""
-    from rlidim import report
-
-    results = results_of(context)
-    records, problems = results.scan()
+    records, problems = results_of(context).scan()
     for problem in problems:
         click.echo(f"warning: {problem}; skipped", err=True)
-    return report.gather(records, tasks, results_folder=results.folder)
+    return records
 
 
 def print_json(content: Any) -> None:

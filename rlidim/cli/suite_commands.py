@@ -11,8 +11,8 @@ from rlidim.cli.machine_commands import COMMANDS as MACHINE_COMMANDS
 from rlidim.cli.options import (
     executor_options,
     json_option,
-    measurements_of,
     print_json,
+    records_of,
     results_of,
     runs_option,
     search_and_gather,
@@ -33,7 +33,9 @@ def list_command(context: click.Context, as_json: bool) -> None:
 
     tasks = tasks_of(context)
     sizes = {name: trainers.native_dimension(task) for name, task in tasks.items()}
-    rows = report.list_rows(tasks, measurements_of(context, tasks), sizes)
+    folder = results_of(context).folder
+    measurements = report.gather(records_of(context), tasks, results_folder=folder)
+    rows = report.list_rows(tasks, measurements, sizes)
     if as_json:
         print_json({"tasks": rows})
     else:
@@ -63,7 +65,8 @@ def calibrate_command(
 ) -> None:
     """Measure tasks of known dimension: does the instrument read them right?
 
-    Exit code 1 if a known dimension lies outside its interval.
+    Exit code 1 if a known dimension lies outside its interval; one beyond an open end is neither
+    inside nor outside: more runs would decide.
     """
     from rlidim import calibration
 
@@ -83,7 +86,7 @@ def calibrate_command(
         calibration.Reading.of(plan.task, measurement)
         for plan, measurement in zip(plans, measurements, strict=True)
     ]
-    holds = all(reading.holds for reading in readings)
+    holds = all(reading.holds is not False for reading in readings)
     if as_json:
         print_json({"readings": [reading.to_json() for reading in readings], "holds": holds})
     else:

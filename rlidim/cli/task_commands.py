@@ -13,10 +13,10 @@ from rlidim.cli.options import (
     check_local,
     executor_options,
     json_option,
-    measurements_of,
     place_options,
     print_json,
     projection_option,
+    records_of,
     results_of,
     runs_option,
     scope_option,
@@ -86,9 +86,12 @@ def task_group(name: str) -> click.Group:
             from rlidim import report, trainers
 
             task = find(context)
-            found = measurements_of(context, {task.name: task})
-            mine = [measurement for measurement in found if measurement.task_name == task.name]
-            click.echo(report.task_page(task, mine, trainers.native_dimension(task)))
+            mine = [each for each in records_of(context) if each.cell.task == task.name]
+            folder = results_of(context).folder
+            found = report.gather(mine, {task.name: task}, results_folder=folder)
+            alone = report.unmeasured(mine, found, {task.name: task})
+            D = trainers.native_dimension(task)
+            click.echo(report.task_page(task, found, D, natives=alone))
 
     if name == ANY_GAME:
         group.params.append(click.Option(["--game"], help="The ROM's name, such as seaquest."))

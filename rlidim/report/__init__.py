@@ -1,5 +1,6 @@
 """Tables and figures from the records alone; needs numpy, scipy and, for figures, matplotlib."""
 
+from rlidim.report.baselines import unmeasured
 from rlidim.report.collect import Measurement, gather
 from rlidim.report.descriptions import DESCRIPTIONS
 from rlidim.report.ladder import plot_ladder
@@ -18,5 +19,6 @@ __all__ = [
     "plot_measurement",
     "task_page",
     "text_table",
+    "unmeasured",
     "write_tables",
 ]

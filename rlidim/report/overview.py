@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlidim.report import published, text
+from rlidim.report.baselines import Baseline
 from rlidim.report.collect import Measurement
 from rlidim.task import Atari, Data, PixelNetwork, Task
 
@@ -105,10 +106,16 @@ def network(task: Task) -> str:
     return f"{hidden} {task.network.activation}" if hidden else "linear"
 
 
-def task_page(task: Task, measurements: Sequence[Measurement], D: int | None) -> str:
+def task_page(
+    task: Task,
+    measurements: Sequence[Measurement],
+    D: int | None,
+    natives: Sequence[Baseline] = (),
+) -> str:
     """Return a task's page: its file, settings, published numbers and our records.
 
-    ``D`` is None where the task's environment cannot be made here.
+    ``D`` is None where the task's environment cannot be made here; ``natives`` are the native runs
+    of trainers that no measurement has.
     """
     lines = [f"{task.name}: {text.one_line(task.title)}", ""]
     facts = {"file": str(task.file), "kind": task.kind}
@@ -119,7 +126,7 @@ def task_page(task: Task, measurements: Sequence[Measurement], D: int | None) ->
             facts["needs"] = f"pip install 'rlidim[{task.environment.extra}]'"
     if task.network is not None:
         any_game = isinstance(task.environment, Atari) and task.environment.game is None
-        unknown = "the game's" if any_game else "unknown: its package is missing"
+        unknown = "the game's" if any_game else f"unknown: 'rlidim {task.name} train' says why"
         size = unknown if D is None else f"{D:,}"
         facts["network"] = f"{network(task)}, {task.network.initialisation}, D = {size}"
     elif task.classifier is not None:
@@ -159,7 +166,9 @@ def task_page(task: Task, measurements: Sequence[Measurement], D: int | None) ->
     lines += ["", "Our records", ""]
     for measurement in measurements:
         lines += [f"  {line}" for line in describe(measurement).splitlines()]
-    if not measurements:
+    for native in natives:
+        lines.append(f"  {native.label}: {text.spread(native.scores)}; no run in a subspace yet")
+    if not measurements and not natives:
         trainer = next(iter(task.trainers))
         lines.append(f"  none; rlidim {task.name} measure --trainer {trainer}")
     if task.sources:

@@ -75,10 +75,11 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
     )
     notes = (
         f"{name}: the smallest d whose expected normalised score reaches {fraction:g}; > and <= "
-        "where the tested d only bound it. An end of an interval that the tested d leave open "
-        "reads 1 or D.",
+        "where the tested d only bound it; none where not even d = D reaches it. An end of an "
+        "interval that the tested d leave open reads 1 or D.",
         "Paper's rule: the first tested d whose mean score exceeds the same share of the native "
-        "mean, scores shifted so that the lowest possible is 0; no interpolation.",
+        "mean, scores shifted so that the lowest possible is 0 (random actions' mean, where there "
+        "is no lowest or none is known); no interpolation.",
         "Baseline: native training, mean ± standard deviation (seeds). Runs: in subspaces, ok / "
         "diverged / failed; one that diverged counts as random actions do, one that failed not at "
         "all. Steps and core hours include the baseline's.",

@@ -46,9 +46,11 @@ def hours(seconds: float) -> str:
 
 
 def read(estimate: Estimate | None) -> str:
-    """Return ``8``, or ``> 64`` or ``<= 2`` if the tested d only bound it."""
+    """Return ``8``, ``> 64`` or ``<= 2`` where the tested d only bound it, ``none`` beyond D."""
     if estimate is None:
         return NONE
+    if estimate.unreached:
+        return "none"
     tested = [rung.d for rung in estimate.rungs]
     if estimate.censored == "above":
         return f"> {max(tested):,}"
@@ -59,7 +61,7 @@ def read(estimate: Estimate | None) -> str:
 
 def interval(estimate: Estimate | None) -> str:
     """Return ``[6, 12]``; an end that the tested d leave open is 1 or D."""
-    if estimate is None:
+    if estimate is None or estimate.unreached:
         return NONE
     low, high = estimate.interval
     return f"[{1 if low is None else low:,}, {'D' if high is None else f'{high:,}'}]"

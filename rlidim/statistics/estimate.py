@@ -49,6 +49,7 @@ class Estimate:
 
     Attributes:
         fraction: of the baseline's normalised score that counts as solved.
+        D: the native dimension.
         d_int: the smallest integer d whose expected normalised score reaches the fraction; None if
             no tested d does.
         crossing: where the isotonic fit over log d crosses the fraction.
@@ -61,6 +62,7 @@ class Estimate:
     """
 
     fraction: float
+    D: int
     d_int: int | None
     crossing: float | None
     interval: tuple[int | None, int | None]
@@ -69,6 +71,11 @@ class Estimate:
     paper_rule_d: int | None
     fit: tuple[tuple[int, float], ...]
     rungs: tuple[Rung, ...]
+
+    @property
+    def unreached(self) -> bool:
+        """Whether not even d = D passes: then training in any basis but its own falls short."""
+        return self.censored == "above" and self.rungs[-1].d == self.D
 
     def holds(self, d: int) -> bool | None:
         """Return whether the interval holds d; None where an end that is open would decide."""
@@ -147,7 +154,8 @@ def estimate(
         D: the native dimension, which no d exceeds.
         fraction: what counts as solved.
         confidence: of the interval.
-        minimum_score: the lowest possible score, which the paper's rule shifts to zero.
+        minimum_score: the lowest possible score, which the paper's rule shifts to zero; random
+            actions' where that is lower, for tasks that have no lowest.
 
     Raises:
         RlidimError: the baseline is no better than random.
@@ -193,12 +201,13 @@ def estimate(
         censored = "below"
     return Estimate(
         fraction=fraction,
+        D=D,
         d_int=found,
         crossing=crossing,
         interval=interval,
         censored=censored,
         first_passing_d=passing[0] if passing else None,
-        paper_rule_d=paper_rule(scores, reached, fraction, minimum_score),
+        paper_rule_d=paper_rule(scores, reached, fraction, min(minimum_score, random)),
         fit=tuple((d, float(value)) for d, value in zip(dims, fit, strict=True)),
         rungs=tuple(rungs),
     )

@@ -12,12 +12,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlidim.report import Measurement, describe, gather, list_rows, render, task_page, text_table
+from rlidim.progress import describe as short
+from rlidim.records import Cell
+from rlidim.report import (
+    Measurement,
+    describe,
+    gather,
+    list_rows,
+    render,
+    task_page,
+    text_table,
+    unmeasured,
+)
 from rlidim.report.published import reread
 from rlidim.report.tables import Table
 from rlidim.report.text import interval, read
 from rlidim.task import Task
-from tests.factory import make_task
+from tests.factory import make_record, make_task
 from tests.report.synthetic import measured, published, runs
 
 STEP: dict[int, list[float | None]] = {4: [20.0] * 5, **{d: [500.0] * 5 for d in (8, 12, 16, 32)}}
@@ -84,11 +95,20 @@ def test_known_dimensions_inside_and_outside() -> None:
     )
 
 
+def test_a_task_that_not_even_D_solves_has_no_number() -> None:
+    never = one(make_task(), {8: [20.0] * 3, 562: [20.0] * 3}).estimate
+    assert never is not None
+    assert (read(never), interval(never)) == ("none", "-")
+    assert "d_int90: none, not even d = D = 562 reaches it" in short(never)
+    bounded = one(make_task(), {8: [20.0] * 3, 64: [20.0] * 3}).estimate
+    assert read(bounded) == "> 64"
+
+
 def test_the_page_of_a_task_nobody_has_measured() -> None:
     page = task_page(make_task("cartpole", published=(published(),)), [], None)
     for part in ("envs/synthetic.yml", "CartPole-v1", "n_timesteps=1000"):
         assert part in page
-    assert "D = unknown: its package is missing" in page
+    assert "D = unknown: 'rlidim cartpole train' says why" in page
     assert "25" in page
     assert "baseline 195; Li et al. 2018, table 1" in page
     assert "columns of P not normalised" in page
@@ -100,6 +120,15 @@ def test_the_page_shows_our_records() -> None:
     page = task_page(task, [one(task, {4: [20.0] * 3, 8: [500.0] * 3})], 562)
     assert "D = 562" in page
     assert "d_int90 = 8" in page
+
+
+def test_the_page_shows_native_runs_that_no_measurement_has() -> None:
+    task = make_task("cartpole")
+    cells = [Cell.baseline("cartpole", "es", seed) for seed in range(2)]
+    records = [make_record(task, cell, 480.0) for cell in cells]
+    page = task_page(task, [], 562, natives=unmeasured(records, [], {"cartpole": task}))
+    assert "cartpole, es, native: 480 ± 0 (2); no run in a subspace yet" in page
+    assert "none;" not in page
 
 
 def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:

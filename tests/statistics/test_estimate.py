@@ -54,6 +54,19 @@ def test_a_dip_does_not_move_the_crossing_back() -> None:
     assert crossing_of([2, 4, 8, 16], fit, 0.9) is not None
 
 
+def test_the_papers_rule_counts_from_random_actions_where_they_score_below_the_minimum() -> None:
+    """A task without a lowest return leaves it at 0: 90 % of 1000 above -500 is 850."""
+    found = read({4: [860.0] * 3}, baseline=[1000.0] * 3, random=-500.0)
+    assert found.paper_rule_d == 4
+
+
+def test_where_not_even_D_passes_there_is_no_reading() -> None:
+    short, whole = ({d: [0.1] * 5 for d in dims} for dims in ((8, 64), (8, 562)))
+    assert not read(short).unreached
+    assert read(whole).unreached
+    assert read(whole).censored == "above"
+
+
 def test_weights_are_seeds() -> None:
     np.testing.assert_allclose(isotonic_fit([1.0, 0.0], [3, 1]), [0.75, 0.75])
 
