@@ -123,10 +123,14 @@ def ends(axes: Any, interval: tuple[int | None, int | None]) -> tuple[float, flo
     )
 
 
-def draw_interval(
-    axes: Any, interval: tuple[int | None, int | None], y: float, colour: str, width: float
-) -> None:
-    """Draw an interval as a bar that ends in an arrow's head where it is open."""
+def draw_interval(axes: Any, estimate: Estimate, y: float, colour: str, width: float) -> None:
+    """Draw the interval as a bar that ends in an arrow's head where it is open.
+
+    Nothing is drawn where not even d = D passes.
+    """
+    if estimate.unreached:
+        return
+    interval = estimate.interval
     bar = list(ends(axes, interval))
     for index, (marker, inwards) in enumerate((("<", 1), (">", -1))):
         if interval[index] is None:
@@ -139,7 +143,9 @@ def draw_interval(
 def open_ends(estimate: Estimate) -> list[float]:
     """Return a d beyond each open end of the interval, to leave room there."""
     low, high = estimate.interval
-    beyond = []
+    beyond: list[float] = []
+    if estimate.unreached:
+        return beyond
     if low is None:
         beyond.append(max(1.0, estimate.rungs[0].d / 2))
     if high is None:

@@ -113,7 +113,7 @@ def _reading(estimate: Estimate) -> str:
 def _draw(axes: Any, y: int, row: _Row) -> None:
     """Draw a row: interval, reading, published and known values, name and numbers beside it."""
     estimate = row.estimate
-    drawing.draw_interval(axes, estimate.interval, y, BAR, 5)
+    drawing.draw_interval(axes, estimate, y, BAR, 5)
     drawing.mark_reading(axes, estimate, y, BLUE)
     if row.measurement.known is not None:
         _hollow(axes, row.measurement.known, y, GREEN)

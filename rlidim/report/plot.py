@@ -88,9 +88,9 @@ def _lines(measurement: Measurement) -> list[_Line]:
 
 def _draw_scores(axes: Any, measurement: Measurement, estimate: Estimate) -> None:
     left, right = axes.get_xlim()
-    axes.axvspan(
-        *drawing.ends(axes, estimate.interval), color=ORANGE, alpha=0.16, linewidth=0, zorder=0
-    )
+    if not estimate.unreached:
+        shaded = drawing.ends(axes, estimate.interval)
+        axes.axvspan(*shaded, color=ORANGE, alpha=0.16, linewidth=0, zorder=0)
     spread = _baseline_spread(measurement)
     axes.axhspan(1 - spread, 1 + spread, color=GREEN, alpha=0.13, linewidth=0, zorder=0)
     for level, colour, dash in (
@@ -184,7 +184,7 @@ def _baseline_spread(measurement: Measurement) -> float:
 
 def _draw_strip(axes: Any, lines: Sequence[_Line], estimate: Estimate) -> None:
     """Draw our interval, and below it the known and the published values, a row each."""
-    drawing.draw_interval(axes, estimate.interval, 0, ORANGE, 4)
+    drawing.draw_interval(axes, estimate, 0, ORANGE, 4)
     drawing.mark_reading(axes, estimate, 0, BLUE)
     for row, line in enumerate(lines):
         if line.d is None:
