@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
+import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from rlidim.trainers.sb3_atari import AtariVecEnv
 from rlidim.trainers.sb3_atari_rates import rates
 from tests.factory import make_task
 
+ROOT = Path(__file__).parents[2]
 FRAMES = (4, 84, 84)
 SHORT: dict[str, dict[str, Any]] = {
     "ppo": {"n_timesteps": 64, "n_envs": 2, "n_steps": 16, "batch_size": 16, "n_epochs": 1},
@@ -321,6 +326,50 @@ def test_a_run_is_the_same_twice_and_its_record_plays(trainer: str, tmp_path: Pa
     policy = playback.policy_of(first, path, tmp_path)
     played = evaluation.evaluate(task, policy, 3, Seeds.of(cell).evaluation)
     assert tuple(played.returns.tolist()) == first.returns
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from rlidim import atari, playback, records
+from rlidim.task import Atari
+
+assert list(Path().iterdir()) == [Path("record.json")]
+policy = playback.policy_of(records.read(Path("record.json")), Path("record.json"), Path("none"))
+games = atari.make(Atari("pong"), 2)
+observations, _ = games.reset(seed=5)
+actions = []
+for _ in range(150):
+    actions.append(policy.act(observations))
+    observations, *_ = games.step(actions[-1])
+sys.stdout.buffer.write(np.array(actions, np.int64).tobytes())
+"""
+
+
+def test_a_solution_of_thousands_of_numbers_plays_the_same_game_in_another_process(
+    tmp_path: Path,
+) -> None:
+    """All that it is told is the record: 40 kB for a network of a million parameters."""
+    record = ROOT / "results" / "pong" / "ppo-stacked_fastfood" / "d4096-s0.json"
+    assert record.stat().st_size < 50_000
+    shutil.copy(record, tmp_path / "record.json")
+    played = [
+        subprocess.run(
+            [sys.executable, "-c", ELSEWHERE],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    actions = np.frombuffer(played[0], np.int64)
+    assert len(actions) == 300
+    assert len(set(actions.tolist())) > 2
+    assert played[0] == played[1]
 
 
 def test_evolution_scores_a_policy_with_its_own_statistics(tmp_path: Path) -> None:
