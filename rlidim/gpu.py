@@ -66,7 +66,7 @@ QUEUE: tuple[tuple[str, ...], ...] = (
     ("mnist-fc-lenet", "measure", "--workers", "1"),
     ("mnist-fc", "measure", "--protocol", "paper", "--workers", "1"),
     # One run a core: the emulators are what a GPU waits for.
-    ("pong", "measure", "--dims", "128,256,512,1024,2048,4096,8192", "--workers", "16"),
+    ("pong", "measure", "--dims", "512,1024,2048,4096,8192,16384", "--workers", "16"),
 )
 # Logs, checkpoints that ended commands go on from, and native solutions, which stay there.
 RUNS = Path("build/gpu-runs")
