@@ -40,7 +40,7 @@ def tell(line: str) -> None:
 
 @click.command("speed")
 @click.argument("task", required=False)
-@click.option("--trainer", help="Of the task.  [default: es]")
+@click.option("--trainer", help="Of the task.  [default: es, or its first]")
 @click.option("--projection", help="The family of P.  [default: auto; without TASK all]")
 @click.option("--dim", type=int, help="The subspace dimension, with TASK.  [default: 16]")
 @click.option(
