@@ -5,6 +5,7 @@ The preprocessing is that of Mnih et al. 2015; sticky actions are those of Macha
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,16 @@ def check(game: Atari) -> str:
     return game.game
 
 
+def registered_name(game: Atari) -> str:
+    """Return what ale-py's Gymnasium environments call the game: ``SpaceInvaders``.
+
+    Raises:
+        RlidimError: see :func:`check`.
+    """
+    return names()[check(game)]
+
+
+@functools.cache
 def names() -> dict[str, str]:
     """Return the games for one player: what ale-py's Gymnasium environments call them, by ROM.
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlidim.errors import RlidimError
-from rlidim.records import replace_file
+from rlidim import records
 
 FILE = "checkpoint.pkl"
 ACTIONS = "actions.bin"  # what a trainer keeps beside it: the actions since the run began
@@ -32,19 +29,9 @@ class Spent:
         return Spent(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Make of a failure to write below a run's logs the one line that a user can act on.
-
-    Raises:
-        RlidimError: what is done within raises OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise RlidimError(
-            f"{path}: cannot be written ({error.strerror}); choose another folder with --log-dir"
-        ) from error
+def writing(path: Path) -> AbstractContextManager[None]:
+    """Make of a failure to write below a run's logs one line: :func:`rlidim.records.writing`."""
+    return records.writing(path, "--log-dir")
 
 
 def check_writable(folder: Path) -> None:
@@ -54,9 +41,7 @@ def check_writable(folder: Path) -> None:
         RlidimError: they cannot.
     """
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        records.try_writing(folder)
 
 
 def clear(folder: Path) -> None:
@@ -150,5 +135,5 @@ class Checkpoints:
         # The state by itself: it is opened only once the rest is known to be this run's.
         content = pickle.dumps((self.about, spent, cloudpickle.dumps(state)))
         with writing(self.path):
-            replace_file(self.path, content)
+            records.replace_file(self.path, content)
         self._last = time.monotonic()

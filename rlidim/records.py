@@ -285,18 +285,40 @@ def replace_file(path: Path, content: bytes) -> None:
         raise
 
 
+@contextmanager
+def writing(path: Path, option: str = "--results") -> Iterator[None]:
+    """Make of a failure to write what lies in an option's folder one line that names both.
+
+    Raises:
+        RlidimError: what is done within raises OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RlidimError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder with {option}"
+        ) from error
+
+
+def try_writing(folder: Path) -> None:
+    """Make a folder and, for a moment, a file in it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a file of results in one piece.
 
     Raises:
         RlidimError: the folder or the file cannot be written.
     """
-    try:
+    with writing(path):
         replace_file(path, text.encode())
-    except OSError as error:
-        raise RlidimError(
-            f"{path}: cannot be written ({error.strerror}); choose another folder with --results"
-        ) from error
 
 
 class Results:
@@ -317,9 +339,7 @@ class Results:
             RlidimError: they cannot.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
+            try_writing(self.folder)
         except OSError as error:
             raise RlidimError(
                 f"--results {self.folder}: cannot be written ({error.strerror})"

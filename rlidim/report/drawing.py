@@ -142,10 +142,10 @@ def draw_interval(axes: Any, estimate: Estimate, y: float, colour: str, width: f
 
 def open_ends(estimate: Estimate) -> list[float]:
     """Return a d beyond each open end of the interval, to leave room there."""
-    low, high = estimate.interval
-    beyond: list[float] = []
     if estimate.unreached:
-        return beyond
+        return []
+    low, high = estimate.interval
+    beyond = []
     if low is None:
         beyond.append(max(1.0, estimate.rungs[0].d / 2))
     if high is None:

@@ -107,7 +107,7 @@ def _emulator(game: Atari, steps: int) -> Callable[[], None]:
 def _gymnasium(game: Atari, steps: int) -> Callable[[], None]:
     """Return what makes an agent's steps frame by frame, each frame's colour screen read."""
     environment = gymnasium.make(
-        f"ALE/{atari.names()[atari.check(game)]}-v5",
+        f"ALE/{atari.registered_name(game)}-v5",
         frameskip=1,
         repeat_action_probability=game.repeat_action_probability,
         max_num_frames_per_episode=game.max_frames,
@@ -130,7 +130,7 @@ def _stock_name(game: Atari) -> str | None:
 
     It needs OpenCV, and a game of the arcade learning environment's first sixty.
     """
-    name = f"{atari.names()[atari.check(game)]}NoFrameskip-v4"
+    name = f"{atari.registered_name(game)}NoFrameskip-v4"
     return name if find_spec("cv2") is not None and name in gymnasium.registry else None
 
 
