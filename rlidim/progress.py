@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from rlidim.statistics import wording
+
 if TYPE_CHECKING:
     from rlidim.records import Cell
     from rlidim.statistics import Estimate
@@ -19,17 +21,10 @@ QUIET_SECONDS = 5.0  # between plain lines
 
 def describe(estimate: Estimate) -> str:
     """Return ``d_int90 = 8 [6, 12]``, or the bound if the search has found only one."""
-    name = f"d_int{estimate.fraction * 100:g}"
-    low, high = estimate.interval
-    interval = f"[{1 if low is None else low}, {'D' if high is None else high}]"
-    tested = [rung.d for rung in estimate.rungs]
+    found = wording.statement(estimate)
     if estimate.unreached:
-        return f"{name}: none, not even d = D = {estimate.D} reaches it"
-    if estimate.censored == "above":
-        return f"{name} > {max(tested)} {interval}"
-    if estimate.censored == "below":
-        return f"{name} <= {min(tested)} {interval}"
-    return f"{name} = {estimate.d_int} {interval}"
+        return f"{found}, not even at d = D = {estimate.D:,}"
+    return f"{found} {wording.interval(estimate)}"
 
 
 class Shown:

@@ -25,9 +25,8 @@ def statements(measurement: Measurement) -> list[str]:
     if estimate is None:
         lines = [f"no estimate: {measurement.reason}"]
     else:
-        sign = "" if estimate.censored else "= "
         lines = [
-            f"{text.name_of(estimate.fraction)} {sign}{text.read(estimate)}, "
+            f"{text.statement(estimate)}, "
             f"95 % interval {text.interval(estimate)}, D = {text.whole(measurement.D)}",
             f"first passing d {text.whole(estimate.first_passing_d)}, by the paper's rule "
             f"{text.whole(estimate.paper_rule_d)}",

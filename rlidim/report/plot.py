@@ -213,9 +213,8 @@ def _write_title(
     figure: Any, measurement: Measurement, estimate: Estimate, left: float, height: float
 ) -> None:
     title = drawing.fit(measurement.label, 11, WIDTH - left - 0.15, "bold")
-    sign = "" if estimate.censored else "= "
     reading = (
-        f"{text.name_of(estimate.fraction)} {sign}{text.read(estimate)}   "
+        f"{text.statement(estimate)}   "
         f"95 % interval {text.interval(estimate)}   D = {text.whole(measurement.D)}"
     )
     figure.text(left / WIDTH, 1 - 0.26 / height, title, fontsize=11, fontweight="bold")

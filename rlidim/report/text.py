@@ -10,14 +10,26 @@ import numpy as np
 
 from rlidim.report.collect import Measurement
 from rlidim.statistics import Estimate
+from rlidim.statistics.wording import NONE, interval, name_of, read, statement
 from rlidim.task import Published
 
-NONE = "-"  # where there is nothing to show
-
-
-def name_of(fraction: float) -> str:
-    """Return ``d_int90`` for 0.9."""
-    return f"d_int{fraction * 100:g}"
+__all__ = [
+    "NONE",
+    "differences",
+    "holds",
+    "hours",
+    "interval",
+    "name_of",
+    "number",
+    "one_line",
+    "published",
+    "read",
+    "short_names",
+    "spread",
+    "statement",
+    "text_table",
+    "whole",
+]
 
 
 def number(value: float | None) -> str:
@@ -43,28 +55,6 @@ def spread(values: Sequence[float]) -> str:
 def hours(seconds: float) -> str:
     """Return seconds as hours with two digits after the point, or as many as it takes."""
     return f"{seconds / 3600:.2f}" if seconds >= 360 else f"{seconds / 3600:.2g}"
-
-
-def read(estimate: Estimate | None) -> str:
-    """Return ``8``, ``> 64`` or ``<= 2`` where the tested d only bound it, ``none`` beyond D."""
-    if estimate is None:
-        return NONE
-    if estimate.unreached:
-        return "none"
-    tested = [rung.d for rung in estimate.rungs]
-    if estimate.censored == "above":
-        return f"> {max(tested):,}"
-    if estimate.censored == "below":
-        return f"<= {min(tested):,}"
-    return whole(estimate.d_int)
-
-
-def interval(estimate: Estimate | None) -> str:
-    """Return ``[6, 12]``; an end that the tested d leave open is 1 or D."""
-    if estimate is None or estimate.unreached:
-        return NONE
-    low, high = estimate.interval
-    return f"[{1 if low is None else low:,}, {'D' if high is None else f'{high:,}'}]"
 
 
 def holds(estimate: Estimate, d: int) -> str:

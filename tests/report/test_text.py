@@ -99,7 +99,7 @@ def test_a_task_that_not_even_D_solves_has_no_number() -> None:
     never = one(make_task(), {8: [20.0] * 3, 562: [20.0] * 3}).estimate
     assert never is not None
     assert (read(never), interval(never)) == ("none", "-")
-    assert "d_int90: none, not even d = D = 562 reaches it" in short(never)
+    assert "d_int90 none, not even at d = D = 562" in short(never)
     bounded = one(make_task(), {8: [20.0] * 3, 64: [20.0] * 3}).estimate
     assert read(bounded) == "> 64"
 
