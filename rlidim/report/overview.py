@@ -26,8 +26,8 @@ def statements(measurement: Measurement) -> list[str]:
         lines = [f"no estimate: {measurement.reason}"]
     else:
         lines = [
-            f"{text.statement(estimate)}, "
-            f"95 % interval {text.interval(estimate)}, D = {text.whole(measurement.D)}",
+            f"{text.statement(estimate)}, 95 % interval {text.interval(estimate)}, "
+            f"D = {text.whole(measurement.D)}",
             f"first passing d {text.whole(estimate.first_passing_d)}, by the paper's rule "
             f"{text.whole(estimate.paper_rule_d)}",
         ]

@@ -214,8 +214,8 @@ def _write_title(
 ) -> None:
     title = drawing.fit(measurement.label, 11, WIDTH - left - 0.15, "bold")
     reading = (
-        f"{text.statement(estimate)}   "
-        f"95 % interval {text.interval(estimate)}   D = {text.whole(measurement.D)}"
+        f"{text.statement(estimate)}   95 % interval {text.interval(estimate)}   "
+        f"D = {text.whole(measurement.D)}"
     )
     figure.text(left / WIDTH, 1 - 0.26 / height, title, fontsize=11, fontweight="bold")
     figure.text(left / WIDTH, 1 - 0.47 / height, reading, fontsize=9.5)
