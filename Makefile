@@ -63,7 +63,7 @@ gpu-packages:  ## Download the wheels that a bare GPU machine lacks for queued e
 # Their data are read from RLIDIM_DATA where there is no network. What they record that results/
 # lacks is packed beside the timings; back home it is unpacked, and the next run goes on from it:
 #   tar -xzf $(OUT)/queue.tar.gz -C results
-# make gpu QUEUE=pong runs only what is queued of one task; its runs go on from build/gpu-runs.
+# make gpu QUEUE=mnist-fc runs only what is queued of one task; its runs go on from build/gpu-runs.
 gpu:  ## Run all that waits for a GPU with this python (no installation): correctness, timings, queue
 	if ls $(WHEELS)/*.whl > /dev/null 2>&1; then \
 	  rm -rf $(SITE) && $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index \

@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
+from math import inf
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import pytest
@@ -20,6 +22,8 @@ from rlidim import gpu, kernels, steps
 from rlidim import task as tasks
 from rlidim.cli import cli
 from rlidim.errors import RlidimError
+from rlidim.gpu import correctness, populations, processes, queued
+from rlidim.gpu.processes import Processes
 from rlidim.kernels import rows
 from rlidim.kernels.measure import SPENT, Limits
 from rlidim.projections import FAMILIES
@@ -49,11 +53,13 @@ click.ParamType.__class_getitem__ = None
 
 from rlidim import gpu, kernels, steps
 from rlidim.cli import main
+from rlidim.gpu import correctness, populations, queued
 from rlidim.kernels import measure, timing
 
 gpu.device = lambda: torch.device("cpu")
-gpu.SIZES_CHECKED, gpu.WIDE_SIZES, gpu.POPULATIONS = ((562, 4),), (), (2,)
-gpu.QUEUE = gpu.QUEUE[:1]
+correctness.SIZES_CHECKED, correctness.WIDE_SIZES, correctness.POPULATIONS = ((562, 4),), (), (2,)
+populations.MEMBERS = (2,)
+queued.QUEUE = queued.QUEUE[:1]
 measure.SIZES = ((562, 4),)
 measure.NARROW = ("none", 0, 0)
 steps.SETTINGS = (dataclasses.replace(steps.SETTINGS[0], d=10),)
@@ -70,7 +76,7 @@ def silent(line: str) -> None:
 def case(
     family: str, backend: str = "torch", D: int = 562, d: int = 4, dtype: Any = torch.float32
 ) -> gpu.Case:
-    return gpu.Case(family, D, d, dtype, (D // 3 + 1, D - D // 5), CPU, backend)
+    return correctness.Case(family, D, d, dtype, (D // 3 + 1, D - D // 5), CPU, backend)
 
 
 @pytest.fixture
@@ -86,10 +92,12 @@ def in_its_place(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return run
 
     monkeypatch.setattr(gpu, "device", lambda: CPU)
-    monkeypatch.setattr(gpu, "plan", lambda device: [case("rotation")])
+    monkeypatch.setattr(correctness, "plan", lambda device: [case("rotation")])
     monkeypatch.setattr(kernels, "run", benchmark("kernels"))
     monkeypatch.setattr(steps, "run", benchmark("steps"))
-    monkeypatch.setattr(gpu, "QUEUE", ())  # which trains for as long as the budget lasts
+    monkeypatch.setattr(populations, "run", benchmark("populations"))
+    monkeypatch.setattr(processes, "MOST", 1)
+    monkeypatch.setattr(queued, "QUEUE", ())  # which trains for as long as the budget lasts
     return asked
 
 
@@ -106,6 +114,8 @@ def test_on_a_bare_machine(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     content = json.loads(ended.stdout)
     assert {row["agrees"] for row in content["correctness"]["rows"]} == {True}
+    for row in content["populations"]["rows"]:
+        assert row["agrees"], row
     for part in ("kernels", "steps"):
         found = content[part]["rows"]
         assert {row["family"] for row in found} == set(FAMILIES)
@@ -120,7 +130,7 @@ def test_on_a_bare_machine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_check_agrees_with_itself(family: str) -> None:
-    row = gpu.check(case(family), seed=7)
+    row = correctness.check(case(family), seed=7)
     assert row["agrees"]
     assert set(row["differences"].values()) == {0.0}
     kinds = {"forward", "adjoint", "forward 80", "adjoint 80", "members 80", "rows' adjoint 5"}
@@ -130,7 +140,7 @@ def test_the_check_agrees_with_itself(family: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_fastest_backend_here_agrees(family: str, dtype: torch.dtype) -> None:
-    row = gpu.check(case(family, "auto", 4610, 16, dtype), seed=7)
+    row = correctness.check(case(family, "auto", 4610, 16, dtype), seed=7)
     assert row["agrees"], row
 
 
@@ -144,16 +154,16 @@ def test_the_check_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(family, D, d, seed + ("device" in where), **where)
 
     monkeypatch.setattr(projections, "projection", other)
-    row = gpu.check(case("rademacher"), seed=7)
+    row = correctness.check(case("rademacher"), seed=7)
     assert not row["agrees"]
     assert "bits of column 0" in row["reason"]
-    row = gpu.check(case("rademacher", "triton"), seed=7)
+    row = correctness.check(case("rademacher", "triton"), seed=7)
     assert not row["agrees"]
     assert "triton" in row["reason"]
 
 
 def test_the_plan_has_every_family_on_both_devices() -> None:
-    cases = gpu.plan(torch.device("cuda"))
+    cases = correctness.plan(torch.device("cuda"))
     there = [each for each in cases if each.place.type == "cuda"]
     assert {each.family for each in there if each.backend == "torch"} == set(FAMILIES)
     for each in there:
@@ -162,22 +172,22 @@ def test_the_plan_has_every_family_on_both_devices() -> None:
     assert all(each.backend != "torch" for each in cases if each.place == CPU)
     whole = [each.D * each.d for each in cases if not each.far]
     assert whole == sorted(whole)
-    assert {each.family for each in cases if each.far} == set(gpu.FAR_SIZES)
+    assert {each.family for each in cases if each.far} == set(correctness.FAR_SIZES)
 
 
 def test_correctness_on_file_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_its_place: dict[str, Any]
 ) -> None:
-    late = gpu.correctness(tmp_path, CPU, Limits(deadline=0.0), silent)
+    late = correctness.run(tmp_path, CPU, Limits(deadline=0.0), silent, Processes())
     assert [row["reason"] for row in late["rows"]] == [SPENT]
     first = gpu.run(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["correctness.json"]
-    real = gpu.check
-    monkeypatch.setattr(gpu, "check", lambda *arguments: pytest.fail("checked again"))
+    real = correctness.check
+    monkeypatch.setattr(correctness, "check", lambda *arguments: pytest.fail("checked again"))
     assert gpu.run(tmp_path) == first
     assert "1 of 1 families, sizes and types agree" in gpu.table(first)
     # Another device's figures, or other code's, are no answer for this one.
-    monkeypatch.setattr(gpu, "check", real)
+    monkeypatch.setattr(correctness, "check", real)
     monkeypatch.setattr(rows, "sources_hash", lambda: "of other code")
     again = gpu.run(tmp_path)["correctness"]
     assert again["rows"][0]["seed"] != first["correctness"]["rows"][0]["seed"]
@@ -186,15 +196,15 @@ def test_correctness_on_file_is_not_repeated(
 def test_a_difference_is_an_error_and_is_checked_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_its_place: dict[str, Any]
 ) -> None:
-    real = gpu.check
+    real = correctness.check
     wrong = {"seed": 1, "agrees": False, "reason": "it differs in forward"}
-    monkeypatch.setattr(gpu, "check", lambda case, seed: wrong)
+    monkeypatch.setattr(correctness, "check", lambda case, seed: wrong)
     with pytest.raises(RlidimError, match="differs from the CPU"):
         gpu.run(tmp_path)
-    assert in_its_place == {}
+    assert in_its_place.keys() == {"kernels", "steps", "populations"}  # other families are right
     (row,) = json.loads((tmp_path / "correctness.json").read_text())["rows"]
     assert row["reason"] == wrong["reason"]
-    monkeypatch.setattr(gpu, "check", real)
+    monkeypatch.setattr(correctness, "check", real)
     assert gpu.run(tmp_path)["correctness"]["rows"][0]["agrees"]
 
 
@@ -204,7 +214,7 @@ def test_each_part_has_its_share_and_what_the_last_left_over(
     assert sum(gpu.SHARES.values()) == pytest.approx(1.0)
     now = perf_counter()
     deadlines = [limits.deadline - now for limits in gpu.limits_of(100.0).values()]
-    assert deadlines == pytest.approx([20, 55, 70, 100], abs=1)
+    assert deadlines == pytest.approx([20, 50, 65, 70, 100], abs=1)
     gpu.run(tmp_path, budget=100.0)
     arguments, options = in_its_place["kernels"]
     assert arguments == ("cpu",)
@@ -214,17 +224,61 @@ def test_each_part_has_its_share_and_what_the_last_left_over(
     assert in_its_place["steps"][1]["device"] == CPU
 
 
-def test_a_command_ends_in_time_or_is_ended() -> None:
-    soon = Limits(deadline=perf_counter() + 600)
-    row = gpu.ended("a", [sys.executable, "-c", "print('said'); raise SystemExit(3)"], soon)
-    assert row == {"command": "a", "code": 3, "output": "said", "reason": None}
+def test_commands_end_in_time_or_are_ended() -> None:
     # The output of a child of its own would be waited for, if that were left running.
     script = "echo said; sleep 600 & sleep 600"
-    row = gpu.ended("b", ["sh", "-c", script], Limits(deadline=perf_counter() + 1))
-    assert (row["code"], row["output"]) == (None, "said")
-    assert "was ended" in row["reason"]
-    row = gpu.ended("c", ["no such command"], Limits(deadline=0.0))
+    commands = {
+        "a": [sys.executable, "-c", "print('said'); raise SystemExit(3)"],
+        "b": ["sh", "-c", script],
+    }
+    first, second = queued.ended(commands, Limits(deadline=perf_counter() + 5))
+    assert first == {"command": "a", "code": 3, "output": "said", "reason": None}
+    assert (second["command"], second["code"], second["output"]) == ("b", None, "said")
+    assert "was ended" in second["reason"]
+    (row,) = queued.ended({"c": ["no such command"]}, Limits(deadline=0.0))
     assert row["reason"] == "the budget was spent"
+
+
+def test_a_commands_children_end_with_the_queue(tmp_path: Path) -> None:
+    """As by Ctrl-C, which does not reach another session."""
+    alive = tmp_path / "alive"
+    script = f"while true; do touch {alive}; sleep 0.05; done"
+    rows = queued.ended({"a": ["sh", "-c", "exit 0"], "b": ["sh", "-c", script]}, Limits())
+    assert next(rows)["command"] == "a"
+    while not alive.exists():
+        sleep(0.05)
+    rows.close()
+    alive.unlink(missing_ok=True)
+    sleep(0.3)
+    assert not alive.exists()
+
+
+def half(number: int) -> float:
+    return number / 2
+
+
+def slow(seconds: float) -> float:
+    sleep(seconds)
+    return seconds
+
+
+def deadly() -> None:
+    os._exit(1)
+
+
+def test_processes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    with Processes() as pool:
+        assert pool.count == 2
+        found = dict(pool.run(half, [(number,) for number in range(5)], inf))
+        assert found == {(number,): number / 2 for number in range(5)}
+        with pytest.raises(ZeroDivisionError):
+            list(pool.run(divmod, [(1, 0)], inf))
+        # What has begun is waited for, what has not is left out.
+        late = list(pool.run(slow, [(0.5,)] * 20, perf_counter() + 0.1))
+        assert 2 <= len(late) < 20
+        assert [found for _, found in pool.run(deadly, [()], inf)] == ["the process died"]
+        assert list(pool.run(half, [(1,)], inf)) == [((1,), 0.5)]
 
 
 @pytest.fixture
@@ -232,20 +286,24 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     """Let a queued command write one record; return what records each found."""
     found: list[dict[str, str]] = []
 
-    def ended(name: str, command: list[str], limits: Limits) -> dict[str, Any]:
-        if command[1] != "-c":
-            folder = Path(command[command.index("--results") + 1])
-            paths = sorted(path for path in folder.rglob("*") if path.is_file())
-            found.append({str(path.relative_to(folder)): path.read_text() for path in paths})
-            record = folder / RECORD
-            record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(f"of command {len(found)}")
-            (folder / "figures").mkdir(exist_ok=True)
-            (folder / "figures/figure.svg").write_text("a figure")
-        return {"command": name, "code": 0, "output": "", "reason": None}
+    def ended(commands: dict[str, list[str]], limits: Limits) -> Iterator[dict[str, Any]]:
+        for name, command in commands.items():
+            if command[1] != "-c":
+                write(command)
+            yield {"command": name, "code": 0, "output": "", "reason": None}
 
-    monkeypatch.setattr(gpu, "QUEUE", (("mnist-fc", "measure"),))
-    monkeypatch.setattr(gpu, "ended", ended)
+    def write(command: list[str]) -> None:
+        folder = Path(command[command.index("--results") + 1])
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        found.append({str(path.relative_to(folder)): path.read_text() for path in paths})
+        record = folder / RECORD
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(f"of command {len(found)}")
+        (folder / "figures").mkdir(exist_ok=True)
+        (folder / "figures/figure.svg").write_text("a figure")
+
+    monkeypatch.setattr(queued, "QUEUE", (("mnist-fc", "measure"),))
+    monkeypatch.setattr(queued, "ended", ended)
     return found
 
 
@@ -257,15 +315,15 @@ def test_the_queues_records_are_packed_and_gone_on_from(
     for name, text in {**committed, "cartpole/a/d1-s0.json": "another task's"}.items():
         (results / name).parent.mkdir(parents=True)
         (results / name).write_text(text)
-    (row,) = gpu.queue(out, results, Limits(), silent)
+    (row,) = queued.run(out, results, Limits(), silent)
     assert json.loads((out / "queue.json").read_text()) == [row]
     assert row["command"] == "rlidim mnist-fc measure"
-    with tarfile.open(out / gpu.ARCHIVE) as packed:
+    with tarfile.open(out / queued.ARCHIVE) as packed:
         assert packed.getnames() == [RECORD]
-    gpu.queue(out, results, Limits(), silent)
+    queued.run(out, results, Limits(), silent)
     assert commands == [committed, {**committed, RECORD: "of command 1"}]
     # Unpacked, it is no news any more.
-    with tarfile.open(out / gpu.ARCHIVE) as packed:
+    with tarfile.open(out / queued.ARCHIVE) as packed:
         packed.extractall(results, filter="data")
     assert (results / RECORD).read_text() == "of command 2"
     assert not (results / "figures").exists()
@@ -274,20 +332,20 @@ def test_the_queues_records_are_packed_and_gone_on_from(
 def test_one_task_of_the_queue(
     tmp_path: Path, commands: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "QUEUE", (("mnist-fc", "measure"), ("pong", "measure")))
+    monkeypatch.setattr(queued, "QUEUE", (("mnist-fc", "measure"), ("pong", "measure")))
     monkeypatch.setattr(gpu, "device", lambda: CPU)
     content = gpu.run(tmp_path / "out", results=tmp_path / "results", only="pong")
     assert [row["command"] for row in content["queue"]] == ["rlidim pong measure"]
     assert content.keys() == {"queue"}
     assert "rlidim pong measure" in gpu.table(content)
-    gpu.queue(tmp_path / "out", tmp_path / "results", Limits(), silent, "mnist-fc")
+    queued.run(tmp_path / "out", tmp_path / "results", Limits(), silent, "mnist-fc")
     rows = json.loads((tmp_path / "out" / "queue.json").read_text())
     assert [row["command"].split()[1] for row in rows] == ["pong", "mnist-fc"]
     with pytest.raises(RlidimError, match=r"--queue pon: nothing of it is queued \(did you mean"):
         gpu.run(tmp_path / "out", only="pon")
 
 
-@pytest.mark.parametrize("arguments", gpu.QUEUE, ids=" ".join)
+@pytest.mark.parametrize("arguments", queued.QUEUE, ids=" ".join)
 def test_what_is_queued_can_run(arguments: tuple[str, ...]) -> None:
     name, command, *options = arguments
     shown = CliRunner().invoke(cli, [name, command, "--help"]).output

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlidim.errors import RlidimError, nearest
 from rlidim.kernels.bars import KERNELS, readings
 from rlidim.kernels.measure import (
     DEFAULT_LIMITS,
     NAMES,
+    Case,
     Limits,
     Listener,
+    blank_rows,
     device_of,
     plan,
     time_cases,
@@ -23,7 +25,12 @@ from rlidim.projections import FAMILIES
 from rlidim.projections.backends import AUTO, implementation
 from rlidim.projections.base import check_size
 
-__all__ = ["run", "table"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["run", "table", "unmeasured"]
+
+LARGEST_TOUCHED = 10**10  # entries of a P that is made once before it is timed
 
 
 def run(
@@ -74,6 +81,17 @@ def run(
         current = [row for row in file.rows.values() if row["backend"] == today[row["family"]]]
         bars = readings(current, KERNELS)
     return {**file.where, "rows": rows, "bars": bars}
+
+
+def unmeasured(device: torch.device, out: Path) -> list[Case]:
+    """Return the cases that :func:`run` has to time, those aside whose products take long."""
+    file = RowFile(out / f"{device.type}.json", provenance(device), NAMES)
+    return [
+        case
+        for case in plan(device)
+        if case.D * case.d <= LARGEST_TOUCHED
+        and not all(file.done(row) for row in blank_rows(case, device))
+    ]
 
 
 def table(content: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -137,6 +138,19 @@ def time_cases(
                 file.add(blank)
             found += [file.rows[file.name(row)] for row in blank]
     return found
+
+
+def touch(case: Case, device: torch.device) -> None:
+    """Make every product of a case once: what a just-in-time compiler keeps on disk is there then.
+
+    Its failure is none here: the timing of the product tells it.
+    """
+    with suppress(Exception):
+        P = projection(case.family, case.D, case.d, 0, device=device)
+        inputs = Inputs(case.D, case.d, device, POPULATION)
+        for operation in OPERATIONS:
+            product(P, inputs, operation)()
+        synchronize(device)
 
 
 def blank_rows(case: Case, device: torch.device) -> list[Row]:

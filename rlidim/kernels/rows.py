@@ -47,12 +47,17 @@ def provenance(device: torch.device) -> dict[str, Any]:
 def sources_hash() -> str:
     """Return the first digits of the SHA-256 of what is here of the projections' sources."""
     folder = Path(projections.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in SOURCES):
+    return digest([path for path in folder.rglob("*") if path.suffix in SOURCES], folder)
+
+
+def digest(paths: Iterable[Path], folder: Path) -> str:
+    """Return the first digits of the SHA-256 of files below a folder, with their names."""
+    found = hashlib.sha256()
+    for path in sorted(paths):
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()[:HASH_DIGITS]
+        found.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        found.update(content)
+    return found.hexdigest()[:HASH_DIGITS]
 
 
 class RowFile:

@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlidim import gpu
+from rlidim.gpu import correctness
 from rlidim.projections import FAMILIES, Projection, backends, philox, triton_kernels
 
 if find_spec("triton") is None:
@@ -153,7 +153,7 @@ class TestInterpreted:
         assert P.spec == reference.spec
         assert P.backend == "triton"
 
-    @pytest.mark.parametrize("family", sorted(set(SIZES) & set(gpu.EXACT)))
+    @pytest.mark.parametrize("family", sorted(set(SIZES) & set(correctness.EXACT)))
     def test_same_entries(self, family: str) -> None:
         """A product of one column is made by the kernels; to_dense of the dense families is not."""
         P, reference = pair(family, 300, 70)
@@ -166,9 +166,11 @@ class TestInterpreted:
     def test_what_make_gpu_checks(self, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its comparisons hold for the kernels, on a size that the interpreter can do."""
         served_by_triton(monkeypatch)
-        monkeypatch.setitem(gpu.TOLERANCES, "float32", 1e-4)  # see TWO_PARTS
-        monkeypatch.setattr(gpu, "POPULATIONS", (3,))
-        row = gpu.check(gpu.Case(family, 300, 40, torch.float32, (101, 240), CPU, "triton"), seed=7)
+        monkeypatch.setitem(correctness.TOLERANCES, "float32", 1e-4)  # see TWO_PARTS
+        monkeypatch.setattr(correctness, "POPULATIONS", (3,))
+        row = correctness.check(
+            correctness.Case(family, 300, 40, torch.float32, (101, 240), CPU, "triton"), seed=7
+        )
         assert row["agrees"], row
         assert {"forward", "adjoint 3", "rows' adjoint", "members 3"} <= set(row["differences"])
 
@@ -267,7 +269,7 @@ def kernel_modules() -> list[Any]:
     return [blocks, dense, fastfood, sparse, stream]
 
 
-def not_triton(case: gpu.Case) -> bool:
+def not_triton(case: correctness.Case) -> bool:
     """Say whether torch computes a case: transforms in float64, and long ones in blocks."""
     from rlidim.projections.triton_kernels.fastfood import LONGEST
 
@@ -387,7 +389,7 @@ class TestPlain:
     ) -> None:
         """Each product at each size launches one, and each kernel is launched at some size."""
         monkeypatch.setitem(backends.FASTEST, "cpu", triton_kernels.implementations)
-        monkeypatch.setattr(gpu, "POPULATIONS", (2,))
+        monkeypatch.setattr(correctness, "POPULATIONS", (2,))
         launched: list[tuple[str, str]] = []
         for module in kernel_modules():
             monkeypatch.setattr(
@@ -396,7 +398,7 @@ class TestPlain:
                 lambda kernel, *_, **__: launched.append((kernel.__module__, kernel.__name__)),
             )
         reached = set()
-        for case in gpu.plan(CPU):
+        for case in correctness.plan(CPU):
             if case.backend != "triton" or not_triton(case):
                 continue
             if case.dtype is torch.float64 and case.D > 5_000:  # as in float32
@@ -413,7 +415,7 @@ class TestPlain:
                     return result
 
                 monkeypatch.setattr(P, name, launches)
-            gpu.products(P, case, SEED)
+            correctness.products(P, case, SEED)
         assert reached == {
             (module.__name__, name)
             for module in kernel_modules()

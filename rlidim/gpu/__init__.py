@@ -1,0 +1,143 @@
+"""Everything that waits for a GPU: correctness, the benchmarks, then queued experiments, as JSON.
+
+Needs torch, triton, numpy and click alone, so that it runs on a bare GPU machine; queued commands
+need the packages that ``make gpu-packages`` brings. Each part is written as it is finished; what is
+on file for this device, these versions and these sources is not repeated.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from rlidim.errors import RlidimError
+from rlidim.gpu import correctness, populations, queued
+from rlidim.gpu.processes import Processes
+
+if TYPE_CHECKING:
+    import torch
+
+    from rlidim.kernels.measure import Limits, Listener
+
+__all__ = ["run", "table"]
+
+BUDGET = 480.0  # seconds of wall-clock for everything
+# Of the budget; what a part leaves over is the next one's.
+SHARES = {"correctness": 0.2, "kernels": 0.3, "steps": 0.15, "populations": 0.05, "queue": 0.3}
+LONGEST = 10.0  # seconds of one product
+
+
+def device() -> torch.device:
+    """Return the GPU.
+
+    Raises:
+        RlidimError: there is none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RlidimError("no CUDA device is visible: make gpu needs one")
+    return torch.device("cuda")
+
+
+def run(
+    out: Path,
+    budget: float = BUDGET,
+    listener: Listener = lambda line: None,
+    results: Path = Path("results"),
+    only: str | None = None,
+) -> dict[str, Any]:
+    """Run what is not on file yet and return all of it.
+
+    Args:
+        out: the folder of ``correctness.json``, ``cuda.json`` (products, the shortest sizes
+            first), ``steps.json`` (training steps), ``populations.json``, ``queue.json`` and the
+            queue's new records, ``queue.tar.gz``.
+        budget: seconds after which nothing new is begun.
+        listener: is told what goes on.
+        results: the folder of records that the queue goes on from; it is not written.
+        only: a task; all of the budget is for what is queued of it.
+
+    Raises:
+        RlidimError: no GPU, or nothing of the task is queued; and, after all else has run, that
+            the GPU's products differ from the CPU's.
+    """
+    from rlidim import kernels, steps
+    from rlidim.kernels.measure import Limits
+
+    queued.selected(only)
+    gpu = device()
+    if only is not None:
+        limits = Limits(LONGEST, perf_counter() + budget)
+        return {"queue": queued.run(out, results, limits, listener, only)}
+    until = limits_of(budget)
+    content: dict[str, Any] = {}
+    with Processes() as processes:
+        content["correctness"] = correctness.run(
+            out, gpu, until["correctness"], listener, processes
+        )
+        compile_ahead(out, gpu, until["kernels"], listener, processes)
+    content |= {
+        "kernels": kernels.run(gpu.type, out=out, limits=until["kernels"], listener=listener),
+        "steps": steps.run(out=out, device=gpu, limits=until["steps"], listener=listener),
+        "populations": populations.run(out, gpu, until["populations"], listener),
+        "queue": queued.run(out, results, until["queue"], listener),
+    }
+    wrong = [
+        row
+        for part in ("correctness", "populations")
+        for row in content[part]["rows"]
+        if row["agrees"] is False
+    ]
+    if wrong:
+        raise RlidimError(f"{out}: the GPU differs from the CPU, first in {wrong[0]}")
+    return content
+
+
+def compile_ahead(
+    out: Path, gpu: torch.device, limits: Limits, listener: Listener, processes: Processes
+) -> None:
+    """Compile what is timed next: one process would do it one kernel after another."""
+    from rlidim import kernels
+    from rlidim.kernels.measure import touch
+
+    if processes.count > 1:
+        cases = kernels.unmeasured(gpu, out)
+        listener(f"compile what {len(cases)} cases need")
+        for _ in processes.run(touch, [(case, gpu) for case in cases], limits.deadline):
+            pass
+
+
+def limits_of(budget: float) -> dict[str, Limits]:
+    """Return what each part may take: its deadline is where its share of the budget ends."""
+    from rlidim.kernels.measure import Limits
+
+    now = perf_counter()
+    ends = accumulate(SHARES.values())
+    return {
+        part: Limits(LONGEST, now + budget * end) for part, end in zip(SHARES, ends, strict=True)
+    }
+
+
+def table(content: dict[str, Any]) -> str:
+    """Return the results as text."""
+    from rlidim import kernels, steps
+    from rlidim.kernels.text import columns
+
+    parts = []
+    if "correctness" in content:
+        checks = content["correctness"]
+        agree = sum(row["agrees"] is True for row in checks["rows"])
+        name = checks["hardware"].get("gpu", "the GPU")
+        parts += [
+            f"{agree} of {len(checks['rows'])} families, sizes and types agree on {name}",
+            kernels.table(content["kernels"]),
+            steps.table(content["steps"]),
+            populations.table(content["populations"]),
+        ]
+    if content["queue"]:
+        shown = ("command", "code", "reason")
+        parts.append(columns([{name: row[name] for name in shown} for row in content["queue"]]))
+    return "\n\n".join(parts)

@@ -1,0 +1,114 @@
+"""Processes that compile and compare side by side: a GPU waits for compilers and references."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+MOST = 12  # each has a context of its own on the GPU
+THREADS = 2  # of each
+
+_lost: str | None = None  # why this process can use the GPU no more
+
+
+class Processes:
+    """A pool of processes that is started at first use; this one alone where cores are few."""
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self.count = max(1, min(MOST, (os.cpu_count() or 1) // THREADS))
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[tuple[Any, ...]],
+        deadline: float,
+    ) -> Iterator[tuple[tuple[Any, ...], Any]]:
+        """Call a function of a module with each of the arguments; yield both as calls end.
+
+        In the place of a result stands a text where there is none: the process died, or an earlier
+        call had lost it the GPU. What has not begun at the deadline, of ``perf_counter``, is left
+        out.
+        """
+        if self.count == 1:
+            for each in arguments:
+                if perf_counter() >= deadline:
+                    return
+                yield each, function(*each)
+            return
+        waiting = {self._submit(_call, function, each): each for each in arguments}
+        left = None if math.isinf(deadline) else max(0.0, deadline - perf_counter())
+        try:
+            for future in as_completed(list(waiting), left):
+                yield waiting.pop(future), _result(future)
+        except TimeoutError:
+            begun = [future for future in waiting if not future.cancel()]
+            for future in begun:
+                yield waiting[future], _result(future)
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        try:
+            return self._started().submit(function, *arguments)
+        except BrokenProcessPool:
+            self._pool = None
+            return self._started().submit(function, *arguments)
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self.count, mp_context=get_context("spawn"), initializer=_begin
+            )
+        return self._pool
+
+    def __enter__(self) -> Processes:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the processes: timings need all cores."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+def _begin() -> None:
+    import torch
+
+    torch.set_num_threads(THREADS)
+
+
+def _result(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return "the process died"
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Call it, unless an illegal access of an earlier call has lost this process the GPU."""
+    import torch
+
+    global _lost
+    if _lost is not None:
+        return _lost
+    found = function(*arguments)
+    try:
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.synchronize()
+    except RuntimeError as error:
+        named = " ".join(map(str, arguments))
+        _lost = f"the process had lost the GPU to {named} ({str(error).splitlines()[0]})"
+    return found
