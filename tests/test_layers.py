@@ -22,6 +22,7 @@ LAYERS = [
         "atari",
         "checkpoints",
         "compression",
+        "cuda_graphs",
         "data",
         "devices",
         "environments",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OUTPUT = 2_000  # characters at the end of a command's output that are kept
 LOOKED = 0.1  # seconds between two looks at what still runs
+# Processes take turns on a GPU: enough of them that it works while others begin and evaluate.
+AT_ONCE, WORKERS = 3, 2  # commands, and worker processes of each
 # Arguments of rlidim, the shortest first.
 QUEUE: tuple[tuple[str, ...], ...] = (
     ("mnist-lenet-linear", "measure"),
@@ -84,11 +86,9 @@ def run(
 ) -> list[dict[str, Any]]:
     """Run the queued commands until the deadline, and write how each went.
 
-    All begin at once and share the cores, two worker processes or more each: one process of small
-    networks leaves most of a GPU idle. They go on from the records in ``results``, from those that
-    an earlier run packed and from the checkpoints in ``RUNS``. Whenever one of them ends, or is
-    ended, what is new against ``results`` is packed again. Where packages or data are missing, one
-    row says so.
+    They go on from the records in ``results``, from those that an earlier run packed and from the
+    checkpoints in ``RUNS``. Whenever one of them ends, or is ended, what is new against ``results``
+    is packed again. Where packages or data are missing, one row says so.
     """
     done: list[dict[str, Any]] = []
     path = out / "queue.json"
@@ -108,8 +108,6 @@ def run(
         lines = missing["output"].split("\n") if missing["output"] else []
         write({**missing, "reason": missing["reason"] or " ".join(lines[-1:])})
         return done
-    chosen = selected(only)
-    workers = max(2, (os.cpu_count() or 1) // len(chosen))
     with tempfile.TemporaryDirectory() as folder:
         copy, archive = Path(folder) / "results", out / ARCHIVE
         copy_records(results, copy)
@@ -117,12 +115,12 @@ def run(
             with tarfile.open(archive) as packed:
                 packed.extractall(copy, filter="data")
         rlidim = [sys.executable, "-m", "rlidim", "--results", str(copy)]
-        options = ["--workers", str(workers), "--log-dir", str(RUNS)]
+        options = ["--workers", str(WORKERS), "--log-dir", str(RUNS)]
         commands = {
             " ".join(["rlidim", *arguments]): [*rlidim, *arguments, *options]
-            for arguments in chosen
+            for arguments in selected(only)
         }
-        listener(f"{len(commands)} queued commands, {workers} workers each")
+        listener(f"{len(commands)} queued commands, {AT_ONCE} at once")
         for row in ended(commands, limits):
             listener(f"{row['command']}: {row['reason'] or 'ended'}")
             pack(copy, results, archive)
@@ -165,24 +163,30 @@ def row_of(name: str, code: int | None, output: str, reason: str | None) -> dict
 
 
 def ended(commands: dict[str, list[str]], limits: Limits) -> Iterator[dict[str, Any]]:
-    """Run commands by their names side by side until the deadline; yield how each went."""
+    """Run commands by their names, a few side by side; yield how each went.
+
+    At the deadline those that run are ended, and no other is begun.
+    """
+    waiting = list(commands)
     running: list[Running] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            for number, (name, command) in enumerate(commands.items()):
-                if perf_counter() < limits.deadline:
-                    running.append(Running.start(name, command, Path(folder) / str(number)))
-                else:
-                    yield row_of(name, None, "", "the budget was spent")
-            while running:
+            while waiting or running:
                 late = perf_counter() >= limits.deadline
+                while waiting and (late or len(running) < AT_ONCE):
+                    name = waiting.pop(0)
+                    if late:
+                        yield row_of(name, None, "", "the budget was spent")
+                    else:
+                        said = Path(folder) / str(len(waiting))
+                        running.append(Running.start(name, commands[name], said))
                 for each in list(running):
                     if each.process.poll() is not None:
                         running.remove(each)
                         yield each.row()
                     elif late:
-                        each.kill()
                         running.remove(each)
+                        each.kill()
                         yield each.row("it outlasted the budget and was ended")
                 sleep(LOOKED)
         finally:  # Ctrl-C does not reach another session

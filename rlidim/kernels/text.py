@@ -108,6 +108,7 @@ def step_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
             "native step": duration(row["native_seconds"]),
             "step": duration(row["seconds"]),
             "/ native": ratio(row),
+            **recorded_columns(row, rows),
         }
         for row in rows
         if row["seconds"] is not None
@@ -124,6 +125,18 @@ def step_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
         if row.get("parts")
     ]
     return _parts(shown, bars, missing, profiles)
+
+
+def recorded_columns(row: Row, rows: Sequence[Row]) -> dict[str, str]:
+    """Return the columns of steps repeated as CUDA graphs, where any row has them."""
+    if not any(each.get("recorded") for each in rows):
+        return {}
+    found = row["recorded"] or {}
+    return {
+        "native, recorded": duration(found.get("native_seconds")),
+        "recorded": duration(found.get("seconds")),
+        "/ native, recorded": ratio(found),
+    }
 
 
 def _missing_peers(rows: Sequence[Row]) -> list[str]:

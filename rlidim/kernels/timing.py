@@ -15,6 +15,7 @@ import torch
 SHORTEST = 100e-6  # seconds: shorter calls are repeated inside one timing, the clock takes its part
 MOST_REPEATED = 1000
 FEWEST_PAIRS, MOST_PAIRS = 3, 101
+RECORDED, MOST_RECORDED, REPLAYS = 1e-3, 10, 11  # seconds and calls of a recording; repetitions
 SECONDS_A_COMPARISON = 1.0  # after the fewest pairs
 
 
@@ -54,6 +55,25 @@ class Timed:
         if once < SECONDS_A_COMPARISON or self.device.type == "cuda":  # there it may compile first
             once = self.seconds(1)
         return min(MOST_REPEATED, max(1, math.ceil(SHORTEST / max(once, 1e-9))))
+
+
+def device_seconds(call: Callable[[], object], seconds: float) -> float:
+    """Return the seconds of a call on the GPU alone, the median of a few.
+
+    A few calls are recorded as one CUDA graph, which is repeated: a small kernel's launch from
+    Python takes longer than the kernel.
+
+    Args:
+        call: warm, and the same work each time.
+        seconds: of one call with its launches; longer ones are recorded alone.
+    """
+    calls = min(MOST_RECORDED, max(1, math.ceil(RECORDED / seconds)))
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(calls):
+            call()
+    timed = Timed(graph.replay, torch.device("cuda"))
+    return float(np.median([timed.seconds(1) for _ in range(1 + REPLAYS)][1:])) / calls
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlidim import classifiers, data
+from rlidim.cuda_graphs import Repeated
 from rlidim.devices import device
 from rlidim.projections import projection
 from rlidim.records import Cell, Outcome, Seeds
@@ -183,6 +185,10 @@ class Descent:
         self.steps = 0
         self._rate = schedule(self.settings.learning_rate)
         self._generator = torch.Generator().manual_seed(seeds.training)
+        on_gpu = device().type == "cuda"
+        self._descend: Callable[[Tensor, Tensor], Tensor] = (
+            Repeated(self._descended) if on_gpu else self._descended
+        )
         steps_an_epoch = math.ceil(len(self.sets.training) / self.settings.batch_size)
         self._total = steps_an_epoch * self.settings.n_epochs
 
@@ -199,13 +205,19 @@ class Descent:
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         if callable(self._rate):
             _set_rate(self.optimizer, self._rate(1 - self.steps / self._total))
+        self.steps += 1
+        if len(images) < self.settings.batch_size:  # an epoch's last, of another shape
+            return self._descended(images, labels)
+        return self._descend(images, labels)
+
+    def _descended(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Move the parameters and return the loss, all of it on the device."""
         loss = nn.functional.cross_entropy(self.network(self.sets.inputs(images)), labels)
         if self.settings.l2:
             loss = loss + self.settings.l2 * _squares(self.network)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.steps += 1
         return loss.detach()
 
 
@@ -239,11 +251,15 @@ def _optimizer(
         kind, arguments = torch.optim.Adam, {"betas": (0.9, settings.beta2), "fused": True}
     else:
         kind, arguments = torch.optim.SGD, {"momentum": settings.momentum, "fused": True}
-    rate = schedule(settings.learning_rate)
-    rate = rate(1.0) if callable(rate) else rate
-    if cell.d is None:
-        return kind(network.parameters(), lr=rate, **arguments)
+    found = schedule(settings.learning_rate)
+    rate: Any = found(1.0) if callable(found) else found
     parameters = list(network.parameters())
+    if parameters[0].device.type == "cuda":  # where steps are repeated, their rate is a tensor
+        rate = torch.tensor(rate, device=parameters[0].device)
+        if kind is torch.optim.Adam:
+            arguments["capturable"] = True
+    if cell.d is None:
+        return kind(parameters, lr=rate, **arguments)
     P = projection(
         cell.projection,
         classifiers.count(network),
@@ -263,7 +279,10 @@ def _optimizer(
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def _squares(network: nn.Module) -> Tensor:

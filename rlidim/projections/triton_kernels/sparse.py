@@ -16,8 +16,9 @@ from rlidim.projections.sparse import Sparse
 from rlidim.projections.triton_kernels.stream import launch, members_last
 
 TILE = 1024  # entries that a program gathers at a time
-MEMBERS = 16  # of a tile at most
-ENTRIES = (4, 256)  # of a row that are gathered at a time, at least and at most
+# Of a tile at most; with 16 in float64 a pass of the compiler's (Triton 3.6) fails.
+MEMBERS = {4: 16, 8: 8}
+LEAST, MOST = 4, 1024  # entries of a row, and bytes of them, that are gathered at a time
 
 
 @triton.jit(do_not_specialize=["rows", "first", "start", "stop", "members"])
@@ -76,9 +77,9 @@ def _multiply(
 ) -> None:
     """Write base + rows of a compressed matrix times x, which holds some columns' numbers."""
     x, y = members_last(x), members_last(out)
-    members = min(MEMBERS, next_power_of_two(x.shape[1]))
+    members = min(MEMBERS[x.element_size()], next_power_of_two(x.shape[1]))
     mean = len(matrix.values()) // matrix.shape[0] + 1
-    entries = min(max(next_power_of_two(mean), ENTRIES[0]), ENTRIES[1])
+    entries = min(max(next_power_of_two(mean), LEAST), MOST // x.element_size())
     height = max(1, TILE // (entries * members))
     launch(
         compressed_kernel,

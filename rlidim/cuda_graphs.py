@@ -1,0 +1,62 @@
+"""What a GPU repeats from a recording: a small kernel takes longer to launch than to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+CALLS_BEFORE = 3  # compile, choose algorithms, make the optimizer's state: none is recorded
+
+
+class Repeated:
+    """A function of tensors of always the same shapes, recorded once and repeated from then on.
+
+    The first calls run as they are, on a stream of their own, as PyTorch's notes on CUDA graphs
+    ask. What the function does on the GPU is all that is repeated: it must read and write the same
+    tensors each time, and its Python must have nothing more to say.
+
+    Args:
+        function: returns a tensor; the recording's is the same one at each call, overwritten.
+
+    Example:
+        >>> import torch
+        >>> from rlidim.cuda_graphs import Repeated
+        >>> total = torch.zeros(())
+        >>> add = Repeated(lambda x: total.add_(x.sum()))  # doctest: +SKIP
+        >>> add(torch.ones(4, device="cuda"))  # doctest: +SKIP
+        tensor(4., device='cuda:0')
+    """
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        """Record nothing yet."""
+        self._function = function
+        self._calls = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: tuple[Tensor, ...] = ()
+        self._output: Tensor
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Call the function, or repeat what it did, with these inputs in their places."""
+        if self._calls < CALLS_BEFORE:
+            self._calls += 1
+            return self._called(*inputs)
+        if self._graph is None:
+            self._inputs = tuple(each.clone() for each in inputs)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._output = self._function(*self._inputs)
+            self._graph = graph
+        for place, given in zip(self._inputs, inputs, strict=True):
+            place.copy_(given)
+        self._graph.replay()
+        return self._output
+
+    def _called(self, *inputs: Tensor) -> Tensor:
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            found = self._function(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        return found
