@@ -47,9 +47,34 @@ class LocallyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply each pixel's kernel."""
-        patches = nn.functional.unfold(x, KERNEL).permute(2, 0, 1)  # (places, N, fan_in)
+        # Views and one copy: nn.functional.unfold launches a kernel for each image on a GPU.
+        windows = x.unfold(2, KERNEL, 1).unfold(3, KERNEL, 1)  # (N, inputs, p, p, 5, 5)
+        patches = windows.permute(2, 3, 0, 1, 4, 5).reshape(self.width**2, len(x), -1)
         found = torch.baddbmm(self.bias[:, None, :], patches, self.weight.transpose(1, 2))
         return found.permute(1, 2, 0).reshape(len(x), -1, self.width, self.width)
+
+
+class WholeConvolution(nn.Conv2d):
+    """A convolution so wide that every output pixel sees the whole image.
+
+    For a square input of p pixels, padded by p - 1, and a kernel of 2 p - 1. Every window of p
+    pixels of the kernel is what one output pixel multiplies the image by: one matrix product, where
+    a general convolution takes several times as long.
+    """
+
+    def __init__(self, inputs: int, outputs: int, pixels: int) -> None:
+        """Make the parameters, a convolution's; see :class:`LocallyConnected`."""
+        super().__init__(inputs, outputs, 2 * pixels - 1, padding=pixels - 1)
+        self.pixels = pixels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply by every window; the last is the first output pixel's."""
+        p = self.pixels
+        windows = self.weight.unfold(2, p, 1).unfold(3, p, 1)  # (outputs, inputs, p, p, p, p)
+        matrix = windows.permute(1, 4, 5, 0, 2, 3).reshape(-1, self.out_channels * p * p)
+        found = (x.flatten(1) @ matrix).view(len(x), self.out_channels, p, p)
+        assert self.bias is not None
+        return found.flip((2, 3)) + self.bias[:, None, None]
 
 
 def build(classifier: Classifier, shape: tuple[int, int, int], classes: int) -> nn.Sequential:
@@ -103,8 +128,8 @@ def _dense(inputs: int, outputs: int, pixels: int) -> list[nn.Module]:
 
 
 def _tied(inputs: int, outputs: int, pixels: int) -> list[nn.Module]:
-    """Return a convolution so wide that every output sees the whole image: D as others count it."""
-    return [nn.Conv2d(inputs, outputs, 2 * pixels - 1, padding=pixels - 1)]
+    """Return a convolution of the whole image: D as others count it."""
+    return [WholeConvolution(inputs, outputs, pixels)]
 
 
 STAGES: dict[str, Stage] = {

@@ -197,6 +197,34 @@ class TestInterpreted:
             close(P.forward(theta), reference.forward(theta), "fastfood", 40)
             close(P.adjoint(g), reference.adjoint(g), "fastfood", 700)
 
+    @pytest.mark.parametrize("chunk", [2**12, 2**22])
+    def test_blocks_longer_than_a_program(
+        self, chunk: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ranges of rows that begin and end within a block, of a few blocks and of one."""
+        from rlidim.projections.triton_kernels import fastfood
+
+        monkeypatch.setattr(fastfood, "LONGEST", 2**7)
+        monkeypatch.setattr(fastfood, "CHUNK", chunk)
+        P, reference = pair("stacked_fastfood", 5_000, 1_100)
+        assert P._long._across == [16]  # type: ignore[attr-defined]
+        for start, stop in ((0, 5_000), (1_500, 4_200), (2_050, 4_090), (2_048, 4_096)):
+            part, expected = P.rows(start, stop), reference.rows(start, stop)
+            for members in ([], [3]):
+                theta, g = normal(1_100, *members), normal(stop - start, *members)
+                origin = normal(stop - start)
+                close(
+                    part.forward(theta, origin),
+                    expected.forward(theta, origin),
+                    "stacked_fastfood",
+                    1_100,
+                )
+                close(part.adjoint(g), expected.adjoint(g), "stacked_fastfood", 5_000)
+        out = torch.full((3, 5_000), math.nan).T
+        theta = normal(1_100, 3)
+        assert P.forward(theta, out=out) is out
+        close(out, reference.forward(theta), "stacked_fastfood", 1_100)
+
     @pytest.mark.parametrize(("family", "d"), [("rademacher", 70), ("rademacher", 40)])
     def test_counters_of_rows_beyond_32_bits(self, family: str, d: int) -> None:
         D, start = 2**34 + 12345, 2**34 - 30  # a counter serves one row, or two of 64 signs
@@ -270,11 +298,7 @@ def kernel_modules() -> list[Any]:
 
 
 def not_triton(case: correctness.Case) -> bool:
-    """Say whether torch computes a case: transforms in float64, and long ones in blocks."""
-    from rlidim.projections.triton_kernels.fastfood import LONGEST
-
-    if case.family == "stacked_fastfood" and case.d > LONGEST:
-        return True
+    """Say whether torch computes a case: transforms in float64."""
     return case.family.endswith("fastfood") and case.dtype is torch.float64
 
 
@@ -358,6 +382,7 @@ class TestPlain:
             ("sparse", {}, 700, torch.float64),
             ("fastfood", {}, 20, torch.float32),
             *(("stacked_fastfood", {}, 2**power, torch.float32) for power in (3, 7, 8, 9, 12, 13)),
+            ("stacked_fastfood", {}, 20_000, torch.float32),
             ("rotation", {}, 700, torch.float32),
             ("hashed", {}, 700, torch.float64),
             (*HASHED_3, 700, torch.float32),

@@ -40,6 +40,20 @@ WALK = 8  # tiles of a program at most, for which theta is transformed once
 ACROSS = 64  # neighbours that a program transforms across a stride
 CHUNK = 2**22  # entries in memory at a time where torch computes
 OUTER_TAG = tl.constexpr(OUTER)
+EVERY_BIT = 2**62 - 1
+FLIPPED = 1024  # entries of a program that flips signs alone
+LONG = [
+    "tag",
+    "seed",
+    "first",
+    "begin",
+    "end",
+    "x_first",
+    "mask",
+    "begin_out",
+    "end_out",
+    "out_first",
+]
 RUNTIME = ["start", "stop", "d", "tag", "middle", "seed", "walk", "members", "count", "inner"]
 
 
@@ -151,6 +165,24 @@ def across_kernel(
     tl.store(x + place, result, mask=mask)
 
 
+@triton.jit(do_not_specialize=LONG)
+def flip_kernel(
+    x, base, out, tag, seed, first, begin, end, x_first, mask, begin_out, end_out, out_first,
+    x_row, x_member, base_row, out_row, out_member, SIZE: tl.constexpr,
+):  # fmt: skip
+    """Rows of base + x with a stream's signs; x is known from ``begin`` to ``end``, else zero."""
+    row = first + tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
+    own = ((row - x_first) & mask) * x_row + tl.program_id(1).to(tl.int64) * x_member
+    y = tl.load(x + own, mask=(row >= begin) & (row < end), other=0.0)
+    y = flip(y, sign_bits(first + tl.program_id(0).to(tl.int64) * SIZE, tag, seed, SIZE))
+    inside = (row >= begin_out) & (row < end_out)
+    place = row - out_first
+    if base is not None:
+        y += tl.load(base + place * base_row, mask=inside, other=0.0)
+    out += tl.program_id(1).to(tl.int64) * out_member
+    tl.store(out + place * out_row, y, mask=inside)
+
+
 class Tile:
     """The shape of a program's tile for transforms of n numbers, and their Hadamard matrices."""
 
@@ -250,9 +282,10 @@ class SignBlocks:
 
 
 class TritonStackedFastfood(StackedFastfood):
-    """A product is one launch in float32 and for n up to 2^14; nothing of length D is kept.
+    """Nothing of length D is kept; in float32 a product is one launch for n up to 2^14.
 
-    Otherwise torch computes a few blocks at a time, with their signs made anew.
+    A longer transform takes a few launches for some blocks at a time. In float64 torch computes
+    them, with their signs made anew.
     """
 
     backend: ClassVar[str] = "triton"
@@ -270,8 +303,11 @@ class TritonStackedFastfood(StackedFastfood):
         )
         self._hadamard = Hadamard(n, dtype, device)
         self._signed_scale = self._inner * self._scale
-        fits = dtype is torch.float32 and n <= LONGEST
-        self._tile = Tile(n, device) if fits else None
+        self._tile = self._long = None
+        if dtype is torch.float32 and n <= LONGEST:
+            self._tile = Tile(n, device)
+        elif dtype is torch.float32:
+            self._long = TritonHadamard(n, device)
         self._stored = None
 
     def _forward(
@@ -280,6 +316,9 @@ class TritonStackedFastfood(StackedFastfood):
         if out is None:
             out = theta.new_empty((stop - start, *theta.shape[1:]))
         x, y = members_last(theta), members_last(out)
+        if self._long is not None:
+            self._long_forward(x, base, y, start, stop)
+            return out
         if self._tile is None:
             for first, last in self._chunks(start, stop, x.shape[1]):
                 part = slice(first - start, last - start)
@@ -302,6 +341,10 @@ class TritonStackedFastfood(StackedFastfood):
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
         x = members_last(g)
+        if self._long is not None:
+            mixed = self._long(self._long_sums(x, start, stop))
+            found = (mixed[:, : self.d] * self._signed_scale).T
+            return found.reshape(self.d, *g.shape[1:]).contiguous()
         if self._tile is None:
             summed = g.new_zeros((self.d, *g.shape[1:]))
             for first, last in self._chunks(start, stop, x.shape[1]):
@@ -318,6 +361,68 @@ class TritonStackedFastfood(StackedFastfood):
         )
         mixed = self._hadamard(rows_last(total(parts, None, parts.shape[1:])))
         return rows_last(mixed[..., : self.d] * self._signed_scale).contiguous()
+
+    def _long_forward(
+        self, x: Tensor, base: Tensor | None, y: Tensor, start: int, stop: int
+    ) -> None:
+        """Write rows of base + P x, (d, N), to y, (rows, N)."""
+        assert self._long is not None
+        padded = x.new_zeros((x.shape[1], self.n))
+        padded[:, : self.d] = x.T * self._signed_scale
+        mixed = self._long(padded).T
+        for first, last in self._chunks(start, stop, x.shape[1]):
+            rows = self._whole_blocks(first, last)
+            signed = x.new_empty((x.shape[1], len(rows))).T
+            self._flip(mixed, None, signed, self.middle_tag, rows, rows, 0, rows)
+            product = self._long(signed.T.view(x.shape[1], -1, self.n)).view(x.shape[1], -1).T
+            part = slice(first - start, last - start)
+            own = None if base is None else base[part]
+            tag, wanted = self.tag + OUTER, range(first, last)
+            self._flip(product, own, y[part], tag, rows, rows, rows.start, wanted)
+
+    def _long_sums(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Return the sums of S_k H T_k x_k over the blocks k for x (rows, N), (N, n)."""
+        assert self._long is not None
+        summed = x.new_zeros((x.shape[1], self.n))
+        for first, last in self._chunks(start, stop, x.shape[1]):
+            rows = self._whole_blocks(first, last)
+            signed = x.new_empty((x.shape[1], len(rows))).T
+            part, known = x[first - start : last - start], range(first, last)
+            self._flip(part, None, signed, self.tag + OUTER, rows, known, first, rows)
+            product = self._long(signed.T.view(x.shape[1], -1, self.n)).view(x.shape[1], -1).T
+            self._flip(product, None, signed, self.middle_tag, rows, rows, rows.start, rows)
+            summed += signed.T.view(x.shape[1], -1, self.n).sum(1)
+        return summed
+
+    def _whole_blocks(self, first: int, last: int) -> range:
+        """Return the rows of the blocks that rows first .. last - 1 lie in."""
+        return range(first // self.n * self.n, -(-last // self.n) * self.n)
+
+    def _flip(
+        self,
+        x: Tensor,
+        base: Tensor | None,
+        out: Tensor,
+        tag: int,
+        rows: range,
+        known: range,
+        x_first: int,
+        wanted: range,
+    ) -> None:
+        """Write the wanted rows, of those gone through, of base + x with a stream's signs.
+
+        x, (m, N), begins with row ``x_first`` and is repeated where it is one block long; rows
+        that are not known count as zero.
+        """
+        mask = self.n - 1 if len(x) == self.n else EVERY_BIT
+        launch(
+            flip_kernel,
+            (len(rows) // FLIPPED, x.shape[1]),
+            *(x, base, out, tag, self.seed, rows.start, known.start, known.stop),
+            *(x_first, mask, wanted.start, wanted.stop, wanted.start),
+            *(*x.stride(), 0 if base is None else base.stride(0), *out.stride()),
+            SIZE=FLIPPED,
+        )
 
     def _chunks(self, start: int, stop: int, members: int) -> list[tuple[int, int]]:
         """Return ranges of rows that end with a block."""
