@@ -267,7 +267,7 @@ def deadly() -> None:
 
 
 def test_processes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
     with Processes() as pool:
         assert pool.count == 2
         found = dict(pool.run(half, [(number,) for number in range(5)], inf))

@@ -54,7 +54,8 @@ def run(
     waiting = {case: secrets.randbits(32) for case in cases if not file.done(case.to_json())}
     listener(f"correctness of {len(waiting)} of {len(cases)} cases")
     unchecked = dict.fromkeys(waiting, SPENT)
-    arguments = [(case, seed) for case, seed in waiting.items()]
+    # The longest first: they would be waited for at the end.
+    arguments = [(case, seed) for case, seed in reversed(waiting.items())]
     for (case, _), found in processes.run(check, arguments, limits.deadline):
         if isinstance(found, str):
             unchecked[case] = found

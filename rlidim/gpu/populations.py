@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 SHAPE, ACTIONS = (4, 84, 84), 6  # Pong's
 # Of frames behind the statistics; the paper's network of Pong has them, the DQN's has none.
-REFERENCE = 128
+REFERENCE = 8
 NETWORKS = {"paper": True, "nature": False}
 MEMBERS = (8, 32, 128)
+SIGMA = 0.02  # of a member's distance from the others, as evolution draws them
 TOLERANCE = 1e-4  # of the largest output
+SECONDS = 0.5  # of a comparison
 NAMES = ("network", "members")  # what names a row
 FILE = "populations.json"
 
@@ -93,9 +95,12 @@ def fill(row: Row, gpu: torch.device) -> None:
 
     if normalised:
         architecture = replace(architecture, reference=drawn(REFERENCE))
+    theta_0 = architecture.initial_parameters(0)
     networks = [
-        architecture.module(architecture.initial_parameters(seed)).requires_grad_(False).eval()
-        for seed in range(row["members"])
+        architecture.module(theta_0 + SIGMA * generator.standard_normal(theta_0.size))
+        .requires_grad_(False)
+        .eval()
+        for _ in range(row["members"])
     ]
     stacked = StackedNetworks(networks, gpu)
     frames = torch.from_numpy(drawn(row["members"]))
@@ -108,7 +113,7 @@ def fill(row: Row, gpu: torch.device) -> None:
         right, mine = one_by_one(), stacked(frames)
         difference = float((mine - right).abs().max() / right.abs().max())
         cpu = torch.device("cpu")  # by its clock: a call ends when the outputs are back
-        found = compare(Timed(lambda: stacked(frames), cpu), Timed(one_by_one, cpu))
+        found = compare(Timed(lambda: stacked(frames), cpu), Timed(one_by_one, cpu), SECONDS)
     agrees = difference <= TOLERANCE
     row.update(
         D=architecture.D,

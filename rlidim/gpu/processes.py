@@ -12,8 +12,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
-MOST = 12  # each has a context of its own on the GPU
-THREADS = 2  # of each
+MOST = 16  # each has a context of its own on the GPU
 
 _lost: str | None = None  # why this process can use the GPU no more
 
@@ -23,7 +22,7 @@ class Processes:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self.count = max(1, min(MOST, (os.cpu_count() or 1) // THREADS))
+        self.count = max(1, min(MOST, (os.cpu_count() or 1) - 1))
         self._pool: ProcessPoolExecutor | None = None
 
     def run(
@@ -87,7 +86,7 @@ class Processes:
 def _begin() -> None:
     import torch
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(1)
 
 
 def _result(future: Future[Any]) -> Any:

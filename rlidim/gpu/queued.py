@@ -30,13 +30,12 @@ LOOKED = 0.1  # seconds between two looks at what still runs
 AT_ONCE, WORKERS = 3, 2  # commands, and worker processes of each
 # Arguments of rlidim, the shortest first.
 QUEUE: tuple[tuple[str, ...], ...] = (
-    ("mnist-lenet-linear", "measure"),
+    ("mnist-fc-lenet", "measure"),
     ("mnist-untied-lenet", "measure"),
     ("mnist-fctied-lenet", "measure"),
-    ("mnist-fc-lenet", "measure"),
-    ("mnist-fc", "measure", "--protocol", "paper"),
     ("mnist-shuffled-labels-fc-50", "measure"),
     ("mnist-shuffled-labels-fc", "measure"),
+    ("mnist-fc", "measure", "--protocol", "paper"),
 )
 # Logs, checkpoints that ended commands go on from, and native solutions, which stay there.
 RUNS = Path("build/gpu-runs")

@@ -14,9 +14,10 @@ import torch
 
 SHORTEST = 100e-6  # seconds: shorter calls are repeated inside one timing, the clock takes its part
 MOST_REPEATED = 1000
+SLOW = 1.0  # seconds: such a call is not made once more to be warm
 FEWEST_PAIRS, MOST_PAIRS = 3, 101
 RECORDED, MOST_RECORDED, REPLAYS = 1e-3, 10, 11  # seconds and calls of a recording; repetitions
-SECONDS_A_COMPARISON = 1.0  # after the fewest pairs
+SECONDS_A_COMPARISON = {"cpu": 1.0, "cuda": 0.15}  # after the fewest pairs
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Timed:
     def repeats(self) -> int:
         """Call it until it is warm and return how many calls make one timing long enough."""
         once = self.seconds(1)
-        if once < SECONDS_A_COMPARISON or self.device.type == "cuda":  # there it may compile first
+        if once < SLOW or self.device.type == "cuda":  # there it may compile first
             once = self.seconds(1)
         return min(MOST_REPEATED, max(1, math.ceil(SHORTEST / max(once, 1e-9))))
 
@@ -107,20 +108,19 @@ class Comparison:
         }
 
 
-def compare(ours: Timed, other: Timed, seconds: float = SECONDS_A_COMPARISON) -> Comparison:
+def compare(ours: Timed, other: Timed, seconds: float | None = None) -> Comparison:
     """Time two calls in turn: ours, other, ours, other, ...
 
     Args:
         ours: the numerator of the ratio.
         other: the denominator.
-        seconds: no pair is begun after that long, but the fewest.
+        seconds: no pair is begun after that long, but the fewest; None for the device's own.
     """
+    most = SECONDS_A_COMPARISON[ours.device.type] if seconds is None else seconds
     repeats = ours.repeats(), other.repeats()
     pairs: list[tuple[float, float]] = []
     start = perf_counter()
-    while len(pairs) < FEWEST_PAIRS or (
-        len(pairs) < MOST_PAIRS and perf_counter() - start < seconds
-    ):
+    while len(pairs) < FEWEST_PAIRS or (len(pairs) < MOST_PAIRS and perf_counter() - start < most):
         pairs.append((ours.seconds(repeats[0]), other.seconds(repeats[1])))
     times = np.array(pairs)
     low, ratio, high = np.quantile(times[:, 0] / times[:, 1], [0.25, 0.5, 0.75])

@@ -351,7 +351,7 @@ def spills(binary: bytes) -> float:
 
 
 SHARED_MEMORY = 227 * 1024  # bytes of one program on sm_90
-SPILLING = 2**12  # above this a transform fills the registers
+SPILLING = 2**12  # from this length on a transform fills the registers
 SPILL_SHARE = 0.1
 
 
@@ -408,7 +408,7 @@ class TestPlain:
         assert compiled
         for name, kernel in compiled.items():
             assert kernel.metadata.shared <= SHARED_MEMORY, name
-            allowed = SPILL_SHARE if family == "stacked_fastfood" and d > SPILLING else 0.0
+            allowed = SPILL_SHARE if family == "stacked_fastfood" and d >= SPILLING else 0.0
             assert spills(kernel.asm["cubin"]) <= allowed, name
 
     @pytest.mark.filterwarnings("ignore:.*encountered")  # scales of squares that no kernel summed

@@ -142,6 +142,25 @@ def begin(task: Task, d: int | None = None, trainer: str = "adam") -> classifica
     return classification.Descent(task, cell, Seeds.of(cell))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}], ids=["adam", "sgd"])
+@pytest.mark.parametrize("d", [None, 50])
+def test_repeated_steps_are_the_launched_ones(d: int | None, settings: dict[str, float]) -> None:
+    """On a GPU, with an epoch's last batch shorter and a rate that falls."""
+    task = task_of(batch_size=64, learning_rate="lin_0.003", l2=0.001, **settings)
+    trainer = "sgd" if settings else "adam"
+    launched, repeated = begin(task, d, trainer), begin(task, d, trainer)
+    launched._descend = launched._descended
+    for descent in (launched, repeated):
+        for _ in range(3):
+            assert descent.epoch()
+    here, there = (
+        torch.nn.utils.parameters_to_vector(descent.network.parameters())
+        for descent in (launched, repeated)
+    )
+    assert torch.equal(here, there)
+
+
 def test_the_loss_is_the_mean_cross_entropy_and_l2_times_the_squares_of_the_kernels_alone() -> None:
     descent = begin(task_of(l2=0.03))
     with torch.no_grad():

@@ -136,7 +136,7 @@ def adjoint_kernel(
         inside = known & (row >= start) & (row < stop)
         word = group.to(tl.int64) * count + row // 32 - start // 128 * 4
         bits = tl.load(signs + word, mask=inside, other=0).to(tl.uint32, bitcast=True)
-        bits = bits >> (row % 32).to(tl.uint32)
+        bits = bits << (31 - row % 32).to(tl.uint32)
         x = tl.load(
             g + (row - start)[:, :, None] * g_row + member[None, None, :] * g_member,
             mask=inside[:, :, None] & (member < members)[None, None, :],

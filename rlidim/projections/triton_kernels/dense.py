@@ -41,11 +41,13 @@ RUNTIME = ["start", "stop", "d", "tag", "seed", "chunk", "members"]
 
 
 @triton.jit
-def sign_tile(first, block, tag, seed, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Return the entries of a block of columns, from a row on, in bit 0, (ROWS, COLUMNS)."""
+def sign_tile(
+    first, block, tag, seed, ROWS: tl.constexpr, COLUMNS: tl.constexpr, TOP: tl.constexpr
+):
+    """Return the entries of a block of columns, from a row on, in one bit, (ROWS, COLUMNS)."""
     counters = first // (128 // COLUMNS) + tl.arange(0, ROWS * COLUMNS // 128)
     words = stream_words(counters, block, tag, seed)
-    return spread(tl.reshape(words, (ROWS, COLUMNS // 32)))
+    return spread(tl.reshape(words, (ROWS, COLUMNS // 32)), TOP)
 
 
 @triton.jit
@@ -61,7 +63,7 @@ def normal_tile(first, block, tag, seed, table, ROWS: tl.constexpr, COLUMNS: tl.
 def times_entries(x, first, block, tag, seed, table, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Return a tile's entries, each times its part of x, (ROWS, 1) or (1, COLUMNS)."""
     if table is None:
-        bits = sign_tile(first, block, tag, seed, ROWS, COLUMNS)
+        bits = sign_tile(first, block, tag, seed, ROWS, COLUMNS, True)
         return flip(tl.broadcast_to(x, (ROWS, COLUMNS)), bits)
     else:
         return normal_tile(first, block, tag, seed, table, ROWS, COLUMNS).to(x.dtype) * x
@@ -73,10 +75,23 @@ def factor(
 ):
     """Return a tile's entries as a factor of :func:`dot`."""
     if table is None:
-        entries = signs(sign_tile(first, block, tag, seed, ROWS, COLUMNS), DTYPE)
+        entries = signs(sign_tile(first, block, tag, seed, ROWS, COLUMNS, False), DTYPE)
     else:
         entries = normal_tile(first, block, tag, seed, table, ROWS, COLUMNS)
     return entries
+
+
+@triton.jit
+def loaded_once(pointers, mask):
+    """Return the numbers at pointers (n,), zero where masked, loaded by one thread each.
+
+    Where a product wants a vector in every thread, each thread would load all of it, with a
+    comparison for each number. This is a sum with one more zero, which is made once and handed
+    round.
+    """
+    alone = mask[:, None] & (tl.arange(0, 2) == 0)[None, :]
+    both = tl.broadcast_to(pointers[:, None], (pointers.shape[0], 2))
+    return tl.sum(tl.load(both, mask=alone, other=0.0), 1)
 
 
 @triton.jit(do_not_specialize=RUNTIME)
@@ -92,8 +107,12 @@ def forward_kernel(
     products = tl.zeros((ROWS, COLUMNS), theta.dtype.element_ty)
     for block in range(tl.cdiv(d, COLUMNS)):
         columns = block * COLUMNS + tl.arange(0, COLUMNS)
-        x = tl.load(theta + columns.to(tl.int64) * theta_row, mask=columns < d, other=0.0)
-        x *= tl.load(scale + columns, mask=columns < d, other=0.0)
+        own = theta + columns.to(tl.int64) * theta_row
+        if table is None:
+            x = tl.load(own, mask=columns < d, other=0.0)
+            x *= tl.load(scale + columns, mask=columns < d, other=0.0)
+        else:
+            x = loaded_once(own, columns < d) * loaded_once(scale + columns, columns < d)
         products += times_entries(x[None, :], first, block, tag, seed, table, ROWS, COLUMNS)
     result = tl.sum(products, 1)
     rows = first + tl.arange(0, ROWS)
@@ -145,7 +164,7 @@ def adjoint_kernel(
         row = first + tile * ROWS
         rows = row + tl.arange(0, ROWS)
         inside = (rows >= start) & (rows < stop)
-        x = tl.load(g + (rows - start) * g_row, mask=inside, other=0.0)
+        x = loaded_once(g + (rows - start) * g_row, inside)
         products += times_entries(x[:, None], row, block, tag, seed, table, ROWS, COLUMNS)
     columns = block * COLUMNS + tl.arange(0, COLUMNS)
     place = (tl.program_id(0).to(tl.int64) * d + columns) * members + member
