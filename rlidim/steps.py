@@ -27,7 +27,6 @@ from rlidim.kernels.measure import (
     CALLS_A_ROW,
     DEFAULT_LIMITS,
     PREPARATION,
-    RATES,
     SPENT,
     Case,
     Limits,
@@ -163,7 +162,7 @@ def run(
         for family in families or FAMILIES
     ]
     with threads_restored():
-        for setting, row in sorted(cases, key=lambda case: work(case[1])):
+        for setting, row in sorted(cases, key=lambda case: case_of(*case).work):
             if not file.done(row):
                 listener(f"a step of {setting.name} in {row['family']} on {where.type}")
                 fill_row(row, setting, where, limits)
@@ -199,9 +198,9 @@ def blank_row(setting: Setting, family: str, device: torch.device) -> Row:
     }
 
 
-def work(row: Row) -> int:
-    """Return about how much a product does: D d where every entry is made, else D."""
-    return int(row["D"] * (row["d"] if row["family"] in RATES else 1))
+def case_of(setting: Setting, row: Row) -> Case:
+    """Return whose products a row's step makes."""
+    return Case(row["family"], setting.D, setting.d)
 
 
 def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -> None:
@@ -210,7 +209,7 @@ def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -
         row["reason"] = SPENT
         return
     try:
-        foretold = foretell(Case(row["family"], setting.D, setting.d), device, limits)
+        foretold = foretell(case_of(setting, row), device, limits)
         prepare = foretold.pop("prepare", 0.0)
         product = max(foretold.values(), default=0.0)
         if prepare > PREPARATION * limits.longest:

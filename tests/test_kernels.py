@@ -146,8 +146,9 @@ def test_the_plan_is_the_issues_table() -> None:
     assert {(562, 4), (4610, 16), (44426, 290), (199210, 750)} < sizes
     assert {(1005974, 6000), (10**7, 10**4), (5000, 10)} < sizes
     assert len(cases) == 6 * len(FAMILIES) + 1
-    work = [case.D * case.d for case in cases]
+    work = [case.work for case in cases]
     assert work == sorted(work)
+    assert Case("rademacher", 562, 4).work > Case("rotation", 562, 4).work
     on_gpu = {(case.D, case.d) for case in plan(torch.device("cuda"))}
     assert on_gpu - sizes == {(10**8, 10**4), (10**9, 10**5)}
     assert plan(CPU, ["sparse"], [(562, 4)]) == [Case("sparse", 562, 4)]
