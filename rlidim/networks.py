@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gymnasium import spaces
     from torch import nn
 
+    from rlidim.projections.native.networks import RectifiedNetworks
+
 ACTIONS = ("argmax", "clip", "tanh")
 HIDDEN_GAIN = math.sqrt(2.0)  # of hidden layers, under orthogonal
 TRUNCATION = 2.0  # standard deviations at which Keras cuts its normal initialisations off
@@ -236,8 +238,21 @@ def _orthogonal(generator: np.random.Generator, rows: int, columns: int) -> NDAr
     return np.asarray(q if rows >= columns else q.T)
 
 
+def _rectified(theta: NDArray[np.float32], sizes: tuple[int, ...]) -> RectifiedNetworks | None:
+    """Return a population's networks by the C++ kernels; None where those were not built."""
+    from rlidim.projections import native
+
+    if native.reason():
+        return None
+    from rlidim.projections.native.networks import RectifiedNetworks
+
+    return RectifiedNetworks(theta, sizes)
+
+
 class Policy:
     """A deterministic policy in numpy, or a population of them, one observation each.
+
+    A population's networks with rectified units are the C++ kernels', where those were built.
 
     Args:
         architecture: of the network.
@@ -252,7 +267,10 @@ class Policy:
         theta = fitting(theta, architecture.D)
         self.architecture = architecture
         self.population = theta.ndim == 2
-        parts = architecture.unflatten(theta)
+        self._together = None
+        if self.population and architecture.activation == "relu":
+            self._together = _rectified(theta, architecture.sizes)
+        parts = [] if self._together else architecture.unflatten(theta)
         # Transposed once: the products below read (inputs, outputs).
         self._weights = [
             np.ascontiguousarray(np.swapaxes(weight, -1, -2)) for weight in parts[0::2]
@@ -276,15 +294,21 @@ class Policy:
         Returns:
             int64 (N,) for discrete actions, float32 (N, output_size) for continuous ones.
         """
-        return self.to_actions(self.outputs(observations))
+        return self.to_actions(self._outputs(observations))
 
     def outputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         """Return the network's outputs, float32 (N, output_size)."""
+        return self._outputs(observations).copy()
+
+    def _outputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the outputs, which the next call may overwrite."""
         x = np.asarray(observations, dtype=np.float32)
         x = x.reshape(len(x), -1)
         if self._normalise:
             limit = self.architecture.clip_observation
             x = np.clip((x - self._mean) * self._scale, -limit, limit)
+        if self._together is not None:
+            return self._together(x)
         last = len(self._weights) - 1
         for index, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             x = np.matmul(x[:, None, :], weight)[:, 0, :] if self.population else x @ weight
@@ -309,6 +333,8 @@ class Policy:
         """Return the population of the given members alone."""
         chosen = object.__new__(Policy)
         chosen.__dict__.update(self.__dict__)
+        if self._together is not None:
+            chosen._together = self._together.select(members)
         chosen._weights = [weight[members] for weight in self._weights]
         chosen._biases = [bias[members] for bias in self._biases]
         return chosen

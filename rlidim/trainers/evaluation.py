@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import warnings
@@ -187,6 +188,16 @@ def reference_batch(task: Task, seed: int) -> NDArray[Any]:
     return np.concatenate(batch)
 
 
+def trust_actions(vector: Any) -> None:
+    """Let a vector of environments skip its check of the actions: a policy's are in their space.
+
+    On CartPole that is a fifth of a step.
+    """
+    space = copy.copy(vector.action_space)
+    space.contains = lambda actions: True
+    vector.action_space = space
+
+
 class Arena:
     """``width`` environments of a task, each playing one episode at a time.
 
@@ -200,6 +211,8 @@ class Arena:
         self.task = task
         self.width = width
         self._vector = make_vector(task, width) if has_vector_form(task) else None
+        if self._vector is not None and not isinstance(task.environment, Atari):
+            trust_actions(self._vector.unwrapped)
         # Gymnasium's checker of a first step looks at the first environment alone.
         self._environments = (
             []
@@ -251,21 +264,25 @@ class Arena:
         self, vector: Any, actor: Actor, seed: int | NDArray[np.intp], moments: Moments | None
     ) -> Episodes:
         observations, _ = vector.reset(seed=seed)
+        first = int(np.min(seed))
         returns = np.zeros(self.width)
-        active = np.ones(self.width, dtype=bool)
-        steps, time = 0, 0
-        while active.any():
-            steps += int(np.count_nonzero(active))
+        active, over = np.ones(self.width, dtype=bool), np.empty(self.width, dtype=bool)
+        unfinished, steps, time = self.width, 0, 0
+        # Beside a small network and a fast environment each call of numpy is felt here.
+        while unfinished:
+            steps += unfinished
             time += 1
             if moments is not None:
                 rows = np.flatnonzero(active)
                 moments.add(rows, observations[rows].reshape(len(rows), -1))
             observations, rewards, terminated, truncated, _ = vector.step(actor.act(observations))
-            returns += np.where(active, rewards, 0.0)
-            observed = 0.0 if observations.dtype == np.uint8 else float(observations.sum())
-            self._check(observed, float(returns.sum()), time, int(np.min(seed)))
+            np.add(returns, rewards, out=returns, where=active)
+            observed = 0.0 if observations.dtype == np.uint8 else np.add.reduce(observations, None)
+            self._check(observed, np.add.reduce(returns), time, first)
             # A finished environment resets itself and plays on; what it earns then is not counted.
-            active &= ~(terminated | truncated)
+            np.logical_or(terminated, truncated, out=over)
+            np.greater(active, over, out=active)
+            unfinished = int(np.count_nonzero(active))
         return Episodes(returns, steps)
 
     def _play_rows(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ if native.reason():
 import rlidim.projections.native._kernels as kernels
 from rlidim.projections.hadamard import sylvester
 from rlidim.projections.hashed import HASHES
+from rlidim.projections.native.networks import RectifiedNetworks
 from rlidim.projections.native.tables import affine_tables, block_words
 from rlidim.projections.philox import sign_stream
 from rlidim.projections.rotation import SHIFTS
@@ -332,3 +334,39 @@ def test_a_backend_that_is_not_here_is_named() -> None:
         projection("rotation", 10, 2, 0, backend="triton")
     with pytest.raises(ValueError, match="no instruction set 'sse9'"):
         kernels.use("sse9")
+
+
+@every_set
+@pytest.mark.parametrize("sizes", [(4, 20, 20, 2), (3, 5), (130, 7, 1)])
+@pytest.mark.parametrize("members", [1, 15, 16, 50, 64, 200])
+def test_networks(name: str, sizes: tuple[int, ...], members: int, any_set: None) -> None:
+    """The same bits on every instruction set and whatever stands beside a member."""
+    kernels.use(name)
+    generator = np.random.default_rng(members)
+    D = sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
+    theta = generator.standard_normal((members, D)).astype(np.float32)
+    observations = generator.standard_normal((members, sizes[0])).astype(np.float32)
+    networks = RectifiedNetworks(theta, sizes)
+    found = networks(observations).copy()
+    for row in (0, members // 2, members - 1):
+        x, start = observations[row].astype(np.float64), 0
+        for layer, (inputs, outputs) in enumerate(pairwise(sizes), 1):
+            weight = theta[row, start : start + inputs * outputs].reshape(outputs, inputs)
+            start += inputs * outputs
+            x = weight @ x + theta[row, start : start + outputs]
+            start += outputs
+            x = x if layer + 1 == len(sizes) else np.maximum(x, 0.0)
+        np.testing.assert_allclose(found[row], x, rtol=1e-3, atol=1e-3)
+    kernels.use("portable")
+    np.testing.assert_array_equal(RectifiedNetworks(theta, sizes)(observations), found)
+    chosen = np.arange(members)[::-3]
+    alone = networks.select(chosen)(observations[chosen])
+    np.testing.assert_array_equal(alone, found[chosen])
+
+
+def test_a_network_passes_on_what_is_no_number() -> None:
+    """As numpy's maximum does; the environment's check is to find it."""
+    networks = RectifiedNetworks(np.ones((2, 17), np.float32), (2, 4, 1))
+    found = networks(np.array([[math.nan, 0.0], [1.0, 2.0]], np.float32))
+    assert math.isnan(found[0, 0])
+    assert math.isfinite(found[1, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from gymnasium import spaces
 
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture, Policy
+from rlidim.projections import native
 from rlidim.task import Network
 
 
@@ -45,6 +47,31 @@ def test_numpy_population_and_torch_agree(activation: str) -> None:
         np.testing.assert_allclose(alone, theirs, rtol=1e-4, atol=1e-4)
     chosen = Policy(network, members).select(np.array([4, 1]))
     np.testing.assert_allclose(chosen.outputs(observations[[4, 1]]), together[[4, 1]])
+
+
+def test_networks_without_the_extension(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = architecture()
+    rng = np.random.default_rng(0)
+    members = rng.normal(size=(70, network.D)).astype(np.float32)
+    observations = rng.normal(size=(70, 4))
+    expected = Policy(network, members).outputs(observations)
+    monkeypatch.setattr(native, "MISSING", "not built")
+    found = Policy(network, members).outputs(observations)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_policy_answered_stays() -> None:
+    """Its networks write to one place; callers have copies."""
+    network = architecture()
+    members = np.random.default_rng(0).normal(size=(3, network.D)).astype(np.float32)
+    policy = Policy(network, members)
+    outputs, actions = policy.outputs(np.ones((3, 4))), policy.act(np.ones((3, 4)))
+    before = outputs.copy(), actions.copy()
+    policy.act(-np.ones((3, 4)))
+    np.testing.assert_array_equal(outputs, before[0])
+    np.testing.assert_array_equal(actions, before[1])
+    again = pickle.loads(pickle.dumps(policy)).outputs(np.ones((3, 4)))
+    np.testing.assert_array_equal(again, outputs)
 
 
 def test_actions() -> None:

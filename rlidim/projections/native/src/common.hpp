@@ -188,6 +188,15 @@ template <class T> struct Permuted {
     i64 count;
 };
 
+// A population's networks: parameters (D, members), observations and outputs a row a member.
+template <class T> struct Networks {
+    const T* theta;
+    const T* x;
+    T* out;
+    const i64* sizes;  // units of the layers + 1 layers, inputs and outputs included
+    i64 layers, widest, members;
+};
+
 // The kernels of one instruction set and precision. A task is numbered from 0.
 template <class T> struct Kernels {
     void (*rademacher_table)(const T* theta, i64 d, T scale, T* table);
@@ -215,6 +224,7 @@ template <class T> struct Kernels {
     void (*kronecker_adjoint)(const void* arguments, i64 task);
     void (*gather_scaled)(const void* arguments, i64 task);
     void (*scatter_scaled)(const void* arguments, i64 task);
+    void (*networks)(const void* arguments, i64 task);
 };
 
 // From one row of members to the next: an odd number of vectors, so that rows do not share the same

@@ -291,6 +291,14 @@ template <class T> struct Calls {
         kernels<T>().scatter_scaled(&a, 0);
     }
 
+    static void networks(Address theta, Address x, Address out, Address sizes, i64 layers,
+                         i64 members) {
+        const i64* units = at<i64>(sizes);
+        const i64 widest = *std::max_element(units, units + layers + 1);
+        const Networks<T> a = {at<T>(theta), at<T>(x), at<T>(out), units, layers, widest, members};
+        kernels<T>().networks(&a, 0);
+    }
+
     static void bind(nb::module_ parent, const char* name) {
         nb::module_ m = parent.def_submodule(name);
         const auto release = nb::call_guard<nb::gil_scoped_release>();
@@ -316,6 +324,7 @@ template <class T> struct Calls {
         m.def("kronecker_adjoint", kronecker_adjoint, release);
         m.def("gather_scaled", gather_scaled, release);
         m.def("scatter_scaled", scatter_scaled, release);
+        m.def("networks", networks, release);
     }
 };
 

@@ -12,6 +12,7 @@
 #include "blocks.hpp"
 #include "sparse.hpp"
 #include "fastfood.hpp"
+#include "networks.hpp"
 
 template <class T> constexpr Kernels<T> kernels() {
     Kernels<T> table{};
@@ -40,6 +41,7 @@ template <class T> constexpr Kernels<T> kernels() {
     table.kronecker_adjoint = kronecker_adjoint<T>;
     table.gather_scaled = gather_scaled<T>;
     table.scatter_scaled = scatter_scaled<T>;
+    table.networks = networks<T>;
     return table;
 }
 
