@@ -188,7 +188,7 @@ def test_correctness_on_file_is_not_repeated(
     assert "1 of 1 families, sizes and types agree" in gpu.table(first)
     # Another device's figures, or other code's, are no answer for this one.
     monkeypatch.setattr(correctness, "check", real)
-    monkeypatch.setattr(rows, "sources_hash", lambda: "of other code")
+    monkeypatch.setattr(rows, "sources_hash", lambda device: "of other code")
     again = gpu.run(tmp_path)["correctness"]
     assert again["rows"][0]["seed"] != first["correctness"]["rows"][0]["seed"]
 

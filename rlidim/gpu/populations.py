@@ -127,14 +127,14 @@ def fill(row: Row, gpu: torch.device) -> None:
 
 def table(content: dict[str, Any]) -> str:
     """Return the results as text."""
-    from rlidim.kernels.text import columns, duration, ratio
+    from rlidim.kernels.text import NONE, columns, duration, ratio
 
     return columns(
         [
             {
                 "network": row["network"],
                 "members": row["members"],
-                "difference": row["difference"],
+                "difference": NONE if row["difference"] is None else f"{row['difference']:.1e}",
                 "GPU": duration(row["seconds"]),
                 "CPU, one thread": duration(row["cpu_seconds"]),
                 "ratio": ratio(row),

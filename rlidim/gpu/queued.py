@@ -30,8 +30,6 @@ LOOKED = 0.1  # seconds between two looks at what still runs
 AT_ONCE, WORKERS = 3, 2  # commands, and worker processes of each
 # Arguments of rlidim, the shortest first.
 QUEUE: tuple[tuple[str, ...], ...] = (
-    ("mnist-fc-lenet", "measure"),
-    ("mnist-untied-lenet", "measure"),
     ("mnist-fctied-lenet", "measure"),
     ("mnist-shuffled-labels-fc-50", "measure"),
     ("mnist-shuffled-labels-fc", "measure"),

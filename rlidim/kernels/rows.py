@@ -17,6 +17,7 @@ from rlidim.records import hardware, versions, write_atomically
 
 Row = dict[str, Any]
 PACKAGES = ("scipy", "scikit-learn", "triton", "fast-hadamard-transform", "sjlt", "fast-jl")
+OTHERS = {"cpu": "triton_kernels", "cuda": "native"}  # folders of another device's kernels
 SOURCES, HASH_DIGITS = (".py", ".cpp", ".hpp"), 16  # files of the projections, by their endings
 
 
@@ -40,14 +41,21 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "versions": found,
         "hardware": machine,
-        "sources": sources_hash(),
+        "sources": sources_hash(device),
     }
 
 
-def sources_hash() -> str:
-    """Return the first digits of the SHA-256 of what is here of the projections' sources."""
+def sources_hash(device: torch.device) -> str:
+    """Return the first digits of the SHA-256 of the sources of a device's projections."""
     folder = Path(projections.__file__).parent
-    return digest([path for path in folder.rglob("*") if path.suffix in SOURCES], folder)
+    return digest(
+        [
+            path
+            for path in folder.rglob("*")
+            if path.suffix in SOURCES and path.relative_to(folder).parts[0] != OTHERS[device.type]
+        ],
+        folder,
+    )
 
 
 def digest(paths: Iterable[Path], folder: Path) -> str:

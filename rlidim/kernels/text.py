@@ -80,6 +80,7 @@ def kernel_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
                 "product": product(row),
                 "backend": row["backend"],
                 "time": duration(row["seconds"]),
+                **device_column(row, rows),
                 "rate": rate(row["rate"], row["rate_unit"]),
                 "extra": NONE if row["extra_vectors"] is None else f"{row['extra_vectors']:.3g} D",
                 "/ fill": ratio(row["against"].get("fill")),
@@ -125,6 +126,13 @@ def step_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
         if row.get("parts")
     ]
     return _parts(shown, bars, missing, profiles)
+
+
+def device_column(row: Row, rows: Sequence[Row]) -> dict[str, str]:
+    """Return the column of a GPU's own time, without the launches, where any row has one."""
+    if not any(each.get("device_seconds") for each in rows):
+        return {}
+    return {"on the device": duration(row.get("device_seconds"))}
 
 
 def recorded_columns(row: Row, rows: Sequence[Row]) -> dict[str, str]:
