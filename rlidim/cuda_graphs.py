@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -44,6 +45,8 @@ class Repeated:
             return self._called(*inputs)
         if self._graph is None:
             self._inputs = tuple(each.clone() for each in inputs)
+            # An earlier recording may wait in a cycle with what it repeats; none may end meanwhile.
+            gc.collect()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 self._output = self._function(*self._inputs)

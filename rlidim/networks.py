@@ -262,12 +262,13 @@ class Policy:
         RlidimError: theta does not fit the architecture.
     """
 
+    _together: RectifiedNetworks | None = None
+
     def __init__(self, architecture: Architecture, theta: NDArray[Any]) -> None:
         """Cut theta into layers."""
         theta = fitting(theta, architecture.D)
         self.architecture = architecture
         self.population = theta.ndim == 2
-        self._together = None
         if self.population and architecture.activation == "relu":
             self._together = _rectified(theta, architecture.sizes)
         parts = [] if self._together else architecture.unflatten(theta)

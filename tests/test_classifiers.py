@@ -67,6 +67,21 @@ def test_locally_connected_has_a_kernel_for_every_pixel() -> None:
     assert found.tolist() == [[[[2.0, 0.0], [0.0, 25.0]]]]
 
 
+@pytest.mark.parametrize(("inputs", "outputs", "pixels"), [(1, 6, 9), (6, 4, 5)])
+def test_a_convolution_of_the_whole_image_is_a_convolution(
+    inputs: int, outputs: int, pixels: int
+) -> None:
+    whole = classifiers.WholeConvolution(inputs, outputs, pixels)
+    images = torch.randn(3, inputs, pixels, pixels, requires_grad=True)
+    right = nn.functional.conv2d(images, whole.weight, whole.bias, padding=pixels - 1)
+    found, g = whole(images), torch.randn_like(right)
+    torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-4)
+    variables = [images, *whole.parameters()]
+    gradients, expected = (torch.autograd.grad(y, variables, g) for y in (found, right))
+    for mine, theirs in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_a_tied_stage_sees_the_whole_image() -> None:
     network = classifiers.build(Classifier("fctied-lenet"), MNIST, 10)
     images = torch.zeros(1, *MNIST, requires_grad=True)

@@ -367,4 +367,5 @@ def test_speed(tmp_path: Path) -> None:
     figures = json_of("speed", "codimension-1", "--trainer", "es", "--dim", "2", folder=tmp_path)
     assert figures["steps_per_second"] > 0
     assert figures["fraction_of_raw"] > 0
+    assert 0 < figures["fraction_of_unchecked"] < 2 * figures["fraction_of_raw"]
     assert figures["hardware"]["processor"]

@@ -24,7 +24,7 @@ from rlidim.cli import cli
 from rlidim.errors import RlidimError
 from rlidim.gpu import correctness, populations, processes, queued
 from rlidim.gpu.processes import Processes
-from rlidim.kernels import rows
+from rlidim.kernels import measure, rows
 from rlidim.kernels.measure import SPENT, Limits
 from rlidim.projections import FAMILIES
 from rlidim.task import Atari
@@ -253,6 +253,62 @@ def test_a_commands_children_end_with_the_queue(tmp_path: Path) -> None:
     assert not alive.exists()
 
 
+def test_a_process_that_lost_the_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access\nin a kernel")
+
+    monkeypatch.setattr(processes, "_lost", None)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    assert processes._call(half, (3,)) == 1.5
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    expected = "the process had lost the GPU to 3 (CUDA error: an illegal memory access)"
+    assert processes._call(half, (4,)) == expected
+
+
+def test_what_could_not_be_compared_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_its_place: dict[str, Any]
+) -> None:
+    died = [((case("rotation"), 1), "the process died")]
+    monkeypatch.setattr(Processes, "run", lambda *arguments: iter(died))
+    with pytest.raises(RlidimError, match=r"could be compared.*the process died"):
+        gpu.run(tmp_path)
+    gpu.check(tmp_path, [{"agrees": None, "reason": SPENT}, {"agrees": True, "reason": None}])
+
+
+def test_what_is_timed_is_compiled_ahead_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is not on file, but what would take long; here in this process."""
+    monkeypatch.setattr(measure, "SIZES", ((562, 4), (10**6, 10**5)))
+    monkeypatch.setattr(processes, "MOST", 1)
+    touched: list[Any] = []
+    monkeypatch.setattr(measure, "touch", lambda case, device: touched.append(case))
+    pool = Processes()
+    gpu.compile_ahead(tmp_path, CPU, Limits(), silent, pool)
+    assert touched == []  # one process compiles as it times
+    pool.count = 2
+    monkeypatch.setattr(
+        pool, "run", lambda function, every, deadline: [(each, function(*each)) for each in every]
+    )
+    gpu.compile_ahead(tmp_path, CPU, Limits(), silent, pool)
+    assert {each.family for each in touched if each.D == 562} == set(FAMILIES)
+    assert all(each.D * each.d <= kernels.LARGEST_TOUCHED for each in touched)
+    assert not any(each.d == 10**5 for each in touched)
+
+
+@pytest.mark.parametrize("operation", ["forward", "adjoint", "population"])
+def test_touching_makes_every_product(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    real = measure.product
+    monkeypatch.setattr(
+        measure, "product", lambda P, inputs, name: made.append(name) or real(P, inputs, name)
+    )
+    measure.touch(measure.Case("rotation", 562, 4), CPU)
+    assert operation in made
+    measure.touch(measure.Case("rotation", 4, 562), CPU)  # no P, which the timing is to say
+
+
 def half(number: int) -> float:
     return number / 2
 
@@ -277,6 +333,7 @@ def test_processes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
         # What has begun is waited for, what has not is left out.
         late = list(pool.run(slow, [(0.5,)] * 20, perf_counter() + 0.1))
         assert 2 <= len(late) < 20
+        assert list(pool.run(half, [(1,)], 0.0)) == []
         assert [found for _, found in pool.run(deadly, [()], inf)] == ["the process died"]
         assert list(pool.run(half, [(1,)], inf)) == [((1,), 0.5)]
 

@@ -52,7 +52,7 @@ def run(
     """Run what is not on file yet and return all of it.
 
     Args:
-        out: the folder of ``correctness.json``, ``cuda.json`` (products, the shortest sizes
+        out: the folder of ``correctness.json``, ``cuda.json`` (products, the least work
             first), ``steps.json`` (training steps), ``populations.json``, ``queue.json`` and the
             queue's new records, ``queue.tar.gz``.
         budget: seconds after which nothing new is begun.
@@ -61,8 +61,8 @@ def run(
         only: a task; all of the budget is for what is queued of it.
 
     Raises:
-        RlidimError: no GPU, or nothing of the task is queued; and, after all else has run, that
-            the GPU's products differ from the CPU's.
+        RlidimError: no GPU, or nothing of the task is queued; and, after all else has run, what
+            :func:`check` raises.
     """
     from rlidim import kernels, steps
     from rlidim.kernels.measure import Limits
@@ -85,15 +85,23 @@ def run(
         "populations": populations.run(out, gpu, until["populations"], listener),
         "queue": queued.run(out, results, until["queue"], listener),
     }
-    wrong = [
-        row
-        for part in ("correctness", "populations")
-        for row in content[part]["rows"]
-        if row["agrees"] is False
-    ]
-    if wrong:
-        raise RlidimError(f"{out}: the GPU differs from the CPU, first in {wrong[0]}")
+    check(out, [*content["correctness"]["rows"], *content["populations"]["rows"]])
     return content
+
+
+def check(out: Path, rows: list[dict[str, Any]]) -> None:
+    """Make sure that all that was compared agrees, and that nothing but time was missing.
+
+    Raises:
+        RlidimError: it does not, or a comparison failed.
+    """
+    from rlidim.kernels.measure import SPENT
+
+    for row in rows:
+        if row["agrees"] is False:
+            raise RlidimError(f"{out}: the GPU differs from the CPU, first in {row}")
+        if row["agrees"] is None and row["reason"] != SPENT:
+            raise RlidimError(f"{out}: not everything could be compared, first of all not {row}")
 
 
 def compile_ahead(

@@ -43,6 +43,8 @@ class Processes:
                     return
                 yield each, function(*each)
             return
+        if perf_counter() >= deadline:
+            return
         waiting = {self._submit(_call, function, each): each for each in arguments}
         left = None if math.isinf(deadline) else max(0.0, deadline - perf_counter())
         try:

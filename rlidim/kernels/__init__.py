@@ -43,7 +43,7 @@ def run(
     limits: Limits = DEFAULT_LIMITS,
     listener: Listener = lambda line: None,
 ) -> dict[str, Any]:
-    """Time the products of families at sizes, the shortest first.
+    """Time the products of families at sizes, the least work first.
 
     Args:
         device: ``cpu`` or ``cuda``.

@@ -18,6 +18,7 @@ from rlidim.records import hardware, versions, write_atomically
 Row = dict[str, Any]
 PACKAGES = ("scipy", "scikit-learn", "triton", "fast-hadamard-transform", "sjlt", "fast-jl")
 OTHERS = {"cpu": "triton_kernels", "cuda": "native"}  # folders of another device's kernels
+RULE = "choice.py"  # which family is meant by auto: no product's source
 SOURCES, HASH_DIGITS = (".py", ".cpp", ".hpp"), 16  # files of the projections, by their endings
 
 
@@ -52,7 +53,8 @@ def sources_hash(device: torch.device) -> str:
         [
             path
             for path in folder.rglob("*")
-            if path.suffix in SOURCES and path.relative_to(folder).parts[0] != OTHERS[device.type]
+            if path.suffix in SOURCES
+            and path.relative_to(folder).parts[0] not in (OTHERS[device.type], RULE)
         ],
         folder,
     )

@@ -143,8 +143,8 @@ def throughput(
 
     Returns:
         environment steps per second end to end, those of the environment with random actions
-        (its vector form at the same width, or a lone one), and their ratio; medians of the paired
-        repeats.
+        (its vector form at the same width, or a lone one), and their ratio; the same of a vector
+        form that, as in training, does not check the actions; medians of the paired repeats.
     """
     cell = Cell(task.name, trainer, projection, d, 0)
     seeds = Seeds.of(cell)
@@ -158,7 +158,8 @@ def throughput(
     player = Player(task, cell, seeds)
     search = begin(task, trainer, player.space.n, 1e-3 * player.space.scale, seeds.training)
     members = np.arange(settings.population)
-    pairs: list[tuple[float, float]] = []
+    trusting = evaluation.has_one_stream(task)
+    pairs: list[tuple[float, ...]] = []
     began = time.perf_counter()
     while len(pairs) < REPEATS or time.perf_counter() - began < seconds:
         steps = 0
@@ -172,11 +173,13 @@ def throughput(
             steps = played.steps
 
         ours = _seconds(generation)
-        raw_steps, raw = raw_rate(task, settings.population)
-        pairs.append((steps / ours, raw_steps / raw))
+        raw = [raw_rate(task, settings.population, trusted=how) for how in (False, trusting)]
+        pairs.append((steps / ours, *(made / taken for made, taken in raw)))
     player.close()
-    ours_rate, raw_rate_ = (float(np.median(column)) for column in zip(*pairs, strict=True))
-    return {
+    rates = np.array(pairs)
+    ours_rate, raw_rate_, trusted_rate = (float(rate) for rate in np.median(rates, axis=0))
+    shares = np.median(rates[:, :1] / rates[:, 1:], axis=0)
+    figures = {
         "task": task.name,
         "trainer": trainer,
         "projection": projection,
@@ -186,8 +189,12 @@ def throughput(
         "repeats": len(pairs),
         "steps_per_second": ours_rate,
         "raw_environment_steps_per_second": raw_rate_,
-        "fraction_of_raw": float(np.median([ours / raw for ours, raw in pairs])),
+        "fraction_of_raw": float(shares[0]),
     }
+    if trusting:
+        figures["unchecked_environment_steps_per_second"] = trusted_rate
+        figures["fraction_of_unchecked"] = float(shares[1])
+    return figures
 
 
 def scaling(
@@ -232,8 +239,14 @@ def scaling(
     }
 
 
-def raw_rate(task: Task, width: int) -> tuple[int, float]:
-    """Step the environments with fixed random actions; return (steps, seconds)."""
+def raw_rate(task: Task, width: int, *, trusted: bool = False) -> tuple[int, float]:
+    """Step the environments with fixed random actions; return (steps, seconds).
+
+    Args:
+        task: with these environments.
+        width: of the vector form, where there is one.
+        trusted: skip that form's check of the actions, as arenas do.
+    """
     steps = 500
     vector: Any
     if evaluation.has_vector_form(task):
@@ -241,6 +254,8 @@ def raw_rate(task: Task, width: int) -> tuple[int, float]:
         vector.reset(seed=0)
         vector.action_space.seed(0)
         actions = [vector.action_space.sample() for _ in range(16)]
+        if trusted:
+            evaluation.trust_actions(vector.unwrapped)
 
         def play() -> None:
             for index in range(steps):

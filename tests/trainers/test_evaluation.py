@@ -20,6 +20,8 @@ from rlidim.trainers.evaluation import (
     architecture,
     evaluate,
     make,
+    make_vector,
+    trust_actions,
 )
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
@@ -83,6 +85,21 @@ def test_the_vector_form_is_the_same_game(identity: str, limit: int) -> None:
     assert together.returns.max() <= limit
     always = evaluate(task, Constant(), 50, seed=1)
     assert always.returns.max() < 20  # pushing one way only: 8 to 11 steps
+
+
+def test_actions_of_a_policy_are_not_checked_again() -> None:
+    task = task_of("CartPole-v1")
+    trusting, wary = (make_vector(task, 3) for _ in range(2))
+    trust_actions(trusting.unwrapped)
+    for vector in (trusting, wary):
+        vector.reset(seed=0)
+    actions = np.array([0, 1, 1])
+    for _ in range(20):
+        np.testing.assert_array_equal(trusting.step(actions)[0], wary.step(actions)[0])
+    assert trusting.single_action_space == wary.single_action_space
+    with pytest.raises(AssertionError):
+        wary.step(np.array([0, 1, 2]))
+    trusting.step(np.array([0, 1, 2]))
 
 
 def test_a_balanced_pole_ends_at_the_limit() -> None:

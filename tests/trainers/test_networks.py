@@ -70,8 +70,10 @@ def test_what_a_policy_answered_stays() -> None:
     policy.act(-np.ones((3, 4)))
     np.testing.assert_array_equal(outputs, before[0])
     np.testing.assert_array_equal(actions, before[1])
-    again = pickle.loads(pickle.dumps(policy)).outputs(np.ones((3, 4)))
-    np.testing.assert_array_equal(again, outputs)
+    again = pickle.loads(pickle.dumps(policy))
+    np.testing.assert_array_equal(again.outputs(np.ones((3, 4))), outputs)
+    some = again.select(np.array([2, 0])).outputs(np.ones((2, 4)))
+    np.testing.assert_array_equal(some, outputs[[2, 0]])
 
 
 def test_actions() -> None:

@@ -108,7 +108,7 @@ def forward_kernel(
     for block in range(tl.cdiv(d, COLUMNS)):
         columns = block * COLUMNS + tl.arange(0, COLUMNS)
         own = theta + columns.to(tl.int64) * theta_row
-        if table is None:
+        if table is None:  # the compiler hands a row's factors round by itself
             x = tl.load(own, mask=columns < d, other=0.0)
             x *= tl.load(scale + columns, mask=columns < d, other=0.0)
         else:

@@ -38,11 +38,11 @@ TILE = 2048  # entries of a program for short transforms
 DOT_LEAST = 16  # what matrix units take at least
 WALK = 8  # tiles of a program at most, for which theta is transformed once
 ACROSS = 64  # neighbours that a program transforms across a stride
-CHUNK = 2**22  # entries in memory at a time where torch computes
+CHUNK = 2**22  # entries in memory at a time, of blocks that are not one program's
 OUTER_TAG = tl.constexpr(OUTER)
 EVERY_BIT = 2**62 - 1
 FLIPPED = 1024  # entries of a program that flips signs alone
-LONG = [
+FLIP_RUNTIME = [
     "tag",
     "seed",
     "first",
@@ -165,7 +165,7 @@ def across_kernel(
     tl.store(x + place, result, mask=mask)
 
 
-@triton.jit(do_not_specialize=LONG)
+@triton.jit(do_not_specialize=FLIP_RUNTIME)
 def flip_kernel(
     x, base, out, tag, seed, first, begin, end, x_first, mask, begin_out, end_out, out_first,
     x_row, x_member, base_row, out_row, out_member, SIZE: tl.constexpr,
