@@ -186,10 +186,10 @@ class TestInterpreted:
         assert torch.equal(out, reference.normal(words))
 
     def test_a_transform_in_three_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from rlidim.projections.triton_kernels import fastfood
+        from rlidim.projections.triton_kernels import hadamard
 
         for name in ("LONGEST", "FACTOR"):
-            monkeypatch.setattr(fastfood, name, 16)
+            monkeypatch.setattr(hadamard, name, 16)
         P, reference = pair("fastfood", 700, 40)
         assert P._hadamard._across == [16, 4]  # type: ignore[attr-defined]
         for members in ([], [3]):
@@ -202,12 +202,12 @@ class TestInterpreted:
         self, chunk: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Ranges of rows that begin and end within a block, of a few blocks and of one."""
-        from rlidim.projections.triton_kernels import fastfood
+        from rlidim.projections.triton_kernels import hadamard, long_blocks
 
-        monkeypatch.setattr(fastfood, "LONGEST", 2**7)
-        monkeypatch.setattr(fastfood, "CHUNK", chunk)
+        monkeypatch.setattr(hadamard, "LONGEST", 2**7)
+        monkeypatch.setattr(long_blocks, "CHUNK", chunk)
         P, reference = pair("stacked_fastfood", 5_000, 1_100)
-        assert P._long._across == [16]  # type: ignore[attr-defined]
+        assert P._long._hadamard._across == [16]  # type: ignore[attr-defined]
         for start, stop in ((0, 5_000), (1_500, 4_200), (2_050, 4_090), (1_500, 3_548)):
             part, expected = P.rows(start, stop), reference.rows(start, stop)
             for members in ([], [3]):
@@ -292,9 +292,17 @@ def stacked_rows(P: Any, rows: Tensor) -> Tensor:
 
 def kernel_modules() -> list[Any]:
     """Return the modules that launch kernels."""
-    from rlidim.projections.triton_kernels import blocks, dense, fastfood, sparse, stream
+    from rlidim.projections.triton_kernels import (
+        blocks,
+        dense,
+        fastfood,
+        hadamard,
+        long_blocks,
+        sparse,
+        stream,
+    )
 
-    return [blocks, dense, fastfood, sparse, stream]
+    return [blocks, dense, fastfood, hadamard, long_blocks, sparse, stream]
 
 
 def not_triton(case: correctness.Case) -> bool:

@@ -1,13 +1,8 @@
-"""Fastfood in registers: Hadamard transforms on matrix units, signs from the stream.
-
-H_n is a Kronecker product of two Hadamard matrices of up to 128, exact in bfloat16, and the other
-factor is cut into three parts of bfloat16 that sum to it exactly: only the sums round, in float32.
-"""
+"""Fastfood on a GPU: short blocks in registers, signs from the stream."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import triton
@@ -15,14 +10,20 @@ import triton.language as tl
 from torch import Tensor
 
 from rlidim.projections.fastfood import Fastfood
-from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last, sylvester
+from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last
 from rlidim.projections.philox import sign_stream
 from rlidim.projections.stacked_fastfood import INNER, OUTER, StackedFastfood
+from rlidim.projections.triton_kernels import hadamard
+from rlidim.projections.triton_kernels.hadamard import (
+    Tile,
+    TritonHadamard,
+    tile_places,
+    transform,
+)
+from rlidim.projections.triton_kernels.long_blocks import LongBlocks, ranges
 from rlidim.projections.triton_kernels.stream import (
     PROGRAMS,
     chunked,
-    dot,
-    dot_type,
     flip,
     launch,
     members_last,
@@ -31,55 +32,15 @@ from rlidim.projections.triton_kernels.stream import (
     total,
 )
 
-LONGEST = 2**14  # transforms up to here are one program's
-FACTOR = 128  # the largest Hadamard matrix
-ALONE = 64  # the largest that is not cut in two
-TILE = 2048  # entries of a program for short transforms
-DOT_LEAST = 16  # what matrix units take at least
 WALK = 8  # tiles of a program at most, for which theta is transformed once
-ACROSS = 64  # neighbours that a program transforms across a stride
-CHUNK = 2**22  # entries in memory at a time, of blocks that are not one program's
 OUTER_TAG = tl.constexpr(OUTER)
-EVERY_BIT = 2**62 - 1
-FLIPPED = 1024  # entries of a program that flips signs alone
-FLIP_RUNTIME = [
-    "tag",
-    "seed",
-    "first",
-    "begin",
-    "end",
-    "x_first",
-    "mask",
-    "begin_out",
-    "end_out",
-    "out_first",
-]
-RUNTIME = ["start", "stop", "d", "tag", "middle", "seed", "walk", "members", "count", "inner"]
-
-
-@triton.jit
-def transform(x, left, right, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DTYPE: tl.constexpr):
-    """Return the transforms of a tile's segments, the tile read by rows."""
-    row, column = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
-    zeros = tl.zeros((ROWS, COLUMNS), tl.float32)
-    factor = tl.load(right + column[:, None] * COLUMNS + column[None, :])
-    x = dot(x, factor, zeros, 3, 1, DTYPE)
-    if left is not None:
-        factor = tl.load(left + row[:, None] * ROWS + row[None, :])
-        x = dot(factor, x, zeros, 1, 3, DTYPE)
-    return x
+RUNTIME = ["start", "stop", "d", "tag", "middle", "seed", "walk", "members"]
 
 
 @triton.jit
 def flip_tile(x, first, tag, seed, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Return a tile with the signs of a stream from a row on."""
     return flip(x, tl.reshape(sign_bits(first, tag, seed, ROWS * COLUMNS), (ROWS, COLUMNS)))
-
-
-@triton.jit
-def tile_places(ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Return the places 0 .. ROWS COLUMNS - 1 of a tile."""
-    return tl.arange(0, ROWS)[:, None] * COLUMNS + tl.arange(0, COLUMNS)[None, :]
 
 
 @triton.jit
@@ -139,116 +100,6 @@ def adjoint_kernel(
     tl.store(parts + place * members + member, result)
 
 
-@triton.jit(do_not_specialize=RUNTIME)
-def segments_kernel(
-    x, out, left, right, count, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DTYPE: tl.constexpr
-):
-    """Transforms of contiguous segments, ``count`` numbers in all."""
-    place = tl.program_id(0).to(tl.int64) * (ROWS * COLUMNS) + tile_places(ROWS, COLUMNS)
-    segment = tl.load(x + place, mask=place < count, other=0.0)
-    tl.store(out + place, transform(segment, left, right, ROWS, COLUMNS, DTYPE), mask=place < count)
-
-
-@triton.jit(do_not_specialize=RUNTIME)
-def across_kernel(
-    x, factor, inner, m, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DTYPE: tl.constexpr
-):
-    """Transforms in place of m numbers at a stride, for a few neighbours."""
-    row = tl.arange(0, ROWS)
-    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    place = row.to(tl.int64)[:, None] * inner + column[None, :]
-    place += tl.program_id(1).to(tl.int64) * m * inner
-    mask = (row < m)[:, None] & (column < inner)[None, :]
-    values = tl.load(x + place, mask=mask, other=0.0)
-    matrix = tl.load(factor + row[:, None] * ROWS + row[None, :])
-    result = dot(matrix, values, tl.zeros((ROWS, COLUMNS), tl.float32), 1, 3, DTYPE)
-    tl.store(x + place, result, mask=mask)
-
-
-@triton.jit(do_not_specialize=FLIP_RUNTIME)
-def flip_kernel(
-    x, base, out, tag, seed, first, begin, end, x_first, mask, begin_out, end_out, out_first,
-    x_row, x_member, base_row, out_row, out_member, SIZE: tl.constexpr,
-):  # fmt: skip
-    """Rows of base + x with a stream's signs; x is known from ``begin`` to ``end``, else zero."""
-    row = first + tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
-    own = ((row - x_first) & mask) * x_row + tl.program_id(1).to(tl.int64) * x_member
-    y = tl.load(x + own, mask=(row >= begin) & (row < end), other=0.0)
-    y = flip(y, sign_bits(first + tl.program_id(0).to(tl.int64) * SIZE, tag, seed, SIZE))
-    inside = (row >= begin_out) & (row < end_out)
-    place = row - out_first
-    if base is not None:
-        y += tl.load(base + place * base_row, mask=inside, other=0.0)
-    out += tl.program_id(1).to(tl.int64) * out_member
-    tl.store(out + place * out_row, y, mask=inside)
-
-
-class Tile:
-    """The shape of a program's tile for transforms of n numbers, and their Hadamard matrices."""
-
-    def __init__(self, n: int, device: torch.device) -> None:
-        """Choose the shape: one matrix where n is at most 128, two of about the square root."""
-        self.columns = max(n if n <= ALONE else 1 << n.bit_length() // 2, DOT_LEAST)
-        height = -(-n // self.columns)
-        short = TILE // self.columns
-        self.rows = max(height, short if height == 1 else min(short, ALONE))
-        self.right = _repeated(min(n, self.columns), self.columns, device)
-        self.left = None if height == 1 else _repeated(height, self.rows, device)
-        self.size = self.rows * self.columns
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What every kernel on such tiles takes."""
-        return {
-            "ROWS": self.rows,
-            "COLUMNS": self.columns,
-            "DTYPE": dot_type(),
-            "num_warps": 4 if self.size <= TILE else 8,
-            "num_stages": 1,  # nothing is loaded ahead: shared memory holds the factors
-        }
-
-
-class TritonHadamard:
-    """H x, unnormalised, for float32 x (..., n): one pass for up to 2^14, one more for each 2^7."""
-
-    def __init__(self, n: int, device: torch.device) -> None:
-        """Split n into the passes' lengths."""
-        self.n = n
-        self._within = min(n, LONGEST)
-        self._tile = Tile(self._within, device)
-        self._across: list[int] = []
-        rest = n // self._within
-        while rest > 1:
-            self._across.append(min(rest, FACTOR))
-            rest //= self._across[-1]
-        self._factor = _repeated(FACTOR, FACTOR, device)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Transform the last axis."""
-        x = x.contiguous()
-        out = torch.empty_like(x)
-        launch(
-            segments_kernel,
-            (triton.cdiv(x.numel(), self._tile.size),),
-            *(x, out, self._tile.left, self._tile.right, x.numel()),
-            **self._tile.options,
-        )
-        inner = self._within
-        for m in self._across:
-            rows = max(m, DOT_LEAST)  # a larger Hadamard matrix begins with the smaller one
-            launch(
-                across_kernel,
-                (triton.cdiv(inner, ACROSS), x.numel() // (m * inner)),
-                *(out, self._factor[:rows, :rows].contiguous(), inner, m),
-                ROWS=rows,
-                COLUMNS=ACROSS,
-                DTYPE=dot_type(),
-                num_warps=8,
-            )
-            inner *= m
-        return out
-
-
 class TritonFastfood(Fastfood):
     """The reference's steps with Triton's transforms, torch's in float64; no P is kept."""
 
@@ -304,10 +155,10 @@ class TritonStackedFastfood(StackedFastfood):
         self._hadamard = Hadamard(n, dtype, device)
         self._signed_scale = self._inner * self._scale
         self._tile = self._long = None
-        if dtype is torch.float32 and n <= LONGEST:
+        if dtype is torch.float32 and n <= hadamard.LONGEST:
             self._tile = Tile(n, device)
         elif dtype is torch.float32:
-            self._long = TritonHadamard(n, device)
+            self._long = LongBlocks(n, self.middle_tag, self.tag + OUTER, seed, device)
         self._stored = None
 
     def _forward(
@@ -317,10 +168,12 @@ class TritonStackedFastfood(StackedFastfood):
             out = theta.new_empty((stop - start, *theta.shape[1:]))
         x, y = members_last(theta), members_last(out)
         if self._long is not None:
-            self._long_forward(x, base, y, start, stop)
+            padded = x.new_zeros((x.shape[1], self.n))
+            padded[:, : self.d] = x.T * self._signed_scale
+            self._long.forward(self._long.transform(padded).T, base, y, start, stop)
             return out
         if self._tile is None:
-            for first, last in self._chunks(start, stop, x.shape[1]):
+            for first, last in ranges(self.n, start, stop, x.shape[1]):
                 part = slice(first - start, last - start)
                 super()._forward(
                     theta, None if base is None else base[part], out[part], first, last
@@ -342,12 +195,12 @@ class TritonStackedFastfood(StackedFastfood):
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
         x = members_last(g)
         if self._long is not None:
-            mixed = self._long(self._long_sums(x, start, stop))
+            mixed = self._long.transform(self._long.sums(x, start, stop))
             found = (mixed[:, : self.d] * self._signed_scale).T
             return found.reshape(self.d, *g.shape[1:]).contiguous()
         if self._tile is None:
             summed = g.new_zeros((self.d, *g.shape[1:]))
-            for first, last in self._chunks(start, stop, x.shape[1]):
+            for first, last in ranges(self.n, start, stop, x.shape[1]):
                 summed += super()._adjoint(g[first - start : last - start], first, last)
             return summed
         chunks, walk = chunked(tiles(start, stop, self._tile.size), x.shape[1])
@@ -361,77 +214,3 @@ class TritonStackedFastfood(StackedFastfood):
         )
         mixed = self._hadamard(rows_last(total(parts, None, parts.shape[1:])))
         return rows_last(mixed[..., : self.d] * self._signed_scale).contiguous()
-
-    def _long_forward(
-        self, x: Tensor, base: Tensor | None, y: Tensor, start: int, stop: int
-    ) -> None:
-        """Write rows of base + P x, (d, N), to y, (rows, N)."""
-        assert self._long is not None
-        padded = x.new_zeros((x.shape[1], self.n))
-        padded[:, : self.d] = x.T * self._signed_scale
-        mixed = self._long(padded).T
-        for first, last in self._chunks(start, stop, x.shape[1]):
-            rows = self._whole_blocks(first, last)
-            signed = x.new_empty((x.shape[1], len(rows))).T
-            self._flip(mixed, None, signed, self.middle_tag, rows, rows, 0, rows)
-            product = self._long(signed.T.view(x.shape[1], -1, self.n)).view(x.shape[1], -1).T
-            part = slice(first - start, last - start)
-            own = None if base is None else base[part]
-            tag, wanted = self.tag + OUTER, range(first, last)
-            self._flip(product, own, y[part], tag, rows, rows, rows.start, wanted)
-
-    def _long_sums(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Return the sums of S_k H T_k x_k over the blocks k for x (rows, N), (N, n)."""
-        assert self._long is not None
-        summed = x.new_zeros((x.shape[1], self.n))
-        for first, last in self._chunks(start, stop, x.shape[1]):
-            rows = self._whole_blocks(first, last)
-            signed = x.new_empty((x.shape[1], len(rows))).T
-            part, known = x[first - start : last - start], range(first, last)
-            self._flip(part, None, signed, self.tag + OUTER, rows, known, first, rows)
-            product = self._long(signed.T.view(x.shape[1], -1, self.n)).view(x.shape[1], -1).T
-            self._flip(product, None, signed, self.middle_tag, rows, rows, rows.start, rows)
-            summed += signed.T.view(x.shape[1], -1, self.n).sum(1)
-        return summed
-
-    def _whole_blocks(self, first: int, last: int) -> range:
-        """Return the rows of the blocks that rows first .. last - 1 lie in."""
-        return range(first // self.n * self.n, -(-last // self.n) * self.n)
-
-    def _flip(
-        self,
-        x: Tensor,
-        base: Tensor | None,
-        out: Tensor,
-        tag: int,
-        rows: range,
-        known: range,
-        x_first: int,
-        wanted: range,
-    ) -> None:
-        """Write the wanted rows, of those gone through, of base + x with a stream's signs.
-
-        x, (m, N), begins with row ``x_first`` and is repeated where it is one block long; rows
-        that are not known count as zero.
-        """
-        mask = self.n - 1 if len(x) == self.n else EVERY_BIT
-        launch(
-            flip_kernel,
-            (len(rows) // FLIPPED, x.shape[1]),
-            *(x, base, out, tag, self.seed, rows.start, known.start, known.stop),
-            *(x_first, mask, wanted.start, wanted.stop, wanted.start),
-            *(*x.stride(), 0 if base is None else base.stride(0), *out.stride()),
-            SIZE=FLIPPED,
-        )
-
-    def _chunks(self, start: int, stop: int, members: int) -> list[tuple[int, int]]:
-        """Return ranges of rows that end with a block."""
-        step = max(1, CHUNK // (self.n * members)) * self.n
-        cuts = [start, *range((start // step + 1) * step, stop, step), stop]
-        return [(first, last) for first, last in pairwise(cuts) if last > first]
-
-
-def _repeated(n: int, size: int, device: torch.device) -> Tensor:
-    """Return H_n repeated along the diagonal of a matrix of a size."""
-    matrix = torch.kron(torch.eye(size // n), sylvester(n, torch.float32, torch.device("cpu")))
-    return matrix.to(device, torch.float32 if dot_type() == tl.float32 else torch.bfloat16)
