@@ -38,7 +38,7 @@ from rlidim.kernels.measure import (
 )
 from rlidim.kernels.rows import Row, RowFile, provenance
 from rlidim.kernels.text import step_table
-from rlidim.kernels.timing import Timed, compare, threads_restored
+from rlidim.kernels.timing import Comparison, Timed, compare, threads_restored
 from rlidim.projections import FAMILIES, projection
 from rlidim.projections.backends import AUTO, implementation
 from rlidim.projections.choice import choose
@@ -225,8 +225,7 @@ def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -
             return
         most = min(SECONDS_A_COMPARISON[device.type], left)
         found = compare(Timed(ours, device), Timed(native, device), most)
-        row.update(found.to_json())
-        row.update(native_seconds=found.other_seconds, seconds=found.seconds)
+        row.update(figures_of(found))
         if device.type == "cuda":
             row["recorded"] = recorded(native, ours, device, most)
         if row["default"]:
@@ -265,6 +264,11 @@ def recorded(native: Step, ours: Step, device: torch.device, seconds: float) -> 
         for _ in range(CALLS_BEFORE + 1):
             step()
     found = compare(Timed(both[0], device), Timed(both[1], device), seconds)
+    return figures_of(found)
+
+
+def figures_of(found: Comparison) -> dict[str, Any]:
+    """Return what is written of a step in a subspace against a native one."""
     return {**found.to_json(), "native_seconds": found.other_seconds, "seconds": found.seconds}
 
 

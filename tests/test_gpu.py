@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from math import inf
 from pathlib import Path
 from time import perf_counter, sleep
@@ -324,7 +325,7 @@ def deadly() -> None:
 
 def test_processes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    with Processes() as pool:
+    with closing(Processes()) as pool:
         assert pool.count == 2
         found = dict(pool.run(half, [(number,) for number in range(5)], inf))
         assert found == {(number,): number / 2 for number in range(5)}

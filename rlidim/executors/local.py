@@ -115,7 +115,7 @@ class ProcessPool:
         if self._pool is None:
             # "spawn": a fork of a process that has started torch's threads can hang.
             self._pool = ProcessPoolExecutor(
-                self.workers, mp_context=get_context("spawn"), initializer=_begin_worker
+                self.workers, mp_context=get_context("spawn"), initializer=begin_worker
             )
         return self._pool
 
@@ -125,7 +125,7 @@ class ProcessPool:
             self._pool = None
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
     """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

@@ -7,6 +7,7 @@ on file for this device, these versions and these sources is not repeated.
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import accumulate
 from pathlib import Path
 from time import perf_counter
@@ -74,7 +75,7 @@ def run(
         return {"queue": queued.run(out, results, limits, listener, only)}
     until = limits_of(budget)
     content: dict[str, Any] = {}
-    with Processes() as processes:
+    with closing(Processes()) as processes:
         content["correctness"] = correctness.run(
             out, gpu, until["correctness"], listener, processes
         )

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from time import perf_counter
-from types import TracebackType
 from typing import Any
 
 MOST = 16  # each has a context of its own on the GPU
@@ -69,16 +68,7 @@ class Processes:
             )
         return self._pool
 
-    def __enter__(self) -> Processes:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """End the processes: timings need all cores."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
@@ -88,6 +78,9 @@ class Processes:
 def _begin() -> None:
     import torch
 
+    from rlidim.executors.local import begin_worker
+
+    begin_worker()
     torch.set_num_threads(1)
 
 

@@ -265,9 +265,7 @@ def foretell(case: Case, device: torch.device, limits: Limits) -> dict[str, floa
         if foretold["prepare"] > PREPARATION * limits.longest:
             break
         timed = Timed(product(P, inputs, operation), device)
-        first = timed.seconds(1)  # on a GPU the first call may compile
-        again = device.type == "cuda" or first < 1.0
-        foretold[operation] = growth * (timed.seconds(1) if again else first)
+        foretold[operation] = growth * timed.warm_seconds()
     return foretold
 
 

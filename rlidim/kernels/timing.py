@@ -50,12 +50,16 @@ class Timed:
         end.synchronize()
         return float(start.elapsed_time(end)) / 1e3 / repeats
 
-    def repeats(self) -> int:
-        """Call it until it is warm and return how many calls make one timing long enough."""
+    def warm_seconds(self) -> float:
+        """Call it until it is warm and return the seconds of one call."""
         once = self.seconds(1)
         if once < SLOW or self.device.type == "cuda":  # there it may compile first
             once = self.seconds(1)
-        return min(MOST_REPEATED, max(1, math.ceil(SHORTEST / max(once, 1e-9))))
+        return once
+
+    def repeats(self) -> int:
+        """Call it until it is warm and return how many calls make one timing long enough."""
+        return min(MOST_REPEATED, max(1, math.ceil(SHORTEST / max(self.warm_seconds(), 1e-9))))
 
 
 def device_seconds(call: Callable[[], object], seconds: float) -> float:

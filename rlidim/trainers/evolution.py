@@ -158,7 +158,7 @@ def throughput(
     player = Player(task, cell, seeds)
     search = begin(task, trainer, player.space.n, 1e-3 * player.space.scale, seeds.training)
     members = np.arange(settings.population)
-    trusting = evaluation.has_one_stream(task)
+    trusted = (False, True) if evaluation.has_one_stream(task) else (False,)
     pairs: list[tuple[float, ...]] = []
     began = time.perf_counter()
     while len(pairs) < REPEATS or time.perf_counter() - began < seconds:
@@ -173,11 +173,11 @@ def throughput(
             steps = played.steps
 
         ours = _seconds(generation)
-        raw = [raw_rate(task, settings.population, trusted=how) for how in (False, trusting)]
+        raw = [raw_rate(task, settings.population, trusted=how) for how in trusted]
         pairs.append((steps / ours, *(made / taken for made, taken in raw)))
     player.close()
     rates = np.array(pairs)
-    ours_rate, raw_rate_, trusted_rate = (float(rate) for rate in np.median(rates, axis=0))
+    ours_rate, *raw_rates = (float(rate) for rate in np.median(rates, axis=0))
     shares = np.median(rates[:, :1] / rates[:, 1:], axis=0)
     figures = {
         "task": task.name,
@@ -188,11 +188,11 @@ def throughput(
         "population": settings.population,
         "repeats": len(pairs),
         "steps_per_second": ours_rate,
-        "raw_environment_steps_per_second": raw_rate_,
+        "raw_environment_steps_per_second": raw_rates[0],
         "fraction_of_raw": float(shares[0]),
     }
-    if trusting:
-        figures["unchecked_environment_steps_per_second"] = trusted_rate
+    if len(trusted) > 1:
+        figures["unchecked_environment_steps_per_second"] = raw_rates[1]
         figures["fraction_of_unchecked"] = float(shares[1])
     return figures
 
