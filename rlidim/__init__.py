@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlidim.errors import RlidimError as RlidimError
     from rlidim.projections import projection as projection
-    from rlidim.statistics import Estimate as Estimate
+    from rlidim.statistics.estimate import Estimate as Estimate
     from rlidim.subspace import Subspace as Subspace
     from rlidim.subspace import SubspaceOptimizer as SubspaceOptimizer
     from rlidim.sweep import measure as measure
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "RlidimError": "rlidim.errors",
     "projection": "rlidim.projections",
-    "Estimate": "rlidim.statistics",
+    "Estimate": "rlidim.statistics.estimate",
     "Subspace": "rlidim.subspace",
     "SubspaceOptimizer": "rlidim.subspace",
     "measure": "rlidim.sweep",

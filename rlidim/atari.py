@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rlidim.errors import RlidimError, nearest
-from rlidim.task import ANY_GAME, Atari
+from rlidim.tasks.task import ANY_GAME, Atari
 
 if TYPE_CHECKING:
     from gymnasium import spaces

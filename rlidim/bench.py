@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from rlidim.errors import RlidimError
 from rlidim.sweep import Plan
-from rlidim.task import Task
+from rlidim.tasks.task import Task
 
 SMOKE_RUNS = 12  # in subspaces, a measurement of the smoke tier: shows the way, claims nothing
 FULL = 4  # times the runs that the task allows a search, in the full tier: narrower intervals

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rlidim import statistics
 from rlidim.progress import describe
-from rlidim.report import Measurement, text_table
+from rlidim.records.measurement import Measurement
+from rlidim.report.text import text_table
+from rlidim.statistics.coverage import KINDS, coverage_study
 from rlidim.sweep import Plan
-from rlidim.task import Task
+from rlidim.tasks.task import Task
 
 PROMISED = 0.93  # coverage of the 95 % interval, in simulation
 SEEDS = (3, 5, 10)
@@ -83,9 +84,9 @@ def table(readings: Sequence[Reading]) -> str:
 def coverage(repetitions: int) -> list[dict[str, Any]]:
     """Simulate how often the 95 % interval holds the true dimension."""
     rows = []
-    for kind in statistics.KINDS:
+    for kind in KINDS:
         for seeds in SEEDS:
-            study = statistics.coverage_study(repetitions, seeds, kind, seed=0)
+            study = coverage_study(repetitions, seeds, kind, seed=0)
             rows.append({**study, "holds": study["coverage"] >= PROMISED})
     return rows
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlidim.networks import truncated_normal
-from rlidim.task import Classifier
+from rlidim.tasks.task import Classifier
 
 KERNEL, POOL = 5, 2
 CHANNELS = (6, 16)  # of LeNet's two convolutions

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlidim.errors import RlidimError, nearest
-from rlidim.records import replace_file
+from rlidim.records.files import replace_file
 
 UNIFORM, KMEANS = METHODS = ("uniform", "kmeans")
 LEVELS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)  # that ``smallest`` tries

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from rlidim import compression, solution
 from rlidim.errors import RlidimError
-from rlidim.projections import ProjectionSpec
-from rlidim.records import RANDOM, RunRecord, hash_of
+from rlidim.projections.base import ProjectionSpec
+from rlidim.records.cell import RANDOM
+from rlidim.records.configuration import hash_of
+from rlidim.records.record import RunRecord
 from rlidim.solution import Solution
-from rlidim.task import Task
+from rlidim.tasks.task import Task
 from rlidim.trainers import classification
 
 LOSSES = (0.0, 0.005, 0.01)  # of accuracy, that the coded network may have

@@ -7,7 +7,8 @@ import os
 from typing import Any
 
 from rlidim.errors import RlidimError
-from rlidim.records import Results, hardware, versions
+from rlidim.records.folder import Results
+from rlidim.records.provenance import hardware, versions
 
 OPTIONAL = {
     "mujoco": ("mujoco", "inverted pendulums and other MuJoCo tasks"),
@@ -60,8 +61,8 @@ def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
     """Say by device what computes each family, and why nothing faster does."""
     import torch
 
-    from rlidim.projections import FAMILIES, native
-    from rlidim.projections.backends import AUTO, implementation, reason
+    from rlidim.projections import native
+    from rlidim.projections.backends import AUTO, FAMILIES, implementation, reason
 
     found = {}
     for device in devices:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
-from rlidim.task import Network
+from rlidim.tasks.task import Network
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -38,7 +38,7 @@ class Architecture:
         output_size: outputs: the number of discrete actions, or the action's size.
         hidden: widths of the hidden layers.
         activation: ``relu`` or ``tanh``.
-        initialisation: ``he_normal`` or ``orthogonal``, see :class:`rlidim.task.Network`.
+        initialisation: ``he_normal`` or ``orthogonal``, see :class:`rlidim.tasks.task.Network`.
         output_gain: of the last layer, under ``orthogonal``.
         action: ``argmax`` (discrete), ``clip`` (to the bounds) or ``tanh`` (squashed to them).
         low: the action's lower bounds, None for discrete actions.

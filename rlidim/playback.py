@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim import atari, records, solution
+from rlidim import atari, solution
 from rlidim.errors import RlidimError
-from rlidim.records import RunRecord
-from rlidim.task import Atari, Task
+from rlidim.records.configuration import configuration, differences
+from rlidim.records.folder import read_record
+from rlidim.records.record import RunRecord
+from rlidim.tasks.task import Atari, Task
 from rlidim.trainers import evaluation
 from rlidim.trainers.evaluation import AnyArchitecture, AnyPolicy
 
@@ -72,11 +74,11 @@ def export(task: Task, path: Path, *, out: Path, runs: Path) -> list[Path]:
 
 
 def _record_of(task: Task, path: Path) -> RunRecord:
-    record = records.read(path)
+    record = read_record(path)
     if record.cell.task != task.name:
         raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
-    now = records.configuration(task, record.cell)
-    for name, before, after in records.differences(
+    now = configuration(task, record.cell)
+    for name, before, after in differences(
         record.settings["environment"], now["environment"], "environment"
     ):
         raise RlidimError(

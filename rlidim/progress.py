@@ -12,8 +12,8 @@ from rich.text import Text
 from rlidim.statistics import wording
 
 if TYPE_CHECKING:
-    from rlidim.records import Cell
-    from rlidim.statistics import Estimate
+    from rlidim.records.cell import Cell
+    from rlidim.statistics.estimate import Estimate
     from rlidim.sweep import State
 
 QUIET_SECONDS = 5.0  # between plain lines

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rlidim.records import Cell, Seeds
-    from rlidim.task import Task
+    from rlidim.records.cell import Cell, Seeds
+    from rlidim.tasks.task import Task
     from rlidim.trainers.population import Generation, Played
     from rlidim.trainers.searches import Vector
 

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
-from rlidim.projections import ProjectionSpec, from_spec
-from rlidim.records import RANDOM, Cell, RunRecord, decode, digest, replace_file
+from rlidim.projections import from_spec
+from rlidim.projections.base import ProjectionSpec
+from rlidim.records.cell import RANDOM, Cell
+from rlidim.records.files import replace_file
+from rlidim.records.record import RunRecord, decode, digest
 
 FORMAT = "rlidim-solution-1"
 FILE = "solution.safetensors"  # in the folder of a run's logs

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError
-from rlidim.executors import one_thread
-from rlidim.records import hardware, versions, write_atomically
-from rlidim.task import Task
+from rlidim.executors.making import one_thread
+from rlidim.records.files import write_atomically
+from rlidim.records.provenance import hardware, versions
+from rlidim.tasks.task import Task
 from rlidim.trainers import MODULES, check_processes
 
 

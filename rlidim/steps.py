@@ -39,11 +39,11 @@ from rlidim.kernels.measure import (
 from rlidim.kernels.rows import Row, RowFile, provenance
 from rlidim.kernels.text import step_table
 from rlidim.kernels.timing import Comparison, Timed, compare, threads_restored
-from rlidim.projections import FAMILIES, projection
-from rlidim.projections.backends import AUTO, implementation
+from rlidim.projections import projection
+from rlidim.projections.backends import AUTO, FAMILIES, implementation
 from rlidim.projections.choice import choose
 from rlidim.subspace import SubspaceOptimizer
-from rlidim.task import Classifier
+from rlidim.tasks.task import Classifier
 
 NAMES = ("network", "family", "batch", "backend")  # what names a row
 LEARNING_RATE = 1e-6  # so small that no gradient vanishes however many steps are timed

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rlidim.errors import RlidimError
-from rlidim.projections import Projection, ProjectionSpec, from_spec
+from rlidim.projections import from_spec
 from rlidim.projections import projection as make_projection
+from rlidim.projections.base import Projection, ProjectionSpec
 
 CLIP_EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 

@@ -12,21 +12,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlidim import atari, data, statistics, task
+from rlidim import atari, data
 from rlidim.errors import RlidimError
-from rlidim.executors import (
-    Executor,
-    InProcess,
-    Job,
-    ProcessPool,
-    check_settings,
-    finished,
-    superseded,
-)
-from rlidim.records import Cell, Results, RunRecord
-from rlidim.settings import SETTINGS
-from rlidim.statistics import Estimate
-from rlidim.task import Atari, Task
+from rlidim.executors.job import Executor, Job
+from rlidim.executors.ledger import check_settings, finished, superseded
+from rlidim.executors.local import InProcess, ProcessPool
+from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
+from rlidim.records.record import RunRecord
+from rlidim.statistics import estimate as estimate_module
+from rlidim.statistics.estimate import Estimate
+from rlidim.tasks.names import find_task
+from rlidim.tasks.settings import SETTINGS
+from rlidim.tasks.task import Atari, Task
 from rlidim.trainers import projection_family
 
 AUTO = "auto"  # the family that suits the task's size
@@ -160,7 +158,7 @@ def estimate(plan: Plan, records: Mapping[Cell, RunRecord]) -> Estimate | None:
         return None
     # A native run that diverged has the worst score, not none.
     baseline = [random.score if record.score is None else record.score for record in native]
-    return statistics.estimate(
+    return estimate_module.estimate(
         scores,
         baseline=baseline,
         random=random.score,
@@ -456,7 +454,7 @@ def measure(
         >>> estimate.d_int
         3
     """
-    chosen = task.find(task_or_name) if isinstance(task_or_name, str) else task_or_name
+    chosen = find_task(task_or_name) if isinstance(task_or_name, str) else task_or_name
     if trainer not in SETTINGS:
         chosen.settings(trainer)
     plan = Plan.of(

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from rlidim.data import DataSet
-from rlidim.records import Cell, RunRecord, Seeds, configuration, hash_of
-from rlidim.settings import EvolutionStrategySettings
-from rlidim.task import Environment, Network, Task
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.configuration import configuration, hash_of
+from rlidim.records.record import RunRecord
+from rlidim.tasks.settings import EvolutionStrategySettings
+from rlidim.tasks.task import Environment, Network, Task
 
 
 def make_task(name: str = "synthetic", **changes: Any) -> Task:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rlidim import calibration, statistics
-from rlidim import task as tasks
-from rlidim.records import Cell
-from rlidim.report import gather
+from rlidim import calibration
+from rlidim.records.cell import Cell
+from rlidim.records.measurement import gather
+from rlidim.statistics.coverage import KINDS
+from rlidim.tasks.names import find_task, task_files
 from tests.factory import make_record, make_task
 
 
@@ -45,7 +46,7 @@ def test_what_lies_beyond_an_open_end_is_open() -> None:
 
 
 def test_every_known_task_is_planned_for_each_of_its_trainers() -> None:
-    loaded = {name: tasks.find(name) for name in tasks.files(None)}
+    loaded = {name: find_task(name) for name in task_files(None)}
     planned = {(plan.task.name, plan.trainer) for plan in calibration.plans(loaded)}
     for codimension in (1, 3, 10):
         for trainer in ("es", "cmaes", "ppo"):
@@ -57,7 +58,7 @@ def test_every_known_task_is_planned_for_each_of_its_trainers() -> None:
 def test_the_coverage_study_says_whether_it_holds() -> None:
     rows = calibration.coverage(4)
     assert {(row["kind"], row["seeds"]) for row in rows} == {
-        (kind, seeds) for kind in statistics.KINDS for seeds in (3, 5, 10)
+        (kind, seeds) for kind in KINDS for seeds in (3, 5, 10)
     }
     assert all(row["holds"] == (row["coverage"] >= calibration.PROMISED) for row in rows)
     assert "coverage" in calibration.coverage_table(rows)

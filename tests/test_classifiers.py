@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rlidim import classifiers
-from rlidim.task import Classifier
+from rlidim.tasks.task import Classifier
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 # Li et al. 2018: the D of its tables and notebooks.

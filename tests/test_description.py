@@ -14,15 +14,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rlidim import compression, data, description, executors, records
-from rlidim import task as tasks
+from rlidim import compression, data, description
 from rlidim.cli import cli
 from rlidim.errors import RlidimError
-from rlidim.executors import Job, making
-from rlidim.records import Cell, Results, RunRecord
+from rlidim.executors import making
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import run
+from rlidim.records.cell import Cell
+from rlidim.records.folder import Results, read_record
+from rlidim.records.record import RunRecord
 from rlidim.report import descriptions
 from rlidim.solution import of_record
-from rlidim.task import Task
+from rlidim.tasks.names import find_task
+from rlidim.tasks.task import Task
 from rlidim.trainers import classification
 from tests.factory import bars, make_record
 
@@ -50,12 +54,12 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def task() -> Task:
-    return tasks.find("mnist-fc").replace_settings("adam", {"n_epochs": 10, "batch_size": 50})
+    return find_task("mnist-fc").replace_settings("adam", {"n_epochs": 10, "batch_size": 50})
 
 
 @pytest.fixture
 def record(task: Task, tmp_path: Path) -> RunRecord:
-    found = executors.run(Job(task, CELL, tmp_path / "results", tmp_path / "runs"))
+    found = run(Job(task, CELL, tmp_path / "results", tmp_path / "runs"))
     assert found is not None
     return found
 
@@ -140,7 +144,7 @@ def test_runs_do_not_overwrite_each_others_files(task: Task, tmp_path: Path) -> 
         ("adam", "hashed"),
     ):
         cell = dataclasses.replace(CELL, trainer=trainer, projection=family)
-        found = executors.run(Job(task, cell, tmp_path / "results", tmp_path / "runs"))
+        found = run(Job(task, cell, tmp_path / "results", tmp_path / "runs"))
         assert found is not None
         assert describe(task, found, tmp_path)
         new = {path.name for path in (tmp_path / "out").iterdir()} - names
@@ -205,10 +209,10 @@ def test_a_diverged_run_is_refused(
 
 def test_a_variants_record(tmp_path: Path) -> None:
     """By the task's command as well as by its own; not by another variant's."""
-    task = tasks.find("mnist-fc-30x1").replace_settings("adam", {"n_epochs": 10, "batch_size": 50})
+    task = find_task("mnist-fc-30x1").replace_settings("adam", {"n_epochs": 10, "batch_size": 50})
     cell = dataclasses.replace(CELL, task="mnist-fc-30x1")
     job = Job(task, cell, tmp_path / "results", tmp_path / "runs")
-    assert executors.run(job) is not None
+    assert run(job) is not None
     path = Results(tmp_path / "results").path(cell)
     said = []
     for name in ("mnist-fc", "mnist-fc-30x1"):
@@ -227,7 +231,7 @@ def test_a_variants_record(tmp_path: Path) -> None:
 
 def test_another_task_is_no_variant(tmp_path: Path) -> None:
     """``mnist-fc-lenet`` begins as ``mnist-fc``'s variants do."""
-    lenet = tasks.find("mnist-fc-lenet")
+    lenet = find_task("mnist-fc-lenet")
     cell = dataclasses.replace(CELL, task="mnist-fc-lenet")
     path = Results(tmp_path).write(make_record(lenet, cell, 0.9))
     refused = CliRunner().invoke(cli, ["mnist-fc", "compress", str(path)])
@@ -260,13 +264,13 @@ def test_another_tasks_file_is_refused(task: Task, record: RunRecord, tmp_path: 
 
 
 def test_native_runs_and_acting_tasks_are_refused(task: Task, tmp_path: Path) -> None:
-    native = executors.run(
+    native = run(
         Job(task, Cell.baseline("mnist-fc", "adam", 0), tmp_path / "results", tmp_path / "runs")
     )
     assert native is not None
     with pytest.raises(RlidimError, match="a native run"):
         describe(task, native, tmp_path / "without its logs")
-    cartpole = tasks.find("cartpole")
+    cartpole = find_task("cartpole")
     played = make_record(cartpole, Cell("cartpole", "es", "rademacher", 4, 0), 500.0)
     with pytest.raises(RlidimError, match="compress describes classifiers"):
         describe(cartpole, played, tmp_path)
@@ -276,7 +280,7 @@ def test_a_solution_too_long_for_its_record_lies_beside_the_logs(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(making, "RECORDED", 100)
-    found = executors.run(Job(task, CELL, tmp_path / "results", tmp_path / "runs"))
+    found = run(Job(task, CELL, tmp_path / "results", tmp_path / "runs"))
     assert found is not None
     assert found.solution is not None
     assert found.solution["theta_d"] is None
@@ -308,7 +312,7 @@ def test_every_committed_file_still_reads_as_its_runs_numbers(path: Path) -> Non
         if f"{row['loss'] * 100:g}" == path.stem.rpartition("-")[2]
     ]
     recorded = ROOT / "results" / f"{row['record']}.json"
-    solution = of_record(records.read(recorded), recorded, ROOT / "runs")
+    solution = of_record(read_record(recorded), recorded, ROOT / "runs")
     assert solution.theta_d is not None
     _, numbers = compression.read(path)
     assert path.stat().st_size == row["bytes"]

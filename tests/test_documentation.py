@@ -62,7 +62,7 @@ def test_the_readmes_python_runs(number: int, tmp_path: Path) -> None:
 
 def test_the_readmes_commands_exist() -> None:
     """Every ``$ rlidim`` line names commands and options that the program knows."""
-    from rlidim import task as tasks
+    from rlidim.tasks.names import task_files
 
     lines = re.findall(r"^\$ rlidim (.+?)(?:\s+#.*)?$", README, re.MULTILINE)
     assert len(lines) > 10
@@ -73,7 +73,7 @@ def test_the_readmes_commands_exist() -> None:
         words = ["cartpole" if word == "lander" else word for word in words]
         if words[1:2] == ["--game"]:  # an option of the group
             words = [words[0], *words[3:]]
-        path = words[:2] if words[0] in tasks.files(None) else words[:1]
+        path = words[:2] if words[0] in task_files(None) else words[:1]
         done = subprocess.run(
             [sys.executable, "-m", "rlidim", *path, "--help"], capture_output=True, text=True
         )
@@ -85,9 +85,9 @@ def test_the_readmes_commands_exist() -> None:
 def test_the_readmes_own_task_is_valid(tmp_path: Path) -> None:
     (content,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "lander.yml").write_text(content)
-    from rlidim import task
+    from rlidim.tasks.loading import load_task
 
-    assert set(task.load(tmp_path / "lander.yml").trainers) == {"cmaes", "ppo"}
+    assert set(load_task(tmp_path / "lander.yml").trainers) == {"cmaes", "ppo"}
 
 
 def test_nothing_private_to_a_machine_is_in_the_repository() -> None:
@@ -108,18 +108,18 @@ def test_nothing_private_to_a_machine_is_in_the_repository() -> None:
 
 def test_the_readmes_numbers_are_those_of_the_records() -> None:
     """Each row of the README's table says what the records in results/ give."""
-    from rlidim import report
-    from rlidim import task as tasks
-    from rlidim.records import Results
-    from rlidim.report import text
+    from rlidim.records.folder import Results
+    from rlidim.records.measurement import gather
+    from rlidim.statistics import wording
+    from rlidim.tasks.names import find_tasks
     from rlidim.trainers import projection_family
 
     records, problems = Results(ROOT / "results").scan()
     assert not problems
-    loaded = tasks.find_all({record.cell.task for record in records})
+    loaded = find_tasks({record.cell.task for record in records})
     measured = {
         (found.task_name, found.trainer): found
-        for found in report.gather(records, loaded, results_folder=ROOT / "results")
+        for found in gather(records, loaded, results_folder=ROOT / "results")
         if found.projection == projection_family(loaded[found.task_name], "auto")
         and found.scope == "policy"
         and found.estimate
@@ -133,5 +133,5 @@ def test_the_readmes_numbers_are_those_of_the_records() -> None:
     for name, trainer, D, d_int, interval in rows:
         found = measured[name, trainer]
         assert found.estimate is not None
-        ours = (f"{found.D:,}", text.read(found.estimate), text.interval(found.estimate))
+        ours = (f"{found.D:,}", wording.read(found.estimate), wording.interval(found.estimate))
         assert (D, d_int, interval) == ours, f"{name} {trainer}"

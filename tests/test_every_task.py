@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 
 from rlidim import bench, data, playback, trainers
-from rlidim import task as tasks
 from rlidim.data import sources
 from rlidim.errors import RlidimError
-from rlidim.executors import Job, run
-from rlidim.records import Cell, Results, Seeds
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import run
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.folder import Results
 from rlidim.sweep import Plan
-from rlidim.task import Atari
+from rlidim.tasks.names import find_task, task_files
+from rlidim.tasks.task import ANY_GAME, CLASSES, DATA_SETS, Atari
 from rlidim.trainers import classification, evaluation
 from tests.factory import bars
 
-NAMES = sorted(tasks.files(None))
+NAMES = sorted(task_files(None))
 TINY = {"n_timesteps": 200, "n_envs": 2, "n_steps": 16, "batch_size": 32, "learning_starts": 50}
-SUPERVISED = [name for name in NAMES if tasks.find(name).kind == "supervised"]
+SUPERVISED = [name for name in NAMES if find_task(name).kind == "supervised"]
 MUJOCO = {  # Gymnasium's thresholds, and D of the networks that the files name
     "hopper": (3_800, 5_123),
     "halfcheetah": (4_800, 5_702),
@@ -33,14 +35,14 @@ MUJOCO = {  # Gymnasium's thresholds, and D of the networks that the files name
     "reacher": (-3.75, 4_994),
     "swimmer": (360, 4_866),
 }
-PAIRS = [(name, trainer) for name in NAMES for trainer in tasks.find(name).trainers]
+PAIRS = [(name, trainer) for name in NAMES for trainer in find_task(name).trainers]
 
 
 @pytest.mark.parametrize(("name", "trainer"), PAIRS)
 def test_a_tiny_run(
     name: str, trainer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = tasks.find("atari-seaquest" if name == tasks.ANY_GAME else name)
+    task = find_task("atari-seaquest" if name == ANY_GAME else name)
     tiny = {key: value for key, value in TINY.items() if hasattr(task.settings(trainer), key)}
     if trainer == "supervised":
         tiny = {"n_iterations": 20}
@@ -75,7 +77,7 @@ def test_a_tiny_run(
 
 @pytest.mark.parametrize("name", MUJOCO)
 def test_mujoco_tasks_are_gymnasium_s_latest(name: str) -> None:
-    task = tasks.find(name)
+    task = find_task(name)
     assert task.environment is not None
     specification = gymnasium.spec(task.environment.id)
     assert specification.version == 5
@@ -85,21 +87,21 @@ def test_mujoco_tasks_are_gymnasium_s_latest(name: str) -> None:
 
 
 def test_humanoid_can_have_the_paper_s_inputs() -> None:
-    paper, latest = tasks.find("humanoid-v4"), tasks.find("humanoid")
+    paper, latest = find_task("humanoid-v4"), find_task("humanoid")
     assert trainers.native_dimension(paper) == 166_673 == paper.published[0].D
     assert (paper.trainers, paper.network) == (latest.trainers, latest.network)
 
 
 @pytest.mark.parametrize("tier", ["smoke", "quick", "full"])
 def test_every_tier_has_plans(tier: str) -> None:
-    plans = bench.plans({name: tasks.find(name) for name in NAMES}, tier)
+    plans = bench.plans({name: find_task(name) for name in NAMES}, tier)
     assert plans
     known = [plan.task.known is not None for plan in plans]
     assert known == sorted(known, reverse=True)  # the calibration tasks come first
 
 
 def test_the_quick_tier_measures_what_the_suite_promises() -> None:
-    plans = bench.plans({name: tasks.find(name) for name in NAMES}, "quick")
+    plans = bench.plans({name: find_task(name) for name in NAMES}, "quick")
     measured = {(plan.task.name, plan.trainer) for plan in plans}
     promised = {("cartpole", trainer) for trainer in ("es", "cmaes", "ppo", "dqn")}
     promised |= {("inverted-pendulum", "es"), ("acrobot", "es"), ("acrobot", "ppo")}
@@ -114,11 +116,11 @@ def test_the_quick_tier_measures_what_the_suite_promises() -> None:
 
 def test_a_tier_without_tasks_is_named() -> None:
     with pytest.raises(RlidimError, match="tier 'huge'"):
-        bench.plans({name: tasks.find(name) for name in NAMES}, "huge")
+        bench.plans({name: find_task(name) for name in NAMES}, "huge")
 
 
 def test_searches_may_differ_by_trainer() -> None:
-    task = tasks.find("cartpole")
+    task = find_task("cartpole")
     assert Plan.of(task, "dqn").hint != Plan.of(task, "es").hint
 
 
@@ -138,7 +140,7 @@ EXCEPTIONS = {
 
 @pytest.mark.parametrize("name", SUPERVISED)
 def test_the_paper_s_protocol(name: str) -> None:
-    paper = tasks.find(name).variant(protocol="paper")
+    paper = find_task(name).variant(protocol="paper")
     assert "adam" in paper.trainers
     for trainer in paper.trainers:
         expected = {**COMMON, **OF_TRAINER[trainer], **EXCEPTIONS.get((name, trainer), {})}
@@ -195,7 +197,7 @@ UNPUBLISHED_D = {"mnist-softmax": 7_850, "fashion-mnist-fc": 199_210, "fashion-m
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_numbers_are_the_paper_s_and_the_networks_have_its_size(name: str) -> None:
-    task = tasks.find(name)
+    task = find_task(name)
     found = [(entry.d_int, entry.D, entry.baseline, entry.fraction) for entry in task.published]
     assert found == PUBLISHED[name]
     assert {entry.rule for entry in task.published} <= {"paper"}
@@ -207,7 +209,7 @@ def test_every_supervised_task_and_published_variant_is_in_the_table() -> None:
     variants = {
         f"{name}-{entry.variant}"
         for name in SUPERVISED
-        for entry in tasks.find(name).published_of_variants
+        for entry in find_task(name).published_of_variants
     }
     assert {*SUPERVISED, *variants} == set(PUBLISHED)
 
@@ -216,5 +218,5 @@ def test_the_loader_knows_the_data_sets() -> None:
     known = {
         name: (sources.SOURCES[name].train, math.prod(data.SHAPES[name])) for name in data.NAMES
     }
-    assert known == tasks.DATA_SETS
-    assert data.CLASSES == tasks.CLASSES
+    assert known == DATA_SETS
+    assert sources.CLASSES == CLASSES

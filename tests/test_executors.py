@@ -14,22 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlidim import task as tasks
 from rlidim import trainers
 from rlidim.errors import RlidimError
-from rlidim.executors import (
-    ATTEMPTS,
-    Executor,
-    InProcess,
-    Job,
-    ProcessPool,
-    one_thread,
-    run,
-    run_when_free,
-)
-from rlidim.records import Cell, Outcome, Results, RunRecord
+from rlidim.executors.job import Executor, Job
+from rlidim.executors.ledger import ATTEMPTS, run, run_when_free
+from rlidim.executors.local import InProcess, ProcessPool
+from rlidim.executors.making import one_thread
+from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
+from rlidim.records.record import Outcome, RunRecord
 from rlidim.sweep import Plan, search
-from rlidim.task import Task
+from rlidim.tasks.names import find_task
+from rlidim.tasks.task import Task
 from tests.factory import make_record
 
 TASK = "codimension-1"
@@ -37,7 +33,7 @@ CELLS = [Cell(TASK, "cmaes", "rademacher", d, seed) for d in (1, 2) for seed in 
 
 
 def quick() -> Task:
-    return tasks.find(TASK).replace_settings("cmaes", {"n_timesteps": 2000})
+    return find_task(TASK).replace_settings("cmaes", {"n_timesteps": 2000})
 
 
 def jobs(folder: Path, cells: list[Cell] = CELLS) -> list[Job]:
@@ -231,7 +227,7 @@ import os, signal, sys
 from pathlib import Path
 import rlidim.trainers as trainers
 from rlidim.executors import ProcessPool
-from rlidim.records import Cell
+from rlidim.records.record import Cell
 from tests.test_executors import CELLS, jobs
 
 real = trainers.find

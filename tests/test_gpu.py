@@ -20,15 +20,15 @@ import torch
 from click.testing import CliRunner
 
 from rlidim import gpu, kernels, steps
-from rlidim import task as tasks
 from rlidim.cli import cli
 from rlidim.errors import RlidimError
 from rlidim.gpu import correctness, populations, processes, queued
 from rlidim.gpu.processes import Processes
 from rlidim.kernels import measure, rows
 from rlidim.kernels.measure import SPENT, Limits
-from rlidim.projections import FAMILIES
-from rlidim.task import Atari
+from rlidim.projections.backends import FAMILIES
+from rlidim.tasks.names import find_task
+from rlidim.tasks.task import Atari
 
 CPU = torch.device("cpu")
 NOTHING: dict[str, Any] = {"rows": [], "bars": []}
@@ -408,7 +408,7 @@ def test_what_is_queued_can_run(arguments: tuple[str, ...]) -> None:
     name, command, *options = arguments
     shown = CliRunner().invoke(cli, [name, command, "--help"]).output
     assert all(option in shown for option in options if option.startswith("--"))
-    task = tasks.find(name)
+    task = find_task(name)
     assert isinstance(task.environment, Atari) or task.data is not None
 
 

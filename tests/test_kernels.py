@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from rlidim import kernels, projection
+from rlidim import kernels
 from rlidim.cli import cli
 from rlidim.errors import RlidimError
 from rlidim.kernels import bars, measure, memory, overview, peers, rows, text, timing
+from rlidim.kernels import peers as peers_module
 from rlidim.kernels.measure import Case, Limits, blank_rows, plan
 from rlidim.kernels.peers import Inputs, UnavailableError
 from rlidim.kernels.rows import RowFile
 from rlidim.kernels.timing import Timed, compare
-from rlidim.projections import FAMILIES
+from rlidim.projections import projection
+from rlidim.projections.backends import FAMILIES
 
 CPU = torch.device("cpu")
 FIELDS = {
@@ -158,7 +160,7 @@ def test_what_would_take_too_long_is_listed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(measure, "PROBED_FROM", 1)
     monkeypatch.setattr(measure, "PROBE_ENTRIES", 1000)
     monkeypatch.setattr(
-        measure.Inputs, "out", property(lambda self: pytest.fail("was begun")), raising=True
+        peers_module.Inputs, "out", property(lambda self: pytest.fail("was begun")), raising=True
     )
     found = measured(Case("rademacher", 5000, 10), Limits(longest=0.0))
     assert len(found) == 3

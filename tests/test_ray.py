@@ -23,14 +23,19 @@ from typing import Any
 import pytest
 
 from rlidim import ray_driver, ray_node, solution
-from rlidim import task as tasks
 from rlidim.cli.options import executor_of
 from rlidim.errors import RlidimError
-from rlidim.executors import InProcess, Job, RayCluster, ray
+from rlidim.executors import ledger, ray
+from rlidim.executors.job import Job
+from rlidim.executors.local import InProcess
 from rlidim.executors.making import Made
-from rlidim.records import Cell, Results, RunRecord
-from rlidim.settings import EvolutionStrategySettings
-from rlidim.task import Environment, Task
+from rlidim.executors.ray import RayCluster
+from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
+from rlidim.records.record import RunRecord
+from rlidim.tasks.names import find_task
+from rlidim.tasks.settings import EvolutionStrategySettings
+from rlidim.tasks.task import Environment, Task
 from tests.factory import make_task
 from tests.test_executors import results_of, state_of
 
@@ -43,7 +48,7 @@ NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 
 def quick() -> Task:
-    return tasks.find(TASK).replace_settings("es", {"n_timesteps": 2000})
+    return find_task(TASK).replace_settings("es", {"n_timesteps": 2000})
 
 
 def jobs(folder: Path, cells: list[Cell] = CELLS) -> list[Job]:
@@ -123,7 +128,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
 
     written: Counter[Cell] = Counter()
     landed: list[object] = []
-    keep, land = ray.keep, RayCluster._land
+    keep, land = ledger.keep, RayCluster._land
 
     def count(job: Job, made: Any) -> RunRecord:
         written[job.cell] += 1
@@ -171,7 +176,7 @@ def test_a_run_split_over_two_nodes_survives_a_worker(
     node = cluster.add_node(**NODE)
     cluster.wait_for_nodes()  # and until the one that another test killed is known to be dead
     small = {"population": 8, "n_timesteps": 8_000, "eval_freq": 2}
-    task = tasks.find("pendulum").replace_settings("es", small)
+    task = find_task("pendulum").replace_settings("es", small)
     cell = Cell("pendulum", "es", "rademacher", 4, 0)
     job = Job(task, cell, tmp_path / "ray", None, processes=2)
     landed: list[object] = []

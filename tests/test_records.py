@@ -14,11 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlidim import records, trainers
-from rlidim import task as tasks
+from rlidim import trainers
 from rlidim.errors import RlidimError
-from rlidim.executors import Job, run
-from rlidim.records import Cell, Results, Seeds, configuration, hash_of
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import run
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.configuration import configuration, hash_of
+from rlidim.records.folder import Results, read_record
+from rlidim.records.record import CURVE_POINTS, decode, encode, thinned
+from rlidim.tasks.names import find_task
 from tests.factory import make_record, make_task
 
 CELL = Cell("synthetic", "es", "rademacher", 8, 3)
@@ -44,7 +48,7 @@ def test_names_of_cells() -> None:
 
 def test_vectors_survive_base64_bit_for_bit() -> None:
     vector = np.random.default_rng(0).normal(size=100).astype(np.float32)
-    assert np.array_equal(records.decode(records.encode(vector)), vector)
+    assert np.array_equal(decode(encode(vector)), vector)
 
 
 def test_seeds_differ_and_keep_to_their_ranges() -> None:
@@ -105,7 +109,7 @@ def test_no_nan_in_a_record(tmp_path: Path) -> None:
     content = make_record(make_task(), CELL, 1.0).to_json()
     path.write_text(json.dumps({**content, "score": None}))
     with pytest.raises(RlidimError, match="status is ok but the score is None"):
-        records.read(path)
+        read_record(path)
 
 
 def test_unwritable_folder_is_said_at_once(tmp_path: Path) -> None:
@@ -161,11 +165,11 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
 
 def test_a_long_curve_is_thinned() -> None:
     curve = tuple((step, float(step)) for step in range(1000))
-    kept = records.thinned(curve)
-    assert len(kept) == records.CURVE_POINTS
+    kept = thinned(curve)
+    assert len(kept) == CURVE_POINTS
     assert (kept[0], kept[-1]) == (curve[0], curve[-1])
     assert set(kept) <= set(curve)
-    assert records.thinned(curve[:200]) == curve[:200]
+    assert thinned(curve[:200]) == curve[:200]
 
 
 def test_settings_that_came_later_are_left_out_at_their_defaults() -> None:
@@ -188,6 +192,6 @@ def test_committed_records_resume_without_a_run(
     paths = sorted((tmp_path / group).glob("*.json"))
     assert paths
     for path in paths:
-        record = records.read(path)
-        job = Job(tasks.find(record.cell.task), record.cell, tmp_path)
+        record = read_record(path)
+        job = Job(find_task(record.cell.task), record.cell, tmp_path)
         assert run(job) == record

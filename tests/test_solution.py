@@ -11,8 +11,10 @@ from safetensors.numpy import save_file
 
 from rlidim import solution
 from rlidim.errors import RlidimError
-from rlidim.projections import ProjectionSpec, projection
-from rlidim.records import Cell, digest
+from rlidim.projections import projection
+from rlidim.projections.base import ProjectionSpec
+from rlidim.records.cell import Cell
+from rlidim.records.record import digest
 from rlidim.solution import Solution
 from tests.factory import make_record, make_task
 

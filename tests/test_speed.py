@@ -15,7 +15,8 @@ from rlidim.cli import main
 from rlidim.errors import RlidimError
 from rlidim.kernels import bars, timing
 from rlidim.kernels.measure import Limits
-from rlidim.projections import FAMILIES
+from rlidim.projections import projection
+from rlidim.projections.backends import FAMILIES
 from rlidim.projections.choice import choose
 
 CPU = torch.device("cpu")
@@ -71,7 +72,7 @@ def test_both_steps_train_and_ours_stays_in_the_subspace(monkeypatch: pytest.Mon
         for module in (network, confined)
     ]
     assert all(float(change.abs().max()) > 0 for change in moved)
-    P = steps.projection("rademacher", TINY.D, TINY.d, 0).to_dense()
+    P = projection("rademacher", TINY.D, TINY.d, 0).to_dense()
     inside = P @ torch.linalg.lstsq(P, moved[1].unsqueeze(1)).solution
     torch.testing.assert_close(inside.squeeze(1), moved[1], rtol=0, atol=1e-6)
 

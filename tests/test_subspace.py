@@ -12,7 +12,8 @@ from torch.func import functional_call
 
 import rlidim
 from rlidim.errors import RlidimError
-from rlidim.projections import FAMILIES, projection
+from rlidim.projections import projection
+from rlidim.projections.backends import FAMILIES
 
 D, d, SEED = 102, 7, 3  # D: of the network below
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from rlidim.errors import RlidimError
-from rlidim.records import Cell, RunRecord
-from rlidim.settings import PPOSettings
+from rlidim.records.cell import Cell
+from rlidim.records.record import RunRecord
 from rlidim.sweep import CROSSING_SEEDS, Plan, State, estimate, ladder, next_cells
-from rlidim.task import Task
+from rlidim.tasks.settings import PPOSettings
+from rlidim.tasks.task import Task
 from tests.factory import make_record, make_task
 
 Score = Callable[[Cell], float]

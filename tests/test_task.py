@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rlidim import task
 from rlidim.errors import RlidimError
-from rlidim.settings import SETTINGS, AdamSettings, SGDSettings
+from rlidim.tasks import loading
+from rlidim.tasks.names import find_task, task_files
+from rlidim.tasks.settings import SETTINGS, AdamSettings, SGDSettings
 
 MINIMAL = """
 title: Mine
@@ -34,16 +35,16 @@ def write(folder: Path, text: str, name: str = "mine.yml") -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", sorted(task.files()))
+@pytest.mark.parametrize("name", sorted(task_files()))
 def test_every_file_of_the_suite_loads(name: str) -> None:
-    loaded = task.find(name)
+    loaded = find_task(name)
     assert loaded.name == name
     assert loaded.trainers
     assert loaded.search.hint >= 1
 
 
 def test_minimal_file_and_defaults(tmp_path: Path) -> None:
-    loaded = task.load(write(tmp_path, MINIMAL))
+    loaded = loading.load_task(write(tmp_path, MINIMAL))
     assert loaded.name == "mine"
     assert loaded.evaluation.episodes == 100
     assert loaded.settings("es").n_timesteps == 1000
@@ -74,7 +75,7 @@ def test_minimal_file_and_defaults(tmp_path: Path) -> None:
 def test_mistakes_have_one_line(tmp_path: Path, text: str, expected: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(RlidimError) as raised:
-        task.load(path)
+        loading.load_task(path)
     message = str(raised.value)
     assert expected in message
     assert str(path) in message
@@ -118,7 +119,7 @@ def test_what_does_not_belong_together_has_one_line(
 ) -> None:
     path = write(tmp_path, text)
     with pytest.raises(RlidimError) as raised:
-        task.load(path)
+        loading.load_task(path)
     message = str(raised.value)
     assert expected in message
     assert message.startswith(f"{path}: ")
@@ -169,7 +170,7 @@ def test_every_number_of_every_trainer_has_a_range(tmp_path: Path, trainer: str,
 
     def load(value: object) -> None:
         values = ", ".join(f"{key}: {word}" for key, word in {**needed, name: value}.items())
-        task.load(write(tmp_path, f"{base_text}trainers: {{{trainer}: {{{values}}}}}\n"))
+        loading.load_task(write(tmp_path, f"{base_text}trainers: {{{trainer}: {{{values}}}}}\n"))
 
     inside, outside = INSIDE_AND_OUTSIDE[name]
     for value in inside:
@@ -183,49 +184,49 @@ def test_every_number_of_every_trainer_has_a_range(tmp_path: Path, trainer: str,
 def test_the_entropy_coefficient_of_sac_may_be_learnt(tmp_path: Path) -> None:
     for word in ("auto", "auto_0.1"):
         text = MINIMAL.replace("es: {", f"sac: {{ent_coef: {word}, ")
-        assert task.load(write(tmp_path, text)).settings("sac").ent_coef == word
+        assert loading.load_task(write(tmp_path, text)).settings("sac").ent_coef == word
 
 
 @pytest.mark.parametrize("settings", ["n_steps: 1, batch_size: 64", "batch_size: 1"])
 def test_one_advantage_cannot_be_normalised(tmp_path: Path, settings: str) -> None:
     path = write(tmp_path, MINIMAL.replace("es: {", f"ppo: {{{settings}, "))
     with pytest.raises(RlidimError, match=r"mine\.yml: trainers: ppo: normalize_advantage needs"):
-        task.load(path)
+        loading.load_task(path)
     write(tmp_path, path.read_text().replace("ppo: {", "ppo: {normalize_advantage: false, "))
-    task.load(path)
+    loading.load_task(path)
 
 
 def test_a_setting_on_the_command_line_has_the_same_range() -> None:
     with pytest.raises(RlidimError, match="adam settings: beta2 must be at least 0 and below 1"):
-        task.find("mnist-fc").replace_settings("adam", {"beta2": 1.5})
+        find_task("mnist-fc").replace_settings("adam", {"beta2": 1.5})
 
 
 def test_trainers_inherit_the_general_search(tmp_path: Path) -> None:
     text = MINIMAL + "search: {hint: 5, runs: 7, es: {hint: 9}}\n"
-    loaded = task.load(write(tmp_path, text))
+    loaded = loading.load_task(write(tmp_path, text))
     assert (loaded.search.hint, loaded.search_for("es").hint) == (5, 9)
     assert loaded.search_for("es").runs == 7
 
 
 def test_own_tasks_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = write(tmp_path, MINIMAL, "cartpole.yml")
-    assert task.find("cartpole", tmp_path).file == own
+    assert find_task("cartpole", tmp_path).file == own
     monkeypatch.setenv("RLIDIM_ENVS", str(tmp_path))
-    assert task.find("cartpole").file == own
+    assert find_task("cartpole").file == own
 
 
 def test_unknown_task_names_the_nearest() -> None:
     with pytest.raises(RlidimError, match=r"unknown task 'cartpol' .did you mean 'cartpole'"):
-        task.find("cartpol")
+        find_task("cartpol")
 
 
 def test_missing_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(RlidimError, match="no such folder"):
-        task.files(tmp_path / "nowhere")
+        task_files(tmp_path / "nowhere")
 
 
 def test_settings_can_be_replaced(tmp_path: Path) -> None:
-    loaded = task.load(write(tmp_path, MINIMAL))
+    loaded = loading.load_task(write(tmp_path, MINIMAL))
     assert loaded.replace_settings("es", {"n_timesteps": 5}).settings("es").n_timesteps == 5
     with pytest.raises(RlidimError, match="did you mean 'population'"):
         loaded.replace_settings("es", {"populaton": 5})
@@ -238,16 +239,16 @@ PUBLISHED = "{d_int: 3, D: 9, trainer: es, rule: paper, baseline: x, source: y, 
 
 def test_a_published_number_may_have_been_read_at_another_share(tmp_path: Path) -> None:
     text = f"{MINIMAL}published: [{PUBLISHED}, {PUBLISHED.replace(', fraction: 0.5', '')}]\n"
-    read = [entry.fraction for entry in task.load(write(tmp_path, text)).published]
+    read = [entry.fraction for entry in loading.load_task(write(tmp_path, text)).published]
     assert read == [0.5, None]
     for wrong in ("0", "1", "-0.9", ".nan"):
         path = write(tmp_path, text.replace("0.5", wrong))
         with pytest.raises(RlidimError, match="published: fraction"):
-            task.load(path)
+            loading.load_task(path)
 
 
 def test_variants_of_width_and_depth() -> None:
-    base = task.find("mnist-fc")
+    base = find_task("mnist-fc")
     hidden = {
         (50, None): ("mnist-fc-50x2", (50, 50)),
         (None, 3): ("mnist-fc-200x3", (200, 200, 200)),
@@ -260,13 +261,13 @@ def test_variants_of_width_and_depth() -> None:
         assert changed.classifier is not None
         assert changed.classifier.hidden == expected
         assert changed.trainers == base.trainers
-        assert changed == task.find(name)
+        assert changed == find_task(name)
     assert base.variant(200, 2).bench == base.bench
     assert base.variant(50).bench == {}
 
 
 def test_variants_of_the_protocol() -> None:
-    base = task.find("mnist-shuffled-pixels-lenet")
+    base = find_task("mnist-shuffled-pixels-lenet")
     paper = base.variant(protocol="paper")
     assert paper.name == "mnist-shuffled-pixels-lenet-paper"
     assert next(iter(paper.trainers)) == "sgd"  # which the paper used: it is the default there
@@ -274,9 +275,9 @@ def test_variants_of_the_protocol() -> None:
     assert paper.settings("sgd") == SGDSettings(learning_rate=0.01, l2=0.0)
     assert (paper.data, paper.classifier) == (base.data, base.classifier)
     assert paper.published == base.published
-    both = task.find("mnist-fc").variant(400, 3, "paper")
+    both = find_task("mnist-fc").variant(400, 3, "paper")
     assert both.name == "mnist-fc-400x3-paper"
-    assert both == task.find("mnist-fc-400x3-paper")
+    assert both == find_task("mnist-fc-400x3-paper")
     assert [entry.d_int for entry in both.published] == [800]
 
 
@@ -299,6 +300,6 @@ def test_variants_that_there_are_not(
     name: str, arguments: tuple[int | None, ...], expected: str
 ) -> None:
     with pytest.raises(RlidimError) as raised:
-        task.find(name).variant(*arguments)
+        find_task(name).variant(*arguments)
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)

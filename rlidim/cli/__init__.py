@@ -24,15 +24,15 @@ class Rlidim(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return a command, or the group of the task or the variant of that name."""
-        from rlidim.task import files, find, split
+        from rlidim.tasks.names import find_task, split_name, task_files
 
         if name in self.commands:
             return self.commands[name]
         envs = ctx.params.get("envs")
         try:
-            found = split(name, files(envs))
+            found = split_name(name, task_files(envs))
             if found is not None and found.base != name:
-                find(name, envs)  # a task that has no such variant says so
+                find_task(name, envs)  # a task that has no such variant says so
             return None if found is None else task_group(name)
         except RlidimError as error:
             raise Usage(error) from error
@@ -43,18 +43,18 @@ class Rlidim(click.Group):
         """Name the nearest command or task when there is none of that name."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            from rlidim.task import files
+            from rlidim.tasks.names import task_files
 
-            known = [*self.commands, *files(ctx.params.get("envs"))]
+            known = [*self.commands, *task_files(ctx.params.get("envs"))]
             raise Usage(RlidimError(f"unknown task or command '{name}'{nearest(name, known)}"))
         return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the tasks."""
-        from rlidim.task import files
+        from rlidim.tasks.names import task_files
 
         with formatter.section("Tasks (rlidim TASK --help)"):
-            formatter.write_text(" ".join(files(ctx.params.get("envs"))))
+            formatter.write_text(" ".join(task_files(ctx.params.get("envs"))))
 
 
 @click.group(

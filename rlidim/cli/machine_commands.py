@@ -75,7 +75,7 @@ def speed_command(
     A trainer: steps/s against the raw environment's, or a run in a subspace against a native one.
     """
     from rlidim import speed
-    from rlidim import task as tasks
+    from rlidim.tasks.names import find_task
     from rlidim.trainers import projection_family
 
     if task is None:
@@ -87,7 +87,7 @@ def speed_command(
         return
     if networks or again:
         raise RlidimError("--network and --again belong to the training steps: leave out TASK")
-    found = tasks.find(task, context.find_root().obj["envs"])
+    found = find_task(task, context.find_root().obj["envs"])
     trainer = trainer or ("es" if "es" in found.trainers else next(iter(found.trainers)))
     family = projection_family(found, projection or "auto")
     measured = speed.measure(

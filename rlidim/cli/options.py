@@ -13,11 +13,12 @@ import click
 from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
-    from rlidim.executors import Executor
-    from rlidim.records import Results, RunRecord
-    from rlidim.report import Measurement
+    from rlidim.executors.job import Executor
+    from rlidim.records.folder import Results
+    from rlidim.records.measurement import Measurement
+    from rlidim.records.record import RunRecord
     from rlidim.sweep import Plan
-    from rlidim.task import Task
+    from rlidim.tasks.task import Task
 
     ParamType = click.ParamType[Any]
 else:
@@ -118,18 +119,18 @@ def variant_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def results_of(context: click.Context) -> Results:
     """Return the folder of records that the command line names."""
-    from rlidim.records import Results
+    from rlidim.records.folder import Results
 
     return Results(context.find_root().obj["results"])
 
 
 def tasks_of(context: click.Context) -> dict[str, Task]:
     """Load every task, and the variants of tasks that are on record."""
-    from rlidim.task import find_all
+    from rlidim.tasks.names import find_tasks
 
     folder = results_of(context).folder
     recorded = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return find_all(recorded, context.find_root().obj["envs"])
+    return find_tasks(recorded, context.find_root().obj["envs"])
 
 
 def records_of(context: click.Context) -> list[RunRecord]:
@@ -205,7 +206,8 @@ def executor_of(
     Raises:
         RlidimError: a value out of its range, an option of the other executor, Ray is missing.
     """
-    from rlidim.executors import ProcessPool, RayCluster, default_workers
+    from rlidim.executors.local import ProcessPool, default_workers
+    from rlidim.executors.ray import RayCluster
 
     if executor == "ray":
         return RayCluster(address, workers=workers, gpus=gpus_per_cell or 0.0)
@@ -228,13 +230,14 @@ def search_and_gather(
     context: click.Context, plan: Plan, executor: Executor, runs: Path
 ) -> Measurement:
     """Run a plan with its progress shown, and return what the records then say."""
-    from rlidim import report, sweep
+    from rlidim import sweep
     from rlidim.progress import Progress
+    from rlidim.records.measurement import gather
 
     results = results_of(context)
     with Progress() as progress:
         records = sweep.search(plan, results, executor=executor, runs=runs, listener=progress)
-    found = report.gather(
+    found = gather(
         list(records.values()),
         {plan.task.name: plan.task},
         fraction=plan.fraction,

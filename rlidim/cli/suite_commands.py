@@ -21,7 +21,7 @@ from rlidim.cli.options import (
 from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
-    from rlidim.executors import Executor
+    from rlidim.executors.job import Executor
 
 
 @click.command("list")
@@ -29,17 +29,20 @@ if TYPE_CHECKING:
 @click.pass_context
 def list_command(context: click.Context, as_json: bool) -> None:
     """List the tasks: kind, network, D, trainers, published and our d_int90."""
-    from rlidim import report, trainers
+    from rlidim import trainers
+    from rlidim.records.measurement import gather
+    from rlidim.report.overview import list_rows
+    from rlidim.report.text import text_table
 
     tasks = tasks_of(context)
     sizes = {name: trainers.native_dimension(task) for name, task in tasks.items()}
     folder = results_of(context).folder
-    measurements = report.gather(records_of(context), tasks, results_folder=folder)
-    rows = report.list_rows(tasks, measurements, sizes)
+    measurements = gather(records_of(context), tasks, results_folder=folder)
+    rows = list_rows(tasks, measurements, sizes)
     if as_json:
         print_json({"tasks": rows})
     else:
-        click.echo(report.text_table(rows))
+        click.echo(text_table(rows))
 
 
 @click.command("calibrate")
@@ -106,7 +109,8 @@ def calibrate_command(
 @click.pass_context
 def bench_command(context: click.Context, tier: str, executor: Executor, runs: Path) -> None:
     """Measure every task of a tier, then write the tables. Resumes where it was interrupted."""
-    from rlidim import bench, report
+    from rlidim import bench
+    from rlidim.report.overview import describe
 
     tasks = tasks_of(context)
     plans = bench.plans(tasks, tier)
@@ -118,7 +122,7 @@ def bench_command(context: click.Context, tier: str, executor: Executor, runs: P
             click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
             try:
                 measurement = search_and_gather(context, plan, executor, runs)
-                click.echo(report.describe(measurement))
+                click.echo(describe(measurement))
             except RlidimError as error:
                 executor.close()  # ends what the round still has running
                 # One task that cannot be measured here costs the others nothing.
@@ -140,10 +144,10 @@ def tables_command(context: click.Context) -> None:
 
 def write_tables(context: click.Context) -> None:
     """Write every table and figure and say where."""
-    from rlidim import report
+    from rlidim.report import write
 
     results = results_of(context)
-    written, problems = report.write_tables(results, tasks_of(context))
+    written, problems = write.write_tables(results, tasks_of(context))
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
     click.echo(f"{len(written)} files, first {written[0]}")

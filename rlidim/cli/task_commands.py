@@ -25,12 +25,12 @@ from rlidim.cli.options import (
     variant_options,
 )
 from rlidim.errors import RlidimError
-from rlidim.task import ANY_GAME
+from rlidim.tasks.task import ANY_GAME
 
 if TYPE_CHECKING:
-    from rlidim.executors import Executor
-    from rlidim.records import RunRecord
-    from rlidim.task import Task
+    from rlidim.executors.job import Executor
+    from rlidim.records.record import RunRecord
+    from rlidim.tasks.task import Task
 
 
 class Find(Protocol):
@@ -56,18 +56,19 @@ def finder(name: str) -> Find:
         protocol: str | None = None,
     ) -> Task:
         from rlidim import atari
-        from rlidim import task as tasks
+        from rlidim.tasks.names import find_task, split_name, task_files
+        from rlidim.tasks.task import Atari
 
         top = context.find_root().obj
-        found = tasks.split(name, tasks.files(top["envs"]))
+        found = split_name(name, task_files(top["envs"]))
         if found is None:
-            return tasks.find(name, top["envs"])
+            return find_task(name, top["envs"])
         # The options change the variant, not what it is named.
         given = {"width": width, "depth": depth, "protocol": protocol, "game": top.get("game")}
         chosen = {key: value for key, value in given.items() if value is not None}
-        task = tasks.find(found.base, top["envs"]).variant(**{**found.choices, **chosen})
+        task = find_task(found.base, top["envs"]).variant(**{**found.choices, **chosen})
         if given["game"] is not None:
-            assert isinstance(task.environment, tasks.Atari)
+            assert isinstance(task.environment, Atari)
             atari.check(task.environment)
         return task
 
@@ -83,15 +84,18 @@ def task_group(name: str) -> click.Group:
     def group(context: click.Context, game: str | None = None) -> None:
         context.obj["game"] = game
         if context.invoked_subcommand is None:
-            from rlidim import report, trainers
+            from rlidim import trainers
+            from rlidim.records.measurement import gather
+            from rlidim.report.baselines import unmeasured
+            from rlidim.report.overview import task_page
 
             task = find(context)
             mine = [each for each in records_of(context) if each.cell.task == task.name]
             folder = results_of(context).folder
-            found = report.gather(mine, {task.name: task}, results_folder=folder)
-            alone = report.unmeasured(mine, found, {task.name: task})
+            found = gather(mine, {task.name: task}, results_folder=folder)
+            alone = unmeasured(mine, found, {task.name: task})
             D = trainers.native_dimension(task)
-            click.echo(report.task_page(task, found, D, natives=alone))
+            click.echo(task_page(task, found, D, natives=alone))
 
     if name == ANY_GAME:
         group.params.append(click.Option(["--game"], help="The ROM's name, such as seaquest."))
@@ -148,9 +152,12 @@ def train_command(find: Find) -> click.Command:
         as_json: bool,
     ) -> None:
         """Make one run: in a random subspace of dimension d, or natively."""
-        from rlidim import checkpoints, executors
+        from rlidim.executors.job import Job
+        from rlidim.executors.ledger import run_when_free
+        from rlidim.executors.ray import RayCluster
         from rlidim.progress import RunProgress
-        from rlidim.records import Cell
+        from rlidim.records import checkpoints
+        from rlidim.records.cell import Cell
         from rlidim.sweep import check_scope
         from rlidim.trainers import RESUMABLE, check_processes, projection_family
 
@@ -178,7 +185,7 @@ def train_command(find: Find) -> click.Command:
         )
         results = results_of(context)
         results.check_writable()
-        job = executors.Job(task, cell, results.folder, runs, processes, resume)
+        job = Job(task, cell, results.folder, runs, processes, resume)
         path = results.path(cell)
         checkpoint = runs / str(cell) / checkpoints.FILE
         on_record = path.exists() and not force
@@ -193,14 +200,14 @@ def train_command(find: Find) -> click.Command:
         elif resume and not checkpoint.exists():
             click.echo(f"{checkpoint}: no checkpoint there: the run begins anew", err=True)
         if executor == "ray":
-            cluster = executors.RayCluster(address, cpus=processes, gpus=gpus_per_cell or 0.0)
+            cluster = RayCluster(address, cpus=processes, gpus=gpus_per_cell or 0.0)
             try:
                 (record,) = cluster.run([job], force=force)
             finally:
                 cluster.close()
         else:
             with RunProgress(cell, task.steps) as progress:
-                record = executors.run_when_free(job, force, progress)
+                record = run_when_free(job, force, progress)
         if not on_record:
             _tell_of_checkpoints(record)
         if as_json:
@@ -277,7 +284,8 @@ def measure_command(find: Find) -> click.Command:
 
         Runs on record are not repeated: the same command resumes an interrupted search.
         """
-        from rlidim import report
+        from rlidim.report.overview import describe
+        from rlidim.report.plot import plot_measurement
         from rlidim.sweep import Plan
 
         task = find(context, width, depth, protocol)
@@ -300,11 +308,11 @@ def measure_command(find: Find) -> click.Command:
         finally:
             executor.close()
         folder = results_of(context).folder / "figures"
-        figures = report.plot_measurement(measurement, folder / measurement.stem)
+        figures = plot_measurement(measurement, folder / measurement.stem)
         if as_json:
             print_json(measurement.to_json())
         else:
-            click.echo(report.describe(measurement))
+            click.echo(describe(measurement))
             click.echo(f"figure: {figures[0]}")
 
     return measure
@@ -384,8 +392,11 @@ def compress_command(find: Find) -> click.Command:
         """
         import json
 
-        from rlidim import compression, description, records, report
-        from rlidim.records import write_atomically
+        from rlidim import compression, description
+        from rlidim.records.files import write_atomically
+        from rlidim.records.folder import read_record
+        from rlidim.report.descriptions import DESCRIPTIONS
+        from rlidim.report.text import text_table
 
         task = find(context)
         # The ending too: a damaged file may have lost its beginning.
@@ -397,9 +408,9 @@ def compress_command(find: Find) -> click.Command:
             else:
                 click.echo(f"{record}: {task.scores} {score:.4g}")
             return
-        run = records.read(record)
+        run = read_record(record)
         task = variant_of(context, task, run.cell.task)
-        out = results_of(context).folder / report.DESCRIPTIONS
+        out = results_of(context).folder / DESCRIPTIONS
         found, problems = description.describe(task, run, record, runs, out, description.LOSSES)
         for problem in problems:
             click.echo(f"warning: {problem}", err=True)
@@ -409,7 +420,7 @@ def compress_command(find: Find) -> click.Command:
         if as_json:
             print_json({"descriptions": rows, "file": str(path)})
         else:
-            click.echo(report.text_table(rows))
+            click.echo(text_table(rows))
             click.echo(f"files: {out}")
 
     return compress
@@ -421,13 +432,13 @@ def variant_of(context: click.Context, task: Task, name: str) -> Task:
     Raises:
         RlidimError: the name is another task's.
     """
-    from rlidim import task as tasks
+    from rlidim.tasks.names import find_task, split_name, task_files
 
     envs = context.find_root().obj["envs"]
-    found = tasks.split(name, tasks.files(envs))
+    found = split_name(name, task_files(envs))
     if task.name not in (name, found and found.base):
         raise RlidimError(f"a record of task '{name}', not of '{task.name}'")
-    return tasks.find(name, envs)
+    return find_task(name, envs)
 
 
 COMMANDS = (train_command, measure_command, play_command, export_command, compress_command)

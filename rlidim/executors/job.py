@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rlidim.records import Cell, RunRecord
-from rlidim.task import Task
+from rlidim.records.cell import Cell
+from rlidim.records.record import RunRecord
+from rlidim.tasks.task import Task
 
 
 @dataclass(frozen=True)

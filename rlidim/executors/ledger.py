@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from rlidim import checkpoints, solution
+from rlidim import solution
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.making import Made, death, make
-from rlidim.records import Results, RunRecord, configuration, differences, hash_of
+from rlidim.records import checkpoints
+from rlidim.records.configuration import configuration, differences, hash_of
+from rlidim.records.folder import Results
+from rlidim.records.record import RunRecord
 from rlidim.trainers import Report, unheard
 
 ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed

@@ -14,7 +14,8 @@ from multiprocessing import get_context, parent_process
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import WORKER_DEATHS, keep_death, run, run_when_free
-from rlidim.records import Cell, RunRecord
+from rlidim.records.cell import Cell
+from rlidim.records.record import RunRecord
 
 
 class InProcess:

@@ -13,23 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlidim import trainers
-from rlidim.checkpoints import Checkpoints, Spent
 from rlidim.devices import device
 from rlidim.errors import MachineLostError, RlidimError
 from rlidim.executors.job import Job
-from rlidim.records import (
-    Outcome,
-    RunRecord,
-    Seeds,
-    configuration,
-    digest,
-    encode,
-    hardware,
-    hash_of,
-    thinned,
-    versions,
-)
-from rlidim.task import Atari
+from rlidim.records.cell import Seeds
+from rlidim.records.checkpoints import Checkpoints, Spent
+from rlidim.records.configuration import configuration, hash_of
+from rlidim.records.provenance import hardware, versions
+from rlidim.records.record import Outcome, RunRecord, digest, encode, thinned
+from rlidim.tasks.task import Atari
 from rlidim.trainers import Report, unheard
 
 if TYPE_CHECKING:
@@ -150,7 +142,7 @@ def one_thread() -> Iterator[None]:
 
 def _solution(outcome: Outcome, seeds: Seeds) -> bytes:
     from rlidim import solution
-    from rlidim.projections import ProjectionSpec
+    from rlidim.projections.base import ProjectionSpec
 
     confined = outcome.theta_d is not None
     return solution.serialise(

@@ -32,7 +32,9 @@ from rlidim.executors.ledger import (
 from rlidim.executors.making import Made
 from rlidim.ray_driver import Defect, Slots, Stop, Submit, drive
 from rlidim.ray_node import Mistake, NodeDied, WorkerDied
-from rlidim.records import Cell, Results, RunRecord
+from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
+from rlidim.records.record import RunRecord
 
 CONNECT_SECONDS = 90  # to start Ray here, or to be let into a cluster; a busy machine needs 40
 EMPTY_SECONDS = 120  # with fewer CPUs in the cluster, free or busy, than a cell is given

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rlidim.gpu.processes import Processes
     from rlidim.kernels.measure import Limits, Listener
-    from rlidim.projections import Projection
+    from rlidim.projections.base import Projection
 
 # Of every family; together they reach each way in which Triton's kernels cut P: 32, 64 or 128 signs
 # of a counter, one or two Hadamard factors, several tiles of rows.
@@ -115,8 +115,7 @@ def plan(gpu: torch.device) -> list[Case]:
     """Return what to check, the shortest first: the fastest backends, and torch on the GPU."""
     import torch
 
-    from rlidim.projections import FAMILIES
-    from rlidim.projections.backends import AUTO, implementation
+    from rlidim.projections.backends import AUTO, FAMILIES, implementation
 
     found = []
     for family in FAMILIES:

@@ -84,7 +84,7 @@ def fill(row: Row, gpu: torch.device) -> None:
 
     from rlidim.kernels.timing import Timed, compare
     from rlidim.pixels import PixelArchitecture, StackedNetworks
-    from rlidim.task import PixelNetwork
+    from rlidim.tasks.task import PixelNetwork
 
     normalised = NETWORKS[row["network"]]
     architecture = PixelArchitecture.of(PixelNetwork(row["network"], normalised), SHAPE, ACTIONS)

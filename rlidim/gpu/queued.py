@@ -19,7 +19,7 @@ from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from rlidim.errors import RlidimError, nearest
-from rlidim.records import replace_file, write_atomically
+from rlidim.records.files import replace_file, write_atomically
 
 if TYPE_CHECKING:
     from rlidim.kernels.measure import Limits, Listener
@@ -51,12 +51,13 @@ def prepare(only: str | None = None) -> None:
         import matplotlib.figure  # noqa: F401
 
         from rlidim import atari, data, progress, report, sweep, trainers  # noqa: F401
-        from rlidim import task as tasks
+        from rlidim.tasks.names import find_task
+        from rlidim.tasks.task import Atari
 
-        for task in (tasks.find(arguments[0]) for arguments in selected(only)):
+        for task in (find_task(arguments[0]) for arguments in selected(only)):
             for trainer in ("random", next(iter(task.trainers))):
                 trainers.find(trainer)
-            if isinstance(task.environment, tasks.Atari):
+            if isinstance(task.environment, Atari):
                 atari.check(task.environment)
             if task.data is not None:
                 data.load(task.data.name)

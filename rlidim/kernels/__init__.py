@@ -21,8 +21,7 @@ from rlidim.kernels.measure import (
 )
 from rlidim.kernels.rows import RowFile, provenance
 from rlidim.kernels.text import kernel_table
-from rlidim.projections import FAMILIES
-from rlidim.projections.backends import AUTO, implementation
+from rlidim.projections.backends import AUTO, FAMILIES, implementation
 from rlidim.projections.base import check_size
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from rlidim.kernels.memory import available_bytes, held_bytes, peak_growth
 from rlidim.kernels.peers import OPERATIONS, Call, Inputs, UnavailableError, peers_of
 from rlidim.kernels.rows import Row, RowFile
 from rlidim.kernels.timing import Timed, compare, device_seconds, threads_restored
-from rlidim.projections import FAMILIES, Projection, projection
-from rlidim.projections.backends import AUTO, implementation
+from rlidim.projections import projection
+from rlidim.projections.backends import AUTO, FAMILIES, implementation
+from rlidim.projections.base import Projection
 
 SIZES = (
     (562, 4),  # the paper's CartPole network

@@ -8,7 +8,8 @@ import torch
 
 from rlidim.kernels.memory import held_bytes
 from rlidim.kernels.text import columns
-from rlidim.projections import FAMILIES, projection
+from rlidim.projections import projection
+from rlidim.projections.backends import FAMILIES
 
 SIZE = (100_000, 200)  # at which memory is shown: large enough that no family stores all of P
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rlidim.kernels.memory import available_bytes
-from rlidim.projections import FAMILIES
+from rlidim.projections.backends import FAMILIES
 from rlidim.projections.hadamard import next_power_of_two
 
 OPERATIONS = ("forward", "adjoint", "population")

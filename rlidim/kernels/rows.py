@@ -13,7 +13,8 @@ import torch
 
 from rlidim import projections
 from rlidim.projections import native
-from rlidim.records import hardware, versions, write_atomically
+from rlidim.records.files import write_atomically
+from rlidim.records.provenance import hardware, versions
 
 Row = dict[str, Any]
 PACKAGES = ("scipy", "scikit-learn", "triton", "fast-hadamard-transform", "sjlt", "fast-jl")

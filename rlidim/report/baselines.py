@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlidim.records import RANDOM, RunRecord
-from rlidim.report import drawing, text
-from rlidim.report.collect import (
+from rlidim.records.cell import RANDOM
+from rlidim.records.measurement import (
     Measurement,
     baseline_scores,
     of_one_kind,
     total_seconds,
     total_steps,
 )
+from rlidim.records.record import RunRecord
+from rlidim.report import drawing, text
 from rlidim.report.tables import Table
-from rlidim.task import Task
+from rlidim.tasks.task import Task
 
 WIDTH, HEIGHT = 7.2, 3.2  # inches
 

@@ -11,9 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlidim.report import published, text
-from rlidim.report.collect import Measurement
+from rlidim.records.measurement import Measurement
+from rlidim.report import published
 from rlidim.report.tables import Table
+from rlidim.statistics import wording
 
 FC, LENET = "mnist-fc", "mnist-lenet"
 SHUFFLED_FC, SHUFFLED_LENET = "mnist-shuffled-pixels-fc", "mnist-shuffled-pixels-lenet"
@@ -215,7 +216,7 @@ def _by_their_rule(measurement: Measurement) -> int | None:
 
 
 def _reading(measurement: Measurement) -> str:
-    return f"{text.read(measurement.estimate)} {text.interval(measurement.estimate)}"
+    return f"{wording.read(measurement.estimate)} {wording.interval(measurement.estimate)}"
 
 
 def table(measurements: Sequence[Measurement]) -> Table:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError
-from rlidim.statistics import Estimate
+from rlidim.statistics.estimate import Estimate
 
 # Okabe and Ito's palette.
 BLUE = "#0072B2"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rlidim.report import text
-from rlidim.report.collect import Measurement
+from rlidim.records.measurement import Measurement
 from rlidim.report.tables import Table
-from rlidim.statistics import Estimate
+from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.wording import NONE, interval, read
 
 FOLDER = "families"  # below the results: those runs would crowd the tables of the tasks
 REFERENCE = "gaussian"  # the paper's own dense P
@@ -51,8 +51,8 @@ def table(measurements: Sequence[Measurement]) -> Table:
                 and measurement.projection == family
             ]
             estimate = found[0].estimate if found else None
-            cells.append(f"{text.read(estimate)} {text.interval(estimate)}" if found else text.NONE)
-        rows.append((family, *cells, ", ".join(apart.get(family, ())) or text.NONE))
+            cells.append(f"{read(estimate)} {interval(estimate)}" if found else NONE)
+        rows.append((family, *cells, ", ".join(apart.get(family, ())) or NONE))
     return Table(
         "d_int90 by family",
         ("family", *(" ".join(place) for place in places), f"differs from {REFERENCE}"),

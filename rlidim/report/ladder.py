@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError
+from rlidim.records.measurement import Measurement
 from rlidim.report import drawing, text
-from rlidim.report.collect import Measurement
 from rlidim.report.drawing import BAR, BLUE, GREEN, INK, PALE, VERMILION
-from rlidim.statistics import Estimate
+from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.wording import interval, name_of, read
 
 ROW, AXIS = 0.27, 4.6  # inches: a row's height, the width of the log axis
 TOP, BOTTOM = 0.78, 0.55  # inches above and below the rows
@@ -107,7 +108,7 @@ def _shown(rows: Sequence[_Row]) -> list[float]:
 
 
 def _reading(estimate: Estimate) -> str:
-    return f"{text.read(estimate)}  {text.interval(estimate)}"
+    return f"{read(estimate)}  {interval(estimate)}"
 
 
 def _draw(axes: Any, y: int, row: _Row) -> None:
@@ -149,7 +150,7 @@ def _write(
 
 def _write_head(figure: Any, drawn: Sequence[_Row], height: float) -> None:
     """Write the title and, below it, what each mark means."""
-    name = text.name_of(drawn[0].estimate.fraction)
+    name = name_of(drawn[0].estimate.fraction)
     width = figure.get_size_inches()[0]
     x, y = 0.2, 1 - 0.52 / height
     title = f"Intrinsic dimension {name}, easiest first"

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlidim.records.measurement import Measurement
 from rlidim.report import published, text
 from rlidim.report.baselines import Baseline
-from rlidim.report.collect import Measurement
-from rlidim.task import Atari, Data, PixelNetwork, Task
+from rlidim.statistics.wording import NONE, interval, read, statement
+from rlidim.tasks.task import Atari, Data, PixelNetwork, Task
 
 
 def describe(measurement: Measurement) -> str:
@@ -26,7 +27,7 @@ def statements(measurement: Measurement) -> list[str]:
         lines = [f"no estimate: {measurement.reason}"]
     else:
         lines = [
-            f"{text.statement(estimate)}, 95 % interval {text.interval(estimate)}, "
+            f"{statement(estimate)}, 95 % interval {interval(estimate)}, "
             f"D = {text.whole(measurement.D)}",
             f"first passing d {text.whole(estimate.first_passing_d)}, by the paper's rule "
             f"{text.whole(estimate.paper_rule_d)}",
@@ -48,12 +49,12 @@ def statements(measurement: Measurement) -> list[str]:
         line = f"published: {entry.d_int:,}, {text.one_line(entry.source)}"
         theirs = published.reread(entry, measurement)
         if theirs is not None:
-            line += f"; by their rule ours is {text.read(theirs)} {text.interval(theirs)}, which"
+            line += f"; by their rule ours is {read(theirs)} {interval(theirs)}, which"
             line += f" {published.verdict(entry, measurement)}"
         elif estimate is not None:
             line += f"; our interval {published.verdict(entry, measurement)}"
         other = text.differences(entry, measurement)
-        lines.append(line if other == text.NONE else f"{line}; theirs: {other}")
+        lines.append(line if other == NONE else f"{line}; theirs: {other}")
     return [*lines, *(f"warning: {warning}" for warning in measurement.warnings)]
 
 
@@ -80,8 +81,8 @@ def list_rows(
                 "trainers": " ".join(task.trainers),
                 "published": [text.published(entry) for entry in task.published],
                 "ours": [
-                    f"{' '.join(parts)} {text.read(measurement.estimate)} "
-                    f"{text.interval(measurement.estimate)}"
+                    f"{' '.join(parts)} {read(measurement.estimate)} "
+                    f"{interval(measurement.estimate)}"
                     for measurement, (_, *parts) in zip(mine, names, strict=True)
                     if measurement.estimate is not None
                 ],
@@ -97,7 +98,7 @@ def network(task: Task) -> str:
         linear = "linear" if task.classifier.linear_convolutions else ""
         return " ".join(filter(None, (task.classifier.architecture, widths, linear)))
     if task.network is None:
-        return text.NONE
+        return NONE
     if isinstance(task.network, PixelNetwork):
         normalised = "batch normalised" if task.network.batch_norm else ""
         return " ".join(filter(None, (task.network.architecture, normalised)))

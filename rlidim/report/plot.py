@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from rlidim.errors import RlidimError
+from rlidim.records.measurement import Measurement
 from rlidim.report import drawing, text
-from rlidim.report.collect import Measurement
 from rlidim.report.drawing import BLUE, GREEN, GREY, INK, ORANGE, VERMILION
-from rlidim.statistics import Estimate, Rung, normalise
+from rlidim.statistics.estimate import Estimate, Rung, normalise
+from rlidim.statistics.wording import interval, statement
 
 WIDTH, PANEL, ROW = 7.2, 3.3, 0.24  # inches: the figure's width, the score panel, a row above it
 LEAST_LEFT, RIGHT, TOP, BOTTOM = 0.8, 1.15, 0.62, 0.78  # inches around the panels
@@ -214,7 +215,7 @@ def _write_title(
 ) -> None:
     title = drawing.fit(measurement.label, 11, WIDTH - left - 0.15, "bold")
     reading = (
-        f"{text.statement(estimate)}   95 % interval {text.interval(estimate)}   "
+        f"{statement(estimate)}   95 % interval {interval(estimate)}   "
         f"D = {text.whole(measurement.D)}"
     )
     figure.text(left / WIDTH, 1 - 0.26 / height, title, fontsize=11, fontweight="bold")

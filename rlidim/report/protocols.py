@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rlidim.records.measurement import Measurement
 from rlidim.report import text
-from rlidim.report.collect import Measurement
 from rlidim.report.tables import Table
-from rlidim.task import PAPER
+from rlidim.statistics.wording import interval, name_of, read
+from rlidim.tasks.task import PAPER
 
 UNKNOWN = "not known"
 
@@ -28,7 +29,7 @@ def table(measurements: Sequence[Measurement], fraction: float) -> Table:
         rows.append(
             (task, trainer, ", ".join(rest), *_reading(ours), *_reading(paper), _same(ours, paper))
         )
-    name = text.name_of(fraction)
+    name = name_of(fraction)
     header = (
         "task",
         "trainer",
@@ -49,7 +50,7 @@ def _reading(measurement: Measurement) -> tuple[str, str, str]:
     runs = len(measurement.runs) + len(measurement.baseline)
     return (
         text.spread(measurement.baseline_scores),
-        f"{text.read(measurement.estimate)} {text.interval(measurement.estimate)}",
+        f"{read(measurement.estimate)} {interval(measurement.estimate)}",
         text.hours(measurement.seconds / runs),
     )
 

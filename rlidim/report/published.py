@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlidim import statistics
 from rlidim.errors import RlidimError
-from rlidim.report.collect import Measurement
-from rlidim.statistics import Estimate
-from rlidim.task import Evaluation, Published
+from rlidim.records.measurement import Measurement
+from rlidim.statistics import estimate as estimate_module
+from rlidim.statistics.estimate import Estimate
+from rlidim.tasks.task import Evaluation, Published
 
 RUNG = 1.5  # the ratio of neighbouring rungs: a scan over d cannot tell less apart
 _NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?)\s*\((global|local)\)\s*")
@@ -68,7 +68,7 @@ def _read(entry: Published, measurement: Measurement, baseline: Sequence[float])
         return None
     lowest = (Evaluation() if measurement.task is None else measurement.task.evaluation).minimum
     try:
-        return statistics.estimate(
+        return estimate_module.estimate(
             {rung.d: rung.scores for rung in estimate.rungs},
             baseline=baseline,
             random=lowest,

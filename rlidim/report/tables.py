@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from rlidim.records import RunRecord
+from rlidim.records.measurement import Measurement, total_seconds, total_steps
+from rlidim.records.record import RunRecord
 from rlidim.report import published, text
-from rlidim.report.collect import Measurement, total_seconds, total_steps
-from rlidim.statistics import Estimate
-from rlidim.task import Task
+from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.wording import NONE, interval, name_of, read
+from rlidim.tasks.task import Task
 
 SHORT = 8  # digits that tell Ray's nodes apart
 
@@ -36,7 +37,7 @@ class Table:
 
 def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
     """Return one row for each measurement of a task whose dimension is not known beforehand."""
-    name = text.name_of(fraction)
+    name = name_of(fraction)
     rows, reasons = [], []
     for measurement in measurements:
         estimate = measurement.estimate
@@ -47,10 +48,10 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
             (
                 *_names(measurement),
                 text.whole(measurement.D),
-                text.read(estimate),
-                text.interval(estimate),
+                read(estimate),
+                interval(estimate),
                 text.whole(None if estimate is None else estimate.paper_rule_d),
-                "; ".join(text.published(entry) for entry in measurement.published) or text.NONE,
+                "; ".join(text.published(entry) for entry in measurement.published) or NONE,
                 text.spread(measurement.baseline_scores),
                 text.number(random),
                 _runs(measurement),
@@ -100,8 +101,8 @@ def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
                 *_names(measurement),
                 text.whole(measurement.D),
                 text.whole(known),
-                text.read(estimate),
-                text.interval(estimate),
+                read(estimate),
+                interval(estimate),
                 holds,
                 _runs(measurement),
                 text.whole(measurement.environment_steps),
@@ -114,7 +115,7 @@ def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
         "projection",
         "D",
         "known",
-        text.name_of(fraction),
+        name_of(fraction),
         "95 % interval",
         "holds",
         "runs",
@@ -160,10 +161,10 @@ def comparison(
                     text.one_line(entry.source),
                     text.whole(entry.D),
                     text.whole(entry.d_int),
-                    f"{text.read(theirs)} {text.interval(theirs)}" if theirs else text.NONE,
+                    f"{read(theirs)} {interval(theirs)}" if theirs else NONE,
                     _ratio(theirs, entry.d_int),
-                    f"{text.read(same)} {text.interval(same)}" if same else text.NONE,
-                    f"{text.read(estimate)} {text.interval(estimate)}",
+                    f"{read(same)} {interval(same)}" if same else NONE,
+                    f"{read(estimate)} {interval(estimate)}",
                     published.verdict(entry, measurement),
                 )
             )
@@ -193,7 +194,7 @@ def comparison(
         "ours, their rule",
         "ratio",
         "ours, at their score",
-        f"ours, {text.name_of(fraction)}",
+        f"ours, {name_of(fraction)}",
         "our interval",
     )
     return Table("Against published numbers", header, tuple(rows), 7, tuple(dict.fromkeys(notes)))
@@ -202,7 +203,7 @@ def comparison(
 def _ratio(estimate: Estimate | None, d: int) -> str:
     """Return ours over theirs."""
     if estimate is None or estimate.censored or estimate.d_int is None:
-        return text.NONE
+        return NONE
     return f"{estimate.d_int / d:.2f}"
 
 
@@ -216,7 +217,7 @@ def rungs(measurement: Measurement) -> Table:
                 text.whole(rung.d),
                 str(len(rung.scores)),
                 f"{rung.mean:.3f}",
-                f"{np.std(rung.normalised, ddof=1):.3f}" if len(rung.scores) > 1 else text.NONE,
+                f"{np.std(rung.normalised, ddof=1):.3f}" if len(rung.scores) > 1 else NONE,
                 f"{rung.success:.2f}",
                 f"{fit[rung.d]:.3f}",
                 "yes" if rung.passes else "no",

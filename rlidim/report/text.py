@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rlidim.report.collect import Measurement
-from rlidim.statistics import Estimate
+from rlidim.records.measurement import Measurement
+from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import NONE, interval, name_of, read, statement
-from rlidim.task import Published
+from rlidim.tasks.task import Published
 
 __all__ = [
     "NONE",

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError
-from rlidim.records import Results, RunRecord, write_atomically
+from rlidim.records.files import write_atomically
+from rlidim.records.folder import Results
+from rlidim.records.measurement import Measurement, gather
+from rlidim.records.record import RunRecord
 from rlidim.report import baselines, claims, descriptions, families, protocols, render, tables, text
 from rlidim.report.baselines import Baseline
-from rlidim.report.collect import Measurement, gather
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
 from rlidim.report.plot import plot_measurement
 from rlidim.report.tables import Table
-from rlidim.task import Task
+from rlidim.tasks.task import Task
 
 _ABOUT = (
     "The intrinsic dimension of a task is the smallest number d of dimensions in which training "

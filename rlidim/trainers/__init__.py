@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from rlidim.checkpoints import Checkpoints
 from rlidim.errors import RlidimError, nearest
-from rlidim.records import Cell, Outcome, Seeds
-from rlidim.task import Task
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.checkpoints import Checkpoints
+from rlidim.records.record import Outcome
+from rlidim.tasks.task import Task
 
 if TYPE_CHECKING:
     from rlidim.trainers.population import Worker
@@ -83,7 +84,9 @@ def projection_family(task: Task, choice: str) -> str:
     Raises:
         RlidimError: there is no such family.
     """
-    from rlidim.projections import AUTO, check_family, choose
+    from rlidim.projections import check_family
+    from rlidim.projections.backends import AUTO
+    from rlidim.projections.choice import choose
 
     if choice != AUTO:
         check_family(choice)

@@ -21,12 +21,14 @@ from torch import Tensor, nn
 
 from rlidim import classifiers, data
 from rlidim.cuda_graphs import Repeated
+from rlidim.data.sources import CLASSES
 from rlidim.devices import device
 from rlidim.projections import projection
-from rlidim.records import Cell, Outcome, Seeds
-from rlidim.settings import AdamSettings, SGDSettings
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.record import Outcome
 from rlidim.subspace import SubspaceOptimizer
-from rlidim.task import Data, Task
+from rlidim.tasks.settings import AdamSettings, SGDSettings
+from rlidim.tasks.task import Data, Task
 from rlidim.trainers import Report
 from rlidim.trainers.schedules import schedule
 
@@ -126,7 +128,7 @@ def network_of(task: Task) -> nn.Sequential:
     assert task.classifier is not None
     assert task.data is not None
     shape = data.SHAPES[task.data.name]
-    return classifiers.build(task.classifier, shape, data.CLASSES)
+    return classifiers.build(task.classifier, shape, CLASSES)
 
 
 def native_dimension(task: Task) -> int:

@@ -18,8 +18,8 @@ from rlidim import atari
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture, Policy
 from rlidim.pixels import KIND, PixelArchitecture, PixelPolicy
-from rlidim.records import Seeds
-from rlidim.task import Atari, Environment, PixelNetwork, Task
+from rlidim.records.cell import Seeds
+from rlidim.tasks.task import Atari, Environment, PixelNetwork, Task
 from rlidim.trainers.mujoco import quiet_mujoco
 from rlidim.trainers.normalisation import Moments
 from rlidim.trainers.simulations import Separate, Simulations, side_by_side

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from rlidim.checkpoints import Checkpoints
 from rlidim.devices import device
 from rlidim.networks import Architecture
-from rlidim.records import Cell, Outcome, Seeds
-from rlidim.task import Atari, Task
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.checkpoints import Checkpoints
+from rlidim.records.record import Outcome
+from rlidim.tasks.task import Atari, Task
 from rlidim.trainers import Report, evaluation, unheard, workers
 from rlidim.trainers.evaluation import SEED_SPAN, Champion
 from rlidim.trainers.normalisation import RunningStatistics

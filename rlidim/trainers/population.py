@@ -20,8 +20,8 @@ from rlidim.devices import device
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture
 from rlidim.projections import projection
-from rlidim.records import Cell, Seeds
-from rlidim.task import Atari, Task
+from rlidim.records.cell import Cell, Seeds
+from rlidim.tasks.task import Atari, Task
 from rlidim.trainers import evaluation
 from rlidim.trainers.evaluation import AnyArchitecture, Arena
 from rlidim.trainers.normalisation import Moments

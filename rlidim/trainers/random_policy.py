@@ -9,9 +9,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rlidim import data
-from rlidim.records import Cell, Outcome, Seeds
-from rlidim.task import Atari, Task
+from rlidim.data.sources import CLASSES
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.record import Outcome
+from rlidim.tasks.task import Atari, Task
 from rlidim.trainers import Report, evaluation
 
 EPISODES = 400  # cheap, and the zero of every normalised score of the task rests on them
@@ -40,7 +41,7 @@ def train(
 
         returns = supervised.untrained_scores(seeds.theta_0)
     elif task.kind == "supervised":
-        returns = [1 / data.CLASSES]  # the expected accuracy of guessing
+        returns = [1 / CLASSES]  # the expected accuracy of guessing
     else:
         _, space = evaluation.spaces_of(task)
         actor = UniformActions(space, seeds.training)

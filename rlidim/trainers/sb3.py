@@ -24,16 +24,17 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
-from rlidim.checkpoints import ACTIONS, Checkpoints, writing
 from rlidim.devices import device
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture
 from rlidim.pixels import PixelArchitecture
 from rlidim.projections import projection as make_projection
-from rlidim.records import Cell, Outcome, Seeds
-from rlidim.settings import SETTINGS
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.checkpoints import ACTIONS, Checkpoints, writing
+from rlidim.records.record import Outcome
 from rlidim.subspace import SubspaceOptimizer
-from rlidim.task import Atari, Network, Task
+from rlidim.tasks.settings import SETTINGS
+from rlidim.tasks.task import Atari, Network, Task
 from rlidim.trainers import RESUMABLE, Report, evaluation, sb3_resume
 from rlidim.trainers.evaluation import AnyArchitecture, Champion, FiniteGuard
 from rlidim.trainers.sb3_atari import AtariVecEnv, PixelFeatures, keep_freed_memory

@@ -17,7 +17,7 @@ from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from rlidim import atari
-from rlidim.task import Atari
+from rlidim.tasks.task import Atari
 from rlidim.trainers.sb3_atari import AtariVecEnv
 
 REPEATS = 5

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture
 from rlidim.pixels import Network, Normalisation, PixelArchitecture
-from rlidim.task import Task
+from rlidim.tasks.task import Task
 from rlidim.trainers import evaluation
 from rlidim.trainers.evaluation import AnyArchitecture
 from rlidim.trainers.sb3 import ACTIVATIONS, acting_parameters, net_arch

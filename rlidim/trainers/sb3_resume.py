@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from rlidim.checkpoints import ACTIONS, Checkpoints, writing
+from rlidim.records.checkpoints import ACTIONS, Checkpoints, writing
 
 # Between two rollouts all of an on-policy model's state lies in these, policy and optimizer.
 ATTRIBUTES = (

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
-from rlidim.task import Task
+from rlidim.tasks.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
+from rlidim.tasks.task import Task
 
 Vector = NDArray[np.float64]
 ADAM_DECAYS = (0.9, 0.999)

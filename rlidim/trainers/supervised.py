@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlidim.projections import projection
-from rlidim.records import Cell, Outcome, Seeds
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.record import Outcome
 from rlidim.subspace import SubspaceOptimizer
-from rlidim.task import Task
+from rlidim.tasks.task import Task
 from rlidim.trainers import Report
 
 GROUPS = 10

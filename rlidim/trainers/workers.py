@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
-from rlidim.records import Cell, Seeds
-from rlidim.task import Task
+from rlidim.records.cell import Cell, Seeds
+from rlidim.tasks.task import Task
 from rlidim.trainers.population import Generation, Played, Player, Worker
 from rlidim.trainers.searches import Vector
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rlidim.errors import RlidimError
-from rlidim.projections import FAMILIES, Projection, ProjectionSpec, from_spec, projection
+from rlidim.projections import from_spec, projection
+from rlidim.projections.backends import FAMILIES
+from rlidim.projections.base import Projection, ProjectionSpec
 from rlidim.projections.hashed import Hashed
 
 # d = 1, d = D, a last block that is not full, a power of two and its neighbours.

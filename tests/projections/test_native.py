@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
-from rlidim.projections import Projection, native, normal, projection
+from rlidim.projections import native, normal, projection
+from rlidim.projections.base import Projection
 
 if native.reason():
     pytest.skip(native.reason(), allow_module_level=True)

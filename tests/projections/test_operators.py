@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
-from rlidim.projections import FAMILIES, Projection, projection
+from rlidim.projections import projection
+from rlidim.projections.backends import FAMILIES
+from rlidim.projections.base import Projection
 from rlidim.projections.operators import adjoint, find, forward
 
 every_family = pytest.mark.parametrize("family", FAMILIES)

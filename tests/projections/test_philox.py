@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from rlidim.projections import FAMILIES, projection
 from rlidim.projections import normal as normal_numbers
+from rlidim.projections import projection
+from rlidim.projections.backends import FAMILIES
 from rlidim.projections.philox import (
     MASK,
     MULTIPLIER_0,

@@ -21,7 +21,9 @@ import torch
 from torch import Tensor
 
 from rlidim.gpu import correctness
-from rlidim.projections import FAMILIES, Projection, backends, philox, triton_kernels
+from rlidim.projections import backends, philox, triton_kernels
+from rlidim.projections.backends import FAMILIES
+from rlidim.projections.base import Projection
 
 if find_spec("triton") is None:
     pytest.skip("triton is not installed", allow_module_level=True)

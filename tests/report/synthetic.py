@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rlidim import task as tasks
-from rlidim.records import Cell, RunRecord
-from rlidim.task import Published, Task
+from rlidim.records.cell import Cell
+from rlidim.records.record import RunRecord
+from rlidim.tasks.names import find_task
+from rlidim.tasks.task import Published, Task
 from tests.factory import make_record, make_task
 
 RANDOM_SCORE, NATIVE_SCORE = 20.0, 500.0
@@ -105,7 +106,7 @@ def classifier(
         D: its parameters.
         shares: the tested d over ``at``.
     """
-    task = tasks.find(name)
+    task = find_task(name)
     found = [*baseline(task, (0.98,) * 4, "adam"), random(task, 0.1)]
     for d in (round(share * at) for share in shares):
         for seed in range(6):

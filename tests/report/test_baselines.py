@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from rlidim.records import Results, RunRecord
-from rlidim.report import write_tables
+from rlidim.records.folder import Results
+from rlidim.records.measurement import gather
+from rlidim.records.record import RunRecord
 from rlidim.report.baselines import table, unmeasured
-from rlidim.report.collect import gather
-from rlidim.settings import PPOSettings
+from rlidim.report.write import write_tables
+from rlidim.tasks.settings import PPOSettings
 from tests.factory import make_task
 from tests.report.synthetic import baseline, measured, random, runs
 

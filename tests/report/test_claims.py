@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rlidim import task as tasks
-from rlidim.records import RunRecord
-from rlidim.report import claims, gather
+from rlidim.records.measurement import gather
+from rlidim.records.record import RunRecord
+from rlidim.report import claims
+from rlidim.tasks.names import find_task
 from tests.report.synthetic import classifier
 
 
@@ -18,7 +19,7 @@ def judge(*found: list[RunRecord]) -> dict[str, claims.Claim]:
     everything = [record for part in found for record in part]
     names = {record.cell.task for record in everything}
     measured = gather(
-        everything, {name: tasks.find(name) for name in names}, results_folder=Path("results")
+        everything, {name: find_task(name) for name in names}, results_folder=Path("results")
     )
     return {claim.claim.split()[0]: claim for claim in claims.claims(measured)}
 

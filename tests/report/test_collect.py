@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rlidim.records import Cell, RunRecord
-from rlidim.report import Measurement, gather
-from rlidim.settings import EvolutionStrategySettings
-from rlidim.task import Evaluation, Task
+from rlidim.records.cell import Cell
+from rlidim.records.measurement import Measurement, gather
+from rlidim.records.record import RunRecord
+from rlidim.tasks.settings import EvolutionStrategySettings
+from rlidim.tasks.task import Evaluation, Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import baseline, measured, random, runs
 

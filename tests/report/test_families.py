@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlidim.projections.choice import RULE
-from rlidim.records import Results
-from rlidim.report import Measurement, families, gather
-from rlidim.task import files, load
+from rlidim.records.folder import Results
+from rlidim.records.measurement import Measurement, gather
+from rlidim.report import families
+from rlidim.tasks.loading import load_task
+from rlidim.tasks.names import task_files
 from tests.factory import make_task
 from tests.report.synthetic import baseline, random, runs
 
@@ -44,7 +46,7 @@ def test_without_gaussian_nothing_differs() -> None:
 def test_no_default_differs_in_the_records() -> None:
     folder = ROOT / "results" / families.FOLDER
     records, problems = Results(folder).scan()
-    tasks = {name: load(path) for name, path in files().items()}
+    tasks = {name: load_task(path) for name, path in task_files().items()}
     measured = gather(records, tasks, results_folder=folder)
     assert not problems
     covered = {measurement.projection for measurement in measured}

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from rlidim.errors import RlidimError
-from rlidim.report import Measurement, drawing, gather, plot_ladder, plot_measurement
+from rlidim.records.measurement import Measurement, gather
+from rlidim.report import drawing
+from rlidim.report.ladder import plot_ladder
+from rlidim.report.plot import plot_measurement
 from tests.factory import make_task
 from tests.report.synthetic import curve, measured, published, runs
 

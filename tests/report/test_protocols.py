@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from rlidim import task as tasks
-from rlidim.report import gather, protocols
+from rlidim.records.measurement import gather
+from rlidim.report import protocols
+from rlidim.tasks.names import find_tasks
 from tests.report.synthetic import classifier
 
 
 @pytest.mark.parametrize(("paper", "agree"), [(700, "yes"), (2_000, "NO")])
 def test_both_protocols_stand_in_one_row(paper: int, agree: str) -> None:
     found = [*classifier("mnist-fc", 700), *classifier("mnist-fc-paper", paper)]
-    loaded = tasks.find_all({record.cell.task for record in found})
+    loaded = find_tasks({record.cell.task for record in found})
     measured = gather(found, loaded, results_folder=Path("results"))
     (row,) = protocols.table(measured, 0.9).rows
     assert row[:3] == ("mnist-fc", "adam", "stacked_fastfood")
@@ -28,7 +29,7 @@ def test_an_end_that_is_open_proves_no_agreement() -> None:
         if record.cell.d is None or record.cell.seed == 0
     ]
     found = [*classifier("mnist-fc", 700), *low]
-    loaded = tasks.find_all({record.cell.task for record in found})
+    loaded = find_tasks({record.cell.task for record in found})
     measured = gather(found, loaded, results_folder=Path("results"))
     estimates = {one.task_name: one.estimate for one in measured}
     paper, ours = estimates["mnist-fc-paper"], estimates["mnist-fc"]
@@ -41,5 +42,5 @@ def test_an_end_that_is_open_proves_no_agreement() -> None:
 
 def test_one_protocol_alone_has_no_row() -> None:
     found = classifier("mnist-fc", 700)
-    measured = gather(found, tasks.find_all(["mnist-fc"]), results_folder=Path("results"))
+    measured = gather(found, find_tasks(["mnist-fc"]), results_folder=Path("results"))
     assert protocols.table(measured, 0.9).rows == ()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rlidim.report import gather, published
-from rlidim.report.collect import Measurement
-from rlidim.task import Task
+from rlidim.records.measurement import Measurement, gather
+from rlidim.report import published
+from rlidim.tasks.task import Task
 from tests.factory import make_task
 from tests.report.synthetic import measured
 from tests.report.synthetic import published as entry_of

@@ -13,21 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlidim.progress import describe as short
-from rlidim.records import Cell
-from rlidim.report import (
-    Measurement,
-    describe,
-    gather,
-    list_rows,
-    render,
-    task_page,
-    text_table,
-    unmeasured,
-)
+from rlidim.records.cell import Cell
+from rlidim.records.measurement import Measurement, gather
+from rlidim.report import render
+from rlidim.report.baselines import unmeasured
+from rlidim.report.overview import describe, list_rows, task_page
 from rlidim.report.published import reread
 from rlidim.report.tables import Table
-from rlidim.report.text import interval, read
-from rlidim.task import Task
+from rlidim.report.text import text_table
+from rlidim.statistics.wording import interval, read
+from rlidim.tasks.task import Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import measured, published, runs
 

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from rlidim.errors import RlidimError
-from rlidim.records import Cell, Results
-from rlidim.report import tables, write_tables
-from rlidim.task import Task
+from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
+from rlidim.report import tables
+from rlidim.report.write import write_tables
+from rlidim.tasks.task import Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import curve, measured, published, runs
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from rlidim.errors import RlidimError
-from rlidim.statistics import coverage_study
-from rlidim.statistics.coverage import FRACTION, KINDS
+from rlidim.statistics.coverage import FRACTION, KINDS, coverage_study
 from rlidim.statistics.estimate import crossing_of, isotonic_fit, whole
 
 PROMISED = 0.93

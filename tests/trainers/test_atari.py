@@ -17,14 +17,17 @@ import pytest
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 
-from rlidim import atari, pixels, playback, records
-from rlidim import task as tasks
+from rlidim import atari, pixels, playback
 from rlidim.errors import RlidimError
-from rlidim.executors import Job, run
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import run
 from rlidim.pixels import PixelArchitecture
-from rlidim.records import Cell, Seeds
-from rlidim.settings import SETTINGS
-from rlidim.task import Atari, Evaluation, PixelNetwork, Task
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.folder import Results
+from rlidim.tasks.loading import load_task
+from rlidim.tasks.names import Variant, find_task, split_name
+from rlidim.tasks.settings import SETTINGS
+from rlidim.tasks.task import Atari, Evaluation, PixelNetwork, Task
 from rlidim.trainers import evaluation, sb3, workers
 from rlidim.trainers.population import Generation, Player, Population
 from rlidim.trainers.sb3_atari import AtariVecEnv
@@ -322,7 +325,7 @@ def test_a_run_is_the_same_twice_and_its_record_plays(trainer: str, tmp_path: Pa
     assert second is not None
     assert first.status == "ok", first.error
     assert first.same_result(second)
-    path = records.Results(tmp_path / "first").path(cell)
+    path = Results(tmp_path / "first").path(cell)
     policy = playback.policy_of(first, path, tmp_path)
     played = evaluation.evaluate(task, policy, 3, Seeds.of(cell).evaluation)
     assert tuple(played.returns.tolist()) == first.returns
@@ -335,7 +338,7 @@ from pathlib import Path
 import numpy as np
 
 from rlidim import atari, playback, records
-from rlidim.task import Atari
+from rlidim.tasks.task import Atari
 
 assert list(Path().iterdir()) == [Path("record.json")]
 policy = playback.policy_of(records.read(Path("record.json")), Path("record.json"), Path("none"))
@@ -388,8 +391,8 @@ def test_a_generation_split_over_processes_is_the_same_and_sends_no_frames() -> 
     generation = Generation(0, seeds.training)
     points = player.search.ask()
     alone = player.play(generation, points, np.arange(4))
-    with Population(player, 4, workers.start(task, cell, seeds, 1)) as split:
-        both = split.play(generation, points)
+    with Population(player, 4, workers.start(task, cell, seeds, 1)) as split_name:
+        both = split_name.play(generation, points)
     np.testing.assert_array_equal(both.returns, alone.returns)
     assert both.steps == alone.steps
     assert len(pickle.dumps((generation, points))) < 1_000
@@ -410,14 +413,12 @@ def test_games_are_named() -> None:
 
 
 def test_any_game_has_a_name_of_its_own() -> None:
-    task = tasks.find("atari-seaquest")
+    task = find_task("atari-seaquest")
     assert task.name == "atari-seaquest"
     assert task.environment == Atari("seaquest")
-    assert tasks.split("atari-seaquest", ["atari", "pong"]) == tasks.Variant(
-        "atari", game="seaquest"
-    )
+    assert split_name("atari-seaquest", ["atari", "pong"]) == Variant("atari", game="seaquest")
     with pytest.raises(RlidimError, match="task 'pong' has no choice of games"):
-        tasks.find("pong").variant(game="seaquest")
+        find_task("pong").variant(game="seaquest")
 
 
 @pytest.mark.parametrize(
@@ -432,17 +433,17 @@ def test_any_game_has_a_name_of_its_own() -> None:
     ],
 )
 def test_a_task_file_that_does_not_fit(old: str, new: str, expected: str, tmp_path: Path) -> None:
-    content = tasks.find("pong").file.read_text()
+    content = find_task("pong").file.read_text()
     assert old in content
     path = tmp_path / "mine.yml"
     path.write_text(content.replace(old, new, 1))
     with pytest.raises(RlidimError, match=expected):
-        tasks.load(path)
+        load_task(path)
 
 
 def test_a_population_in_one_call_answers_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a GPU does, on the CPU: other parameters and statistics for each member."""
-    network = evaluation.architecture(tasks.find("pong"), seed=3)
+    network = evaluation.architecture(find_task("pong"), seed=3)
     assert isinstance(network, PixelArchitecture)
     rows = np.stack([network.initial_parameters(seed) for seed in range(4)])
     frames = np.random.default_rng(0).integers(0, 256, (4, 4, 84, 84)).astype(np.uint8)

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from rlidim import classifiers, data
-from rlidim import task as tasks
-from rlidim.projections import ProjectionSpec
-from rlidim.records import Cell, Outcome, Seeds
+from rlidim.projections.base import ProjectionSpec
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.record import Outcome
 from rlidim.solution import Solution
-from rlidim.task import Classifier, Data, Task
+from rlidim.tasks.names import find_task
+from rlidim.tasks.task import ARCHITECTURES, Classifier, Data, Task
 from rlidim.trainers import classification, native_dimension, random_policy
 from tests.factory import bars, make_task
 
@@ -41,7 +42,7 @@ def task_of(what: Data | None = None, **settings: object) -> Task:
         environment=None,
         data=what or Data("mnist"),
         classifier=Classifier("fc", (20,)),
-        trainers=tasks.find("mnist-fc").trainers,
+        trainers=find_task("mnist-fc").trainers,
     )
     return task.replace_settings("sgd" if "momentum" in settings else "adam", values)
 
@@ -285,7 +286,7 @@ def test_scalings(name: str) -> None:
     assert torch.allclose(inputs.std((0, 2, 3)), torch.ones(1), atol=1e-3)
 
 
-@pytest.mark.parametrize("architecture", tasks.ARCHITECTURES[1:])
+@pytest.mark.parametrize("architecture", ARCHITECTURES[1:])
 def test_every_architecture_trains_in_a_subspace(architecture: str) -> None:
     if architecture == "fctied-lenet":  # its kernels of 55 x 55 pixels take a while
         pytest.skip("slow: its parts are tested in test_classifiers.py")

@@ -11,10 +11,10 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from rlidim import task as tasks
 from rlidim.environments import INPUTS, observation, reward, target
 from rlidim.projections import projection
-from rlidim.records import Cell, Seeds
+from rlidim.records.cell import Cell, Seeds
+from rlidim.tasks.names import find_task
 from rlidim.trainers import evolution
 from rlidim.trainers.evaluation import architecture
 
@@ -23,7 +23,7 @@ CODIMENSIONS = (1, 3, 10)
 
 def best_reward(codimension: int, d: int, seed: int, trainer: str = "cmaes") -> float:
     """Return the best reward inside a cell's subspace: the action is affine in theta_d."""
-    task = tasks.find(f"codimension-{codimension}")
+    task = find_task(f"codimension-{codimension}")
     network = architecture(task)
     seeds = Seeds.of(Cell(task.name, trainer, "rademacher", d, seed))
     theta_0 = network.initial_parameters(seeds.theta_0).astype(np.float64)
@@ -51,7 +51,7 @@ def test_k_dimensions_suffice_and_fewer_do_not(codimension: int) -> None:
 def test_evolution_reaches_the_best_reward_of_a_subspace(seed: int) -> None:
     """Below the known dimension too, where the best is no solution."""
     cell = Cell("codimension-3", "cmaes", "rademacher", 2, seed)
-    task = tasks.find("codimension-3").replace_settings("cmaes", {"n_timesteps": 20_000})
+    task = find_task("codimension-3").replace_settings("cmaes", {"n_timesteps": 20_000})
     outcome = evolution.train(task, cell, Seeds.of(cell), lambda steps, score: None, None)
     assert outcome.returns[0] == pytest.approx(best_reward(3, 2, seed), abs=0.01)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.networks import Policy
-from rlidim.records import Cell, Seeds
-from rlidim.task import Environment, Evaluation, Network, Task
+from rlidim.records.cell import Cell, Seeds
+from rlidim.tasks.task import Environment, Evaluation, Network, Task
 from rlidim.trainers.evaluation import (
     Arena,
     Champion,

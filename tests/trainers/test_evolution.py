@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlidim import task as tasks
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture
-from rlidim.records import Cell, Outcome, Seeds
-from rlidim.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.record import Outcome
+from rlidim.tasks.names import find_task
+from rlidim.tasks.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
 from rlidim.trainers import evolution
 from rlidim.trainers.evolution import scaling, throughput
 from rlidim.trainers.population import Space
@@ -32,7 +33,7 @@ def search_of(trainer: str, n: int, **changes: Any) -> Search:
 
 
 def run(task: str, trainer: str, d: int | None, seed: int = 0, **settings: Any) -> Outcome:
-    found = tasks.find(task)
+    found = find_task(task)
     if settings:
         found = found.replace_settings(trainer, settings)
     cell = Cell(task, trainer, "native" if d is None else "rademacher", d, seed)
@@ -130,7 +131,7 @@ def test_d_beyond_the_network_is_named() -> None:
 
 def test_scaling_reports_the_pair() -> None:
     figures = scaling(
-        tasks.find("inverted-pendulum"),
+        find_task("inverted-pendulum"),
         "es",
         projection="rademacher",
         d=8,
@@ -143,7 +144,7 @@ def test_scaling_reports_the_pair() -> None:
 
 
 def test_throughput_reports_the_pair() -> None:
-    figures = throughput(tasks.find("cartpole"), "cmaes", projection="rademacher", d=8, seconds=0.2)
+    figures = throughput(find_task("cartpole"), "cmaes", projection="rademacher", d=8, seconds=0.2)
     ours, raw = figures["steps_per_second"], figures["raw_environment_steps_per_second"]
     assert figures["D"] == 562
     assert ours > 0

@@ -13,11 +13,13 @@ import pytest
 
 from rlidim import playback
 from rlidim.errors import RlidimError
-from rlidim.executors import Job, run
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import run
 from rlidim.pixels import PixelPolicy
-from rlidim.records import Cell, Results
-from rlidim.settings import SETTINGS
-from rlidim.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
+from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
+from rlidim.tasks.settings import SETTINGS
+from rlidim.tasks.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
 from rlidim.trainers import evaluation
 from rlidim.trainers.evaluation import AnyPolicy
 from tests.factory import make_task

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture, Policy
 from rlidim.projections import native
-from rlidim.task import Network
+from rlidim.tasks.task import Network
 
 
 def architecture(**changes: object) -> Architecture:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from rlidim import playback, trainers
-from rlidim import task as tasks
 from rlidim.errors import RlidimError
-from rlidim.executors import Job, run
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import run
 from rlidim.networks import Architecture
-from rlidim.records import Cell, Results, Seeds
-from rlidim.task import Environment, Task
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.folder import Results
+from rlidim.tasks.names import find_task
+from rlidim.tasks.task import Environment, Task
 from rlidim.trainers import evaluation, workers
 from rlidim.trainers.normalisation import CLIP, SMALLEST_VARIANCE, Moments, RunningStatistics
 from rlidim.trainers.population import Generation, Played, Player, Population
@@ -29,7 +31,7 @@ POPULATION = 10
 def task_of(identity: str = "Pendulum-v1", **settings: Any) -> Task:
     """Return a quick task whose environments are separate ones."""
     chosen = {"population": POPULATION, "normalize": True, "n_timesteps": 4_000, **settings}
-    task = tasks.find("pendulum").replace_settings("es", {**chosen, "eval_freq": 1})
+    task = find_task("pendulum").replace_settings("es", {**chosen, "eval_freq": 1})
     return dataclasses.replace(
         task,
         environment=Environment(id=identity),
@@ -196,7 +198,7 @@ def test_candidates_are_what_is_asked() -> None:
 def test_what_cannot_be_split_is_named(
     name: str, trainer: str, processes: int, message: str
 ) -> None:
-    task, cell = tasks.find(name), Cell(name, trainer, "rademacher", 2, 0)
+    task, cell = find_task(name), Cell(name, trainer, "rademacher", 2, 0)
     with pytest.raises(RlidimError, match=message):
         trainers.find(trainer, processes)(task, cell, Seeds.of(cell), lambda *_: None, None)
 

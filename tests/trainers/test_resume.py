@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlidim import executors, trainers
-from rlidim import task as tasks
-from rlidim.checkpoints import ACTIONS, Checkpoints, clear
+from rlidim import trainers
 from rlidim.devices import device
 from rlidim.errors import RlidimError
-from rlidim.executors import Job, making
-from rlidim.records import Cell, Outcome, Seeds
-from rlidim.settings import SETTINGS
-from rlidim.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
+from rlidim.executors import ledger, making
+from rlidim.executors.job import Job
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.checkpoints import ACTIONS, Checkpoints, clear
+from rlidim.records.record import Outcome
+from rlidim.tasks.names import find_task
+from rlidim.tasks.settings import SETTINGS
+from rlidim.tasks.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
 
@@ -215,11 +217,11 @@ CHILD = """
 import sys
 from pathlib import Path
 
-import rlidim.checkpoints
+import rlidim.records.checkpoints
 from rlidim import executors, task
-from rlidim.records import Cell
+from rlidim.records.record import Cell
 
-rlidim.checkpoints.SECONDS = 0.0
+rlidim.records.checkpoints.SECONDS = 0.0
 one = task.find("cartpole").replace_settings("ppo", {"n_timesteps": 20_000, "eval_freq": 10**6})
 cell = Cell("cartpole", "ppo", "rademacher", 25, 0)
 executors.run(executors.Job(one, cell, Path(sys.argv[1]), Path(sys.argv[2])))
@@ -241,11 +243,11 @@ def test_kill_9_and_the_record(tmp_path: Path) -> None:
     child.wait()
     assert checkpoint.exists()
 
-    task = tasks.find("cartpole")
+    task = find_task("cartpole")
     task = task.replace_settings("ppo", {"n_timesteps": 20_000, "eval_freq": 10**6})
     cell = Cell("cartpole", "ppo", "rademacher", 25, 0)
-    taken_up = executors.run(Job(task, cell, tmp_path / "killed", runs))
-    untouched = executors.run(Job(task, cell, tmp_path / "untouched"))
+    taken_up = ledger.run(Job(task, cell, tmp_path / "killed", runs))
+    untouched = ledger.run(Job(task, cell, tmp_path / "untouched"))
     assert taken_up is not None
     assert untouched is not None
     assert taken_up.provenance["resumed_at"] > 0
@@ -259,7 +261,7 @@ def test_a_run_that_is_not_to_be_resumed_begins_anew(tmp_path: Path) -> None:
     logs = tmp_path / str(cell)
     with pytest.raises(KilledError):
         run("ppo on CartPole", 5, Clock(logs, resume=False, lives=2))
-    record = executors.run(Job(task, cell, tmp_path / "results", tmp_path, resume=False))
+    record = ledger.run(Job(task, cell, tmp_path / "results", tmp_path, resume=False))
     assert record is not None
     assert "resumed_at" not in record.provenance
     assert "checkpoint_not_used" not in record.provenance

@@ -15,10 +15,13 @@ from torch import Tensor, nn
 from rlidim import solution
 from rlidim.errors import RlidimError
 from rlidim.networks import Architecture, Policy
-from rlidim.projections import ProjectionSpec, projection
-from rlidim.records import Cell, Outcome, Seeds
-from rlidim.settings import SETTINGS
-from rlidim.task import Environment, Evaluation, Network, Task
+from rlidim.projections import projection
+from rlidim.projections.base import ProjectionSpec
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.record import Outcome
+from rlidim.subspace import SubspaceOptimizer
+from rlidim.tasks.settings import SETTINGS
+from rlidim.tasks.task import Environment, Evaluation, Network, Task
 from rlidim.trainers import sb3
 from rlidim.trainers.evaluation import evaluate
 from tests.factory import make_task
@@ -121,7 +124,7 @@ def test_scope_all_confines_every_optimizer(trainer: str) -> None:
         else [policy.optimizer]
     )
     for optimizer in optimizers:
-        assert isinstance(optimizer, sb3.SubspaceOptimizer)
+        assert isinstance(optimizer, SubspaceOptimizer)
         assert not any(group["native"] for group in optimizer.param_groups)
 
 
@@ -160,8 +163,8 @@ def test_a_saved_model_is_taken_up_again(
     loaded.set_parameters(tmp_path / "model", device="cpu")
     torch.testing.assert_close(acting(loaded), acting(model))
     ours, theirs = (sb3.actor_optimizer(each) for each in (loaded, model))
-    assert isinstance(ours, sb3.SubspaceOptimizer)
-    assert isinstance(theirs, sb3.SubspaceOptimizer)
+    assert isinstance(ours, SubspaceOptimizer)
+    assert isinstance(theirs, SubspaceOptimizer)
     torch.testing.assert_close(ours.theta_d, theirs.theta_d)
     loaded.learn(128)
 

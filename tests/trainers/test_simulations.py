@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlidim.networks import Architecture, Policy
-from rlidim.task import Environment, Network
+from rlidim.tasks.task import Environment, Network
 from rlidim.trainers.evaluation import Arena, architecture, make
 from rlidim.trainers.mujoco import quiet_mujoco, stop_clock
 from rlidim.trainers.simulations import Separate, Simulations, rules_of, side_by_side

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from rlidim import task as tasks
-from rlidim.records import Cell, Outcome, Seeds
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.record import Outcome
+from rlidim.tasks.names import find_task
 from rlidim.trainers import supervised
 
 
 def run(d: int | None, projection: str = "rademacher", seed: int = 0) -> Outcome:
     cell = Cell("toy", "supervised", "native" if d is None else projection, d, seed)
-    return supervised.train(
-        tasks.find("toy"), cell, Seeds.of(cell), lambda steps, score: None, None
-    )
+    return supervised.train(find_task("toy"), cell, Seeds.of(cell), lambda steps, score: None, None)
 
 
 def test_the_loss_is_the_papers() -> None:

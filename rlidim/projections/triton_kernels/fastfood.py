@@ -14,12 +14,7 @@ from rlidim.projections.hadamard import Hadamard, next_power_of_two, rows_last
 from rlidim.projections.philox import sign_stream
 from rlidim.projections.stacked_fastfood import INNER, OUTER, StackedFastfood
 from rlidim.projections.triton_kernels import hadamard
-from rlidim.projections.triton_kernels.hadamard import (
-    Tile,
-    TritonHadamard,
-    tile_places,
-    transform,
-)
+from rlidim.projections.triton_kernels.hadamard import Tile, TritonHadamard, tile_places, transform
 from rlidim.projections.triton_kernels.long_blocks import LongBlocks, ranges
 from rlidim.projections.triton_kernels.stream import (
     PROGRAMS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlidim import records
+from rlidim.records import files
 
 FILE = "checkpoint.pkl"
 ACTIONS = "actions.bin"  # what a trainer keeps beside it: the actions since the run began
@@ -30,8 +30,8 @@ class Spent:
 
 
 def writing(path: Path) -> AbstractContextManager[None]:
-    """Make of a failure to write below a run's logs one line: :func:`rlidim.records.writing`."""
-    return records.writing(path, "--log-dir")
+    """Make of a failure to write below a run's logs one line: see ``files.writing``."""
+    return files.writing(path, "--log-dir")
 
 
 def check_writable(folder: Path) -> None:
@@ -41,7 +41,7 @@ def check_writable(folder: Path) -> None:
         RlidimError: they cannot.
     """
     with writing(folder):
-        records.try_writing(folder)
+        files.try_writing(folder)
 
 
 def clear(folder: Path) -> None:
@@ -135,5 +135,5 @@ class Checkpoints:
         # The state by itself: it is opened only once the rest is known to be this run's.
         content = pickle.dumps((self.about, spent, cloudpickle.dumps(state)))
         with writing(self.path):
-            records.replace_file(self.path, content)
+            files.replace_file(self.path, content)
         self._last = time.monotonic()

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from rlidim import statistics
 from rlidim.errors import RlidimError
-from rlidim.records import RANDOM, Cell, Results, RunRecord, configuration, hash_of
-from rlidim.statistics import Estimate
-from rlidim.task import Evaluation, Published, Task
+from rlidim.records.cell import RANDOM, Cell
+from rlidim.records.configuration import configuration, hash_of
+from rlidim.records.folder import Results
+from rlidim.records.record import RunRecord
+from rlidim.statistics import estimate as estimate_module
+from rlidim.statistics.estimate import Estimate
+from rlidim.tasks.task import Evaluation, Published, Task
 
 
 @dataclass(frozen=True)
@@ -277,7 +280,7 @@ def _measurement(
                 scores.setdefault(record.cell.d, []).append(value)
         evaluation = settings.get("evaluation") or {}
         try:
-            found = statistics.estimate(
+            found = estimate_module.estimate(
                 scores,
                 baseline=baseline_scores(baseline, random),
                 random=random.score,

@@ -1,0 +1,67 @@
+"""Files in one piece: no reader ever sees half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rlidim.errors import RlidimError
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that no reader ever sees half of it.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def writing(path: Path, option: str = "--results") -> Iterator[None]:
+    """Make of a failure to write what lies in an option's folder one line that names both.
+
+    Raises:
+        RlidimError: what is done within raises OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RlidimError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder with {option}"
+        ) from error
+
+
+def try_writing(folder: Path) -> None:
+    """Make a folder and, for a moment, a file in it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file of results in one piece.
+
+    Raises:
+        RlidimError: the folder or the file cannot be written.
+    """
+    with writing(path):
+        replace_file(path, text.encode())

@@ -1,0 +1,132 @@
+"""The folder of records: where each is, reading, writing, and the lock on each."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rlidim.errors import RlidimError
+from rlidim.records.cell import Cell
+from rlidim.records.files import try_writing, write_atomically
+from rlidim.records.record import SCHEMA, RunRecord
+
+
+class Results:
+    """The folder of records: ``<task>/<trainer>-<projection>/d<d>-s<seed>.json``."""
+
+    def __init__(self, folder: Path) -> None:
+        """Remember the folder; it is made when the first record is written."""
+        self.folder = folder
+
+    def path(self, cell: Cell) -> Path:
+        """Return where the cell's record is or will be."""
+        return self.folder / cell.task / cell.group / f"{cell.label}.json"
+
+    def check_writable(self) -> None:
+        """Find out now, not after the first run, whether records can be written.
+
+        Raises:
+            RlidimError: they cannot.
+        """
+        try:
+            try_writing(self.folder)
+        except OSError as error:
+            raise RlidimError(
+                f"--results {self.folder}: cannot be written ({error.strerror})"
+            ) from error
+
+    def load(self, cell: Cell) -> RunRecord | None:
+        """Return the cell's record, or None if there is none yet.
+
+        Raises:
+            RlidimError: there is a file, but it is no record of this cell.
+        """
+        path = self.path(cell)
+        if not path.exists():
+            return None
+        record = read_record(path)
+        if record.cell != cell:
+            raise RlidimError(f"{path}: holds the record of {record.cell}, not of {cell}")
+        return record
+
+    def write(self, record: RunRecord) -> Path:
+        """Write a record in one piece and return its path; the cell is claimed, or nobody else's.
+
+        Raises:
+            RlidimError: the file cannot be written.
+        """
+        path = self.path(record.cell)
+        for half_written in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
+            half_written.unlink(missing_ok=True)
+        write_atomically(path, json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n")
+        return path
+
+    def scan(self) -> tuple[list[RunRecord], list[str]]:
+        """Read every record below the folder.
+
+        Returns:
+            The records, sorted by path, and one line for each file that is none.
+        """
+        records, problems = [], []
+        for path in sorted(self.folder.glob("*/*/*.json")):
+            try:
+                records.append(read_record(path))
+            except RlidimError as error:
+                problems.append(str(error))
+        return records, problems
+
+    @contextmanager
+    def claim(self, cell: Cell, *, wait: bool = False) -> Iterator[bool]:
+        """Hold the cell's lock, so that two sweeps on one folder never make the same run.
+
+        Yields whether the lock was got; with ``wait`` it always is. The lock is the operating
+        system's: it goes when its holder dies, however it dies.
+        """
+        import filelock
+
+        folder = self.folder / ".locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(folder / f"{cell}.lock".replace("/", "--"))
+            lock.acquire(timeout=-1 if wait else 0)
+        except filelock.Timeout:
+            yield False
+            return
+        except OSError as error:
+            raise RlidimError(
+                f"--results {self.folder}: cannot be written ({error.strerror})"
+            ) from error
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read one record.
+
+    Raises:
+        RlidimError: not readable, truncated, foreign, or of a newer schema (names the file).
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RlidimError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise RlidimError(f"{path}: not a record: truncated or not JSON") from error
+    if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
+        raise RlidimError(f"{path}: not a record of rlidim")
+    if content["schema"] > SCHEMA:
+        raise RlidimError(
+            f"{path}: schema {content['schema']} is newer than {SCHEMA}: upgrade rlidim"
+        )
+    try:
+        record = RunRecord.from_json(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RlidimError(f"{path}: not a record of rlidim ({error})") from error
+    if record.status == "ok" and not (record.score is not None and math.isfinite(record.score)):
+        raise RlidimError(f"{path}: status is ok but the score is {record.score}")
+    return record

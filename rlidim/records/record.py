@@ -1,0 +1,120 @@
+"""One JSON file a run: what was asked, what came out, and all that is needed to repeat it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rlidim.records.cell import Cell, Seeds
+
+SCHEMA = 1
+CURVE_POINTS = 200  # of a record: a plot shows no more
+
+
+def thinned(curve: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+    """Return at most CURVE_POINTS points of a curve, evenly chosen, its ends among them."""
+    if len(curve) <= CURVE_POINTS:
+        return curve
+    last = len(curve) - 1
+    return tuple(curve[i * last // (CURVE_POINTS - 1)] for i in range(CURVE_POINTS))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trainer returns.
+
+    Attributes:
+        status: ``ok`` or ``diverged``.
+        returns: undiscounted returns of the final evaluation's episodes, empty if diverged.
+        D: parameters of the acting network.
+        environment_steps: steps spent in training, evaluations excluded.
+        curve: (environment steps, checkpoint score) pairs.
+        stopped: ``solved`` (confirmed on fresh episodes) or ``budget``.
+        theta_d: float32 (d,), the solution in the subspace; None for native runs.
+        theta: float32 (D,), the acting parameters of a native run; None in a subspace.
+        spec: the projection's specification as JSON; None for native runs.
+        network: what builds the acting network: see ``networks.Architecture.to_json``.
+        details: what else the trainer has to say, as JSON.
+    """
+
+    status: str
+    returns: tuple[float, ...]
+    D: int
+    environment_steps: int
+    curve: tuple[tuple[int, float], ...]
+    stopped: str
+    theta_d: np.ndarray | None
+    theta: np.ndarray | None
+    spec: dict[str, Any] | None
+    network: dict[str, Any]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished run, as it is stored.
+
+    ``status`` is ``ok``, ``diverged`` (a score: the worst) or ``failed`` (no score; ``error`` holds
+    the traceback). ``provenance`` (time, machine, versions) is all that may differ between two runs
+    of the same cell.
+    """
+
+    cell: Cell
+    status: str
+    score: float | None
+    returns: tuple[float, ...]
+    D: int
+    environment_steps: int
+    curve: tuple[tuple[int, float], ...]
+    stopped: str
+    solution: dict[str, Any] | None
+    seeds: Seeds
+    settings: dict[str, Any]
+    config_hash: str
+    details: dict[str, Any]
+    error: str | None
+    attempts: int
+    provenance: dict[str, Any]
+    schema: int = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON-ready values, NaN and infinity never among them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> RunRecord:
+        """Build a record from its JSON.
+
+        Raises:
+            KeyError, TypeError: the content is no record.
+        """
+        values = dict(content)
+        values["cell"] = Cell(**values["cell"])
+        values["seeds"] = Seeds(**values["seeds"])
+        values["returns"] = tuple(values["returns"])
+        values["curve"] = tuple((int(steps), score) for steps, score in values["curve"])
+        return cls(**values)
+
+    def same_result(self, other: RunRecord) -> bool:
+        """Say whether two records agree in everything but their provenance."""
+        return dataclasses.replace(self, provenance={}) == dataclasses.replace(other, provenance={})
+
+
+def digest(numbers: np.ndarray) -> str:
+    """Return the SHA-256 of theta_d, or of native parameters, by which a record knows its own."""
+    return hashlib.sha256(np.ascontiguousarray(numbers, dtype="<f4").tobytes()).hexdigest()
+
+
+def encode(vector: np.ndarray) -> str:
+    """Return float32 numbers, little-endian, as base64."""
+    return base64.b64encode(np.ascontiguousarray(vector, dtype="<f4").tobytes()).decode()
+
+
+def decode(text: str) -> np.ndarray:
+    """Undo :func:`encode`."""
+    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)

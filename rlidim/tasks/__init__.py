@@ -1,0 +1,1 @@
+"""Tasks: what is measured, as one YAML file each says it."""
