@@ -1,10 +1,71 @@
-"""Where networks that are worth a GPU are: classifiers, and policies on frames."""
+"""Where networks that are worth a GPU are, and what it repeats from a recording (CUDA graphs)."""
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 
 def device() -> torch.device:
     """Return the GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+CALLS_BEFORE = 3  # compile, choose algorithms, make the optimizer's state: none is recorded
+
+
+class Repeated:
+    """A function of tensors of always the same shapes, recorded once and repeated from then on.
+
+    The first calls run as they are, on a stream of their own, as PyTorch's notes on CUDA graphs
+    ask. What the function does on the GPU is all that is repeated: it must read and write the same
+    tensors each time, and its Python must have nothing more to say.
+
+    Args:
+        function: returns a tensor; the recording's is the same one at each call, overwritten.
+
+    Example:
+        >>> import torch
+        >>> from rlidim.devices import Repeated
+        >>> total = torch.zeros(())
+        >>> add = Repeated(lambda x: total.add_(x.sum()))  # doctest: +SKIP
+        >>> add(torch.ones(4, device="cuda"))  # doctest: +SKIP
+        tensor(4., device='cuda:0')
+    """
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        """Record nothing yet."""
+        self._function = function
+        self._calls = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: tuple[Tensor, ...] = ()
+        self._output: Tensor
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Call the function, or repeat what it did, with these inputs in their places."""
+        if self._calls < CALLS_BEFORE:
+            self._calls += 1
+            return self._called(*inputs)
+        if self._graph is None:
+            self._inputs = tuple(each.clone() for each in inputs)
+            # An earlier recording may wait in a cycle with what it repeats; none may end meanwhile.
+            gc.collect()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._output = self._function(*self._inputs)
+            self._graph = graph
+        for place, given in zip(self._inputs, inputs, strict=True):
+            place.copy_(given)
+        self._graph.replay()
+        return self._output
+
+    def _called(self, *inputs: Tensor) -> Tensor:
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            found = self._function(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        return found

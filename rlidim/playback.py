@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim import atari, solution
+from rlidim import solution
+from rlidim.environments import atari, making
 from rlidim.errors import RlidimError
+from rlidim.networks import acting
+from rlidim.networks.acting import AnyArchitecture, AnyPolicy
 from rlidim.records.configuration import configuration, differences
 from rlidim.records.folder import read_record
 from rlidim.records.record import RunRecord
 from rlidim.tasks.task import Atari, Task
-from rlidim.trainers import evaluation
-from rlidim.trainers.evaluation import AnyArchitecture, AnyPolicy
 
 VIDEO_KINDS = (".gif", ".mp4")
 
@@ -38,7 +39,7 @@ def parameters_of(
             does not fit its network.
     """
     found = solution.of_record(record, path, runs)
-    architecture = evaluation.architecture_of(found.network)
+    architecture = acting.architecture_of(found.network)
     theta_0 = None
     if found.theta_0_seed is not None:
         theta_0 = architecture.initial_parameters(found.theta_0_seed)
@@ -129,9 +130,9 @@ def _play(
 ) -> tuple[list[float], list[Any], int]:
     """Play in one of Gymnasium's environments; return the returns, frames, and frames a second."""
     mode = "rgb_array" if video else "human"
-    if mode not in evaluation.make(task).metadata.get("render_modes", []):
+    if mode not in making.make(task).metadata.get("render_modes", []):
         raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
-    environment = evaluation.make(task, render_mode=mode)
+    environment = making.make(task, render_mode=mode)
     frames: list[Any] = []
     returns = []
     for episode in range(episodes):

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlidim import classifiers
-from rlidim.cuda_graphs import CALLS_BEFORE, Repeated
+from rlidim.devices import CALLS_BEFORE, Repeated
 from rlidim.errors import RlidimError, nearest
 from rlidim.kernels.bars import STEPS, readings
 from rlidim.kernels.measure import (
@@ -39,6 +38,7 @@ from rlidim.kernels.measure import (
 from rlidim.kernels.rows import Row, RowFile, provenance
 from rlidim.kernels.text import step_table
 from rlidim.kernels.timing import Comparison, Timed, compare, threads_restored
+from rlidim.networks import classifiers
 from rlidim.projections import projection
 from rlidim.projections.backends import AUTO, FAMILIES, implementation
 from rlidim.projections.choice import choose

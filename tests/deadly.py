@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium
 
-from rlidim.environments import OneStep
+from rlidim.environments.one_step import OneStep
 
 
 class Deadly(OneStep):

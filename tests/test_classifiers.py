@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from rlidim import classifiers
+from rlidim.networks import classifiers
 from rlidim.tasks.task import Classifier
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)

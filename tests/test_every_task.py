@@ -12,6 +12,7 @@ import pytest
 
 from rlidim import bench, data, playback, trainers
 from rlidim.data import sources
+from rlidim.environments import arena, making
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
@@ -20,7 +21,7 @@ from rlidim.records.folder import Results
 from rlidim.sweep import Plan
 from rlidim.tasks.names import find_task, task_files
 from rlidim.tasks.task import ANY_GAME, CLASSES, DATA_SETS, Atari
-from rlidim.trainers import classification, evaluation
+from rlidim.trainers import classification
 from tests.factory import bars
 
 NAMES = sorted(task_files(None))
@@ -58,7 +59,7 @@ def test_a_tiny_run(
         task = dataclasses.replace(task, environment=short)
         frames = {"dqn": {"buffer_size": 50, "learning_starts": 20, "gradient_steps": 1}}
         task = task.replace_settings(trainer, {"n_timesteps": 40, **frames.get(trainer, {})})
-    if task.environment is not None and not evaluation.has_one_stream(task):
+    if task.environment is not None and not making.has_one_stream(task):
         few = dataclasses.replace(task.evaluation, episodes=3, checkpoint_episodes=2)
         task = dataclasses.replace(task, evaluation=few)
     cell = Cell(task.name, trainer, "rademacher", 3, 0)
@@ -71,7 +72,7 @@ def test_a_tiny_run(
         return
     policy = playback.policy_of(record, Results(tmp_path).path(cell), tmp_path)
     seeds = Seeds.of(cell)
-    played = evaluation.evaluate(task, policy, len(record.returns), seeds.evaluation)
+    played = arena.evaluate(task, policy, len(record.returns), seeds.evaluation)
     np.testing.assert_allclose(played.returns, record.returns, rtol=1e-3, atol=1e-3)
 
 

@@ -55,7 +55,7 @@ def finder(name: str) -> Find:
         depth: int | None = None,
         protocol: str | None = None,
     ) -> Task:
-        from rlidim import atari
+        from rlidim.environments import atari
         from rlidim.tasks.names import find_task, split_name, task_files
         from rlidim.tasks.task import Atari
 

@@ -34,12 +34,12 @@ def run(out: Path, gpu: torch.device, limits: Limits, listener: Listener) -> dic
         Device, versions, hardware, sources and rows; ``seconds`` of a call on the GPU hold the
         frames' way there and the outputs' back, and are compared with one thread of the CPU.
     """
-    from rlidim import pixels
     from rlidim.kernels.measure import SPENT, reason_of
     from rlidim.kernels.rows import RowFile, digest, provenance
     from rlidim.kernels.timing import threads_restored
+    from rlidim.networks import atari as atari_networks
 
-    source = Path(pixels.__file__)
+    source = Path(atari_networks.__file__)
     where = {**provenance(gpu), "sources": digest([source], source.parent)}
     file = RowFile(out / FILE, where, NAMES)
     rows = [blank(name, members) for name in NETWORKS for members in MEMBERS]
@@ -83,7 +83,7 @@ def fill(row: Row, gpu: torch.device) -> None:
     import torch
 
     from rlidim.kernels.timing import Timed, compare
-    from rlidim.pixels import PixelArchitecture, StackedNetworks
+    from rlidim.networks.atari import PixelArchitecture, StackedNetworks
     from rlidim.tasks.task import PixelNetwork
 
     normalised = NETWORKS[row["network"]]

@@ -50,7 +50,8 @@ def prepare(only: str | None = None) -> None:
     try:
         import matplotlib.figure  # noqa: F401
 
-        from rlidim import atari, data, progress, report, sweep, trainers  # noqa: F401
+        from rlidim import data, progress, report, sweep, trainers  # noqa: F401
+        from rlidim.environments import atari
         from rlidim.tasks.names import find_task
         from rlidim.tasks.task import Atari
 

@@ -105,7 +105,7 @@ class Network:
 
 @dataclass(frozen=True)
 class PixelNetwork:
-    """A convolutional network on stacked frames: see :mod:`rlidim.pixels`.
+    """A convolutional network on stacked frames: see :mod:`rlidim.networks.atari`.
 
     ``architecture`` is ``paper`` (Li et al. 2018 on Pong, after Salimans et al. 2017) or ``nature``
     (Mnih et al. 2015); ``batch_norm`` says whether each hidden layer is normalised by the
@@ -138,7 +138,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network that classifies images: see :mod:`rlidim.classifiers`.
+    """A network that classifies images: see :mod:`rlidim.networks.classifiers`.
 
     ``hidden`` are the widths of an ``fc`` network, none of them a linear softmax model;
     ``linear_convolutions`` leaves out the activation after each convolution, as the paper's

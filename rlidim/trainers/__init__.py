@@ -67,10 +67,10 @@ def native_dimension(task: Task) -> int | None:
         from rlidim.trainers import classification
 
         return classification.native_dimension(task)
-    from rlidim.trainers import evaluation
+    from rlidim.networks import acting
 
     try:
-        return evaluation.architecture(task).D
+        return acting.architecture(task).D
     except RlidimError:
         return None
 

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rlidim import classifiers, data
-from rlidim.cuda_graphs import Repeated
+from rlidim import data
 from rlidim.data.sources import CLASSES
-from rlidim.devices import device
+from rlidim.devices import Repeated, device
+from rlidim.networks import classifiers
 from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome

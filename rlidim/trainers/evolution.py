@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from rlidim.devices import device
-from rlidim.networks import Architecture
+from rlidim.environments import arena, making
+from rlidim.networks import acting as acting_networks
+from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.checkpoints import Checkpoints
 from rlidim.records.record import Outcome
 from rlidim.tasks.task import Atari, Task
-from rlidim.trainers import Report, evaluation, unheard, workers
-from rlidim.trainers.evaluation import SEED_SPAN, Champion
+from rlidim.trainers import Report, unheard, workers
+from rlidim.trainers.early_stopping import SEED_SPAN, Champion
 from rlidim.trainers.normalisation import RunningStatistics
 from rlidim.trainers.population import Generation, Player, Population, Worker, check_split
 from rlidim.trainers.searches import Vector, begin
@@ -116,7 +118,7 @@ def train(
     champion.close()
     diverged = not np.isfinite(search.mean).all()
     point = champion.solution
-    final = evaluation.evaluate(task, champion.policy, task.evaluation.episodes, seeds.evaluation)
+    final = arena.evaluate(task, champion.policy, task.evaluation.episodes, seeds.evaluation)
     return Outcome(
         status="diverged" if diverged else "ok",
         returns=() if diverged else tuple(float(value) for value in final.returns),
@@ -154,12 +156,12 @@ def throughput(
     solved = train(task.replace_settings(trainer, budget), cell, seeds, unheard, None)
     assert solved.theta_d is not None
     centre = solved.theta_d.astype(np.float64)
-    acting = evaluation.architecture_of(solved.network)
+    acting = acting_networks.architecture_of(solved.network)
     normalised = acting if settings.normalize and isinstance(acting, Architecture) else None
     player = Player(task, cell, seeds)
     search = begin(task, trainer, player.space.n, 1e-3 * player.space.scale, seeds.training)
     members = np.arange(settings.population)
-    trusted = (False, True) if evaluation.has_one_stream(task) else (False,)
+    trusted = (False, True) if making.has_one_stream(task) else (False,)
     pairs: list[tuple[float, ...]] = []
     began = time.perf_counter()
     while len(pairs) < REPEATS or time.perf_counter() - began < seconds:
@@ -250,13 +252,13 @@ def raw_rate(task: Task, width: int, *, trusted: bool = False) -> tuple[int, flo
     """
     steps = 500
     vector: Any
-    if evaluation.has_vector_form(task):
-        vector = evaluation.make_vector(task, width)
+    if making.has_vector_form(task):
+        vector = making.make_vector(task, width)
         vector.reset(seed=0)
         vector.action_space.seed(0)
         actions = [vector.action_space.sample() for _ in range(16)]
         if trusted:
-            evaluation.trust_actions(vector.unwrapped)
+            making.trust_actions(vector.unwrapped)
 
         def play() -> None:
             for index in range(steps):
@@ -264,7 +266,7 @@ def raw_rate(task: Task, width: int, *, trusted: bool = False) -> tuple[int, flo
 
         return steps * width, _seconds(play)
     steps = 5_000
-    environment = evaluation.make(task)
+    environment = making.make(task)
     environment.action_space.seed(0)
     single = [environment.action_space.sample() for _ in range(16)]
 

@@ -17,14 +17,16 @@ import torch
 from numpy.typing import NDArray
 
 from rlidim.devices import device
+from rlidim.environments import making
+from rlidim.environments.arena import Arena
+from rlidim.environments.moments import Moments
 from rlidim.errors import RlidimError
-from rlidim.networks import Architecture
+from rlidim.networks import acting
+from rlidim.networks.acting import AnyArchitecture
+from rlidim.networks.perceptron import Architecture
 from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
 from rlidim.tasks.task import Atari, Task
-from rlidim.trainers import evaluation
-from rlidim.trainers.evaluation import AnyArchitecture, Arena
-from rlidim.trainers.normalisation import Moments
 from rlidim.trainers.searches import OpenAIEvolutionStrategy, Vector, begin
 
 # Members that play side by side where each has an environment of its own: few, so that their
@@ -122,10 +124,10 @@ class Player:
             RlidimError: see :class:`Space`; a missing environment.
         """
         self.task = task
-        self.architecture = evaluation.architecture(task, seed=seeds.training)
+        self.architecture = acting.architecture(task, seed=seeds.training)
         self.space = Space(self.architecture, cell, seeds)
         self.search = begin(task, cell.trainer, self.space.n, self.space.scale, seeds.training)
-        self._whole = evaluation.has_vector_form(task)
+        self._whole = making.has_vector_form(task)
         self._arenas: dict[int, Arena] = {}
 
     def evaluate(self, generation: Generation, centre: Vector, members: NDArray[np.intp]) -> Played:
@@ -253,7 +255,7 @@ def check_split(task: Task, trainer: str, processes: int) -> None:
             f"--processes {processes}: a population of {size} can be split over at most "
             f"{size // 2}, two members each"
         )
-    if evaluation.has_one_stream(task):
+    if making.has_one_stream(task):
         assert task.environment is not None
         raise RlidimError(
             f"--processes {processes}: {task.environment.id} is one vector of environments with "

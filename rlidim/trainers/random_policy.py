@@ -10,10 +10,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rlidim.data.sources import CLASSES
+from rlidim.environments import arena, making
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.tasks.task import Atari, Task
-from rlidim.trainers import Report, evaluation
+from rlidim.trainers import Report
 
 EPISODES = 400  # cheap, and the zero of every normalised score of the task rests on them
 GAMES = 100  # of Atari, where an episode is not cheap and random play scores evenly
@@ -43,10 +44,10 @@ def train(
     elif task.kind == "supervised":
         returns = [1 / CLASSES]  # the expected accuracy of guessing
     else:
-        _, space = evaluation.spaces_of(task)
+        _, space = making.spaces_of(task)
         actor = UniformActions(space, seeds.training)
         episodes = GAMES if isinstance(task.environment, Atari) else EPISODES
-        returns = evaluation.evaluate(task, actor, episodes, seeds.evaluation).returns.tolist()
+        returns = arena.evaluate(task, actor, episodes, seeds.evaluation).returns.tolist()
     return Outcome(
         status="ok",
         returns=tuple(float(value) for value in returns),

@@ -25,9 +25,13 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
 from rlidim.devices import device
+from rlidim.environments import arena, making
+from rlidim.environments.making import FiniteGuard
 from rlidim.errors import RlidimError
-from rlidim.networks import Architecture
-from rlidim.pixels import PixelArchitecture
+from rlidim.networks import acting as acting_networks
+from rlidim.networks.acting import AnyArchitecture
+from rlidim.networks.atari import PixelArchitecture
+from rlidim.networks.perceptron import Architecture
 from rlidim.projections import projection as make_projection
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.checkpoints import ACTIONS, Checkpoints, writing
@@ -35,8 +39,8 @@ from rlidim.records.record import Outcome
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.tasks.settings import SETTINGS
 from rlidim.tasks.task import Atari, Network, Task
-from rlidim.trainers import RESUMABLE, Report, evaluation, sb3_resume
-from rlidim.trainers.evaluation import AnyArchitecture, Champion, FiniteGuard
+from rlidim.trainers import RESUMABLE, Report, sb3_resume
+from rlidim.trainers.early_stopping import Champion
 from rlidim.trainers.sb3_atari import AtariVecEnv, PixelFeatures, keep_freed_memory
 from rlidim.trainers.sb3_atari_rates import rates
 from rlidim.trainers.sb3_resume import Recorded
@@ -166,7 +170,7 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
     settings = task.settings(trainer)
     algorithm = ALGORITHMS[trainer]
     squash = trainer in ("sac", "td3")
-    architecture = evaluation.architecture(task, squash=squash, seed=seeds.training)
+    architecture = acting_networks.architecture(task, squash=squash, seed=seeds.training)
     theta_0 = architecture.initial_parameters(seeds.theta_0)
     continuous = isinstance(architecture, Architecture) and architecture.low is not None
     if (trainer == "dqn" and continuous) or (squash and not continuous):
@@ -243,7 +247,7 @@ def environments(task: Task, settings: Any, seed: int) -> VecEnv:
         games.seed(seed)
         return Recorded(games)
     env = Recorded(
-        make_vec_env(lambda: FiniteGuard(evaluation.make(task)), n_envs=settings.n_envs, seed=seed)
+        make_vec_env(lambda: FiniteGuard(making.make(task)), n_envs=settings.n_envs, seed=seed)
     )
     return VecNormalize(env, gamma=settings.gamma) if settings.normalize else env
 
@@ -451,7 +455,7 @@ def train(
     best = evaluations.champion.solution
     returns: tuple[float, ...] = ()
     if not evaluations.diverged:
-        played = evaluation.evaluate(
+        played = arena.evaluate(
             task, evaluations.champion.policy, task.evaluation.episodes, seeds.evaluation
         )
         returns = tuple(float(value) for value in played.returns)
@@ -540,7 +544,7 @@ def throughput(
         "task": task.name,
         "trainer": trainer,
         "projection": projection,
-        "D": evaluation.architecture(task).D,
+        "D": acting_networks.architecture(task).D,
         "d": d,
         "steps": steps,
         "repeats": repeats,

@@ -16,8 +16,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from rlidim import atari
-from rlidim.pixels import PixelArchitecture
+from rlidim.environments import atari
+from rlidim.networks.atari import PixelArchitecture
 from rlidim.tasks.task import Atari
 
 # glibc's names of two numbers in malloc.h, and what they are set to.
@@ -37,7 +37,7 @@ class AtariVecEnv(VecEnv):
         """Make the games.
 
         Raises:
-            RlidimError: see :func:`rlidim.atari.check`.
+            RlidimError: see :func:`rlidim.environments.atari.check`.
         """
         self.game = game
         self._games: Any = atari.make(
@@ -122,7 +122,7 @@ class AtariVecEnv(VecEnv):
         return [False] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
-        """Return no pictures: see :func:`rlidim.atari.make` for them."""
+        """Return no pictures: see :func:`rlidim.environments.atari.make` for them."""
         return [None] * self.num_envs
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from rlidim import atari
+from rlidim.environments import atari
 from rlidim.tasks.task import Atari
 from rlidim.trainers.sb3_atari import AtariVecEnv
 
@@ -39,7 +39,7 @@ def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS
         ratios. Stable-Baselines3's environments are timed where it has the game and OpenCV is here.
 
     Raises:
-        RlidimError: see :func:`rlidim.atari.check`.
+        RlidimError: see :func:`rlidim.environments.atari.check`.
     """
     ways: dict[str, Callable[[], None]] = {
         "ours": _vector(AtariVecEnv(game, width), steps // width),

@@ -15,12 +15,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import Tensor, nn
 
+from rlidim.environments import making
 from rlidim.errors import RlidimError
-from rlidim.networks import Architecture
-from rlidim.pixels import Network, Normalisation, PixelArchitecture
+from rlidim.networks.acting import AnyArchitecture
+from rlidim.networks.atari import Network, Normalisation, PixelArchitecture
+from rlidim.networks.perceptron import Architecture
 from rlidim.tasks.task import Task
-from rlidim.trainers import evaluation
-from rlidim.trainers.evaluation import AnyArchitecture
 from rlidim.trainers.sb3 import ACTIVATIONS, acting_parameters, net_arch
 
 # What acts like the trainer's policy; a population's member is a policy like PPO's.
@@ -71,7 +71,7 @@ def export(
     """
     if out.suffix != ".zip":
         raise RlidimError(f"--sb3 {out}: expected a name that ends in .zip")
-    observation_space, action_space = evaluation.spaces_of(task)
+    observation_space, action_space = making.spaces_of(task)
     if isinstance(architecture, PixelArchitecture):
         name, arguments = "CnnPolicy", _of_frames(architecture)
         values = _multiplied_out(architecture.module(theta))
@@ -163,7 +163,7 @@ def _multiplied_out(network: Network) -> list[Tensor]:
 def _normalisation(task: Task, architecture: Architecture) -> VecNormalize:
     """Return Stable-Baselines3's normalisation with the architecture's statistics, frozen."""
     env = VecNormalize(
-        DummyVecEnv([lambda: evaluation.make(task)]),
+        DummyVecEnv([lambda: making.make(task)]),
         training=False,
         norm_reward=False,
         clip_obs=architecture.clip_observation,

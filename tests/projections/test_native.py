@@ -20,9 +20,9 @@ if native.reason():
     pytest.skip(native.reason(), allow_module_level=True)
 
 import rlidim.projections.native._kernels as kernels
+from rlidim.networks.rectified import RectifiedNetworks
 from rlidim.projections.hadamard import sylvester
 from rlidim.projections.hashed import HASHES
-from rlidim.projections.native.networks import RectifiedNetworks
 from rlidim.projections.native.tables import affine_tables, block_words
 from rlidim.projections.philox import sign_stream
 from rlidim.projections.rotation import SHIFTS

@@ -17,18 +17,21 @@ import pytest
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 
-from rlidim import atari, pixels, playback
+from rlidim import playback
+from rlidim.environments import arena, atari
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
-from rlidim.pixels import PixelArchitecture
+from rlidim.networks import acting
+from rlidim.networks import atari as atari_networks
+from rlidim.networks.atari import PixelArchitecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.folder import Results
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.names import Variant, find_task, split_name
 from rlidim.tasks.settings import SETTINGS
 from rlidim.tasks.task import Atari, Evaluation, PixelNetwork, Task
-from rlidim.trainers import evaluation, sb3, workers
+from rlidim.trainers import sb3, workers
 from rlidim.trainers.population import Generation, Player, Population
 from rlidim.trainers.sb3_atari import AtariVecEnv
 from rlidim.trainers.sb3_atari_rates import rates
@@ -239,7 +242,7 @@ def test_the_paper_s_network_is_what_its_formula_says() -> None:
         axes = [0, *range(2, of.dim())]
         mean, variance = of.mean(axes, keepdim=True), of.var(axes, correction=0, keepdim=True)
         view = (1, -1) + (1,) * (x.dim() - 2)
-        ratio = (x - mean) / torch.sqrt(variance + pixels.EPSILON)
+        ratio = (x - mean) / torch.sqrt(variance + atari_networks.EPSILON)
         return torch.relu(ratio * scale.view(view) + shift.view(view))
 
     x, of = (torch.from_numpy(batch).double() / 255 for batch in (frames(5, 2), reference))
@@ -287,7 +290,7 @@ def test_a_policy_s_statistics_travel_with_it() -> None:
     about = architecture(reference=frames(16))
     theta = about.initial_parameters(0)
     policy = about.policy(theta)
-    again = evaluation.architecture_of(policy.architecture.to_json())
+    again = acting.architecture_of(policy.architecture.to_json())
     assert isinstance(again, PixelArchitecture)
     assert again.reference is None
     np.testing.assert_allclose(
@@ -327,7 +330,7 @@ def test_a_run_is_the_same_twice_and_its_record_plays(trainer: str, tmp_path: Pa
     assert first.same_result(second)
     path = Results(tmp_path / "first").path(cell)
     policy = playback.policy_of(first, path, tmp_path)
-    played = evaluation.evaluate(task, policy, 3, Seeds.of(cell).evaluation)
+    played = arena.evaluate(task, policy, 3, Seeds.of(cell).evaluation)
     assert tuple(played.returns.tolist()) == first.returns
 
 
@@ -443,16 +446,18 @@ def test_a_task_file_that_does_not_fit(old: str, new: str, expected: str, tmp_pa
 
 def test_a_population_in_one_call_answers_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a GPU does, on the CPU: other parameters and statistics for each member."""
-    network = evaluation.architecture(find_task("pong"), seed=3)
+    network = acting.architecture(find_task("pong"), seed=3)
     assert isinstance(network, PixelArchitecture)
     rows = np.stack([network.initial_parameters(seed) for seed in range(4)])
     frames = np.random.default_rng(0).integers(0, 256, (4, 4, 84, 84)).astype(np.uint8)
-    alone = pixels.PixelPolicy(network, rows)
+    alone = atari_networks.PixelPolicy(network, rows)
     expected = alone.outputs(frames)
-    cpu, together = torch.device("cpu"), pixels.StackedNetworks
-    monkeypatch.setattr(pixels, "device", lambda: torch.device("meta"))
-    monkeypatch.setattr(pixels, "StackedNetworks", lambda networks, place: together(networks, cpu))
-    at_once = pixels.PixelPolicy(network, rows)
+    cpu, together = torch.device("cpu"), atari_networks.StackedNetworks
+    monkeypatch.setattr(atari_networks, "device", lambda: torch.device("meta"))
+    monkeypatch.setattr(
+        atari_networks, "StackedNetworks", lambda networks, place: together(networks, cpu)
+    )
+    at_once = atari_networks.PixelPolicy(network, rows)
     np.testing.assert_allclose(at_once.outputs(frames), expected, rtol=1e-4, atol=1e-4)
     chosen = np.array([3, 1])
     found = at_once.select(chosen).outputs(frames[chosen])

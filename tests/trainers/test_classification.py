@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlidim import classifiers, data
+from rlidim import data
+from rlidim.networks import classifiers
 from rlidim.projections.base import ProjectionSpec
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome

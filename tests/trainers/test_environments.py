@@ -11,12 +11,12 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from rlidim.environments import INPUTS, observation, reward, target
+from rlidim.environments.one_step import INPUTS, observation, reward, target
+from rlidim.networks.acting import architecture
 from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
 from rlidim.tasks.names import find_task
 from rlidim.trainers import evolution
-from rlidim.trainers.evaluation import architecture
 
 CODIMENSIONS = (1, 3, 10)
 

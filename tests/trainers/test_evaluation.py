@@ -9,20 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rlidim.environments.arena import Arena, evaluate
+from rlidim.environments.making import FiniteGuard, make, make_vector, trust_actions
 from rlidim.errors import RlidimError
-from rlidim.networks import Policy
+from rlidim.networks.acting import architecture
+from rlidim.networks.perceptron import Policy
 from rlidim.records.cell import Cell, Seeds
 from rlidim.tasks.task import Environment, Evaluation, Network, Task
-from rlidim.trainers.evaluation import (
-    Arena,
-    Champion,
-    FiniteGuard,
-    architecture,
-    evaluate,
-    make,
-    make_vector,
-    trust_actions,
-)
+from rlidim.trainers.early_stopping import Champion
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlidim.errors import RlidimError
-from rlidim.networks import Architecture
+from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from rlidim import playback
+from rlidim.environments import making
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
-from rlidim.pixels import PixelPolicy
+from rlidim.networks.acting import AnyPolicy
+from rlidim.networks.atari import PixelPolicy
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.tasks.settings import SETTINGS
 from rlidim.tasks.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
-from rlidim.trainers import evaluation
-from rlidim.trainers.evaluation import AnyPolicy
 from tests.factory import make_task
 
 # One process for all models: importing Stable-Baselines3 takes longer than anything that it does.
@@ -99,7 +99,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AnyPolic
         files = playback.export(task, path, out=folder / "model.zip", runs=folder)
         beside = ["model-vecnormalize.pkl"] if name == "normalised" else []
         assert [file.name for file in files] == ["model.zip", *beside]
-        space, _ = evaluation.spaces_of(task)
+        space, _ = making.spaces_of(task)
         assert space.shape is not None
         generator = np.random.default_rng(0)
         shape = (20, *space.shape)

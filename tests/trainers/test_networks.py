@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 
 from rlidim.errors import RlidimError
-from rlidim.networks import Architecture, Policy
+from rlidim.networks.perceptron import Architecture, Policy
 from rlidim.projections import native
 from rlidim.tasks.task import Network
 

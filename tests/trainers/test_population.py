@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 from rlidim import playback, trainers
+from rlidim.environments import arena, making
+from rlidim.environments.moments import Moments
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
-from rlidim.networks import Architecture
+from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.folder import Results
 from rlidim.tasks.names import find_task
 from rlidim.tasks.task import Environment, Task
-from rlidim.trainers import evaluation, workers
-from rlidim.trainers.normalisation import CLIP, SMALLEST_VARIANCE, Moments, RunningStatistics
+from rlidim.trainers import workers
+from rlidim.trainers.normalisation import CLIP, SMALLEST_VARIANCE, RunningStatistics
 from rlidim.trainers.population import Generation, Played, Player, Population
 from rlidim.trainers.searches import OpenAIEvolutionStrategy, Perturbations, Vector
 
@@ -132,7 +134,7 @@ def test_normalised_records_score_as_they_did(trainer: str, tmp_path: Path) -> N
     assert variance is not None
     assert min(variance) >= SMALLEST_VARIANCE
     assert policy.architecture.clip_observation == CLIP
-    played = evaluation.evaluate(task, policy, len(record.returns), record.seeds.evaluation)
+    played = arena.evaluate(task, policy, len(record.returns), record.seeds.evaluation)
     np.testing.assert_array_equal(played.returns, record.returns)
 
 
@@ -240,6 +242,6 @@ def test_mujoco_s_warnings_leave_no_trace(
     """Of its model of the cheetah; a file in the working folder it would be, and a line each."""
     pytest.importorskip("mujoco")
     monkeypatch.chdir(tmp_path)
-    evaluation.make(task_of("HalfCheetah-v5")).close()
+    making.make(task_of("HalfCheetah-v5")).close()
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")

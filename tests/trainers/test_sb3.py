@@ -13,8 +13,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 
 from rlidim import solution
+from rlidim.environments.arena import evaluate
 from rlidim.errors import RlidimError
-from rlidim.networks import Architecture, Policy
+from rlidim.networks.perceptron import Architecture, Policy
 from rlidim.projections import projection
 from rlidim.projections.base import ProjectionSpec
 from rlidim.records.cell import Cell, Seeds
@@ -23,7 +24,6 @@ from rlidim.subspace import SubspaceOptimizer
 from rlidim.tasks.settings import SETTINGS
 from rlidim.tasks.task import Environment, Evaluation, Network, Task
 from rlidim.trainers import sb3
-from rlidim.trainers.evaluation import evaluate
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
 

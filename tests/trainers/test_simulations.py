@@ -9,11 +9,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rlidim.networks import Architecture, Policy
+from rlidim.environments.arena import Arena
+from rlidim.environments.making import make
+from rlidim.environments.mujoco import Separate, Simulations, rules_of, side_by_side
+from rlidim.environments.quiet_mujoco import quiet_mujoco, stop_clock
+from rlidim.networks.acting import architecture
+from rlidim.networks.perceptron import Architecture, Policy
 from rlidim.tasks.task import Environment, Network
-from rlidim.trainers.evaluation import Arena, architecture, make
-from rlidim.trainers.mujoco import quiet_mujoco, stop_clock
-from rlidim.trainers.simulations import Separate, Simulations, rules_of, side_by_side
 from tests.factory import make_task
 
 SERVED = (

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rlidim.networks import truncated_normal
+from rlidim.networks.initialisation import truncated_normal
 from rlidim.tasks.task import Classifier
 
 KERNEL, POOL = 5, 2

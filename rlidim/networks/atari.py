@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from rlidim.devices import device
 from rlidim.errors import RlidimError
-from rlidim.networks import HIDDEN_GAIN, fitting, initial_weight, with_tuples
+from rlidim.networks.initialisation import HIDDEN_GAIN, fitting, initial_weight, with_tuples
 from rlidim.tasks.task import PixelNetwork
 
 KIND = "pixels"  # what tells such a network's JSON from a multilayer perceptron's

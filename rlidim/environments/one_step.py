@@ -119,6 +119,6 @@ class OneStepVector(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[
 
 gymnasium.register(
     id="OneStep-v0",
-    entry_point="rlidim.environments:OneStep",
-    vector_entry_point="rlidim.environments:OneStepVector",
+    entry_point="rlidim.environments.one_step:OneStep",
+    vector_entry_point="rlidim.environments.one_step:OneStepVector",
 )

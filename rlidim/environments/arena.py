@@ -1,0 +1,189 @@
+"""Episodes: one policy or a whole population played at once, finished episodes counted once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlidim.environments.making import has_vector_form, make, make_vector, trust_actions
+from rlidim.environments.moments import Moments
+from rlidim.environments.mujoco import Separate, Simulations, side_by_side
+from rlidim.errors import RlidimError
+from rlidim.tasks.task import Atari, Task
+
+
+class Actor(Protocol):
+    """Whatever turns observations (N, ...) into actions (N, ...)."""
+
+    def act(self, observations: NDArray[Any]) -> NDArray[Any]:
+        """Return an action for each row."""
+        ...
+
+
+@runtime_checkable
+class Population(Actor, Protocol):
+    """An actor that may be many policies, a row of observations each, of which some go on."""
+
+    population: bool
+
+    def select(self, members: NDArray[np.intp]) -> Actor:
+        """Return the policies of some members."""
+        ...
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Finished episodes: undiscounted returns, float64 (N,), and environment steps in all."""
+
+    returns: NDArray[np.float64]
+    steps: int
+
+    @property
+    def mean(self) -> float:
+        """The mean return."""
+        return float(self.returns.mean())
+
+
+class Arena:
+    """``width`` environments of a task, each playing one episode at a time.
+
+    The environment's own vectorised form where there is one (CartPole: ten times faster),
+    otherwise simulations or separate environments side by side, of which only those with an
+    unfinished episode are stepped.
+    """
+
+    def __init__(self, task: Task, width: int) -> None:
+        """Make the environments."""
+        self.task = task
+        self.width = width
+        self._vector = make_vector(task, width) if has_vector_form(task) else None
+        if self._vector is not None and not isinstance(task.environment, Atari):
+            trust_actions(self._vector.unwrapped)
+        # Gymnasium's checker of a first step looks at the first environment alone.
+        self._environments = (
+            []
+            if self._vector
+            else [make(task, disable_env_checker=index > 0 or None) for index in range(width)]
+        )
+        self._rows = side_by_side(self._environments) if self._environments else None
+
+    def play(
+        self,
+        actor: Actor,
+        seed: int,
+        *,
+        members: NDArray[np.intp] | None = None,
+        moments: Moments | None = None,
+    ) -> Episodes:
+        """Play one episode in each environment.
+
+        Args:
+            actor: acts for all of them; a population's member i plays in environment i.
+            seed: of the first environment; the others count upwards (Gymnasium's vectorised forms
+                have one random stream for all, seeded once).
+            members: which of a larger population these are, (width,): member i's seed is
+                ``seed + i``. None: 0 .. width - 1, all that such a vectorised form can play.
+            moments: takes in every observation that was acted on.
+
+        Raises:
+            RlidimError: the environment returned NaN or infinity.
+        """
+        if members is None:
+            members = np.arange(self.width)
+        if self._vector is None:
+            assert self._rows is not None
+            seeds = [seed + int(member) for member in members]
+            return self._play_rows(self._rows, actor, seeds, moments)
+        if isinstance(self.task.environment, Atari):
+            return self._play_vector(self._vector, actor, seed + members, moments)
+        assert np.array_equal(members, np.arange(self.width))
+        return self._play_vector(self._vector, actor, seed, moments)
+
+    def close(self) -> None:
+        """Close the environments."""
+        for environment in self._environments:
+            environment.close()
+        if self._vector is not None:
+            self._vector.close()
+
+    def _play_vector(
+        self, vector: Any, actor: Actor, seed: int | NDArray[np.intp], moments: Moments | None
+    ) -> Episodes:
+        observations, _ = vector.reset(seed=seed)
+        first = int(np.min(seed))
+        returns = np.zeros(self.width)
+        active, over = np.ones(self.width, dtype=bool), np.empty(self.width, dtype=bool)
+        unfinished, steps, time = self.width, 0, 0
+        # Beside a small network and a fast environment each call of numpy is felt here.
+        while unfinished:
+            steps += unfinished
+            time += 1
+            if moments is not None:
+                rows = np.flatnonzero(active)
+                moments.add(rows, observations[rows].reshape(len(rows), -1))
+            observations, rewards, terminated, truncated, _ = vector.step(actor.act(observations))
+            np.add(returns, rewards, out=returns, where=active)
+            observed = 0.0 if observations.dtype == np.uint8 else np.add.reduce(observations, None)
+            self._check(observed, np.add.reduce(returns), time, first)
+            # A finished environment resets itself and plays on; what it earns then is not counted.
+            np.logical_or(terminated, truncated, out=over)
+            np.greater(active, over, out=active)
+            unfinished = int(np.count_nonzero(active))
+        return Episodes(returns, steps)
+
+    def _play_rows(
+        self,
+        rows: Simulations | Separate,
+        actor: Actor,
+        seeds: list[int],
+        moments: Moments | None,
+    ) -> Episodes:
+        observations = rows.reset(seeds)
+        returns = np.zeros(self.width)
+        active = np.arange(self.width)
+        members = actor
+        steps, time = 0, 0
+        while len(active):
+            time += 1
+            steps += len(active)
+            if moments is not None:
+                moments.add(active, observations)
+            observations, rewards, over = rows.step(active, members.act(observations))
+            returns[active] += rewards
+            self._check(float(observations.sum()), float(returns.sum()), time, seeds[0])
+            if over.any():
+                going = np.flatnonzero(~over)
+                active, observations = active[going], observations[going]
+                if isinstance(members, Population) and members.population:
+                    members = members.select(going)
+        return Episodes(returns, steps)
+
+    def _check(self, observed: float, rewarded: float, time: int, seed: int) -> None:
+        if math.isfinite(observed) and math.isfinite(rewarded):
+            return
+        assert self.task.environment is not None
+        what = "observation" if not math.isfinite(observed) else "reward"
+        raise RlidimError(
+            f"environment '{self.task.environment.id}' returned a {what} that is NaN or infinite "
+            f"at step {time} of the episodes from seed {seed}: mend the environment"
+        )
+
+
+def evaluate(task: Task, actor: Actor, episodes: int, seed: int) -> Episodes:
+    """Play fresh episodes of one policy.
+
+    Args:
+        task: a control task.
+        actor: one policy, deterministic.
+        episodes: how many, all at once.
+        seed: see :meth:`Arena.play`.
+    """
+    arena = Arena(task, episodes)
+    try:
+        return arena.play(actor, seed)
+    finally:
+        arena.close()

@@ -1,0 +1,1 @@
+"""Networks: what is trained, and how theta_0 is drawn."""

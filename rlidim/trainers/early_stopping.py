@@ -1,0 +1,68 @@
+"""The best policy of a run so far, and when a run stops early because it has solved its task."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Generic, TypeVar
+
+from rlidim.environments.arena import Arena
+from rlidim.networks.acting import AnyPolicy
+from rlidim.records.cell import Seeds
+from rlidim.tasks.task import Task
+
+SEED_STRIDE = 1_000  # between the first seeds of two evaluations: more than any evaluation's width
+SEED_SPAN = 2**20  # how far a run counts its seeds upwards, see records.Seeds
+Solution = TypeVar("Solution")
+
+
+class Champion(Generic[Solution]):
+    """The best policy of a run so far, by its score on checkpoint episodes.
+
+    Attributes:
+        policy: the best one.
+        solution: what it was made from.
+        score: its mean return.
+        solved: whether fresh episodes have confirmed a score that solves the task.
+    """
+
+    policy: AnyPolicy
+    solution: Solution
+
+    def __init__(self, task: Task, seeds: Seeds) -> None:
+        """Make the environments; there is no champion before the first challenge."""
+        self.score = -math.inf
+        self.solved = False
+        self._threshold = task.evaluation.solved
+        self._first_seed = seeds.checkpoint
+        self._evaluations = 0
+        self._arena = Arena(task, task.evaluation.checkpoint_episodes)
+
+    def challenge(self, policy: AnyPolicy, solution: Solution) -> None:
+        """Score a policy and keep it if it is better; the same episodes never score two."""
+        score = self._score(policy)
+        if self._threshold is not None and score >= self._threshold:
+            # A high score may be luck: only fresh episodes end a run.
+            confirmed = self._score(policy)
+            self.solved = confirmed >= self._threshold
+            score = (score + confirmed) / 2
+        if score > self.score or self.solved:
+            self.policy, self.solution, self.score = policy, solution, score
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`take_up` goes on from."""
+        kept = ("policy", "solution", "score", "solved", "_evaluations")
+        return {name: getattr(self, name) for name in kept}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where another stood."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._arena.close()
+
+    def _score(self, policy: AnyPolicy) -> float:
+        seed = self._first_seed + (self._evaluations * SEED_STRIDE) % SEED_SPAN
+        self._evaluations += 1
+        return self._arena.play(policy, seed).mean
