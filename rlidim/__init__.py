@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlidim.errors import RlidimError as RlidimError
+    from rlidim.interface import measure as measure
     from rlidim.projections import projection as projection
     from rlidim.statistics.estimate import Estimate as Estimate
     from rlidim.subspace import Subspace as Subspace
     from rlidim.subspace import SubspaceOptimizer as SubspaceOptimizer
-    from rlidim.sweep import measure as measure
 
 __version__ = "0.1.0"
 
@@ -24,7 +24,7 @@ _HOMES = {
     "Estimate": "rlidim.statistics.estimate",
     "Subspace": "rlidim.subspace",
     "SubspaceOptimizer": "rlidim.subspace",
-    "measure": "rlidim.sweep",
+    "measure": "rlidim.interface",
 }
 __all__ = ["Estimate", "RlidimError", "Subspace", "SubspaceOptimizer", "measure", "projection"]
 

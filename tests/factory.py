@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlidim.data import DataSet
+from rlidim.data.datasets import DataSet
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.record import RunRecord

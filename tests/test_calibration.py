@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rlidim import calibration
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import gather
 from rlidim.statistics.coverage import KINDS
+from rlidim.sweep import calibration
 from rlidim.tasks.names import find_task, task_files
 from tests.factory import make_record, make_task
 

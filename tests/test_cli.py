@@ -185,7 +185,7 @@ def test_options_change_the_variant_that_is_named(
     """Records and published numbers are those of the variant that comes out."""
     import click
 
-    from rlidim.cli.task_commands import finder
+    from rlidim.cli.tasks import finder
     from rlidim.tasks.names import find_task
 
     context = click.Context(click.Command("rlidim"), obj={"envs": None})

@@ -18,22 +18,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from rlidim import compression
-from rlidim.compression import (
-    GRID,
-    GROWTHS,
+from rlidim.errors import RlidimError
+from rlidim.solutions.arithmetic_code import GROWTHS, code_length, decode_indices, encode_indices
+from rlidim.solutions.compressed_file import (
     KMEANS,
     LEVELS,
     METHODS,
-    UNIFORM,
-    Quantised,
-    code_length,
-    decode_indices,
-    encode_indices,
-    quantise,
+    paper_bound,
+    read,
+    recognises,
+    size_of_parts,
     smallest,
+    write,
 )
-from rlidim.errors import RlidimError
+from rlidim.solutions.quantisation import GRID, UNIFORM, Quantised, quantise
 
 HEADER: dict[str, Any] = {
     "score": 0.9024,
@@ -149,7 +147,7 @@ def test_the_code_is_near_the_entropy(method: str, levels: int, d: int) -> None:
     for theta_d in (gaussian(d), generator.laplace(size=d), generator.uniform(size=d)):
         quantised = quantise(theta_d, levels, method)
         least = entropy(quantised.indices)
-        assert compression.size_of_parts({}, quantised).indices <= 1.01 * least + 16
+        assert size_of_parts({}, quantised).indices <= 1.01 * least + 16
 
 
 def test_one_used_level_of_many_is_nearly_free() -> None:
@@ -234,7 +232,7 @@ def test_few_distinct_numbers_are_kept() -> None:
     for method in METHODS:
         equal = quantise(np.full(9, 0.1), 256, method)
         np.testing.assert_array_equal(equal.values(), np.full(9, 0.1, np.float32))
-        assert compression.size_of_parts({}, equal).indices == 0
+        assert size_of_parts({}, equal).indices == 0
 
 
 @pytest.mark.parametrize(
@@ -282,12 +280,12 @@ def test_what_no_file_could_hold_is_refused(changes: dict[str, Any], message: st
 def test_a_file_comes_back(tmp_path: Path, method: str, levels: int, d: int) -> None:
     path = tmp_path / "folder" / "solution.rlz"
     quantised = quantise(gaussian(d), levels, method)
-    written = compression.write(path, HEADER, quantised)
-    header, values = compression.read(path)
+    written = write(path, HEADER, quantised)
+    header, values = read(path)
     assert header == HEADER
     assert values.dtype == np.float32
     assert values.tobytes() == quantised.values().tobytes()
-    parts = compression.size_of_parts(HEADER, quantised)
+    parts = size_of_parts(HEADER, quantised)
     assert written == path.stat().st_size == parts.total
     inner = max(0, quantised.places.size - 2) if method == KMEANS else 0
     assert parts.codebook == 8 + 2 * inner
@@ -296,24 +294,24 @@ def test_a_file_comes_back(tmp_path: Path, method: str, levels: int, d: int) -> 
 
 def test_headers(tmp_path: Path) -> None:
     path = tmp_path / "solution"
-    usual = compression.size_of_parts(HEADER, EVEN).header
+    usual = size_of_parts(HEADER, EVEN).header
     assert usual < 70  # 161 as JSON; D, d and two seeds are 39 digits
     long = {"ids": np.random.default_rng(0).integers(0, 2**62, 1000).tolist(), "é": [None, 1e-9]}
     for header in ({}, {"é": "ü"}, long):
-        compression.write(path, header, EVEN)
-        assert compression.read(path)[0] == header
+        write(path, header, EVEN)
+        assert read(path)[0] == header
     for bad in ({"a": math.inf}, {"a": {1}}, {"a": "\ud800"}):
         with pytest.raises(RlidimError, match="not JSON-ready"):
-            compression.write(path, bad, EVEN)
+            write(path, bad, EVEN)
     with pytest.raises(RlidimError, match="the most is 65535"):
-        compression.write(path, {"a": "b" * 2**16}, EVEN)
+        write(path, {"a": "b" * 2**16}, EVEN)
 
 
 def test_the_papers_bound() -> None:
-    assert compression.paper_bound(750) == 3008
-    assert compression.paper_bound(10, seeds=2) == 56
-    parts = compression.size_of_parts(HEADER, quantise(gaussian(750), 64, UNIFORM))
-    assert parts.total < compression.paper_bound(750) / 5
+    assert paper_bound(750) == 3008
+    assert paper_bound(10, seeds=2) == 56
+    parts = size_of_parts(HEADER, quantise(gaussian(750), 64, UNIFORM))
+    assert parts.total < paper_bound(750) / 5
 
 
 # The format may not drift: a change of these bytes is a new version. The header is too short to be
@@ -328,7 +326,7 @@ def test_the_papers_bound() -> None:
 )
 def test_the_format_is_fixed(tmp_path: Path, quantised: Quantised, size: int, digest: str) -> None:
     path = tmp_path / "solution"
-    assert compression.write(path, {}, quantised) == size
+    assert write(path, {}, quantised) == size
     assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
@@ -345,7 +343,7 @@ def test_an_old_file_is_read(tmp_path: Path) -> None:
     """With a deflated header, whose dictionary may not drift either."""
     path = tmp_path / "solution"
     path.write_bytes(bytes.fromhex(OLD_FILE))
-    header, values = compression.read(path)
+    header, values = read(path)
     assert header == HEADER
     np.testing.assert_array_equal(values, np.array([-1, 2, 0.5, 0.5, 2, -1, -1], np.float32))
 
@@ -353,7 +351,7 @@ def test_an_old_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("quantised", [EVEN, CHOSEN], ids=METHODS)
 def test_damage_at_every_position_is_found(tmp_path: Path, quantised: Quantised) -> None:
     path = tmp_path / "solution"
-    compression.write(path, HEADER, quantised)
+    write(path, HEADER, quantised)
     content = path.read_bytes()
     for position in range(len(content)):
         for damage in (0x01, 0x80, 0xFF):
@@ -361,21 +359,21 @@ def test_damage_at_every_position_is_found(tmp_path: Path, quantised: Quantised)
             damaged[position] ^= damage
             path.write_bytes(damaged)
             with pytest.raises(RlidimError, match=str(path)):
-                compression.read(path)
+                read(path)
     for length in range(len(content)):
         path.write_bytes(content[:length])
         with pytest.raises(RlidimError, match=str(path)):
-            compression.read(path)
+            read(path)
     path.write_bytes(content + b"\0")
     with pytest.raises(RlidimError, match="checksum"):
-        compression.read(path)
+        read(path)
 
 
 @pytest.mark.parametrize("quantised", [EVEN, CHOSEN], ids=METHODS)
 def test_a_file_made_wrong_fails_in_one_line(tmp_path: Path, quantised: Quantised) -> None:
     """Every byte changed and the checksum made anew: another well-formed file or one clear line."""
     path = tmp_path / "solution"
-    compression.write(path, HEADER, quantised)
+    write(path, HEADER, quantised)
     body = path.read_bytes()[:-4]
     lines = []
     for position, bit in itertools.product(range(len(body)), range(8)):
@@ -385,7 +383,7 @@ def test_a_file_made_wrong_fails_in_one_line(tmp_path: Path, quantised: Quantise
         forged[position] ^= 1 << bit
         path.write_bytes(bytes(forged) + struct.pack("<I", zlib.crc32(forged)))
         try:
-            _, values = compression.read(path)
+            _, values = read(path)
         except RlidimError as error:
             lines.append(str(error))
         else:
@@ -399,24 +397,24 @@ def test_foreign_files_are_named(tmp_path: Path) -> None:
     for foreign in (b"", b"\x80\x04pickled and long enough to hold it all", b"PK\x03\x04" * 20):
         path.write_bytes(foreign)
         with pytest.raises(RlidimError, match="not a compressed solution"):
-            compression.read(path)
-    compression.write(path, {}, EVEN)
+            read(path)
+    write(path, {}, EVEN)
     newer = bytearray(path.read_bytes())
     newer[3] = 3
     path.write_bytes(newer)
     with pytest.raises(RlidimError, match="format 3, this rlidim reads 2"):
-        compression.read(path)
+        read(path)
     path.write_bytes(b"rlz\x02")
     with pytest.raises(RlidimError, match="truncated"):
-        compression.read(path)
+        read(path)
     with pytest.raises(RlidimError, match="cannot be read"):
-        compression.read(tmp_path / "absent")
+        read(tmp_path / "absent")
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RlidimError, match="cannot be written"):
-        compression.write(tmp_path / "file" / "solution", {}, EVEN)
+        write(tmp_path / "file" / "solution", {}, EVEN)
 
 
 def test_the_smallest_that_is_good_enough() -> None:
@@ -433,11 +431,11 @@ def test_the_smallest_that_is_good_enough() -> None:
         assert seen[-1] == found.values().tobytes()
         assert accuracy(found.values()) >= least
         # No other candidate passes and is smaller, but for the byte that the closed form may miss.
-        size = compression.size_of_parts({}, found).total
+        size = size_of_parts({}, found).total
         for method, levels in itertools.product(METHODS, LEVELS):
             other = quantise(theta_d, levels, method)
             if accuracy(other.values()) >= least:
-                assert size <= compression.size_of_parts({}, other).total + 1
+                assert size <= size_of_parts({}, other).total + 1
 
 
 def test_the_search_is_in_order_and_never_repeats() -> None:
@@ -477,12 +475,12 @@ def test_exactly_the_least_passes() -> None:
 
 def test_a_file_is_recognised_by_its_content(tmp_path: Path) -> None:
     path = tmp_path / "solution.json"
-    assert not compression.recognises(path)
-    compression.write(path, HEADER, EVEN)
-    assert compression.recognises(path)
+    assert not recognises(path)
+    write(path, HEADER, EVEN)
+    assert recognises(path)
     path.write_text("{}")
-    assert not compression.recognises(path)
-    assert not compression.recognises(tmp_path)
+    assert not recognises(path)
+    assert not recognises(tmp_path)
 
 
 def test_the_smallest_passes_errors_on() -> None:

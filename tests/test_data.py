@@ -24,8 +24,8 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
-from rlidim import data, doctor
-from rlidim.data import cache, download, formats
+from rlidim.cli import doctor
+from rlidim.data import cache, datasets, download, formats
 from rlidim.data.sources import SOURCES, Edition, File, Source
 from rlidim.errors import RlidimError
 
@@ -210,7 +210,7 @@ def mnist(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
     return use
 
 
-def check_mnist(found: data.DataSet) -> None:
+def check_mnist(found: datasets.DataSet) -> None:
     contents = [gzip.decompress(content) for content in idx_files().values()]
     assert found.train_images.shape == (30, 1, 5, 4)
     assert found.test_images.shape == (10, 1, 5, 4)
@@ -224,7 +224,7 @@ def check_mnist(found: data.DataSet) -> None:
 
 def failure(name: str = "mnist") -> str:
     with pytest.raises(RlidimError) as raised:
-        data.load(name)
+        datasets.load(name)
     message = str(raised.value)
     assert "\n" not in message
     return message
@@ -242,7 +242,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 
 
 def test_the_table_is_complete() -> None:
-    assert tuple(SOURCES) == data.NAMES
+    assert tuple(SOURCES) == datasets.NAMES
     for source in SOURCES.values():
         for file in source.editions[0].files:
             assert file.size > 0
@@ -263,9 +263,9 @@ def test_the_table_is_complete() -> None:
 
 def test_downloaded_once_and_mapped_ever_after(mnist: Any, server: Server) -> None:
     mnist("right")
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     assert len(server.asked) == 4
-    again = data.load("mnist")
+    again = datasets.load("mnist")
     check_mnist(again)
     assert len(server.asked) == 4
     assert isinstance(again.train_images.base, np.memmap)
@@ -276,7 +276,7 @@ def test_damaged_arrays_are_made_again_from_what_was_downloaded(
     damage: str, mnist: Any, server: Server, tmp_path: Path
 ) -> None:
     mnist("right")
-    data.load("mnist")
+    datasets.load("mnist")
     (path,) = tmp_path.rglob("train_images.npy")
     if damage == "short":
         path.write_bytes(path.read_bytes()[:-1])
@@ -286,17 +286,17 @@ def test_damaged_arrays_are_made_again_from_what_was_downloaded(
         path.unlink()
     else:
         np.save(path, np.zeros((30, 1, 5, 5), dtype=np.uint8))
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     assert len(server.asked) == 4
 
 
 def test_a_damaged_download_is_made_again(mnist: Any, server: Server, tmp_path: Path) -> None:
     source = mnist("right")
-    data.load("mnist")
+    datasets.load("mnist")
     (tmp_path / "cache/downloads/mnist" / IDX_NAMES[1]).write_bytes(b"rot")
     for path in cache.Decoded("mnist", source).folder.iterdir():
         path.unlink()
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     assert [path for path, _ in server.asked[4:]] == [f"/right/{IDX_NAMES[1]}"]
 
 
@@ -307,7 +307,7 @@ def test_the_next_mirror_serves_where_one_fails(
     if bad in ("hang", "stall"):
         monkeypatch.setattr(download, "TIMEOUT", 0.2)
     mnist(bad, "right")
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     asked = [path for path, _ in server.asked]
     assert f"/{bad}/{IDX_NAMES[0]}" in asked
     assert f"/right/{IDX_NAMES[0]}" in asked
@@ -334,7 +334,7 @@ def test_what_failed_is_named_and_nothing_is_taken_for_whole(
     assert f"set RLIDIM_DATA to a folder that holds mnist/{IDX_NAMES[0]}" in message
     assert left(tmp_path / "cache") == ([f"{IDX_NAMES[0]}.part"] if bad == "half" else [])
     mnist("right")
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
 
 
 def test_all_mirrors_are_named_without_a_network(mnist: Any, server: Server) -> None:
@@ -348,7 +348,7 @@ def test_all_mirrors_are_named_without_a_network(mnist: Any, server: Server) -> 
 
 def test_a_cut_download_goes_on_where_it_stopped(mnist: Any, server: Server) -> None:
     mnist("cut")
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     length = len(server.files[IDX_NAMES[0]])
     asked = [wanted for path, wanted in server.asked if path.endswith(IDX_NAMES[0])]
     assert asked[:2] == [None, f"bytes={length // 2}-"]
@@ -361,7 +361,7 @@ def test_a_part_of_an_earlier_run_is_resumed(
     mnist(behaviour, "right")
     name, content = IDX_NAMES[0], server.files[IDX_NAMES[0]]
     put(tmp_path / "cache/downloads/mnist", {f"{name}.part": content[:100]})
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     asked = [entry for entry in server.asked if entry[0].endswith(name)]
     assert asked[0] == (f"/{behaviour}/{name}", "bytes=100-")
     others = {
@@ -384,7 +384,7 @@ def test_a_part_of_something_else_is_given_up(
         tmp_path / "cache/downloads/mnist",
         {f"{name}.part": b"x" * (len(content) if length is None else length)},
     )
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     assert (f"/right/{name}", None) in server.asked
 
 
@@ -394,7 +394,7 @@ def test_a_whole_part_only_gets_its_name(mnist: Any, server: Server, tmp_path: P
         tmp_path / "cache/downloads/mnist",
         {f"{name}.part": content for name, content in server.files.items()},
     )
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     assert server.asked == []
 
 
@@ -410,7 +410,7 @@ def _load(url: str, folder: str, together: Barrier) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(cache.Decoded, "write", noted)
         together.wait(30)
-        check_mnist(data.load("mnist"))
+        check_mnist(datasets.load("mnist"))
 
 
 def test_two_processes_download_and_decode_once(mnist: Any, server: Server, tmp_path: Path) -> None:
@@ -432,7 +432,7 @@ def test_plain_lines_are_shown_on_standard_error(
 ) -> None:
     monkeypatch.setattr("rlidim.data.show.QUIET_SECONDS", 0.0)
     mnist("right")
-    data.load("mnist")
+    datasets.load("mnist")
     shown = capsys.readouterr()
     assert shown.out == ""
     lines = shown.err.splitlines()
@@ -447,7 +447,7 @@ def test_a_bar_is_shown_on_a_terminal(
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich: as on a terminal
     monkeypatch.setenv("TERM", "xterm")
     mnist("right")
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "\x1b[" in shown.err
@@ -501,7 +501,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half(
     assert left(tmp_path / "cache") == expected
     if ending == ".part":
         assert len(server.asked) == 1  # another mirror's bytes would not fit either
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
 
 
 def test_nothing_is_left_of_an_interrupted_decoding(
@@ -518,9 +518,9 @@ def test_nothing_is_left_of_an_interrupted_decoding(
     with pytest.MonkeyPatch.context() as interrupted:
         interrupted.setattr(os, "fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            data.load("mnist")
+            datasets.load("mnist")
     assert list((tmp_path / "cache/decoded").iterdir()) == []
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
 
 
 def test_an_unwritable_cache_is_said(
@@ -556,27 +556,27 @@ def copies(
 
 
 def test_the_users_folder_comes_first(copies: Path) -> None:
-    check_mnist(data.load("mnist"))
-    assert data.place("mnist") == copies
+    check_mnist(datasets.load("mnist"))
+    assert datasets.place("mnist") == copies
 
 
 def test_the_users_files_are_hashed_when_they_changed(
     copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data.load("mnist")
+    datasets.load("mnist")
     verified: list[Any] = []
     monkeypatch.setattr(formats, "verify", verified.append)
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     assert verified == []
     os.utime(copies / IDX_NAMES[3], (1, 1))
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     assert len(verified) == 1
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     assert len(verified) == 1
 
 
 def test_another_content_is_noticed_in_spite_of_the_cache(copies: Path) -> None:
-    data.load("mnist")
+    datasets.load("mnist")
     path = copies / IDX_NAMES[3]
     path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
     message = failure()
@@ -601,7 +601,7 @@ def test_a_system_package_serves(
     put(tmp_path / "installed", server.files)
     source = dataclasses.replace(mnist("right"), installed=(str(tmp_path / "installed"),))
     monkeypatch.setitem(SOURCES, "mnist", source)
-    check_mnist(data.load("mnist"))
+    check_mnist(datasets.load("mnist"))
     assert server.asked == []
 
 
@@ -650,7 +650,7 @@ def test_a_label_beyond_the_classes_is_refused(
     assert "train_labels: a label is not below 10" in failure()
 
 
-def check_cifar10(found: data.DataSet) -> None:
+def check_cifar10(found: datasets.DataSet) -> None:
     contents = [pickle.loads(content) for content in batches().values()]
     images = np.concatenate([batch[b"data"] for batch in contents]).reshape(24, 3, 2, 2)
     labels = np.concatenate([batch[b"labels"] for batch in contents])
@@ -679,7 +679,7 @@ def test_every_layout_of_cifar10_is_found(
     monkeypatch.setitem(SOURCES, "cifar10", small_cifar10(contents, archive))
     put(tmp_path / folder, {ARCHIVE: archive} if edition == "archive" else contents)
     monkeypatch.setenv("RLIDIM_DATA", str(tmp_path))
-    check_cifar10(data.load("cifar10"))
+    check_cifar10(datasets.load("cifar10"))
 
 
 def test_cifar10_is_downloaded(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -687,7 +687,7 @@ def test_cifar10_is_downloaded(server: Server, monkeypatch: pytest.MonkeyPatch) 
     server.files = {ARCHIVE: archive}
     source = small_cifar10(batches(), archive, server.url("404"), server.url("right"))
     monkeypatch.setitem(SOURCES, "cifar10", source)
-    check_cifar10(data.load("cifar10"))
+    check_cifar10(datasets.load("cifar10"))
 
 
 @pytest.fixture
@@ -873,14 +873,14 @@ def test_the_published_files(
     if not REAL:
         pytest.skip("RLIDIM_DATA is not set")
     monkeypatch.setenv("RLIDIM_DATA", REAL)
-    if data.place(name) is None:
+    if datasets.place(name) is None:
         pytest.skip(f"no {name} below RLIDIM_DATA")
-    found = data.load(name)
-    assert found.train_images.shape == (train, *shape) == (train, *data.SHAPES[name])
+    found = datasets.load(name)
+    assert found.train_images.shape == (train, *shape) == (train, *datasets.SHAPES[name])
     assert found.test_images.shape == (10000, *shape)
     assert np.bincount(found.train_labels).tolist() == histogram
     if name != "mnist":
         assert np.bincount(found.test_labels).tolist() == [1000] * 10
     started = time.perf_counter()
-    data.load(name)
+    datasets.load(name)
     assert time.perf_counter() - started < 0.5

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rlidim import compression, data, description
 from rlidim.cli import cli
+from rlidim.data import datasets
 from rlidim.errors import RlidimError
 from rlidim.executors import making
 from rlidim.executors.job import Job
@@ -24,10 +24,11 @@ from rlidim.records.cell import Cell
 from rlidim.records.folder import Results, read_record
 from rlidim.records.record import RunRecord
 from rlidim.report import descriptions
-from rlidim.solution import of_record
+from rlidim.solutions import compressed_file, description
+from rlidim.solutions.file import of_record
 from rlidim.tasks.names import find_task
 from rlidim.tasks.task import Task
-from rlidim.trainers import classification
+from rlidim.trainers import images as image_sets
 from tests.factory import bars, make_record
 
 CELL = Cell("mnist-fc", "adam", "stacked_fastfood", 300, 0)
@@ -46,10 +47,10 @@ cli.main()
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give MNIST's name a few images."""
-    monkeypatch.setattr(data, "load", lambda name: bars(data.SHAPES[name]))
-    classification.sets.cache_clear()
+    monkeypatch.setattr(datasets, "load", lambda name: bars(datasets.SHAPES[name]))
+    image_sets.sets.cache_clear()
     yield
-    classification.sets.cache_clear()
+    image_sets.sets.cache_clear()
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_file_keeps_the_accuracy_and_is_far_shorter(
 def test_the_file_alone_is_enough(task: Task, record: RunRecord, tmp_path: Path) -> None:
     """Another process in another folder: no record, no logs, and a name that says nothing."""
     found = describe(task, record, tmp_path)
-    header, theta_d = compression.read(tmp_path / "out" / f"{STEM}-0.rlz")
+    header, theta_d = compressed_file.read(tmp_path / "out" / f"{STEM}-0.rlz")
     assert set(header) == {"task", "settings", "score", "theta_0_seed", "spec"}
     assert theta_d.shape == (300,)
     elsewhere = tmp_path / "elsewhere"
@@ -125,7 +126,7 @@ def test_the_training_images_choose(
     monkeypatch.setattr(description, "accuracy_of", spy)
     describe(task, record, tmp_path)
     chosen = {
-        compression.read(tmp_path / "out" / f"{STEM}-{loss * 100:g}.rlz")[1].tobytes()
+        compressed_file.read(tmp_path / "out" / f"{STEM}-{loss * 100:g}.rlz")[1].tobytes()
         for loss in LOSSES
     }
     tested = {numbers for images, numbers in asked if images == "test"}
@@ -157,7 +158,7 @@ def test_where_no_form_passes_an_earlier_file_goes(
     task: Task, record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     describe(task, record, tmp_path)
-    monkeypatch.setattr(compression, "smallest", lambda theta_d, evaluate, least: None)
+    monkeypatch.setattr(compressed_file, "smallest", lambda theta_d, evaluate, least: None)
     for word in ("deleted", "not written"):
         found, problems = description.describe(
             task, record, Path("record.json"), tmp_path / "runs", tmp_path / "out", LOSSES
@@ -314,7 +315,7 @@ def test_every_committed_file_still_reads_as_its_runs_numbers(path: Path) -> Non
     recorded = ROOT / "results" / f"{row['record']}.json"
     solution = of_record(read_record(recorded), recorded, ROOT / "runs")
     assert solution.theta_d is not None
-    _, numbers = compression.read(path)
+    _, numbers = compressed_file.read(path)
     assert path.stat().st_size == row["bytes"]
     assert len(np.unique(numbers)) <= row["levels"]
     assert np.corrcoef(numbers, solution.theta_d)[0, 1] > 0.99

@@ -10,18 +10,20 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rlidim import bench, data, playback, trainers
-from rlidim.data import sources
+from rlidim import trainers
+from rlidim.data import datasets, sources
 from rlidim.environments import arena, making
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.folder import Results
-from rlidim.sweep import Plan
+from rlidim.solutions import playback
+from rlidim.sweep import tiers
+from rlidim.sweep.plan import Plan
 from rlidim.tasks.names import find_task, task_files
 from rlidim.tasks.task import ANY_GAME, CLASSES, DATA_SETS, Atari
-from rlidim.trainers import classification
+from rlidim.trainers import images
 from tests.factory import bars
 
 NAMES = sorted(task_files(None))
@@ -51,8 +53,8 @@ def test_a_tiny_run(
         tiny["population"] = 4
     if task.kind == "supervised":
         tiny |= {"n_epochs": 1, "batch_size": 16}
-        monkeypatch.setattr(data, "load", lambda name: bars(data.SHAPES[name], 32, 8))
-        classification.sets.cache_clear()
+        monkeypatch.setattr(datasets, "load", lambda name: bars(datasets.SHAPES[name], 32, 8))
+        images.sets.cache_clear()
     task = task.replace_settings(trainer, tiny)
     if isinstance(task.environment, Atari):
         short = dataclasses.replace(task.environment, max_frames=160)
@@ -95,14 +97,14 @@ def test_humanoid_can_have_the_paper_s_inputs() -> None:
 
 @pytest.mark.parametrize("tier", ["smoke", "quick", "full"])
 def test_every_tier_has_plans(tier: str) -> None:
-    plans = bench.plans({name: find_task(name) for name in NAMES}, tier)
+    plans = tiers.plans({name: find_task(name) for name in NAMES}, tier)
     assert plans
     known = [plan.task.known is not None for plan in plans]
     assert known == sorted(known, reverse=True)  # the calibration tasks come first
 
 
 def test_the_quick_tier_measures_what_the_suite_promises() -> None:
-    plans = bench.plans({name: find_task(name) for name in NAMES}, "quick")
+    plans = tiers.plans({name: find_task(name) for name in NAMES}, "quick")
     measured = {(plan.task.name, plan.trainer) for plan in plans}
     promised = {("cartpole", trainer) for trainer in ("es", "cmaes", "ppo", "dqn")}
     promised |= {("inverted-pendulum", "es"), ("acrobot", "es"), ("acrobot", "ppo")}
@@ -117,7 +119,7 @@ def test_the_quick_tier_measures_what_the_suite_promises() -> None:
 
 def test_a_tier_without_tasks_is_named() -> None:
     with pytest.raises(RlidimError, match="tier 'huge'"):
-        bench.plans({name: find_task(name) for name in NAMES}, "huge")
+        tiers.plans({name: find_task(name) for name in NAMES}, "huge")
 
 
 def test_searches_may_differ_by_trainer() -> None:
@@ -217,7 +219,8 @@ def test_every_supervised_task_and_published_variant_is_in_the_table() -> None:
 
 def test_the_loader_knows_the_data_sets() -> None:
     known = {
-        name: (sources.SOURCES[name].train, math.prod(data.SHAPES[name])) for name in data.NAMES
+        name: (sources.SOURCES[name].train, math.prod(datasets.SHAPES[name]))
+        for name in datasets.NAMES
     }
     assert known == DATA_SETS
     assert sources.CLASSES == CLASSES

@@ -23,7 +23,8 @@ from rlidim.executors.making import one_thread
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import Outcome, RunRecord
-from rlidim.sweep import Plan, search
+from rlidim.sweep.plan import Plan
+from rlidim.sweep.search import search
 from rlidim.tasks.names import find_task
 from rlidim.tasks.task import Task
 from tests.factory import make_record

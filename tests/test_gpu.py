@@ -19,14 +19,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from rlidim import gpu, kernels, steps
 from rlidim.cli import cli
 from rlidim.errors import RlidimError
-from rlidim.gpu import correctness, populations, processes, queued
-from rlidim.gpu.processes import Processes
-from rlidim.kernels import measure, rows
-from rlidim.kernels.measure import SPENT, Limits
 from rlidim.projections.backends import FAMILIES
+from rlidim.speed import cases as product_cases
+from rlidim.speed import products, rows, steps
+from rlidim.speed.cases import SPENT, Limits
+from rlidim.speed.gpu import correctness, everything, populations, processes, queued
+from rlidim.speed.gpu.processes import Processes
 from rlidim.tasks.names import find_task
 from rlidim.tasks.task import Atari
 
@@ -54,8 +54,8 @@ click.ParamType.__class_getitem__ = None
 
 from rlidim import gpu, kernels, steps
 from rlidim.cli import main
-from rlidim.gpu import correctness, populations, queued
-from rlidim.kernels import measure, timing
+from rlidim.speed.gpu.everything import correctness, populations, queued
+from rlidim.speed.products import measure, timing
 
 gpu.device = lambda: torch.device("cpu")
 correctness.SIZES_CHECKED, correctness.WIDE_SIZES, correctness.POPULATIONS = ((562, 4),), (), (2,)
@@ -76,7 +76,7 @@ def silent(line: str) -> None:
 
 def case(
     family: str, backend: str = "torch", D: int = 562, d: int = 4, dtype: Any = torch.float32
-) -> gpu.Case:
+) -> everything.Case:
     return correctness.Case(family, D, d, dtype, (D // 3 + 1, D - D // 5), CPU, backend)
 
 
@@ -92,9 +92,9 @@ def in_its_place(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
         return run
 
-    monkeypatch.setattr(gpu, "device", lambda: CPU)
+    monkeypatch.setattr(everything, "device", lambda: CPU)
     monkeypatch.setattr(correctness, "plan", lambda device: [case("rotation")])
-    monkeypatch.setattr(kernels, "run", benchmark("kernels"))
+    monkeypatch.setattr(products, "run", benchmark("kernels"))
     monkeypatch.setattr(steps, "run", benchmark("steps"))
     monkeypatch.setattr(populations, "run", benchmark("populations"))
     monkeypatch.setattr(processes, "MOST", 1)
@@ -181,16 +181,16 @@ def test_correctness_on_file_is_not_repeated(
 ) -> None:
     late = correctness.run(tmp_path, CPU, Limits(deadline=0.0), silent, Processes())
     assert [row["reason"] for row in late["rows"]] == [SPENT]
-    first = gpu.run(tmp_path)
+    first = everything.run(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["correctness.json"]
     real = correctness.check
     monkeypatch.setattr(correctness, "check", lambda *arguments: pytest.fail("checked again"))
-    assert gpu.run(tmp_path) == first
-    assert "1 of 1 families, sizes and types agree" in gpu.table(first)
+    assert everything.run(tmp_path) == first
+    assert "1 of 1 families, sizes and types agree" in everything.table(first)
     # Another device's figures, or other code's, are no answer for this one.
     monkeypatch.setattr(correctness, "check", real)
     monkeypatch.setattr(rows, "sources_hash", lambda device: "of other code")
-    again = gpu.run(tmp_path)["correctness"]
+    again = everything.run(tmp_path)["correctness"]
     assert again["rows"][0]["seed"] != first["correctness"]["rows"][0]["seed"]
 
 
@@ -201,22 +201,22 @@ def test_a_difference_is_an_error_and_is_checked_anew(
     wrong = {"seed": 1, "agrees": False, "reason": "it differs in forward"}
     monkeypatch.setattr(correctness, "check", lambda case, seed: wrong)
     with pytest.raises(RlidimError, match="differs from the CPU"):
-        gpu.run(tmp_path)
+        everything.run(tmp_path)
     assert in_its_place.keys() == {"kernels", "steps", "populations"}  # other families are right
     (row,) = json.loads((tmp_path / "correctness.json").read_text())["rows"]
     assert row["reason"] == wrong["reason"]
     monkeypatch.setattr(correctness, "check", real)
-    assert gpu.run(tmp_path)["correctness"]["rows"][0]["agrees"]
+    assert everything.run(tmp_path)["correctness"]["rows"][0]["agrees"]
 
 
 def test_each_part_has_its_share_and_what_the_last_left_over(
     tmp_path: Path, in_its_place: dict[str, Any]
 ) -> None:
-    assert sum(gpu.SHARES.values()) == pytest.approx(1.0)
+    assert sum(everything.SHARES.values()) == pytest.approx(1.0)
     now = perf_counter()
-    deadlines = [limits.deadline - now for limits in gpu.limits_of(100.0).values()]
+    deadlines = [limits.deadline - now for limits in everything.limits_of(100.0).values()]
     assert deadlines == pytest.approx([20, 45, 55, 60, 100], abs=1)
-    gpu.run(tmp_path, budget=100.0)
+    everything.run(tmp_path, budget=100.0)
     arguments, options = in_its_place["kernels"]
     assert arguments == ("cpu",)
     assert options["out"] == in_its_place["steps"][1]["out"] == tmp_path
@@ -273,41 +273,45 @@ def test_what_could_not_be_compared_is_an_error(
     died = [((case("rotation"), 1), "the process died")]
     monkeypatch.setattr(Processes, "run", lambda *arguments: iter(died))
     with pytest.raises(RlidimError, match=r"could be compared.*the process died"):
-        gpu.run(tmp_path)
-    gpu.check(tmp_path, [{"agrees": None, "reason": SPENT}, {"agrees": True, "reason": None}])
+        everything.run(tmp_path)
+    everything.check(
+        tmp_path, [{"agrees": None, "reason": SPENT}, {"agrees": True, "reason": None}]
+    )
 
 
 def test_what_is_timed_is_compiled_ahead_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that is not on file, but what would take long; here in this process."""
-    monkeypatch.setattr(measure, "SIZES", ((562, 4), (10**6, 10**5)))
+    monkeypatch.setattr(product_cases, "SIZES", ((562, 4), (10**6, 10**5)))
     monkeypatch.setattr(processes, "MOST", 1)
     touched: list[Any] = []
-    monkeypatch.setattr(measure, "touch", lambda case, device: touched.append(case))
+    monkeypatch.setattr(product_cases, "touch", lambda case, device: touched.append(case))
     pool = Processes()
-    gpu.compile_ahead(tmp_path, CPU, Limits(), silent, pool)
+    everything.compile_ahead(tmp_path, CPU, Limits(), silent, pool)
     assert touched == []  # one process compiles as it times
     pool.count = 2
     monkeypatch.setattr(
         pool, "run", lambda function, every, deadline: [(each, function(*each)) for each in every]
     )
-    gpu.compile_ahead(tmp_path, CPU, Limits(), silent, pool)
+    everything.compile_ahead(tmp_path, CPU, Limits(), silent, pool)
     assert {each.family for each in touched if each.D == 562} == set(FAMILIES)
-    assert all(each.D * each.d <= kernels.LARGEST_TOUCHED for each in touched)
+    assert all(each.D * each.d <= products.LARGEST_TOUCHED for each in touched)
     assert not any(each.d == 10**5 for each in touched)
 
 
 @pytest.mark.parametrize("operation", ["forward", "adjoint", "population"])
 def test_touching_makes_every_product(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    real = measure.product
+    real = product_cases.product
     monkeypatch.setattr(
-        measure, "product", lambda P, inputs, name: made.append(name) or real(P, inputs, name)
+        product_cases, "product", lambda P, inputs, name: made.append(name) or real(P, inputs, name)
     )
-    measure.touch(measure.Case("rotation", 562, 4), CPU)
+    product_cases.touch(product_cases.Case("rotation", 562, 4), CPU)
     assert operation in made
-    measure.touch(measure.Case("rotation", 4, 562), CPU)  # no P, which the timing is to say
+    product_cases.touch(
+        product_cases.Case("rotation", 4, 562), CPU
+    )  # no P, which the timing is to say
 
 
 def half(number: int) -> float:
@@ -391,16 +395,16 @@ def test_one_task_of_the_queue(
     tmp_path: Path, commands: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queued, "QUEUE", (("mnist-fc", "measure"), ("pong", "measure")))
-    monkeypatch.setattr(gpu, "device", lambda: CPU)
-    content = gpu.run(tmp_path / "out", results=tmp_path / "results", only="pong")
+    monkeypatch.setattr(everything, "device", lambda: CPU)
+    content = everything.run(tmp_path / "out", results=tmp_path / "results", only="pong")
     assert [row["command"] for row in content["queue"]] == ["rlidim pong measure"]
     assert content.keys() == {"queue"}
-    assert "rlidim pong measure" in gpu.table(content)
+    assert "rlidim pong measure" in everything.table(content)
     queued.run(tmp_path / "out", tmp_path / "results", Limits(), silent, "mnist-fc")
     rows = json.loads((tmp_path / "out" / "queue.json").read_text())
     assert [row["command"].split()[1] for row in rows] == ["pong", "mnist-fc"]
     with pytest.raises(RlidimError, match=r"--queue pon: nothing of it is queued \(did you mean"):
-        gpu.run(tmp_path / "out", only="pon")
+        everything.run(tmp_path / "out", only="pon")
 
 
 @pytest.mark.parametrize("arguments", queued.QUEUE, ids=" ".join)
@@ -415,12 +419,12 @@ def test_what_is_queued_can_run(arguments: tuple[str, ...]) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(RlidimError, match="no CUDA device"):
-        gpu.run(tmp_path)
+        everything.run(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("family", FAMILIES)
 def test_on_a_gpu(family: str) -> None:
-    for row in kernels.run("cuda", [family], [(44_426, 290)])["rows"]:
+    for row in products.run("cuda", [family], [(44_426, 290)])["rows"]:
         assert row["seconds"] > 0, row["reason"]

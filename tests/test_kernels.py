@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from rlidim import kernels
 from rlidim.cli import cli
 from rlidim.errors import RlidimError
-from rlidim.kernels import bars, measure, memory, overview, peers, rows, text, timing
-from rlidim.kernels import peers as peers_module
-from rlidim.kernels.measure import Case, Limits, blank_rows, plan
-from rlidim.kernels.peers import Inputs, UnavailableError
-from rlidim.kernels.rows import RowFile
-from rlidim.kernels.timing import Timed, compare
 from rlidim.projections import projection
 from rlidim.projections.backends import FAMILIES
+from rlidim.speed import bars, families, memory, paired, peers, products, rows, text
+from rlidim.speed import cases as product_cases
+from rlidim.speed import peers as speed_peers
+from rlidim.speed.cases import Case, Limits, blank_rows, plan
+from rlidim.speed.paired import Timed, compare
+from rlidim.speed.peers import Inputs, UnavailableError
+from rlidim.speed.rows import RowFile
 
 CPU = torch.device("cpu")
 FIELDS = {
@@ -35,9 +35,9 @@ FIELDS = {
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Three pairs of single calls say nothing about speed, and take no time."""
-    monkeypatch.setattr(timing, "MOST_PAIRS", 3)
-    monkeypatch.setattr(timing, "MOST_REPEATED", 1)
-    with timing.threads_restored():
+    monkeypatch.setattr(paired, "MOST_PAIRS", 3)
+    monkeypatch.setattr(paired, "MOST_REPEATED", 1)
+    with paired.threads_restored():
         yield
 
 
@@ -47,7 +47,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         self.calls: list[str] = []
-        monkeypatch.setattr(timing, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(paired, "perf_counter", lambda: self.now)
 
     def call(self, name: str, seconds: float | list[float]) -> Callable[[], None]:
         """Return a call that takes so long, or each time as long as the next in the list."""
@@ -76,7 +76,7 @@ def test_pairs_alternate_and_the_ratio_is_the_median_of_pairs(
 
 
 def test_short_calls_are_repeated_and_slow_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "MOST_REPEATED", 1000)
+    monkeypatch.setattr(paired, "MOST_REPEATED", 1000)
     clock = Clock(monkeypatch)
     assert Timed(clock.call("", 0.9e-6), CPU).repeats() == 112
     assert Timed(clock.call("", 1e-9), CPU).repeats() == 1000
@@ -86,10 +86,10 @@ def test_short_calls_are_repeated_and_slow_ones_are_not(monkeypatch: pytest.Monk
 
 
 def test_comparing_stops_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "MOST_PAIRS", 101)
+    monkeypatch.setattr(paired, "MOST_PAIRS", 101)
     clock = Clock(monkeypatch)
     ours, other = (Timed(clock.call("", 0.1), CPU) for _ in range(2))
-    assert compare(ours, other, seconds=0).pairs == timing.FEWEST_PAIRS
+    assert compare(ours, other, seconds=0).pairs == paired.FEWEST_PAIRS
     assert compare(ours, other, seconds=0.95).pairs == 5
     assert compare(ours, other, seconds=1e9).pairs == 101
 
@@ -97,7 +97,7 @@ def test_comparing_stops_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) 
 def test_threads_are_set_for_each_timing_and_restored() -> None:
     before = torch.get_num_threads()
     seen: list[int] = []
-    with timing.threads_restored():
+    with paired.threads_restored():
         for threads in (2, 1):
             Timed(lambda: seen.append(torch.get_num_threads()), CPU, threads).seconds(1)
     assert set(seen) == {1, 2}
@@ -105,8 +105,8 @@ def test_threads_are_set_for_each_timing_and_restored() -> None:
     assert torch.get_num_threads() == before
 
 
-def measured(case: Case, limits: Limits = measure.DEFAULT_LIMITS) -> list[rows.Row]:
-    return measure.time_cases([case], CPU, RowFile(None, {}, measure.NAMES), limits)
+def measured(case: Case, limits: Limits = product_cases.DEFAULT_LIMITS) -> list[rows.Row]:
+    return product_cases.time_cases([case], CPU, RowFile(None, {}, product_cases.NAMES), limits)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -133,12 +133,12 @@ def test_a_row_says_everything(family: str) -> None:
 
 
 def test_two_threads_are_compared_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "THREADED_FROM", 562)
-    monkeypatch.setattr(measure.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(product_cases, "THREADED_FROM", 562)
+    monkeypatch.setattr(product_cases.os, "cpu_count", lambda: 2)
     row = measured(Case("rademacher", 562, 4))[-1]
     assert (row["operation"], row["threads"]) == ("forward", 2)
     assert set(row["against"]) == {"1 thread", "fill itself"}
-    monkeypatch.setattr(measure.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(product_cases.os, "cpu_count", lambda: 1)
     assert len(blank_rows(Case("rademacher", 562, 4), CPU)) == 3
 
 
@@ -157,10 +157,10 @@ def test_the_plan_is_the_issues_table() -> None:
 
 
 def test_what_would_take_too_long_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "PROBED_FROM", 1)
-    monkeypatch.setattr(measure, "PROBE_ENTRIES", 1000)
+    monkeypatch.setattr(product_cases, "PROBED_FROM", 1)
+    monkeypatch.setattr(product_cases, "PROBE_ENTRIES", 1000)
     monkeypatch.setattr(
-        peers_module.Inputs, "out", property(lambda self: pytest.fail("was begun")), raising=True
+        speed_peers.Inputs, "out", property(lambda self: pytest.fail("was begun")), raising=True
     )
     found = measured(Case("rademacher", 5000, 10), Limits(longest=0.0))
     assert len(found) == 3
@@ -173,17 +173,17 @@ def test_what_would_take_too_long_is_listed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_time_is_foretold_from_a_smaller_projection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "PROBED_FROM", 1)
-    monkeypatch.setattr(measure, "PROBE_ENTRIES", 10_000)
-    monkeypatch.setattr(timing.Timed, "seconds", lambda self, repeats: 2.0)
-    foretold = measure.foretell(Case("rademacher", 100_000, 100), CPU, Limits(1e9))
+    monkeypatch.setattr(product_cases, "PROBED_FROM", 1)
+    monkeypatch.setattr(product_cases, "PROBE_ENTRIES", 10_000)
+    monkeypatch.setattr(paired.Timed, "seconds", lambda self, repeats: 2.0)
+    foretold = product_cases.foretell(Case("rademacher", 100_000, 100), CPU, Limits(1e9))
     assert {name: foretold[name] for name in peers.OPERATIONS} == dict.fromkeys(
         peers.OPERATIONS, 2.0 * 1000
     )
-    foretold = measure.foretell(Case("sparse", 100_000, 100), CPU, Limits(1e9))
+    foretold = product_cases.foretell(Case("sparse", 100_000, 100), CPU, Limits(1e9))
     assert foretold["forward"] == pytest.approx(2.0 * np.sqrt(1000))
-    monkeypatch.setattr(measure, "PROBED_FROM", 10**9)
-    assert measure.foretell(Case("rademacher", 100_000, 100), CPU, Limits(1e9)) == {}
+    monkeypatch.setattr(product_cases, "PROBED_FROM", 10**9)
+    assert product_cases.foretell(Case("rademacher", 100_000, 100), CPU, Limits(1e9)) == {}
 
 
 def test_after_the_deadline_everything_is_listed() -> None:
@@ -194,17 +194,17 @@ def test_after_the_deadline_everything_is_listed() -> None:
 def test_a_product_that_would_outlast_the_deadline_is_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measure, "foretell", lambda *arguments: {"adjoint": 9.0})
-    found = measured(Case("sparse", 562, 4), Limits(deadline=measure.perf_counter() + 60.0))
-    assert [row["reason"] for row in found] == [None, measure.SPENT, None]
+    monkeypatch.setattr(product_cases, "foretell", lambda *arguments: {"adjoint": 9.0})
+    found = measured(Case("sparse", 562, 4), Limits(deadline=product_cases.perf_counter() + 60.0))
+    assert [row["reason"] for row in found] == [None, product_cases.SPENT, None]
 
 
 def test_what_does_not_fit_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "available_bytes", lambda device: 10_000)
+    monkeypatch.setattr(product_cases, "available_bytes", lambda device: 10_000)
     found = measured(Case("rotation", 562, 4))
     assert [row["seconds"] is None for row in found] == [False, False, True]
     assert "32 members need" in found[2]["reason"]
-    monkeypatch.setattr(measure, "available_bytes", lambda device: 1_000)
+    monkeypatch.setattr(product_cases, "available_bytes", lambda device: 1_000)
     assert "do not fit" in measured(Case("rotation", 562, 4))[0]["reason"]
 
 
@@ -221,7 +221,7 @@ def test_a_kernel_that_fails_is_listed_and_the_others_go_on(
 
 def test_resuming_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def benchmark(**options: Any) -> dict[str, Any]:
-        return kernels.run(sizes=[(562, 4)], out=tmp_path, **options)
+        return products.run(sizes=[(562, 4)], out=tmp_path, **options)
 
     told: list[str] = []
     first = benchmark(families=["sparse"], listener=told.append)
@@ -251,7 +251,7 @@ def test_resuming_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_rows_without_a_time_are_tried_again(tmp_path: Path) -> None:
     def benchmark(limits: Limits) -> list[rows.Row]:
-        found = kernels.run(families=["sparse"], sizes=[(562, 4)], out=tmp_path, limits=limits)
+        found = products.run(families=["sparse"], sizes=[(562, 4)], out=tmp_path, limits=limits)
         return list(found["rows"])
 
     assert all(row["reason"] for row in benchmark(Limits(deadline=0.0)))
@@ -261,7 +261,7 @@ def test_rows_without_a_time_are_tried_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"rows": 1'])
 def test_half_a_file_is_made_anew(content: str, tmp_path: Path) -> None:
     (tmp_path / "cpu.json").write_text(content)
-    kernels.run(families=["sparse"], sizes=[(562, 4)], out=tmp_path)
+    products.run(families=["sparse"], sizes=[(562, 4)], out=tmp_path)
     assert len(json.loads((tmp_path / "cpu.json").read_text())["rows"]) == 3
 
 
@@ -436,13 +436,13 @@ def test_mistakes_are_one_line_and_code_2(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_it_says_so() -> None:
     with pytest.raises(RlidimError, match="no CUDA device"):
-        kernels.run("cuda")
+        products.run("cuda")
 
 
 def test_the_families_and_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     from rlidim.projections.choice import RULE
 
-    monkeypatch.setattr(overview, "SIZE", (1000, 20))
+    monkeypatch.setattr(families, "SIZE", (1000, 20))
     found = json.loads(rlidim("projections", "--json").stdout)
     assert [row["family"] for row in found["families"]] == list(FAMILIES)
     assert [row["family"] for row in found["rule"]] == [row.family for row in RULE]

@@ -22,17 +22,20 @@ from typing import Any
 
 import pytest
 
-from rlidim import ray_driver, ray_node, solution
 from rlidim.cli.options import executor_of
 from rlidim.errors import RlidimError
-from rlidim.executors import ledger, ray
+from rlidim.executors import ledger
 from rlidim.executors.job import Job
 from rlidim.executors.local import InProcess
 from rlidim.executors.making import Made
-from rlidim.executors.ray import RayCluster
+from rlidim.executors.ray import cluster as ray_cluster
+from rlidim.executors.ray.cluster import RayCluster
+from rlidim.executors.ray.driver import reason_of
+from rlidim.executors.ray.node import Mistake, NodeDied, WorkerDied, hide_other_gpus, on_node
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
+from rlidim.solutions import file
 from rlidim.tasks.names import find_task
 from rlidim.tasks.settings import EvolutionStrategySettings
 from rlidim.tasks.task import Environment, Task
@@ -138,7 +141,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
         landed.append(content)
         return land(self, flight, content, queue)
 
-    monkeypatch.setattr(ray, "keep", count)
+    monkeypatch.setattr(ray_cluster, "keep", count)
     monkeypatch.setattr(RayCluster, "_land", watch)
     killer = threading.Thread(target=kill)
     killer.start()
@@ -148,7 +151,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
         gate.touch()
         killer.join()
     lost = [content for content in landed if not isinstance(content, Made)]
-    assert [type(content) for content in lost] == [ray_node.NodeDied]
+    assert [type(content) for content in lost] == [NodeDied]
     assert {record.cell for record in records} == {job.cell for job in todo}
     assert set(written.values()) == {1}
     assert len(records) == len(written) == len(todo)
@@ -163,8 +166,8 @@ def test_a_node_killed_in_the_middle_costs_nothing(
     survivor = cluster.head_node.node_id
     assert {found[cell].provenance["ray_node"] for cell in expected} == {survivor}
     # A native solution is too long for its record: it comes back as a file of its own.
-    beside = f"{todo[0].cell}/{solution.FILE}"
-    theirs, ours = (solution.load(tmp_path / name / beside) for name in ("ray-runs", "one-runs"))
+    beside = f"{todo[0].cell}/{file.FILE}"
+    theirs, ours = (file.load(tmp_path / name / beside) for name in ("ray-runs", "one-runs"))
     assert theirs.theta_0 is not None
     assert ours.theta_0 is not None
     assert theirs.theta_0.tobytes() == ours.theta_0.tobytes()
@@ -204,7 +207,7 @@ def test_a_run_split_over_two_nodes_survives_a_worker(
         executor.close()
         cluster.remove_node(node, allow_graceful=False)
     first, second = landed
-    assert isinstance(first, ray_node.WorkerDied)
+    assert isinstance(first, WorkerDied)
     assert isinstance(second, Made)
     assert record.status == "ok", record.error
     assert record.provenance["processes"] == 2
@@ -259,8 +262,8 @@ def test_the_command_prints_its_own_lines_alone(tmp_path: Path, cluster: Any) ->
 
 
 def test_nodes_must_have_the_same_versions() -> None:
-    answer = pickle.loads(ray_node.on_node(("9.9.9", "3.99"), b"never opened"))
-    assert isinstance(answer, ray_node.Mistake)
+    answer = pickle.loads(on_node(("9.9.9", "3.99"), b"never opened"))
+    assert isinstance(answer, Mistake)
     assert "this machine rlidim 9.9.9 on Python 3.99: install the same" in answer.message
 
 
@@ -272,7 +275,7 @@ def test_a_gpu_that_is_not_reserved_is_not_seen(
     context = SimpleNamespace(get_accelerator_ids=lambda: {"GPU": reserved, "TPU": []})
     monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    ray_node.hide_other_gpus()
+    hide_other_gpus()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
@@ -288,7 +291,7 @@ def test_no_cluster_at_the_address(tmp_path: Path, place: Path) -> None:
 def test_something_else_at_the_address(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray, "CONNECT_SECONDS", 5)
+    monkeypatch.setattr(ray_cluster, "CONNECT_SECONDS", 5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         executor = RayCluster(address)
@@ -303,9 +306,9 @@ def test_a_cluster_that_asks_for_a_token() -> None:
 
     outer = ConnectionError("Failed to connect to GCS")
     outer.__cause__ = AuthenticationError("InvalidAuthToken:\nmissing or incorrect")
-    assert "set RAY_AUTH_MODE=token" in ray_driver.reason_of(outer)
-    assert ray_driver.reason_of(ValueError("two\n lines")) == "two lines"
-    assert ray_driver.reason_of(KeyError()) == "KeyError()"
+    assert "set RAY_AUTH_MODE=token" in reason_of(outer)
+    assert reason_of(ValueError("two\n lines")) == "two lines"
+    assert reason_of(KeyError()) == "KeyError()"
 
 
 @pytest.mark.parametrize(

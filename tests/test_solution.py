@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from rlidim import solution
 from rlidim.errors import RlidimError
 from rlidim.projections import projection
 from rlidim.projections.base import ProjectionSpec
 from rlidim.records.cell import Cell
 from rlidim.records.record import digest
-from rlidim.solution import Solution
+from rlidim.solutions import file as solution_file
+from rlidim.solutions.file import Solution
 from tests.factory import make_record, make_task
 
 SPEC = ProjectionSpec("stacked_fastfood", D=300, d=5, seed=2**50)
@@ -27,8 +27,8 @@ NATIVE = Solution(None, None, None, np.ones(300, np.float32), {"hidden": [8]}, {
 @pytest.mark.parametrize("saved", [CONFINED, NATIVE], ids=["confined", "native"])
 def test_round_trip(tmp_path: Path, saved: Solution) -> None:
     path = tmp_path / "folder" / "solution.safetensors"
-    solution.save(path, saved)
-    found = solution.load(path)
+    solution_file.save(path, saved)
+    found = solution_file.load(path)
     for field in dataclasses.fields(Solution):
         np.testing.assert_equal(getattr(found, field.name), getattr(saved, field.name))
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -49,35 +49,35 @@ def test_parameters() -> None:
 
 
 def test_a_subspace_solution_is_small(tmp_path: Path) -> None:
-    solution.save(tmp_path / "s", CONFINED)
+    solution_file.save(tmp_path / "s", CONFINED)
     assert (tmp_path / "s").stat().st_size < 1000
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "solution.safetensors"
-    solution.save(path, CONFINED)
+    solution_file.save(path, CONFINED)
     content = path.read_bytes()
     for length in (0, 7, 40, len(content) - 1):
         path.write_bytes(content[:length])
         with pytest.raises(RlidimError, match=str(path)):
-            solution.load(path)
+            solution_file.load(path)
     path.write_bytes(b"\x80\x04pickled")
     with pytest.raises(RlidimError, match="cannot be read as a solution"):
-        solution.load(path)
+        solution_file.load(path)
     save_file({"theta_d": THETA_D}, path)
     with pytest.raises(RlidimError, match="not a solution of rlidim"):
-        solution.load(path)
-    solution.save(path, dataclasses.replace(CONFINED, theta_d=THETA_D[:3]))
+        solution_file.load(path)
+    solution_file.save(path, dataclasses.replace(CONFINED, theta_d=THETA_D[:3]))
     with pytest.raises(RlidimError, match="does not fit"):
-        solution.load(path)
+        solution_file.load(path)
     with pytest.raises(RlidimError, match="cannot be read"):
-        solution.load(tmp_path / "absent")
+        solution_file.load(tmp_path / "absent")
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RlidimError, match="cannot be written"):
-        solution.save(tmp_path / "file" / "solution", CONFINED)
+        solution_file.save(tmp_path / "file" / "solution", CONFINED)
 
 
 def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
     ):
         record = make_record(make_task(), asked, 1.0, solution={"theta_d": None})
         with pytest.raises(RlidimError, match=f"{options}' again"):
-            solution.of_record(record, tmp_path / "record.json", tmp_path)
+            solution_file.of_record(record, tmp_path / "record.json", tmp_path)
 
 
 def test_another_run_s_file_is_not_played(tmp_path: Path) -> None:
@@ -97,15 +97,17 @@ def test_another_run_s_file_is_not_played(tmp_path: Path) -> None:
     cell = Cell.baseline("synthetic", "es", 3)
     about = {"network": NATIVE.network, "sha256": digest(np.zeros(300, np.float32))}
     record = make_record(make_task(), cell, 1.0, solution=about)
-    file = tmp_path / str(cell) / solution.FILE
-    solution.save(file, dataclasses.replace(NATIVE, theta_0=np.zeros(300, np.float32)))
-    assert not solution.of_record(record, tmp_path / "record.json", tmp_path).parameters().any()
-    solution.save(file, NATIVE)
+    file = tmp_path / str(cell) / solution_file.FILE
+    solution_file.save(file, dataclasses.replace(NATIVE, theta_0=np.zeros(300, np.float32)))
+    assert (
+        not solution_file.of_record(record, tmp_path / "record.json", tmp_path).parameters().any()
+    )
+    solution_file.save(file, NATIVE)
     with pytest.raises(RlidimError, match=r"the solution of another run than .*record\.json"):
-        solution.of_record(record, tmp_path / "record.json", tmp_path)
+        solution_file.of_record(record, tmp_path / "record.json", tmp_path)
 
 
 def test_a_random_record_has_none(tmp_path: Path) -> None:
     record = make_record(make_task(), Cell.random("synthetic"), 1.0)
     with pytest.raises(RlidimError, match="random behaviour, which has no solution"):
-        solution.of_record(record, tmp_path / "record.json", tmp_path)
+        solution_file.of_record(record, tmp_path / "record.json", tmp_path)

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from rlidim import speed, steps
 from rlidim.cli import main
 from rlidim.errors import RlidimError
-from rlidim.kernels import bars, timing
-from rlidim.kernels.measure import Limits
 from rlidim.projections import projection
 from rlidim.projections.backends import FAMILIES
 from rlidim.projections.choice import choose
+from rlidim.speed import bars, paired, steps
+from rlidim.speed.cases import Limits
+from rlidim.speed.runs import write
 
 CPU = torch.device("cpu")
 TINY = steps.Setting(
@@ -29,8 +29,8 @@ TINY = steps.Setting(
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three pairs of single steps of one small network."""
-    monkeypatch.setattr(timing, "MOST_PAIRS", 3)
-    monkeypatch.setattr(timing, "MOST_REPEATED", 1)
+    monkeypatch.setattr(paired, "MOST_PAIRS", 3)
+    monkeypatch.setattr(paired, "MOST_REPEATED", 1)
     monkeypatch.setattr(steps, "SETTINGS", (TINY,))
 
 
@@ -127,7 +127,7 @@ def test_the_bars_read_the_default_family_alone() -> None:
 
 
 def test_a_trainers_figures_are_written(tmp_path: Path) -> None:
-    path = speed.write({"task": "toy", "trainer": "es", "ratio": 1.0}, tmp_path)
+    path = write({"task": "toy", "trainer": "es", "ratio": 1.0}, tmp_path)
     assert path.name == "toy-es.json"
     assert json.loads(path.read_text())["ratio"] == 1.0
 

@@ -11,7 +11,8 @@ import pytest
 from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
-from rlidim.sweep import CROSSING_SEEDS, Plan, State, estimate, ladder, next_cells
+from rlidim.sweep.plan import Plan
+from rlidim.sweep.search import CROSSING_SEEDS, State, estimate, ladder, next_cells
 from rlidim.tasks.settings import PPOSettings
 from rlidim.tasks.task import Task
 from tests.factory import make_record, make_task

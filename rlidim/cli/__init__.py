@@ -10,8 +10,8 @@ import click
 
 from rlidim import __version__
 from rlidim.cli.options import Usage
-from rlidim.cli.suite_commands import COMMANDS
-from rlidim.cli.task_commands import task_group
+from rlidim.cli.suite import COMMANDS
+from rlidim.cli.tasks import task_group
 from rlidim.errors import RlidimError, nearest
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlidim.records.folder import Results
     from rlidim.records.measurement import Measurement
     from rlidim.records.record import RunRecord
-    from rlidim.sweep import Plan
+    from rlidim.sweep.plan import Plan
     from rlidim.tasks.task import Task
 
     ParamType = click.ParamType[Any]
@@ -207,7 +207,7 @@ def executor_of(
         RlidimError: a value out of its range, an option of the other executor, Ray is missing.
     """
     from rlidim.executors.local import ProcessPool, default_workers
-    from rlidim.executors.ray import RayCluster
+    from rlidim.executors.ray.cluster import RayCluster
 
     if executor == "ray":
         return RayCluster(address, workers=workers, gpus=gpus_per_cell or 0.0)
@@ -230,13 +230,13 @@ def search_and_gather(
     context: click.Context, plan: Plan, executor: Executor, runs: Path
 ) -> Measurement:
     """Run a plan with its progress shown, and return what the records then say."""
-    from rlidim import sweep
-    from rlidim.progress import Progress
+    from rlidim.cli.progress import Progress
     from rlidim.records.measurement import gather
+    from rlidim.sweep.search import search
 
     results = results_of(context)
     with Progress() as progress:
-        records = sweep.search(plan, results, executor=executor, runs=runs, listener=progress)
+        records = search(plan, results, executor=executor, runs=runs, listener=progress)
     found = gather(
         list(records.values()),
         {plan.task.name: plan.task},

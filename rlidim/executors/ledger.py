@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rlidim import solution
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.making import Made, death, make
@@ -10,6 +9,7 @@ from rlidim.records import checkpoints
 from rlidim.records.configuration import configuration, differences, hash_of
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
+from rlidim.solutions import file
 from rlidim.trainers import Report, unheard
 
 ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
@@ -70,7 +70,7 @@ def keep(job: Job, made: Made) -> RunRecord:
         RlidimError: a file cannot be written.
     """
     if made.solution is not None and job.runs is not None:
-        solution.write(job.runs / str(job.cell) / solution.FILE, made.solution)
+        file.write(job.runs / str(job.cell) / file.FILE, made.solution)
     Results(job.results).write(made.record)
     return made.record
 

@@ -25,7 +25,7 @@ from rlidim.tasks.task import Atari
 from rlidim.trainers import Report, unheard
 
 if TYPE_CHECKING:
-    from rlidim.trainers.population import Worker
+    from rlidim.trainers.evolution.population import Worker
 
 CHECKPOINT_FORMAT = 3  # another one's checkpoints are not read
 RECORDED = 20_000  # numbers of theta_d that a record holds at most: 100 kB
@@ -141,12 +141,12 @@ def one_thread() -> Iterator[None]:
 
 
 def _solution(outcome: Outcome, seeds: Seeds) -> bytes:
-    from rlidim import solution
     from rlidim.projections.base import ProjectionSpec
+    from rlidim.solutions import file
 
     confined = outcome.theta_d is not None
-    return solution.serialise(
-        solution.Solution(
+    return file.serialise(
+        file.Solution(
             spec=None if outcome.spec is None else ProjectionSpec.from_json(outcome.spec),
             theta_d=outcome.theta_d,
             theta_0_seed=seeds.theta_0 if confined else None,

@@ -16,7 +16,7 @@ from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
-from rlidim.statistics import estimate as estimate_module
+from rlidim.statistics import estimate as estimating
 from rlidim.statistics.estimate import Estimate
 from rlidim.tasks.task import Evaluation, Published, Task
 
@@ -280,7 +280,7 @@ def _measurement(
                 scores.setdefault(record.cell.d, []).append(value)
         evaluation = settings.get("evaluation") or {}
         try:
-            found = estimate_module.estimate(
+            found = estimating.estimate(
                 scores,
                 baseline=baseline_scores(baseline, random),
                 random=random.score,

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlidim.errors import RlidimError
 from rlidim.records.measurement import Measurement
-from rlidim.statistics import estimate as estimate_module
+from rlidim.statistics import estimate as estimating
 from rlidim.statistics.estimate import Estimate
 from rlidim.tasks.task import Evaluation, Published
 
@@ -68,7 +68,7 @@ def _read(entry: Published, measurement: Measurement, baseline: Sequence[float])
         return None
     lowest = (Evaluation() if measurement.task is None else measurement.task.evaluation).minimum
     try:
-        return estimate_module.estimate(
+        return estimating.estimate(
             {rung.d: rung.scores for rung in estimate.rungs},
             baseline=baseline,
             random=lowest,

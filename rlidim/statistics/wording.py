@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from rlidim.statistics import wording
 from rlidim.statistics.estimate import Estimate
+
+if TYPE_CHECKING:
+    from rlidim.statistics.estimate import Estimate
+
 
 NONE = "-"  # where there is nothing to show
 
@@ -38,3 +45,11 @@ def interval(estimate: Estimate | None) -> str:
         return NONE
     low, high = estimate.interval
     return f"[{1 if low is None else low:,}, {'D' if high is None else f'{high:,}'}]"
+
+
+def describe(estimate: Estimate) -> str:
+    """Return ``d_int90 = 8 [6, 12]``, or the bound if the search has found only one."""
+    found = wording.statement(estimate)
+    if estimate.unreached:
+        return f"{found}, not even at d = D = {estimate.D:,}"
+    return f"{found} {wording.interval(estimate)}"

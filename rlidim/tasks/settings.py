@@ -31,7 +31,7 @@ class EvolutionStrategySettings(TrainerSettings):
     ``sigma`` is the expected length of a perturbation of theta_D, and ``learning_rate`` the length
     of an Adam step, both in units of |theta_0|. Since P has unit columns they mean the same at
     every d: a coordinate moves by sigma |theta_0| / sqrt(d). ``normalize`` standardises
-    observations by those seen in training: see :mod:`rlidim.trainers.normalisation`.
+    observations by those seen in training: see :mod:`rlidim.trainers.evolution.normalisation`.
     """
 
     trains = "control"

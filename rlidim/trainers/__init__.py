@@ -15,7 +15,7 @@ from rlidim.records.record import Outcome
 from rlidim.tasks.task import Task
 
 if TYPE_CHECKING:
-    from rlidim.trainers.population import Worker
+    from rlidim.trainers.evolution.population import Worker
 
 Report = Callable[[int, float | None], None]
 """Told the environment steps so far and the latest checkpoint score (None before the first)."""
@@ -26,16 +26,16 @@ def unheard(steps: int, score: float | None) -> None:
 
 
 MODULES = {
-    "es": "rlidim.trainers.evolution",
-    "cmaes": "rlidim.trainers.evolution",
-    "supervised": "rlidim.trainers.supervised",
+    "es": "rlidim.trainers.evolution.train",
+    "cmaes": "rlidim.trainers.evolution.train",
+    "supervised": "rlidim.trainers.toy",
     "adam": "rlidim.trainers.classification",
     "sgd": "rlidim.trainers.classification",
-    "ppo": "rlidim.trainers.sb3",
-    "a2c": "rlidim.trainers.sb3",
-    "dqn": "rlidim.trainers.sb3",
-    "sac": "rlidim.trainers.sb3",
-    "td3": "rlidim.trainers.sb3",
+    "ppo": "rlidim.trainers.sb3.train",
+    "a2c": "rlidim.trainers.sb3.train",
+    "dqn": "rlidim.trainers.sb3.train",
+    "sac": "rlidim.trainers.sb3.train",
+    "td3": "rlidim.trainers.sb3.train",
     "random": "rlidim.trainers.random_policy",
 }
 SPLIT = ("es",)  # trainers that one run's work can be split over processes for
@@ -60,9 +60,9 @@ class Trainer(Protocol):
 def native_dimension(task: Task) -> int | None:
     """Return D, the parameters of the task's acting network; None if its package is missing."""
     if task.kind == "analytic":
-        from rlidim.trainers import supervised
+        from rlidim.trainers import toy
 
-        return supervised.D
+        return toy.D
     if task.kind == "supervised":
         from rlidim.trainers import classification
 
@@ -102,7 +102,7 @@ def check_processes(task: Task, trainer: str, processes: int) -> None:
         RlidimError: it cannot.
     """
     _check_splits(trainer, processes)
-    from rlidim.trainers.population import check_split
+    from rlidim.trainers.evolution.population import check_split
 
     check_split(task, trainer, processes)
 

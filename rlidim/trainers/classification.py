@@ -6,12 +6,9 @@ an epoch's permuted copy. The score is an accuracy after the last epoch: nothing
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rlidim import data
+from rlidim.data import datasets
 from rlidim.data.sources import CLASSES
 from rlidim.devices import Repeated, device
 from rlidim.networks import classifiers
@@ -28,106 +25,19 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.tasks.settings import AdamSettings, SGDSettings
-from rlidim.tasks.task import Data, Task
+from rlidim.tasks.task import Task
 from rlidim.trainers import Report
+from rlidim.trainers.images import Samples, Sets, sets
 from rlidim.trainers.schedules import schedule
 
-SHUFFLE = 0  # seeds the one permutation of pixels or labels
 EVALUATED = 1_000  # images at once
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Labelled images on a device: bytes (N, C, H, W) and classes (N,)."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
-class Sets:
-    """What is trained on, what is tested on, and how bytes become inputs.
-
-    ``shift`` and ``scale`` are (C, 1, 1): inputs are ``(bytes - shift) * scale``.
-    """
-
-    training: Samples
-    test: Samples
-    shift: Tensor
-    scale: Tensor
-    classes: int
-
-    def inputs(self, images: Tensor) -> Tensor:
-        """Return float32 inputs of the images' shape."""
-        return images.float().sub_(self.shift).mul_(self.scale)
-
-
-@functools.lru_cache(maxsize=1)
-def sets(what: Data, place: torch.device) -> Sets:
-    """Load a task's data onto a device; a worker process keeps the last.
-
-    Raises:
-        RlidimError: the data cannot be had.
-    """
-    source = data.load(what.name)
-    train_images, train_labels = np.asarray(source.train_images), np.asarray(source.train_labels)
-    test_images, test_labels = np.asarray(source.test_images), np.asarray(source.test_labels)
-    # Before anything is left out or shuffled: the scaling is the data set's.
-    shift, scale = _scaling(train_images, what.scaling)
-    kept = round(what.share * len(train_labels))
-    train_images, train_labels = train_images[:kept], train_labels[:kept]
-    generator = np.random.default_rng(SHUFFLE)
-    if what.shuffled == "pixels":
-        order = generator.permutation(math.prod(train_images.shape[1:]))
-        train_images, test_images = _reordered(train_images, order), _reordered(test_images, order)
-    elif what.shuffled == "labels":
-        train_labels = generator.permutation(train_labels)
-
-    def samples(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Samples:
-        return Samples(
-            torch.tensor(images, device=place), torch.tensor(labels, device=place).long()
-        )
-
-    return Sets(
-        samples(train_images, train_labels),
-        samples(test_images, test_labels),
-        torch.tensor(shift, device=place),
-        torch.tensor(scale, device=place),
-        source.classes,
-    )
-
-
-def _scaling(
-    images: NDArray[np.uint8], scaling: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    channels = images.shape[1]
-    shape = (channels, 1, 1)
-    if scaling == "unit":
-        return np.zeros(shape, np.float32), np.full(shape, 1 / 255, np.float32)
-    # A histogram of bytes has the moments exactly, without a float copy of all images.
-    values = np.arange(256)
-    shares = [np.bincount(images[:, c].ravel(), minlength=256) for c in range(channels)]
-    means = np.array([(count * values).sum() / count.sum() for count in shares])
-    variances = np.array([(count * values**2).sum() / count.sum() for count in shares]) - means**2
-    return (
-        means.reshape(shape).astype(np.float32),
-        (1 / np.sqrt(variances)).reshape(shape).astype(np.float32),
-    )
-
-
-def _reordered(images: NDArray[np.uint8], order: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(images.reshape(len(images), -1)[:, order]).reshape(images.shape)
 
 
 def network_of(task: Task) -> nn.Sequential:
     """Build a task's network, its parameters yet to be set."""
     assert task.classifier is not None
     assert task.data is not None
-    shape = data.SHAPES[task.data.name]
+    shape = datasets.SHAPES[task.data.name]
     return classifiers.build(task.classifier, shape, CLASSES)
 
 
@@ -322,56 +232,3 @@ def _outcome(task: Task, descent: Descent, curve: list[tuple[int, float]]) -> Ou
             "device": str(device()),
         },
     )
-
-
-def throughput(
-    task: Task, trainer: str, *, projection: str, d: int, repeats: int = 5, seconds: float = 30.0
-) -> dict[str, Any]:
-    """Time pairs of epochs, natively and in a subspace, evaluations left out.
-
-    Args:
-        task: a supervised task.
-        trainer: one of its.
-        projection: the family of P.
-        d: the subspace dimension.
-        repeats: pairs at least.
-        seconds: more pairs are timed until so many have passed.
-
-    Returns:
-        Medians of the paired epochs' seconds and of their ratio, the ratio's quartiles, and images
-        per second.
-    """
-    cells = (Cell.baseline(task.name, trainer, 0), Cell(task.name, trainer, projection, d, 0))
-    native, inside = (Descent(task, cell, Seeds.of(cell)) for cell in cells)
-
-    def time(descent: Descent) -> float:
-        start = perf_counter()
-        descent.epoch()
-        if device().type == "cuda":
-            torch.cuda.synchronize()
-        return perf_counter() - start
-
-    for descent in (native, inside):  # to warm up
-        time(descent)
-    pairs: list[tuple[float, float]] = []
-    began = perf_counter()
-    while len(pairs) < repeats or perf_counter() - began < seconds:
-        order = (inside, native) if len(pairs) % 2 else (native, inside)
-        taken = {descent: time(descent) for descent in order}
-        pairs.append((taken[native], taken[inside]))
-    before, after = (float(np.median(column)) for column in zip(*pairs, strict=True))
-    low, ratio, high = np.percentile([inside / native for native, inside in pairs], (25, 50, 75))
-    return {
-        "task": task.name,
-        "trainer": trainer,
-        "projection": projection,
-        "D": native_dimension(task),
-        "d": d,
-        "batch_size": native.settings.batch_size,
-        "repeats": len(pairs),
-        "native_seconds": before,
-        "subspace_seconds": after,
-        "ratio": float(ratio),
-        "ratio_quartiles": [float(low), float(high)],
-        "subspace_images_per_second": len(native.sets.training) / after,
-    }

@@ -38,9 +38,9 @@ def train(
 ) -> Outcome:
     """Score random actions, or what stands in their place where nobody acts."""
     if task.kind == "analytic":
-        from rlidim.trainers import supervised
+        from rlidim.trainers.toy import untrained_scores
 
-        returns = supervised.untrained_scores(seeds.theta_0)
+        returns = untrained_scores(seeds.theta_0)
     elif task.kind == "supervised":
         returns = [1 / CLASSES]  # the expected accuracy of guessing
     else:

@@ -20,10 +20,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlidim.gpu import correctness
 from rlidim.projections import backends, philox, triton_kernels
 from rlidim.projections.backends import FAMILIES
 from rlidim.projections.base import Projection
+from rlidim.speed.gpu import correctness
 
 if find_spec("triton") is None:
     pytest.skip("triton is not installed", allow_module_level=True)

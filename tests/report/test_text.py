@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlidim.progress import describe as short
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement, gather
 from rlidim.report import render
@@ -21,6 +20,7 @@ from rlidim.report.overview import describe, list_rows, task_page
 from rlidim.report.published import reread
 from rlidim.report.tables import Table
 from rlidim.report.text import text_table
+from rlidim.statistics.wording import describe as short
 from rlidim.statistics.wording import interval, read
 from rlidim.tasks.task import Task
 from tests.factory import make_record, make_task

@@ -17,7 +17,6 @@ import pytest
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 
-from rlidim import playback
 from rlidim.environments import arena, atari
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
@@ -27,14 +26,16 @@ from rlidim.networks import atari as atari_networks
 from rlidim.networks.atari import PixelArchitecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.folder import Results
+from rlidim.solutions import playback
+from rlidim.speed.atari import rates
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.names import Variant, find_task, split_name
 from rlidim.tasks.settings import SETTINGS
 from rlidim.tasks.task import Atari, Evaluation, PixelNetwork, Task
-from rlidim.trainers import sb3, workers
-from rlidim.trainers.population import Generation, Player, Population
-from rlidim.trainers.sb3_atari import AtariVecEnv
-from rlidim.trainers.sb3_atari_rates import rates
+from rlidim.trainers.evolution import workers
+from rlidim.trainers.evolution.population import Generation, Player, Population
+from rlidim.trainers.sb3.atari import AtariVecEnv
+from rlidim.trainers.sb3.train import train
 from tests.factory import make_task
 
 ROOT = Path(__file__).parents[2]
@@ -310,7 +311,7 @@ def test_a_policy_s_statistics_travel_with_it() -> None:
 def test_a_subspace_s_run_stays_in_it(trainer: str, network: str) -> None:
     task = game_task(trainer, network)
     cell = Cell(task.name, trainer, "rademacher", 5, 0)
-    outcome = sb3.train(task, cell, Seeds.of(cell), lambda steps, score: None, None)
+    outcome = train(task, cell, Seeds.of(cell), lambda steps, score: None, None)
     assert outcome.status == "ok"
     assert outcome.D == architecture(network).D
     assert len(outcome.returns) == 3

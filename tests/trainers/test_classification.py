@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from rlidim import data
+from rlidim.data import datasets
 from rlidim.networks import classifiers
 from rlidim.projections.base import ProjectionSpec
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
-from rlidim.solution import Solution
+from rlidim.solutions.file import Solution
+from rlidim.speed.epochs import throughput
 from rlidim.tasks.names import find_task
 from rlidim.tasks.task import ARCHITECTURES, Classifier, Data, Task
 from rlidim.trainers import classification, native_dimension, random_policy
+from rlidim.trainers import images as image_sets
 from tests.factory import bars, make_task
 
 CPU = torch.device("cpu")
@@ -26,10 +28,10 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give every data set's name the same few images."""
-    monkeypatch.setattr(data, "load", lambda name: bars(data.SHAPES[name]))
-    classification.sets.cache_clear()
+    monkeypatch.setattr(datasets, "load", lambda name: bars(datasets.SHAPES[name]))
+    image_sets.sets.cache_clear()
     yield
-    classification.sets.cache_clear()
+    image_sets.sets.cache_clear()
 
 
 def task_of(what: Data | None = None, **settings: object) -> Task:
@@ -198,7 +200,7 @@ def test_every_image_is_seen_once_an_epoch_the_last_few_too() -> None:
         outcome = run(task_of(n_epochs=2, batch_size=256))
     assert [len(images) for images in seen] == [256, 256, 88] * 2
     assert outcome.environment_steps == 6
-    every = classification.sets(Data("mnist"), CPU).training.images
+    every = image_sets.sets(Data("mnist"), CPU).training.images
     epochs = [torch.cat(seen[:3]), torch.cat(seen[3:])]
     for images in epochs:  # sums of the images' bytes tell whether all are there
         assert torch.equal(images.long().sum((1, 2, 3)).sort().values,
@@ -243,8 +245,8 @@ def test_numbers_that_overflow_are_a_diverged_run() -> None:
 
 
 def test_shuffled_pixels_are_shuffled_alike_in_both_sets() -> None:
-    plain = classification.sets(Data("mnist"), CPU)
-    shuffled = classification.sets(Data("mnist", shuffled="pixels"), CPU)
+    plain = image_sets.sets(Data("mnist"), CPU)
+    shuffled = image_sets.sets(Data("mnist", shuffled="pixels"), CPU)
     for before, after in ((plain.training, shuffled.training), (plain.test, shuffled.test)):
         assert torch.equal(before.labels, after.labels)
         assert (before.images != after.images).any()
@@ -252,14 +254,14 @@ def test_shuffled_pixels_are_shuffled_alike_in_both_sets() -> None:
         assert torch.equal(
             before.images.flatten(1).sort().values, after.images.flatten(1).sort().values
         )
-    order = np.random.default_rng(classification.SHUFFLE).permutation(784)
+    order = np.random.default_rng(image_sets.SHUFFLE).permutation(784)
     for before, after in ((plain.training, shuffled.training), (plain.test, shuffled.test)):
         assert torch.equal(before.images.flatten(1)[:, order], after.images.flatten(1))
 
 
 def test_shuffled_labels_are_the_training_sets_own_and_a_share_is_its_first_part() -> None:
-    plain = classification.sets(Data("mnist"), CPU)
-    shuffled = classification.sets(Data("mnist", shuffled="labels", share=0.25), CPU)
+    plain = image_sets.sets(Data("mnist"), CPU)
+    shuffled = image_sets.sets(Data("mnist", shuffled="labels", share=0.25), CPU)
     assert len(shuffled.training) == 150
     assert torch.equal(shuffled.training.images, plain.training.images[:150])
     assert (shuffled.training.labels != plain.training.labels[:150]).any()
@@ -278,10 +280,10 @@ def test_the_score_is_measured_where_the_task_says() -> None:
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_scalings(name: str) -> None:
-    unit = classification.sets(Data(name), CPU)
+    unit = image_sets.sets(Data(name), CPU)
     inputs = unit.inputs(unit.training.images)
     assert torch.allclose(inputs, unit.training.images / 255)
-    standard = classification.sets(Data(name, scaling="standard"), CPU)
+    standard = image_sets.sets(Data(name, scaling="standard"), CPU)
     inputs = standard.inputs(standard.training.images)
     assert torch.allclose(inputs.mean((0, 2, 3)), torch.zeros(1), atol=1e-3)
     assert torch.allclose(inputs.std((0, 2, 3)), torch.ones(1), atol=1e-3)
@@ -301,12 +303,10 @@ def test_every_architecture_trains_in_a_subspace(architecture: str) -> None:
 
 def test_throughput_is_of_pairs_of_epochs() -> None:
     task = task_of()
-    figures = classification.throughput(
-        task, "adam", projection="rademacher", d=8, repeats=3, seconds=0.0
-    )
+    figures = throughput(task, "adam", projection="rademacher", d=8, repeats=3, seconds=0.0)
     assert figures["repeats"] == 3
     low, high = figures["ratio_quartiles"]
     assert 0 < low <= figures["ratio"] <= high
     assert figures["native_seconds"] > 0
-    images = len(classification.sets(Data("mnist"), CPU).training)
+    images = len(image_sets.sets(Data("mnist"), CPU).training)
     assert figures["subspace_images_per_second"] == images / figures["subspace_seconds"]

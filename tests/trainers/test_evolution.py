@@ -11,17 +11,17 @@ from rlidim.errors import RlidimError
 from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
+from rlidim.speed.evolution import scaling, throughput
 from rlidim.tasks.names import find_task
 from rlidim.tasks.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
-from rlidim.trainers import evolution
-from rlidim.trainers.evolution import scaling, throughput
-from rlidim.trainers.population import Space
-from rlidim.trainers.searches import (
+from rlidim.trainers.evolution.population import Space
+from rlidim.trainers.evolution.searches import (
     CovarianceAdaptation,
     OpenAIEvolutionStrategy,
     Search,
     centred_ranks,
 )
+from rlidim.trainers.evolution.train import train
 
 TRAINERS = ["es", "cmaes"]
 
@@ -37,7 +37,7 @@ def run(task: str, trainer: str, d: int | None, seed: int = 0, **settings: Any) 
     if settings:
         found = found.replace_settings(trainer, settings)
     cell = Cell(task, trainer, "native" if d is None else "rademacher", d, seed)
-    return evolution.train(found, cell, Seeds.of(cell), lambda steps, score: None, None)
+    return train(found, cell, Seeds.of(cell), lambda steps, score: None, None)
 
 
 def test_centred_ranks() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlidim import playback
 from rlidim.environments import making
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
@@ -20,6 +19,7 @@ from rlidim.networks.acting import AnyPolicy
 from rlidim.networks.atari import PixelPolicy
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
+from rlidim.solutions import playback
 from rlidim.tasks.settings import SETTINGS
 from rlidim.tasks.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
 from tests.factory import make_task

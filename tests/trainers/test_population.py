@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlidim import playback, trainers
+from rlidim import trainers
 from rlidim.environments import arena, making
 from rlidim.environments.moments import Moments
 from rlidim.errors import RlidimError
@@ -20,12 +20,13 @@ from rlidim.executors.ledger import run
 from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.folder import Results
+from rlidim.solutions import playback
 from rlidim.tasks.names import find_task
 from rlidim.tasks.task import Environment, Task
-from rlidim.trainers import workers
-from rlidim.trainers.normalisation import CLIP, SMALLEST_VARIANCE, RunningStatistics
-from rlidim.trainers.population import Generation, Played, Player, Population
-from rlidim.trainers.searches import OpenAIEvolutionStrategy, Perturbations, Vector
+from rlidim.trainers.evolution import workers
+from rlidim.trainers.evolution.normalisation import CLIP, SMALLEST_VARIANCE, RunningStatistics
+from rlidim.trainers.evolution.population import Generation, Played, Player, Population
+from rlidim.trainers.evolution.searches import OpenAIEvolutionStrategy, Perturbations, Vector
 
 POPULATION = 10
 

@@ -12,7 +12,6 @@ from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 
-from rlidim import solution
 from rlidim.environments.arena import evaluate
 from rlidim.errors import RlidimError
 from rlidim.networks.perceptron import Architecture, Policy
@@ -20,10 +19,13 @@ from rlidim.projections import projection
 from rlidim.projections.base import ProjectionSpec
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
+from rlidim.solutions import file
+from rlidim.speed.sb3 import throughput
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.tasks.settings import SETTINGS
 from rlidim.tasks.task import Environment, Evaluation, Network, Task
-from rlidim.trainers import sb3
+from rlidim.trainers.sb3.confine import NO_CLIPPING, acting_parameters, actor_optimizer, confine
+from rlidim.trainers.sb3.train import Evaluations, build, train
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
 
@@ -55,11 +57,11 @@ def run(
 ) -> Outcome:
     task = task_of(trainer, **changes)
     cell = Cell(task.name, trainer, "native" if d is None else "rademacher", d, seed)
-    return sb3.train(task, cell, Seeds.of(cell), lambda steps, score: None, folder)
+    return train(task, cell, Seeds.of(cell), lambda steps, score: None, folder)
 
 
 def acting(model: BaseAlgorithm) -> Tensor:
-    return nn.utils.parameters_to_vector(sb3.acting_parameters(model)).detach().clone()
+    return nn.utils.parameters_to_vector(acting_parameters(model)).detach().clone()
 
 
 @every_trainer
@@ -81,9 +83,9 @@ def test_the_record_rebuilds_the_policy(trainer: str, tmp_path: Path) -> None:
     assert outcome.spec is not None
     seeds = Seeds.of(Cell("synthetic", trainer, "rademacher", 5, 0))
     spec = ProjectionSpec.from_json(outcome.spec)
-    saved = solution.Solution(spec, outcome.theta_d, seeds.theta_0, None, outcome.network, {})
-    solution.save(tmp_path / "s", saved)
-    found = solution.load(tmp_path / "s")
+    saved = file.Solution(spec, outcome.theta_d, seeds.theta_0, None, outcome.network, {})
+    file.save(tmp_path / "s", saved)
+    found = file.load(tmp_path / "s")
     network = Architecture.from_json(found.network)
     theta = found.parameters(network.initial_parameters(seeds.theta_0))
     played = evaluate(task_of(trainer), Policy(network, theta), 5, seeds.evaluation)
@@ -94,11 +96,11 @@ def test_the_record_rebuilds_the_policy(trainer: str, tmp_path: Path) -> None:
 def test_the_acting_network_stays_in_its_subspace_and_the_critic_does_not(trainer: str) -> None:
     task = task_of(trainer)
     seeds = Seeds.of(Cell(task.name, trainer, "rademacher", 5, 0))
-    model, architecture = sb3.build(task, trainer, seeds)
+    model, architecture = build(task, trainer, seeds)
     np.testing.assert_array_equal(acting(model), architecture.initial_parameters(seeds.theta_0))
-    sb3.confine(model, d=5, seed=seeds.projection)
+    confine(model, d=5, seed=seeds.projection)
     theta_0 = acting(model)
-    rest = {id(parameter) for parameter in sb3.acting_parameters(model)}
+    rest = {id(parameter) for parameter in acting_parameters(model)}
     critic = [p for p in model.policy.parameters() if id(p) not in rest and p.requires_grad]
     before = [parameter.detach().clone() for parameter in critic]
     model.learn(SHORT[trainer]["n_timesteps"])
@@ -115,8 +117,8 @@ def test_the_acting_network_stays_in_its_subspace_and_the_critic_does_not(traine
 @every_trainer
 def test_scope_all_confines_every_optimizer(trainer: str) -> None:
     task = task_of(trainer)
-    model, _ = sb3.build(task, trainer, Seeds.of(Cell("synthetic", trainer, "rademacher", 5, 0)))
-    sb3.confine(model, d=5, scope="all")
+    model, _ = build(task, trainer, Seeds.of(Cell("synthetic", trainer, "rademacher", 5, 0)))
+    confine(model, d=5, scope="all")
     policy: Any = model.policy
     optimizers = (
         [policy.actor.optimizer, policy.critic.optimizer]
@@ -133,10 +135,10 @@ def test_native_runs_are_stable_baselines_own(trainer: str) -> None:
     """Without a subspace our trainer learns what the algorithm alone learns."""
     task = task_of(trainer)
     seeds = Seeds.of(Cell(task.name, trainer, "native", None, 0))
-    alone, _ = sb3.build(task, trainer, seeds)
+    alone, _ = build(task, trainer, seeds)
     alone.learn(SHORT[trainer]["n_timesteps"])
-    together, architecture = sb3.build(task, trainer, seeds)
-    watched = sb3.Evaluations(task, architecture, seeds, 128, lambda steps, score: None)
+    together, architecture = build(task, trainer, seeds)
+    watched = Evaluations(task, architecture, seeds, 128, lambda steps, score: None)
     together.learn(SHORT[trainer]["n_timesteps"], callback=watched)
     torch.testing.assert_close(acting(together), acting(alone))
 
@@ -152,17 +154,13 @@ def test_a_saved_model_is_taken_up_again(
     algorithm: type[BaseAlgorithm], identity: str, tmp_path: Path
 ) -> None:
     small: dict[str, Any] = {"n_steps": 64} if algorithm is PPO else {}
-    model = sb3.confine(
-        algorithm("MlpPolicy", identity, seed=0, device="cpu", **small), d=8, seed=3
-    )
+    model = confine(algorithm("MlpPolicy", identity, seed=0, device="cpu", **small), d=8, seed=3)
     model.learn(128)
     model.save(tmp_path / "model")
-    loaded = sb3.confine(
-        algorithm("MlpPolicy", identity, seed=1, device="cpu", **small), d=8, seed=4
-    )
+    loaded = confine(algorithm("MlpPolicy", identity, seed=1, device="cpu", **small), d=8, seed=4)
     loaded.set_parameters(tmp_path / "model", device="cpu")
     torch.testing.assert_close(acting(loaded), acting(model))
-    ours, theirs = (sb3.actor_optimizer(each) for each in (loaded, model))
+    ours, theirs = (actor_optimizer(each) for each in (loaded, model))
     assert isinstance(ours, SubspaceOptimizer)
     assert isinstance(theirs, SubspaceOptimizer)
     torch.testing.assert_close(ours.theta_d, theirs.theta_d)
@@ -192,10 +190,10 @@ def test_an_environments_nan_is_named(trainer: str) -> None:
 @pytest.mark.parametrize("trainer", ["ppo", "dqn"])
 def test_natively_and_in_a_subspace_nothing_is_clipped_unless_asked(trainer: str) -> None:
     seeds = Seeds.of(Cell("synthetic", trainer, "rademacher", 5, 0))
-    model: Any = sb3.build(task_of(trainer), trainer, seeds)[0]
-    assert model.max_grad_norm == sb3.NO_CLIPPING
-    assert sb3.confine(model, d=5).max_grad_norm == sb3.NO_CLIPPING
-    asked: Any = sb3.build(task_of(trainer, max_grad_norm=0.5), trainer, seeds)[0]
+    model: Any = build(task_of(trainer), trainer, seeds)[0]
+    assert model.max_grad_norm == NO_CLIPPING
+    assert confine(model, d=5).max_grad_norm == NO_CLIPPING
+    asked: Any = build(task_of(trainer, max_grad_norm=0.5), trainer, seeds)[0]
     assert asked.max_grad_norm == 0.5
 
 
@@ -210,7 +208,7 @@ def test_numbers_that_overflow_are_recorded_as_diverged(trainer: str) -> None:
 def test_throughput_times_training(trainer: str) -> None:
     """However late a task begins to train."""
     late = {"learning_starts": 10_000} if trainer == "dqn" else {}
-    figures = sb3.throughput(task_of(trainer, **late), trainer, projection="auto", d=4, repeats=1)
+    figures = throughput(task_of(trainer, **late), trainer, projection="auto", d=4, repeats=1)
     assert figures["ratio"] == pytest.approx(
         figures["subspace_seconds"] / figures["native_seconds"]
     )

@@ -11,18 +11,18 @@ import torch
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
-from rlidim.trainers import supervised
+from rlidim.trainers.toy import UNTRAINED, loss_of, train, untrained_scores
 
 
 def run(d: int | None, projection: str = "rademacher", seed: int = 0) -> Outcome:
     cell = Cell("toy", "supervised", "native" if d is None else projection, d, seed)
-    return supervised.train(find_task("toy"), cell, Seeds.of(cell), lambda steps, score: None, None)
+    return train(find_task("toy"), cell, Seeds.of(cell), lambda steps, score: None, None)
 
 
 def test_the_loss_is_the_papers() -> None:
     solution = torch.arange(1, 11).repeat_interleave(100) / 100.0
-    assert float(supervised.loss_of(solution)) == pytest.approx(0.0, abs=1e-6)
-    assert float(supervised.loss_of(torch.zeros(1000))) == pytest.approx(385.0)  # 1 + 4 + ... + 100
+    assert float(loss_of(solution)) == pytest.approx(0.0, abs=1e-6)
+    assert float(loss_of(torch.zeros(1000))) == pytest.approx(385.0)  # 1 + 4 + ... + 100
 
 
 @pytest.mark.parametrize("projection", ["rademacher", "gaussian", "stacked_fastfood"])
@@ -38,7 +38,7 @@ def test_native_training_solves_it() -> None:
 
 
 def test_untrained_is_worth_nothing() -> None:
-    scores = supervised.untrained_scores(0)
-    assert len(scores) == supervised.UNTRAINED
+    scores = untrained_scores(0)
+    assert len(scores) == UNTRAINED
     assert max(scores) < 1e-6
     assert all(math.isfinite(score) for score in scores)

@@ -1,0 +1,162 @@
+"""The commands over all tasks: list, calibrate, bench, tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rlidim.cli.machine import COMMANDS as MACHINE_COMMANDS
+from rlidim.cli.options import (
+    executor_options,
+    json_option,
+    print_json,
+    records_of,
+    results_of,
+    runs_option,
+    search_and_gather,
+    tasks_of,
+)
+from rlidim.errors import RlidimError
+
+if TYPE_CHECKING:
+    from rlidim.executors.job import Executor
+
+
+@click.command("list")
+@json_option
+@click.pass_context
+def list_command(context: click.Context, as_json: bool) -> None:
+    """List the tasks: kind, network, D, trainers, published and our d_int90."""
+    from rlidim import trainers
+    from rlidim.records.measurement import gather
+    from rlidim.report.overview import list_rows
+    from rlidim.report.text import text_table
+
+    tasks = tasks_of(context)
+    sizes = {name: trainers.native_dimension(task) for name, task in tasks.items()}
+    folder = results_of(context).folder
+    measurements = gather(records_of(context), tasks, results_folder=folder)
+    rows = list_rows(tasks, measurements, sizes)
+    if as_json:
+        print_json({"tasks": rows})
+    else:
+        click.echo(text_table(rows))
+
+
+@click.command("calibrate")
+@click.option("--coverage", is_flag=True, help="Simulate how often the interval holds the truth.")
+@click.option(
+    "--repetitions",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="For --coverage.",
+)
+@executor_options
+@runs_option
+@json_option
+@click.pass_context
+def calibrate_command(
+    context: click.Context,
+    coverage: bool,
+    repetitions: int,
+    executor: Executor,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Measure tasks of known dimension: does the instrument read them right?
+
+    Exit code 1 if a known dimension lies outside its interval; one beyond an open end is neither
+    inside nor outside: more runs would decide.
+    """
+    from rlidim.sweep import calibration
+
+    if coverage:
+        rows = calibration.coverage(repetitions)
+        if as_json:
+            print_json({"coverage": rows, "holds": all(row["holds"] for row in rows)})
+        else:
+            click.echo(calibration.coverage_table(rows))
+        context.exit(0 if all(row["holds"] for row in rows) else 1)
+    plans = calibration.plans(tasks_of(context))
+    try:
+        measurements = [search_and_gather(context, plan, executor, runs) for plan in plans]
+    finally:
+        executor.close()
+    readings = [
+        calibration.Reading.of(plan.task, measurement)
+        for plan, measurement in zip(plans, measurements, strict=True)
+    ]
+    holds = all(reading.holds is not False for reading in readings)
+    if as_json:
+        print_json({"readings": [reading.to_json() for reading in readings], "holds": holds})
+    else:
+        click.echo(calibration.table(readings))
+    context.exit(0 if holds else 1)
+
+
+@click.command("bench")
+@click.option(
+    "--tier",
+    type=click.Choice(["smoke", "quick", "full"]),
+    default="quick",
+    show_default=True,
+)
+@executor_options
+@runs_option
+@click.pass_context
+def bench_command(context: click.Context, tier: str, executor: Executor, runs: Path) -> None:
+    """Measure every task of a tier, then write the tables. Resumes where it was interrupted."""
+    from rlidim.report.overview import describe
+    from rlidim.sweep import tiers
+
+    tasks = tasks_of(context)
+    plans = tiers.plans(tasks, tier)
+    results = results_of(context)
+    results.check_writable()
+    problems = []
+    try:
+        for number, plan in enumerate(plans, 1):
+            click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
+            try:
+                measurement = search_and_gather(context, plan, executor, runs)
+                click.echo(describe(measurement))
+            except RlidimError as error:
+                executor.close()  # ends what the round still has running
+                # One task that cannot be measured here costs the others nothing.
+                problems.append(f"{plan.task.name} {plan.trainer}: {error}")
+                click.echo(f"error: {problems[-1]}", err=True)
+    finally:
+        executor.close()
+    write_tables(context)
+    if problems:
+        raise RlidimError(f"{len(problems)} of {len(plans)} could not be measured: {problems[0]}")
+
+
+@click.command("tables")
+@click.pass_context
+def tables_command(context: click.Context) -> None:
+    """Write TABLES.md, CSV, LaTeX and figures from the records alone."""
+    write_tables(context)
+
+
+def write_tables(context: click.Context) -> None:
+    """Write every table and figure and say where."""
+    from rlidim.report import write
+
+    results = results_of(context)
+    written, problems = write.write_tables(results, tasks_of(context))
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+    click.echo(f"{len(written)} files, first {written[0]}")
+
+
+COMMANDS = (
+    bench_command,
+    calibrate_command,
+    list_command,
+    tables_command,
+    *MACHINE_COMMANDS,
+)

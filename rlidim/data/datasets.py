@@ -1,0 +1,114 @@
+"""A data set by its name: found or downloaded, verified, decoded once, mapped from the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlidim.data import cache, download, formats, places
+from rlidim.data.cache import Decoded
+from rlidim.data.formats import Arrays
+from rlidim.data.places import Found
+from rlidim.data.show import say
+from rlidim.data.sources import CLASSES, SOURCES, Source
+from rlidim.errors import RlidimError, nearest
+
+NAMES = ("mnist", "fashion-mnist", "cifar10")
+
+
+SHAPES = {name: SOURCES[name].shape for name in NAMES}  # (C, H, W), known before the data are here
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set of N training and M test images, read-only and mapped from the cache.
+
+    Attributes:
+        name: one of NAMES.
+        train_images: uint8 (N, C, H, W), channels red, green, blue or grey alone.
+        train_labels: uint8 (N,), each below ``classes``.
+        test_images: uint8 (M, C, H, W).
+        test_labels: uint8 (M,).
+        classes: how many there are.
+    """
+
+    name: str
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.uint8]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.uint8]
+    classes: int = CLASSES
+
+
+def load(name: str) -> DataSet:
+    """Return a data set; the first time it is decoded, and downloaded if it is nowhere here.
+
+    The images come in their published order, the same on every machine. Processes that ask at
+    once wait for the first of them.
+
+    Args:
+        name: one of NAMES.
+
+    Raises:
+        RlidimError: no such data set, a file is missing or not the published one, every mirror
+            failed, or the cache cannot be written.
+    """
+    source = _source(name)
+    found = places.locate(source)
+    decoded = Decoded(name, source)
+    arrays = _arrays(decoded, found)
+    if arrays is None:
+        with cache.lock(name):
+            # Whoever held the lock before may have done it all.
+            arrays = _arrays(decoded, found)
+            if arrays is None:
+                arrays = _prepare(decoded, found)
+    return DataSet(name=name, classes=CLASSES, **arrays)
+
+
+def place(name: str) -> Path | None:
+    """Return the folder that :func:`load` would read, or None if it would download.
+
+    Raises:
+        RlidimError: no such data set, or RLIDIM_DATA names no folder or half a data set.
+    """
+    source = _source(name)
+    found = places.locate(source)
+    if found is not None:
+        return found.folder
+    decoded = Decoded(name, source)
+    return None if decoded.read() is None else decoded.folder
+
+
+def _source(name: str) -> Source:
+    if name not in NAMES:
+        raise RlidimError(f"unknown data set '{name}'{nearest(name, NAMES)}")
+    return SOURCES[name]
+
+
+def _arrays(decoded: Decoded, found: Found | None) -> Arrays | None:
+    """Return the cache's arrays unless the user's files, if any, are of other content."""
+    arrays = decoded.read()
+    if arrays is not None and found is not None and not decoded.knows(found):
+        formats.verify(found)
+        decoded.remember(found)
+    return arrays
+
+
+def _prepare(decoded: Decoded, found: Found | None) -> Arrays:
+    if found is None:
+        published = decoded.source.editions[0]
+        folder = cache.folder() / "downloads" / decoded.name
+        for file in published.files:
+            download.fetch(file, folder, decoded.source.folders[0])
+        found = Found(published, folder)
+    say(f"{decoded.name}: decoding {found.folder}, once")
+    decoded.write(formats.decode(decoded.source, found))
+    decoded.remember(found)
+    arrays = decoded.read()
+    if arrays is None:
+        raise RlidimError(f"{decoded.folder}: removed while it was written; try again")
+    return arrays

@@ -1,0 +1,197 @@
+"""Watch a recorded solution: rebuilt from its seeds and d numbers, played in its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlidim.environments import atari, making
+from rlidim.errors import RlidimError
+from rlidim.networks import acting
+from rlidim.networks.acting import AnyArchitecture, AnyPolicy
+from rlidim.records.configuration import configuration, differences
+from rlidim.records.folder import read_record
+from rlidim.records.record import RunRecord
+from rlidim.solutions import file
+from rlidim.tasks.task import Atari, Task
+
+VIDEO_KINDS = (".gif", ".mp4")
+
+
+def parameters_of(
+    record: RunRecord, path: Path, runs: Path
+) -> tuple[AnyArchitecture, NDArray[np.float32]]:
+    """Rebuild a record's network: theta_0 from its seed, P from its specification.
+
+    Args:
+        record: a finished run.
+        path: where it was read, for messages.
+        runs: the folder where native runs keep their parameters.
+
+    Returns:
+        The architecture, and its parameters, float32 (D,).
+
+    Raises:
+        RlidimError: the record holds no solution, a native run's file is gone, or the solution
+            does not fit its network.
+    """
+    found = file.of_record(record, path, runs)
+    architecture = acting.architecture_of(found.network)
+    theta_0 = None
+    if found.theta_0_seed is not None:
+        theta_0 = architecture.initial_parameters(found.theta_0_seed)
+    return architecture, found.parameters(theta_0)
+
+
+def policy_of(record: RunRecord, path: Path, runs: Path) -> AnyPolicy:
+    """Rebuild a record's policy: see :func:`parameters_of`."""
+    architecture, theta = parameters_of(record, path, runs)
+    return architecture.policy(theta)
+
+
+def export(task: Task, path: Path, *, out: Path, runs: Path) -> list[Path]:
+    """Write a recorded solution as a model of stock Stable-Baselines3.
+
+    Args:
+        task: the record's task.
+        path: the record.
+        out: a name that ends in ``.zip``.
+        runs: the folder where native runs keep their parameters.
+
+    Returns:
+        The files: the model, and the normalisation of observations where there is one.
+
+    Raises:
+        RlidimError: no such record, another task's, or no solution in it.
+    """
+    from rlidim.trainers.sb3 import export as sb3_export
+
+    record = _record_of(task, path)
+    architecture, theta = parameters_of(record, path, runs)
+    return sb3_export.export(task, record.cell.trainer, architecture, theta, out)
+
+
+def _record_of(task: Task, path: Path) -> RunRecord:
+    record = read_record(path)
+    if record.cell.task != task.name:
+        raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
+    now = configuration(task, record.cell)
+    for name, before, after in differences(
+        record.settings["environment"], now["environment"], "environment"
+    ):
+        raise RlidimError(
+            f"{path}: made with {name} = {before!r}, the task file now has {after!r}: it would be "
+            "another task"
+        )
+    return record
+
+
+def play(
+    task: Task, path: Path, *, video: Path | None, episodes: int, seed: int, runs: Path
+) -> list[float]:
+    """Play episodes of a recorded solution in a window, or into a video.
+
+    Args:
+        task: the record's task.
+        path: the record.
+        video: a ``.gif`` or ``.mp4`` to write; without one a window opens.
+        episodes: how many.
+        seed: of the first episode; the others count upwards.
+        runs: the folder where native runs keep their parameters.
+
+    Returns:
+        The episodes' undiscounted returns.
+
+    Raises:
+        RlidimError: no such record, another task's, or no solution in it.
+    """
+    record = _record_of(task, path)
+    if video is not None and video.suffix not in VIDEO_KINDS:
+        raise RlidimError(f"--video {video}: expected a name that ends in .gif or .mp4")
+    if episodes < 1:
+        raise RlidimError(f"--episodes must be at least 1, got {episodes}")
+    if seed < 0:
+        raise RlidimError(f"--seed must be at least 0, got {seed}")
+    policy = policy_of(record, path, runs)
+    if isinstance(task.environment, Atari):
+        returns, frames, rate = _play_game(task.environment, policy, episodes, seed, video)
+    else:
+        returns, frames, rate = _play(task, policy, episodes, seed, video)
+    if video is not None:
+        write_video(video, frames, rate)
+    return returns
+
+
+def _play(
+    task: Task, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
+) -> tuple[list[float], list[Any], int]:
+    """Play in one of Gymnasium's environments; return the returns, frames, and frames a second."""
+    mode = "rgb_array" if video else "human"
+    if mode not in making.make(task).metadata.get("render_modes", []):
+        raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
+    environment = making.make(task, render_mode=mode)
+    frames: list[Any] = []
+    returns = []
+    for episode in range(episodes):
+        observation, _ = environment.reset(seed=seed + episode)
+        total, over = 0.0, False
+        while not over:
+            if video:
+                frames.append(environment.render())
+            action = policy.act(np.asarray(observation, dtype=np.float32)[None])[0]
+            observation, reward, terminated, truncated, _ = environment.step(action)
+            total += float(reward)
+            over = terminated or truncated
+        returns.append(total)
+    rate = int(environment.metadata.get("render_fps", 30))
+    environment.close()
+    return returns, frames, rate
+
+
+def _play_game(
+    game: Atari, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
+) -> tuple[list[float], list[Any], int]:
+    """Play an Atari game; its picture comes from a second console that is played alike."""
+    if video is None:
+        raise RlidimError("an Atari game is shown in a video: --video out.gif")
+    seen, shown = atari.make(game, 1), atari.make(game, 1, picture=True)
+    frames: list[Any] = []
+    returns = []
+    for episode in range(episodes):
+        observation, _ = seen.reset(seed=seed + episode)
+        picture, _ = shown.reset(seed=seed + episode)
+        total, over = 0.0, False
+        while not over:
+            frames.append(picture[0, -1].copy())
+            action = policy.act(observation)
+            observation, reward, terminated, truncated, _ = seen.step(action)
+            picture, *_ = shown.step(action)
+            total += float(reward[0])
+            over = bool(terminated[0] or truncated[0])
+        returns.append(total)
+    return returns, frames, atari.FRAMES_PER_SECOND // game.frame_skip
+
+
+def write_video(path: Path, frames: list[Any], frames_per_second: int) -> None:
+    """Write frames (height, width, 3) of uint8 as a GIF or an MP4.
+
+    Raises:
+        RlidimError: the package that writes them is missing, or the file cannot be written.
+    """
+    try:
+        import imageio.v3 as imageio
+    except ImportError as error:
+        raise RlidimError("writing a video needs imageio: pip install 'rlidim[video]'") from error
+    options: dict[str, Any] = (
+        {"duration": 1000 / frames_per_second, "loop": 0}
+        if path.suffix == ".gif"
+        else {"fps": frames_per_second}
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        imageio.imwrite(path, np.stack(frames), **options)
+    except OSError as error:
+        raise RlidimError(f"--video {path}: cannot be written ({error})") from error

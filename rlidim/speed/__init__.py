@@ -1,0 +1,1 @@
+"""Speed: products, training steps and whole runs timed in pairs, against peers and floors."""

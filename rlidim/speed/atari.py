@@ -1,0 +1,144 @@
+"""How fast games are stepped: our vector environment, the emulator, SB3's own environments.
+
+The emulator is timed twice: nobody looking at its screen, and by its Gymnasium environment, which
+reads the screen of each frame.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import gymnasium
+import numpy as np
+from stable_baselines3.common.env_util import make_atari_env
+from stable_baselines3.common.vec_env import VecFrameStack
+
+from rlidim.environments import atari
+from rlidim.tasks.task import Atari
+from rlidim.trainers.sb3.atari import AtariVecEnv
+
+REPEATS = 5
+STEPS = 2_000  # of an agent, in a timing
+WARM_UP = 50  # steps of each game before
+
+
+def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS) -> dict[str, Any]:
+    """Step games with random actions, one way after another, in this process.
+
+    Args:
+        game: what the task file says.
+        width: games side by side.
+        steps: of an agent, in each timing.
+        repeats: of all of them.
+
+    Returns:
+        Agent steps per second: medians; of ours over each of the others, the median of the paired
+        ratios. Stable-Baselines3's environments are timed where it has the game and OpenCV is here.
+
+    Raises:
+        RlidimError: see :func:`rlidim.environments.atari.check`.
+    """
+    ways: dict[str, Callable[[], None]] = {
+        "ours": _vector(AtariVecEnv(game, width), steps // width),
+        "emulator": _emulator(game, steps),
+        "gymnasium": _gymnasium(game, steps),
+    }
+    stock = _stock_name(game)
+    if stock is not None:
+        ways["stable_baselines3"] = _vector(_stock(stock, game, width), steps // width)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for index in range(repeats):
+        for name in list(ways)[:: 1 if index % 2 else -1]:
+            start = time.perf_counter()
+            ways[name]()
+            seconds[name].append(time.perf_counter() - start)
+    per_second = {name: steps / np.array(taken) for name, taken in seconds.items()}
+    found: dict[str, Any] = {"environments": width}
+    for name, values in per_second.items():
+        found[f"{name}_agent_steps_per_second"] = float(np.median(values))
+        if name != "ours":
+            found[f"ours_over_{name}"] = float(np.median(per_second["ours"] / values))
+    return found
+
+
+def _vector(environments: Any, count: int) -> Callable[[], None]:
+    """Return what makes so many steps of every game."""
+    generator = np.random.default_rng(0)
+    actions = generator.integers(environments.action_space.n, size=(16, environments.num_envs))
+    environments.seed(0)
+    environments.reset()
+
+    def play(count: int = count) -> None:
+        for index in range(count):
+            environments.step(actions[index % len(actions)])
+
+    play(WARM_UP)
+    return play
+
+
+def _emulator(game: Atari, steps: int) -> Callable[[], None]:
+    """Return what makes an agent's steps in one console, nobody looking at its screen."""
+    rom = atari.check(game)
+    import ale_py
+    from ale_py import roms
+
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    console: Any = ale_py.ALEInterface()
+    console.setInt("random_seed", 0)
+    console.setFloat("repeat_action_probability", game.repeat_action_probability)
+    console.loadROM(roms.get_rom_path(rom))
+    legal = console.getMinimalActionSet()
+    choices = np.random.default_rng(0).integers(len(legal), size=256)
+
+    def play() -> None:
+        for index in range(steps):
+            action = legal[choices[index % len(choices)]]
+            for _ in range(game.frame_skip):
+                console.act(action)
+            if console.game_over():
+                console.reset_game()
+
+    return play
+
+
+def _gymnasium(game: Atari, steps: int) -> Callable[[], None]:
+    """Return what makes an agent's steps frame by frame, each frame's colour screen read."""
+    environment = gymnasium.make(
+        f"ALE/{atari.registered_name(game)}-v5",
+        frameskip=1,
+        repeat_action_probability=game.repeat_action_probability,
+        max_num_frames_per_episode=game.max_frames,
+    )
+    choices = np.random.default_rng(0).integers(environment.action_space.n, size=256)  # type: ignore[attr-defined]
+    environment.reset(seed=0)
+
+    def play() -> None:
+        for index in range(steps):
+            for _ in range(game.frame_skip):
+                _, _, terminated, truncated, _ = environment.step(choices[index % len(choices)])
+                if terminated or truncated:
+                    environment.reset()
+
+    return play
+
+
+def _stock_name(game: Atari) -> str | None:
+    """Return the environment that Stable-Baselines3 wraps, None where it cannot.
+
+    It needs OpenCV, and a game of the arcade learning environment's first sixty.
+    """
+    name = f"{atari.registered_name(game)}NoFrameskip-v4"
+    return name if find_spec("cv2") is not None and name in gymnasium.registry else None
+
+
+def _stock(name: str, game: Atari, width: int) -> Any:
+    """Return Stable-Baselines3's own environments of a game, four frames stacked."""
+    stock = make_atari_env(
+        name,
+        n_envs=width,
+        wrapper_kwargs={"frame_skip": game.frame_skip, "noop_max": game.noop_max},
+    )
+    return VecFrameStack(stock, atari.STACKED)

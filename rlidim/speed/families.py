@@ -1,0 +1,55 @@
+"""Every family in a line: what computes it here and what it keeps; and what ``auto`` means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from rlidim.projections import projection
+from rlidim.projections.backends import FAMILIES
+from rlidim.speed.memory import held_bytes
+from rlidim.speed.text import columns
+
+SIZE = (100_000, 200)  # at which memory is shown: large enough that no family stores all of P
+
+
+def overview(device: torch.device) -> dict[str, Any]:
+    """Return the families and the rule.
+
+    Returns:
+        families: name, backend, memory (kept, in vectors of D) and what it is; size: (D, d) of
+        that memory; rule: when, family, why.
+    """
+    from rlidim.projections.choice import RULE
+
+    D, d = SIZE
+    families = []
+    for family, kind in FAMILIES.items():
+        P = projection(family, D, d, 0, device=device)
+        about = (kind.__doc__ or "").strip().splitlines()[0]
+        families.append(
+            {
+                "family": family,
+                "backend": P.backend,
+                "memory": round(held_bytes(P) / (4 * D), 2),
+                "about": about,
+            }
+        )
+    rule = [{"when": row.when, "family": row.family, "why": row.why} for row in RULE]
+    return {"device": device.type, "size": list(SIZE), "families": families, "rule": rule}
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return the overview as text."""
+    D, d = found["size"]
+    return "\n".join(
+        [
+            columns(found["families"]),
+            "",
+            f"memory: what P keeps at D = {D:,}, d = {d:,}, in vectors of D",
+            "",
+            'projection="auto" is the first of:',
+            *(f"  {row['when']}: {row['family']} ({row['why']})" for row in found["rule"]),
+        ]
+    )

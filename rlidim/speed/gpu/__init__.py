@@ -1,0 +1,1 @@
+"""All that waits for a GPU: correctness, timings, queued experiments (``make gpu``)."""

@@ -1,0 +1,82 @@
+"""How fast a trainer runs here: the paired timings behind ``rlidim speed``."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from rlidim.errors import RlidimError
+from rlidim.executors.making import one_thread
+from rlidim.records.files import write_atomically
+from rlidim.records.provenance import hardware, versions
+from rlidim.tasks.task import Task
+from rlidim.trainers import MODULES, check_processes
+
+# What times the trainers of a module.
+TIMED = {
+    "rlidim.trainers.evolution.train": "rlidim.speed.evolution",
+    "rlidim.trainers.sb3.train": "rlidim.speed.sb3",
+    "rlidim.trainers.classification": "rlidim.speed.epochs",
+}
+
+
+def measure(
+    task: Task, trainer: str, *, projection: str, d: int, processes: int = 1
+) -> dict[str, Any]:
+    """Time a trainer, in one process, against what bounds it.
+
+    Args:
+        task: to be trained on.
+        trainer: one of its.
+        projection: the family of P.
+        d: the subspace dimension.
+        processes: more than one: time evolution's generations split over so many, too.
+
+    Returns:
+        The trainer's own figures (evolution: environment steps/s end to end, raw environment
+        steps/s, their fraction; Stable-Baselines3: seconds in a subspace and natively, their
+        ratio; classifiers: likewise of an epoch), with versions and hardware.
+
+    Raises:
+        RlidimError: the task lacks the trainer, the trainer has nothing to time, or its runs
+            cannot be split so.
+    """
+    task.settings(trainer)
+    if processes != 1:
+        check_processes(task, trainer, processes)
+    if MODULES[trainer] not in TIMED:
+        raise RlidimError(f"trainer '{trainer}' has no timing; es, cmaes, ppo, dqn and others have")
+    module: Any = importlib.import_module(TIMED[MODULES[trainer]])
+    with one_thread():
+        figures = module.throughput(task, trainer, projection=projection, d=d)
+        if processes > 1:
+            figures |= module.scaling(
+                task, trainer, projection=projection, d=d, processes=processes
+            )
+    return {**figures, "versions": versions(), "hardware": hardware()}
+
+
+def write(figures: dict[str, Any], out: Path) -> Path:
+    """Write a trainer's figures to ``<task>-<trainer>.json`` in a folder and return the path.
+
+    Raises:
+        RlidimError: it cannot be written.
+    """
+    path = out / f"{figures['task']}-{figures['trainer']}.json"
+    write_atomically(path, json.dumps(figures, indent=2) + "\n")
+    return path
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the figures a line each."""
+    lines = []
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            continue
+        numbers = value if isinstance(value, list) else [value]
+        shown = " to ".join(f"{n:,.4g}" if isinstance(n, float) else str(n) for n in numbers)
+        lines.append(f"{key.replace('_', ' '):34} {shown}")
+    lines.append(f"{'processor':34} {figures['hardware']['processor']}")
+    return "\n".join(lines)

@@ -1,0 +1,99 @@
+"""What a measurement is to find out, and how hard it tries."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from rlidim.environments import atari
+from rlidim.errors import RlidimError
+from rlidim.records.cell import Cell
+from rlidim.tasks.task import Atari, Task
+from rlidim.trainers import projection_family
+
+AUTO = "auto"  # the family that suits the task's size
+
+
+WITH_A_CRITIC = ("ppo", "a2c", "sac", "td3")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure and how hard to try; ``dims`` makes it a grid instead of a search."""
+
+    task: Task
+    trainer: str
+    projection: str = "rademacher"
+    scope: str = "policy"
+    fraction: float = 0.9
+    dims: tuple[int, ...] | None = None
+    seeds: int = 4
+    most_seeds: int = 10
+    baseline_seeds: int = 5
+    runs: int = 120
+    precision: float = 1.5
+    hint: int = 8
+    largest: int | None = None
+
+    @classmethod
+    def of(cls, task: Task, trainer: str, **choices: object) -> Plan:
+        """Take the task's search settings and replace those that are given (not None).
+
+        Raises:
+            RlidimError: an unknown trainer or projection, or a choice out of its range.
+        """
+        task.settings(trainer)
+        search = dataclasses.asdict(task.search_for(trainer))
+        given = {name: value for name, value in choices.items() if value is not None}
+        given["projection"] = projection_family(task, str(given.get("projection", AUTO)))
+        seeds = given.get("seeds")
+        if isinstance(seeds, int):  # asked for: so many at every rung, and natively
+            search["most_seeds"] = max(search["most_seeds"], seeds)
+            # One native run would leave the baseline's doubt unknown.
+            search["baseline_seeds"] = max(2, seeds)
+        plan = cls(task, trainer, **{**search, **given})
+        plan.check()
+        return plan
+
+    def check(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            RlidimError: one is wrong; the line says which and what would be right.
+        """
+        for name in ("seeds", "baseline_seeds", "runs", "hint"):
+            if getattr(self, name) < 1:
+                option = name.replace("_", "-")
+                raise RlidimError(f"--{option} must be at least 1, got {getattr(self, name)}")
+        if not 0.0 < self.fraction < 1.0:
+            raise RlidimError(f"--fraction must be between 0 and 1, got {self.fraction}")
+        if self.precision < 1.0:
+            raise RlidimError(f"--precision is a ratio of at least 1, got {self.precision}")
+        check_scope(self.scope, self.trainer)
+        if isinstance(self.task.environment, Atari):
+            atari.check(self.task.environment)
+        if self.dims is not None and (not self.dims or min(self.dims) < 1):
+            raise RlidimError(f"--dims must be whole numbers of at least 1, got {self.dims}")
+
+    def cell(self, d: int, seed: int) -> Cell:
+        """Return a cell of this plan."""
+        return Cell(self.task.name, self.trainer, self.projection, d, seed, self.scope)
+
+    def baselines(self) -> list[Cell]:
+        """Return the cells that every estimate needs: random actions, and native training."""
+        native = (
+            Cell.baseline(self.task.name, self.trainer, seed) for seed in range(self.baseline_seeds)
+        )
+        return [Cell.random(self.task.name), *native]
+
+
+def check_scope(scope: str, trainer: str) -> None:
+    """Make sure that a trainer has what the scope confines.
+
+    Raises:
+        RlidimError: it has not, or there is no such scope.
+    """
+    if scope not in ("policy", "all"):
+        raise RlidimError(f"--scope must be policy or all, got '{scope}'")
+    if scope == "all" and trainer not in WITH_A_CRITIC:
+        raise RlidimError(f"--scope all confines a critic too, and {trainer} has none: use policy")

@@ -1,0 +1,319 @@
+"""Which cells to run next: ladder, bracket, bisection, replication.
+
+The next round of cells is a function of the rounds before, so a search that was killed continues as
+if nothing had happened, and its path does not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlidim.data import datasets
+from rlidim.executors.job import Executor, Job
+from rlidim.executors.ledger import check_settings, finished, superseded
+from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
+from rlidim.records.record import RunRecord
+from rlidim.statistics import estimate as estimating
+from rlidim.statistics.estimate import Estimate
+from rlidim.sweep.plan import Plan
+
+CROSSING_SEEDS = 6  # seeds at the two rungs around the crossing before a search may end
+REPLICATES = 2  # seeds added to a rung at a time
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a search stands: what a listener is told after every record."""
+
+    plan: Plan
+    records: Mapping[Cell, RunRecord]
+    running: Sequence[Cell]
+    estimate: Estimate | None
+    resumed: int
+
+
+Listener = Callable[[State], None]
+
+
+def ladder(largest: int) -> list[int]:
+    """Return the rungs 1, 2, 3, 4, 6, 8, 12, 16, 24, ... up to ``largest``, which is the last."""
+    rungs = [1]
+    power = 2
+    while rungs[-1] < largest:
+        rungs += [power, power + power // 2] if power > 2 else [2, 3]
+        power *= 2
+    return [d for d in rungs if d < largest] + [largest]
+
+
+def estimate(plan: Plan, records: Mapping[Cell, RunRecord]) -> Estimate | None:
+    """Estimate d_int from the records so far; None until the baselines and a rung are there.
+
+    Raises:
+        RlidimError: the baseline is no better than random, so nothing can be measured.
+    """
+    random = records.get(Cell.random(plan.task.name))
+    scores = scores_by_rung(plan, records)
+    if any(cell not in records for cell in plan.baselines()) or not scores:
+        return None
+    native = [
+        record
+        for cell, record in records.items()
+        if cell.d is None and cell.trainer == plan.trainer and record.status != "failed"
+    ]
+    if random is None or random.score is None or not native:
+        return None
+    # A native run that diverged has the worst score, not none.
+    baseline = [random.score if record.score is None else record.score for record in native]
+    return estimating.estimate(
+        scores,
+        baseline=baseline,
+        random=random.score,
+        D=confined_parameters(plan, records),
+        fraction=plan.fraction,
+        minimum_score=plan.task.evaluation.minimum,
+    )
+
+
+def confined_parameters(plan: Plan, records: Mapping[Cell, RunRecord]) -> int:
+    """Return D: what is confined, which is more than the acting network under the scope ``all``."""
+    return max(
+        record.D
+        for cell, record in records.items()
+        if cell.d is not None and cell.scope == plan.scope
+    )
+
+
+def scores_by_rung(plan: Plan, records: Mapping[Cell, RunRecord]) -> dict[int, list[float]]:
+    """Return the scores of each d; NaN for runs that diverged, failed runs left out."""
+    scores: dict[int, list[float]] = {}
+    for cell, record in sorted(records.items(), key=lambda item: item[0].seed):
+        if cell.d is None or record.status == "failed":
+            continue
+        if (cell.trainer, cell.projection, cell.scope) == (
+            plan.trainer,
+            plan.projection,
+            plan.scope,
+        ):
+            score = math.nan if record.score is None else record.score
+            scores.setdefault(cell.d, []).append(score)
+    return dict(sorted(scores.items()))
+
+
+def next_cells(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
+    """Return the next round of cells, or none when the search is over.
+
+    Args:
+        plan: what is searched.
+        records: those of the rounds before.
+    """
+    wanted = _wanted(plan, records)
+    missing = [cell for cell in wanted if cell not in records]
+    if plan.dims is not None:
+        return missing
+    room = plan.runs - sum(cell.d is not None for cell in records)
+    if room <= 0:
+        return _complete(plan, records)
+    subspace = [cell for cell in missing if cell.d is not None][:room]
+    return [cell for cell in missing if cell.d is None or cell in subspace]
+
+
+def _complete(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
+    """Return what the tested rungs around the crossing lack in seeds, when all else is spent."""
+    current = estimate(plan, records)
+    if current is None:
+        return []
+    passing = [d for d, mean in current.fit if mean >= plan.fraction]
+    failing = [d for d, mean in current.fit if mean < plan.fraction]
+    around = failing[-1:] + passing[:1]
+    return _replicate(plan, {d: _made(plan, records, d) for d in around}, around, CROSSING_SEEDS)
+
+
+def _wanted(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
+    if plan.dims is not None:
+        # The largest d first: if it exceeds D, that is said before anything is spent.
+        return _rung_cells(plan, sorted(set(plan.dims))[::-1], plan.seeds) + plan.baselines()
+    natives = [records[cell].D for cell in plan.baselines() if cell in records]
+    if len(natives) < len(plan.baselines()):
+        return plan.baselines()
+    hint = min(plan.hint, plan.largest or plan.hint, max(*natives, 1))
+    start = _rung_cells(plan, [hint], plan.seeds)
+    if any(cell not in records for cell in start):
+        return start
+    current = estimate(plan, records)
+    if current is None:
+        return []
+    D = confined_parameters(plan, records)
+    rungs = ladder(min(plan.largest or D, D))
+    return _search(plan, records, current, rungs)
+
+
+def _search(
+    plan: Plan, records: Mapping[Cell, RunRecord], current: Estimate, rungs: Sequence[int]
+) -> list[Cell]:
+    """Bracket, then bisect, then replicate: around the crossing of the isotonic fit.
+
+    Not around the first d whose own mean passes: a few lucky seeds there would keep the search
+    from the rungs that decide.
+    """
+    counts = {d: _made(plan, records, d) for d, _ in current.fit}
+    passing = [d for d, mean in current.fit if mean >= plan.fraction]
+    failing = [d for d, mean in current.fit if mean < plan.fraction]
+    largest = rungs[-1]
+    if not passing:  # bracket upwards
+        if max(failing) < largest:
+            return _rung_cells(plan, [min(2 * max(failing), largest)], plan.seeds)
+        return _replicate(plan, counts, [largest], CROSSING_SEEDS)
+    upper = min(passing)
+    if not failing:  # bracket downwards
+        if upper > 1:
+            return _rung_cells(plan, [max(upper // 2, 1)], plan.seeds)
+        return _replicate(plan, counts, [1], CROSSING_SEEDS)
+    lower = max(failing)
+    between = [d for d in rungs if lower < d < upper]
+    if between:  # bisect down to neighbouring rungs
+        return _rung_cells(plan, [between[len(between) // 2]], plan.seeds)
+    around = _replicate(plan, counts, [lower, upper], CROSSING_SEEDS)
+    if around:
+        return around
+    low, high = current.interval[0] or 1, current.interval[1] or largest
+    if high / low <= plan.precision:
+        return []
+    return _narrow(plan, counts, lower, upper, (low, high), rungs)
+
+
+def _narrow(
+    plan: Plan,
+    counts: Mapping[int, int],
+    lower: int,
+    upper: int,
+    interval: tuple[int, int],
+    rungs: Sequence[int],
+) -> list[Cell]:
+    """Choose what most likely narrows the interval: new rungs inside it, or more seeds."""
+    low, high = interval
+    if low > lower and high <= upper and upper - lower > 1:
+        # The seeds leave no doubt on either side: only a rung in between can tell more.
+        return _rung_cells(plan, [round(math.sqrt(lower * upper))], plan.seeds)
+    untested = [d for d in rungs if low <= d <= high and d not in counts]
+    if untested:
+        nearest = sorted(untested, key=lambda d: abs(math.log(d / upper)))
+        return _rung_cells(plan, nearest[:1], plan.seeds)
+    # What bounds the interval from below are the rungs at and under its lower end.
+    outer = max((d for d in counts if d < low), default=low)
+    inside = [d for d in counts if outer <= d <= high and counts[d] < plan.most_seeds]
+    inside.sort(key=lambda d: (counts[d], abs(math.log(d / upper))))
+    chosen = inside[:2]
+    return [
+        plan.cell(d, seed)
+        for d in chosen
+        for seed in range(counts[d], min(counts[d] + REPLICATES, plan.most_seeds))
+    ]
+
+
+def _made(plan: Plan, records: Mapping[Cell, RunRecord], d: int) -> int:
+    """Return how many of the first seeds at d have a record, failed ones included."""
+    seed = 0
+    while plan.cell(d, seed) in records:
+        seed += 1
+    return seed
+
+
+def _replicate(
+    plan: Plan, counts: Mapping[int, int], dims: Iterable[int], seeds: int
+) -> list[Cell]:
+    """Return the cells that bring rungs to a number of seeds."""
+    enough = min(seeds, plan.most_seeds)
+    return [plan.cell(d, seed) for d in dims for seed in range(counts[d], enough)]
+
+
+def _rung_cells(plan: Plan, dims: Iterable[int], seeds: int) -> list[Cell]:
+    return [plan.cell(d, seed) for d in dims for seed in range(seeds)]
+
+
+def on_disk(plan: Plan, results: Results) -> dict[Cell, RunRecord]:
+    """Return every finished record that belongs to the plan.
+
+    Raises:
+        RlidimError: a file at a cell's place is no record, or was made with other settings.
+    """
+    folders = {cell.group for cell in [*plan.baselines(), plan.cell(1, 0)]}
+    found: dict[Cell, RunRecord] = {}
+    for folder in sorted(folders):
+        for path in sorted((results.folder / plan.task.name / folder).glob("*.json")):
+            cell = _cell_at(plan, path)
+            if cell is None:
+                continue
+            record = results.load(cell)
+            if record is not None:
+                job = Job(plan.task, cell, results.folder)
+                check_settings(job, record)
+                if finished(record) and not superseded(job, record):
+                    found[cell] = record
+    return found
+
+
+def _cell_at(plan: Plan, path: Path) -> Cell | None:
+    """Return the cell that a file's name stands for, None for a name that stands for none."""
+    if path.parent.name == Cell.random(plan.task.name).group:
+        random = Cell.random(plan.task.name)
+        return random if path.stem == random.label else None
+    dimension, _, seed = path.stem.partition("-s")
+    if not seed.isdecimal():
+        return None
+    if dimension == "full":
+        return Cell.baseline(plan.task.name, plan.trainer, int(seed))
+    if dimension[:1] == "d" and dimension[1:].isdecimal():
+        return plan.cell(int(dimension[1:]), int(seed))
+    return None
+
+
+def search(
+    plan: Plan,
+    results: Results,
+    *,
+    executor: Executor,
+    runs: Path | None = None,
+    listener: Listener | None = None,
+) -> dict[Cell, RunRecord]:
+    """Run the plan to its end and return all its records.
+
+    Raises:
+        RlidimError: a mistake that only the user can mend; the records made so far stay.
+    """
+    results.check_writable()
+    if plan.task.data is not None:
+        datasets.load(
+            plan.task.data.name
+        )  # downloaded and decoded here, once, before any worker asks
+    records = on_disk(plan, results)
+    resumed = len(records)
+
+    def tell(running: Sequence[Cell]) -> None:
+        if listener is not None:
+            listener(State(plan, records, running, estimate(plan, records), resumed))
+
+    tell([])
+    # What the search knows: whole rounds. A round that was cut short is completed before the next
+    # is chosen, so that a search killed in its middle goes on as if nothing had happened.
+    known: dict[Cell, RunRecord] = {}
+    while cells := next_cells(plan, known):
+        pending = [cell for cell in cells if cell not in records]
+        again: list[Cell] = []
+        while pending:
+            tell(pending)
+            jobs = [Job(plan.task, cell, results.folder, runs) for cell in pending]
+            for record in executor.run(jobs):
+                pending.remove(record.cell)
+                if finished(record):
+                    records[record.cell] = record
+                else:
+                    again.append(record.cell)
+                tell([*pending, *again])
+            pending, again = again, []
+        known.update((cell, records[cell]) for cell in cells)
+    tell([])
+    return records

@@ -1,0 +1,1 @@
+"""Evolution strategies on theta_d: OpenAI-ES and CMA-ES."""

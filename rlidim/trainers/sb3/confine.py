@@ -1,0 +1,138 @@
+"""A Stable-Baselines3 model confined to a random subspace: only its optimizer is replaced."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+import torch
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import nn
+
+from rlidim.errors import RlidimError
+from rlidim.projections import projection as make_projection
+from rlidim.subspace import SubspaceOptimizer
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "ppo": PPO,
+    "a2c": A2C,
+    "dqn": DQN,
+    "sac": SAC,
+    "td3": TD3,
+}
+
+
+NO_CLIPPING = 1e9
+
+
+Model = TypeVar("Model", bound=BaseAlgorithm)
+
+
+def acting_parameters(model: BaseAlgorithm) -> list[nn.Parameter]:
+    """Return the parameters that choose actions, weight and bias layer by layer.
+
+    Raises:
+        RlidimError: an algorithm that is none of the five (TRPO moves parameters outside its
+            optimizer, ARS has none).
+    """
+    policy: Any = model.policy
+    if isinstance(model, PPO | A2C):
+        modules = [policy.features_extractor, policy.mlp_extractor.policy_net, policy.action_net]
+    elif isinstance(model, DQN):
+        modules = [policy.q_net]
+    elif isinstance(model, SAC):
+        modules = [policy.actor.features_extractor, policy.actor.latent_pi, policy.actor.mu]
+    elif isinstance(model, TD3):
+        modules = [policy.actor.features_extractor, policy.actor.mu]
+    else:
+        raise RlidimError(
+            f"{type(model).__name__} cannot be confined: one of {', '.join(ALGORITHMS)} can"
+        )
+    return [parameter for module in modules for parameter in module.parameters()]
+
+
+def confine(
+    model: Model,
+    *,
+    d: int,
+    projection: str = "auto",
+    seed: int = 0,
+    scope: str = "policy",
+    max_grad_norm: float | None = None,
+) -> Model:
+    """Confine a model to a random subspace around its present parameters, in place.
+
+    Stable-Baselines3 clips gradients natively, before P^T; that is switched off here, and
+    ``max_grad_norm`` clips the gradient of theta_d instead. To take a saved
+    model up again, build and confine one in the same way and call its ``set_parameters``; the
+    algorithm's ``load`` builds the optimizer that was there before.
+
+    Args:
+        model: PPO, A2C, DQN, SAC or TD3.
+        d: the subspace dimension.
+        projection: the family of P.
+        seed: of P.
+        scope: ``policy`` confines the acting network, the critic trains natively; ``all`` confines
+            both (for SAC and TD3, actor and critic in subspaces of dimension d each).
+        max_grad_norm: None does not clip.
+
+    Raises:
+        RlidimError: another algorithm, an unknown projection, d not in 1 .. D.
+    """
+    policy: Any = model.policy
+    acting = acting_parameters(model)
+
+    def replace(holder: Any, confined: list[nn.Parameter], seed: int) -> None:
+        before = holder.optimizer
+        chosen = {id(parameter) for parameter in confined}
+        every = [parameter for group in before.param_groups for parameter in group["params"]]
+        rest = [parameter for parameter in every if id(parameter) not in chosen]
+        D = sum(parameter.numel() for parameter in confined)
+        groups: list[dict[str, Any]] = [{"params": confined}]
+        if rest:
+            groups.append({"params": rest, "native": True})
+        holder.optimizer = SubspaceOptimizer(
+            groups,
+            projection=make_projection(projection, D, d, seed, device=confined[0].device),
+            lr=before.param_groups[0]["lr"],
+            inner=type(before),
+            inner_kwargs=_arguments(before),
+            max_grad_norm=max_grad_norm,
+        )
+
+    if isinstance(model, SAC | TD3):
+        actor_confined = acting if scope == "policy" else list(policy.actor.parameters())
+        replace(policy.actor, actor_confined, seed)
+        if scope == "all":
+            critic = [
+                parameter
+                for group in policy.critic.optimizer.param_groups
+                for parameter in group["params"]
+            ]
+            replace(policy.critic, critic, seed + 1)
+    else:
+        confined = acting if scope == "policy" else list(policy.optimizer.param_groups[0]["params"])
+        replace(policy, confined, seed)
+        if hasattr(model, "max_grad_norm"):
+            model.max_grad_norm = NO_CLIPPING
+    return model
+
+
+def _arguments(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return what an optimizer was built with, the learning rate left out."""
+    known = inspect.signature(type(optimizer).__init__).parameters
+    return {
+        name: value
+        for name, value in optimizer.defaults.items()
+        if name in known and name not in ("lr", "params")
+    }
+
+
+def actor_optimizer(model: BaseAlgorithm) -> torch.optim.Optimizer:
+    """Return the optimizer that moves the acting network."""
+    policy: Any = model.policy
+    found: torch.optim.Optimizer = (
+        policy.actor.optimizer if isinstance(model, SAC | TD3) else policy.optimizer
+    )
+    return found

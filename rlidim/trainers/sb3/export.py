@@ -1,0 +1,176 @@
+"""A recorded solution as a model of stock Stable-Baselines3, which loads without rlidim."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from torch import Tensor, nn
+
+from rlidim.environments import making
+from rlidim.errors import RlidimError
+from rlidim.networks.acting import AnyArchitecture
+from rlidim.networks.atari import Network, Normalisation, PixelArchitecture
+from rlidim.networks.perceptron import Architecture
+from rlidim.tasks.task import Task
+from rlidim.trainers.sb3.confine import acting_parameters
+from rlidim.trainers.sb3.train import ACTIVATIONS, net_arch
+
+# What acts like the trainer's policy; a population's member is a policy like PPO's.
+MODELS: dict[str, type[BaseAlgorithm]] = {
+    "ppo": PPO,
+    "a2c": A2C,
+    "es": PPO,
+    "cmaes": PPO,
+    "dqn": DQN,
+    "sac": SAC,
+    "td3": TD3,
+}
+# Smallest buffers: the model is there to act.
+SMALL: dict[type[BaseAlgorithm], dict[str, Any]] = {
+    PPO: {"n_steps": 2, "batch_size": 2},
+    A2C: {"n_steps": 2},
+    DQN: {"buffer_size": 2},
+    SAC: {"buffer_size": 2},
+    TD3: {"buffer_size": 2},
+}
+NORMALISATION = "-vecnormalize.pkl"
+
+
+def export(
+    task: Task,
+    trainer: str,
+    architecture: AnyArchitecture,
+    theta: NDArray[np.float32],
+    out: Path,
+) -> list[Path]:
+    """Write ``out``, a model whose ``predict(..., deterministic=True)`` is the policy.
+
+    The critic, which no record holds, is a fresh one. A normalisation of observations goes into a
+    file beside it, for ``VecNormalize.load``; one inside a network of frames is multiplied out.
+
+    Args:
+        task: the record's.
+        trainer: likewise.
+        architecture: of its acting network.
+        theta: the network's parameters, float32 (D,).
+        out: a name that ends in ``.zip``.
+
+    Returns:
+        The files.
+
+    Raises:
+        RlidimError: another ending, or a file that cannot be written.
+    """
+    if out.suffix != ".zip":
+        raise RlidimError(f"--sb3 {out}: expected a name that ends in .zip")
+    observation_space, action_space = making.spaces_of(task)
+    if isinstance(architecture, PixelArchitecture):
+        name, arguments = "CnnPolicy", _of_frames(architecture)
+        values = _multiplied_out(architecture.module(theta))
+    else:
+        name, arguments = "MlpPolicy", _of_perceptron(architecture, trainer)
+        values = [torch.tensor(part) for part in architecture.unflatten(theta)]
+    model = _empty(MODELS[trainer], name, observation_space, action_space, arguments)
+    with torch.no_grad():
+        for parameter, value in zip(acting_parameters(model), values, strict=True):
+            parameter.copy_(value)
+    files = [out]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        model.save(out)
+        if isinstance(architecture, Architecture) and architecture.observation_mean is not None:
+            beside = out.with_name(out.stem + NORMALISATION)
+            _normalisation(task, architecture).save(str(beside))
+            files.append(beside)
+    except OSError as error:
+        raise RlidimError(f"--sb3 {out}: cannot be written ({error.strerror})") from error
+    return files
+
+
+def _empty(
+    algorithm: type[BaseAlgorithm],
+    policy: str,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    arguments: dict[str, Any],
+) -> BaseAlgorithm:
+    """Return a fresh model for the spaces, without an environment."""
+    build: Any = algorithm
+    further = dict(SMALL[algorithm])
+    if algorithm is SAC:  # which asks its environment otherwise
+        further["target_entropy"] = -float(math.prod(action_space.shape or ()))
+    model = build(
+        policy,
+        None,
+        policy_kwargs=arguments,
+        device="cpu",
+        _init_setup_model=False,
+        **further,
+    )
+    model.observation_space, model.action_space, model.n_envs = observation_space, action_space, 1
+    model._setup_model()
+    found: BaseAlgorithm = model
+    return found
+
+
+def _of_perceptron(architecture: Architecture, trainer: str) -> dict[str, Any]:
+    return {
+        "net_arch": net_arch(trainer, list(architecture.hidden)),
+        "activation_fn": ACTIVATIONS[architecture.activation],
+    }
+
+
+def _of_frames(architecture: PixelArchitecture) -> dict[str, Any]:
+    import cloudpickle
+
+    from rlidim.trainers.sb3 import exported_features
+
+    cloudpickle.register_pickle_by_value(exported_features)
+    layers = architecture.layers
+    return {
+        "net_arch": [],
+        "features_extractor_class": exported_features.PlainFeatures,
+        "features_extractor_kwargs": {
+            "convolutions": [
+                [layer.channels, layer.kernel, layer.stride, list(layer.padding)]
+                for layer in layers.convolutions
+            ],
+            "units": layers.units,
+        },
+    }
+
+
+def _multiplied_out(network: Network) -> list[Tensor]:
+    """Return weight and bias of each layer, its normalisation's factors and shifts within them."""
+    found: list[Tensor] = []
+    for module in [*network.features, network.outputs]:
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            layer = module
+            found += [parameter.detach().clone() for parameter in module.parameters()]
+        elif isinstance(module, Normalisation):
+            found[-2:] = [part.detach() for part in module.folded(layer)]
+    return found
+
+
+def _normalisation(task: Task, architecture: Architecture) -> VecNormalize:
+    """Return Stable-Baselines3's normalisation with the architecture's statistics, frozen."""
+    env = VecNormalize(
+        DummyVecEnv([lambda: making.make(task)]),
+        training=False,
+        norm_reward=False,
+        clip_obs=architecture.clip_observation,
+    )
+    statistics: Any = env.obs_rms
+    shape = statistics.mean.shape
+    statistics.mean = np.array(architecture.observation_mean).reshape(shape)
+    statistics.var = np.array(architecture.observation_variance).reshape(shape)
+    return env

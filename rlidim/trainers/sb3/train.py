@@ -1,0 +1,391 @@
+"""Stable-Baselines3's trainers in a subspace: DQN, PPO, A2C, SAC and TD3, otherwise unchanged.
+
+The acting network's theta_0 comes from its seed alone, and its optimizer becomes a
+SubspaceOptimizer; the critic trains natively unless the scope is ``all``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import DQN, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import Logger, make_output_format
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch import nn
+
+from rlidim.devices import device
+from rlidim.environments import arena, making
+from rlidim.environments.making import FiniteGuard
+from rlidim.errors import RlidimError
+from rlidim.networks import acting as acting_networks
+from rlidim.networks.acting import AnyArchitecture
+from rlidim.networks.atari import PixelArchitecture
+from rlidim.networks.perceptron import Architecture
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.checkpoints import ACTIONS, Checkpoints, writing
+from rlidim.records.record import Outcome
+from rlidim.subspace import SubspaceOptimizer
+from rlidim.tasks.task import Atari, Network, Task
+from rlidim.trainers import RESUMABLE, Report
+from rlidim.trainers.early_stopping import Champion
+from rlidim.trainers.sb3 import resume
+from rlidim.trainers.sb3.atari import AtariVecEnv, PixelFeatures, keep_freed_memory
+from rlidim.trainers.sb3.confine import (
+    ALGORITHMS,
+    NO_CLIPPING,
+    acting_parameters,
+    actor_optimizer,
+    confine,
+)
+from rlidim.trainers.sb3.resume import Recorded
+from rlidim.trainers.schedules import schedule
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+# Settings that this file reads; all others go to the algorithm under their own names.
+OURS = ("n_timesteps", "n_envs", "normalize", "eval_freq", "noise_std", "max_grad_norm")
+SCHEDULES = ("learning_rate", "clip_range")
+
+
+def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArchitecture]:
+    """Build a model whose acting network starts at the seed's theta_0.
+
+    Raises:
+        RlidimError: a space that the algorithm does not serve, or a missing environment.
+    """
+    settings = task.settings(trainer)
+    algorithm = ALGORITHMS[trainer]
+    squash = trainer in ("sac", "td3")
+    architecture = acting_networks.architecture(task, squash=squash, seed=seeds.training)
+    theta_0 = architecture.initial_parameters(seeds.theta_0)
+    continuous = isinstance(architecture, Architecture) and architecture.low is not None
+    if (trainer == "dqn" and continuous) or (squash and not continuous):
+        kind = "discrete" if trainer == "dqn" else "continuous"
+        raise RlidimError(f"{trainer} needs {kind} actions, task '{task.name}' has others")
+    if isinstance(architecture, PixelArchitecture):
+        # Gradients pass through fixed statistics: theta_0's own.
+        architecture = architecture.gathered(architecture.module(theta_0))
+    env = environments(task, settings, seeds.training)
+    images = is_image_space(env.observation_space)
+    if images and not isinstance(architecture, PixelArchitecture):
+        env.close()
+        raise RlidimError(
+            f"task '{task.name}' observes images, {env.observation_space}, which Stable-Baselines3 "
+            f"scales and transposes before a perceptron sees them: {trainer} takes them flat, as "
+            "floats; es and cmaes take them as they are"
+        )
+    arguments = {
+        name: value for name, value in dataclasses.asdict(settings).items() if name not in OURS
+    }
+    for name in SCHEDULES:
+        if name in arguments:
+            arguments[name] = schedule(arguments[name])
+    if "noise_std" in dataclasses.asdict(settings):
+        size = architecture.output_size
+        arguments["action_noise"] = NormalActionNoise(
+            np.zeros(size), settings.noise_std * np.ones(size)
+        )
+    if not squash:  # natively as in a subspace: no clipping unless it is asked for
+        clip = settings.max_grad_norm
+        arguments["max_grad_norm"] = NO_CLIPPING if clip is None else clip
+    policy, policy_kwargs = _policy(task, trainer, architecture)
+    model = algorithm(
+        policy,
+        env,
+        policy_kwargs=policy_kwargs,
+        seed=seeds.training,
+        # A perceptron of a few thousand parameters is faster where the environments are.
+        device=device() if isinstance(architecture, PixelArchitecture) else "cpu",
+        **arguments,
+    )
+    _set_theta_0(model, architecture, theta_0)
+    return model, architecture
+
+
+def begin(task: Task, cell: Cell, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArchitecture]:
+    """Build a cell's model: natively, or confined to its subspace.
+
+    Raises:
+        RlidimError: what :func:`build` and :func:`confine` raise.
+    """
+    model, architecture = build(task, cell.trainer, seeds)
+    if cell.d is not None:
+        confine(
+            model,
+            d=cell.d,
+            projection=cell.projection,
+            seed=seeds.projection,
+            scope=cell.scope,
+            max_grad_norm=task.settings(cell.trainer).max_grad_norm,
+        )
+    return model, architecture
+
+
+def environments(task: Task, settings: Any, seed: int) -> VecEnv:
+    """Return the environments that a trainer's settings ask for.
+
+    Raises:
+        RlidimError: a missing environment.
+    """
+    if isinstance(task.environment, Atari):
+        keep_freed_memory()
+        games = AtariVecEnv(task.environment, settings.n_envs)
+        games.seed(seed)
+        return Recorded(games)
+    env = Recorded(
+        make_vec_env(lambda: FiniteGuard(making.make(task)), n_envs=settings.n_envs, seed=seed)
+    )
+    return VecNormalize(env, gamma=settings.gamma) if settings.normalize else env
+
+
+def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[str, dict[str, Any]]:
+    """Return the name of SB3's policy class and its arguments."""
+    if isinstance(architecture, PixelArchitecture):
+        return "CnnPolicy", {
+            "net_arch": [],
+            "features_extractor_class": PixelFeatures,
+            "features_extractor_kwargs": {"architecture": architecture},
+        }
+    assert isinstance(task.network, Network)
+    return "MlpPolicy", {
+        "net_arch": net_arch(trainer, list(task.network.hidden)),
+        "activation_fn": ACTIVATIONS[task.network.activation],
+    }
+
+
+def net_arch(trainer: str, hidden: list[int]) -> Any:
+    """Return what SB3's policies call so: the critic's layers are the actor's."""
+    if trainer == "dqn":
+        return hidden
+    return {"pi": hidden, ("qf" if trainer in ("sac", "td3") else "vf"): hidden}
+
+
+def _set_theta_0(model: BaseAlgorithm, architecture: AnyArchitecture, theta_0: np.ndarray) -> None:
+    """Start the acting network at theta_0, float32 (D,), its target network too."""
+    acting = acting_parameters(model)
+    shapes = [tuple(parameter.shape) for parameter in acting]
+    assert shapes == architecture.shapes, f"{shapes} are not {architecture.shapes}"
+    nn.utils.vector_to_parameters(torch.from_numpy(theta_0).to(model.device), acting)
+    policy: Any = model.policy
+    if isinstance(model, DQN):
+        policy.q_net_target.load_state_dict(policy.q_net.state_dict())
+    if isinstance(model, TD3):
+        policy.actor_target.load_state_dict(policy.actor.state_dict())
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A policy's parameters at one moment: all of them, and theta_d where there is one."""
+
+    architecture: AnyArchitecture
+    theta: np.ndarray
+    theta_d: np.ndarray | None
+
+
+class Evaluations(BaseCallback):
+    """Scores the acting network every ``eval_freq`` environment steps and ends a solved run."""
+
+    def __init__(
+        self,
+        task: Task,
+        architecture: AnyArchitecture,
+        seeds: Seeds,
+        frequency: int,
+        report: Report,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        """Prepare the evaluation environments."""
+        super().__init__()
+        self.architecture = architecture
+        self.frequency = frequency
+        self.report = report
+        self.champion: Champion[Snapshot] = Champion(task, seeds)
+        self.curve: list[tuple[int, float]] = []
+        self.diverged = False
+        self._next = frequency
+        self._checkpoints = checkpoints
+
+    def snapshot(self) -> Snapshot:
+        """Copy the acting network as it is, with the observation's statistics so far."""
+        with torch.no_grad():
+            theta = _copied(nn.utils.parameters_to_vector(acting_parameters(self.model)))
+        architecture = self.architecture
+        env = self.model.get_vec_normalize_env()
+        if env is not None and isinstance(architecture, Architecture):
+            statistics: Any = env.obs_rms
+            architecture = dataclasses.replace(
+                architecture,
+                observation_mean=tuple(float(x) for x in statistics.mean.ravel()),
+                observation_variance=tuple(float(x) for x in statistics.var.ravel()),
+            )
+        optimizer = actor_optimizer(self.model)
+        theta_d = None
+        if isinstance(optimizer, SubspaceOptimizer):
+            theta_d = _copied(optimizer.theta_d)
+        return Snapshot(architecture, theta, theta_d)
+
+    def evaluate(self) -> bool:
+        """Score the network as it is; return whether to go on."""
+        now = self.snapshot()
+        if not np.isfinite(now.theta).all():
+            self.diverged = True
+            return False
+        self.champion.challenge(now.architecture.policy(now.theta), now)
+        self.curve.append((self.num_timesteps, self.champion.score))
+        self.report(self.num_timesteps, self.champion.score)
+        self.logger.record("eval/best_mean_reward", self.champion.score)
+        record_subspace(self.model, self.logger)
+        return not self.champion.solved
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on from what a checkpoint kept: see :meth:`_on_rollout_start`."""
+        self.champion.take_up(state["champion"])
+        self.curve, self._next = state["curve"], state["next"]
+
+    def _on_training_start(self) -> None:
+        if self._checkpoints is None or self._checkpoints.resumed is None:
+            self.evaluate()
+
+    def _on_rollout_start(self) -> None:
+        if self._checkpoints is not None and self._checkpoints.due():
+            state = {
+                "champion": self.champion.state(),
+                "curve": self.curve,
+                "next": self._next,
+            }
+            resume.save(self._checkpoints, self.model, state)
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps < self._next:
+            return True
+        self._next += self.frequency
+        return self.evaluate()
+
+
+def _copied(vector: torch.Tensor) -> np.ndarray:
+    """Return a vector's numbers, on their own."""
+    return vector.detach().cpu().numpy().copy()
+
+
+def record_subspace(model: BaseAlgorithm, logger: Logger) -> None:
+    """Log how far theta_d has come and how much of the gradient lies in the subspace."""
+    optimizer = actor_optimizer(model)
+    if not isinstance(optimizer, SubspaceOptimizer):
+        return
+    logger.record("subspace/d", optimizer.theta_d.numel())
+    theta_d = optimizer.theta_d.detach()
+    logger.record("subspace/theta_d_norm", float(torch.linalg.vector_norm(theta_d)))
+    share = optimizer.gradient_share
+    if share is not None:
+        logger.record("subspace/gradient_share", share)
+
+
+def train(
+    task: Task,
+    cell: Cell,
+    seeds: Seeds,
+    report: Report,
+    run_directory: Path | None,
+    checkpoints: Checkpoints | None = None,
+) -> Outcome:
+    """Train with Stable-Baselines3 and score the best checkpoint on fresh episodes.
+
+    Raises:
+        RlidimError: an unknown projection, d not in 1 .. D, an environment at fault.
+    """
+    settings = task.settings(cell.trainer)
+    model, architecture = begin(task, cell, seeds)
+    state = None
+    if cell.trainer not in RESUMABLE:
+        checkpoints = None
+    if checkpoints is not None:
+        state = checkpoints.load()
+        if state is not None and not resume.restore(checkpoints, model, state):
+            state = None
+            model.get_env().close()  # type: ignore[union-attr]
+            model, architecture = begin(task, cell, seeds)
+        if state is None:
+            resume.recorded_of(model).to(checkpoints.folder / ACTIONS)
+    evaluations = Evaluations(
+        task, architecture, seeds, settings.eval_freq, report, checkpoints=checkpoints
+    )
+    if state is not None:
+        evaluations.take_up(state["more"])
+    model.set_logger(_logger(run_directory, model.num_timesteps))
+    try:
+        model.learn(
+            settings.n_timesteps - model.num_timesteps,
+            callback=evaluations,
+            reset_num_timesteps=state is None,
+        )
+        if not evaluations.champion.solved and not evaluations.diverged:
+            evaluations.evaluate()
+    except (ValueError, RuntimeError, RlidimError):
+        # Distributions, samplers and environments raise these on NaN. With finite parameters it is
+        # a defect, or the environment's fault.
+        if np.isfinite(evaluations.snapshot().theta).all():
+            raise
+        evaluations.diverged = True
+    finally:
+        evaluations.champion.close()
+        model.get_env().close()  # type: ignore[union-attr]
+    best = evaluations.champion.solution
+    returns: tuple[float, ...] = ()
+    if not evaluations.diverged:
+        played = arena.evaluate(
+            task, evaluations.champion.policy, task.evaluation.episodes, seeds.evaluation
+        )
+        returns = tuple(float(value) for value in played.returns)
+    optimizer = actor_optimizer(model)
+    confined = isinstance(optimizer, SubspaceOptimizer)
+    spec = optimizer.subspace.projection.spec if isinstance(optimizer, SubspaceOptimizer) else None
+    return Outcome(
+        status="diverged" if evaluations.diverged else "ok",
+        returns=returns,
+        D=architecture.D if spec is None else spec.D,
+        environment_steps=int(model.num_timesteps),
+        curve=tuple(evaluations.curve),
+        stopped="solved" if evaluations.champion.solved else "budget",
+        theta_d=best.theta_d,
+        theta=None if confined else best.theta,
+        spec=None if spec is None else spec.to_json(),
+        network=best.architecture.to_json(),
+        details={"device": str(model.device)}
+        if isinstance(architecture, PixelArchitecture)
+        else {},
+    )
+
+
+def _logger(run_directory: Path | None, begun: int = 0) -> Logger:
+    """Return a logger for CSV, and TensorBoard where it is installed; silent without a folder.
+
+    A run that was taken up after ``begun`` steps writes files of its own, ``progress-4096.csv``.
+
+    Raises:
+        RlidimError: the folder cannot be written.
+    """
+    if run_directory is None:
+        return Logger(folder=None, output_formats=[])
+    names = ["csv"]
+    if importlib_has("tensorboard"):
+        names.append("tensorboard")
+    suffix = f"-{begun}" if begun else ""
+    with writing(run_directory):
+        run_directory.mkdir(parents=True, exist_ok=True)
+        formats = [make_output_format(name, str(run_directory), suffix) for name in names]
+    return Logger(folder=str(run_directory), output_formats=formats)
+
+
+def importlib_has(module: str) -> bool:
+    """Say whether a module can be imported, without importing it."""
+    from importlib.util import find_spec
+
+    return find_spec(module) is not None
