@@ -13,7 +13,6 @@ from rlidim.statistics.estimate import Estimate
 from rlidim.sweep.plan import AUTO, Plan
 from rlidim.sweep.search import Listener, estimate, search
 from rlidim.tasks.names import find_task
-from rlidim.tasks.settings import SETTINGS
 from rlidim.tasks.task import Task
 
 
@@ -65,8 +64,6 @@ def measure(
         3
     """
     chosen = find_task(task_or_name) if isinstance(task_or_name, str) else task_or_name
-    if trainer not in SETTINGS:
-        chosen.settings(trainer)
     plan = Plan.of(
         chosen,
         trainer,

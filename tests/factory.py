@@ -11,18 +11,25 @@ from rlidim.data.datasets import DataSet
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.record import RunRecord
+from rlidim.tasks.problems import Control, Environment, Network
 from rlidim.tasks.settings import EvolutionStrategySettings
-from rlidim.tasks.task import Environment, Network, Task
+from rlidim.tasks.task import Task
+
+
+SECTIONS = ("environment", "network", "evaluation")  # of a control task
 
 
 def make_task(name: str = "synthetic", **changes: Any) -> Task:
-    """Return a task that nothing runs."""
+    """Return a control task that nothing runs, with other sections or fields where they are given."""
+    sections: dict[str, Any] = {
+        "environment": Environment(id="CartPole-v1"),
+        "network": Network(hidden=(8,)),
+    }
+    sections |= {name: changes.pop(name) for name in SECTIONS if name in changes}
     values: dict[str, Any] = {
         "title": "Synthetic",
-        "kind": "control",
         "file": Path("envs/synthetic.yml"),
-        "network": Network(hidden=(8,)),
-        "environment": Environment(id="CartPole-v1"),
+        "problem": Control(**sections),
         "trainers": {"es": EvolutionStrategySettings(n_timesteps=1000)},
         **changes,
     }

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rlidim.networks import classifiers
-from rlidim.tasks.task import Classifier
+from rlidim.tasks.problems import Classifier
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 # Li et al. 2018: the D of its tables and notebooks.

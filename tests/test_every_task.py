@@ -22,7 +22,8 @@ from rlidim.solutions import playback
 from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.names import find_task, task_files
-from rlidim.tasks.task import ANY_GAME, CLASSES, DATA_SETS, Atari
+from rlidim.tasks.problems import CLASSES, DATA_SETS, Atari
+from rlidim.tasks.task import ANY_GAME
 from rlidim.trainers import images
 from tests.factory import bars
 

@@ -28,7 +28,7 @@ from rlidim.speed.cases import SPENT, Limits
 from rlidim.speed.gpu import correctness, everything, populations, processes, queued
 from rlidim.speed.gpu.processes import Processes
 from rlidim.tasks.names import find_task
-from rlidim.tasks.task import Atari
+from rlidim.tasks.problems import Atari
 
 CPU = torch.device("cpu")
 NOTHING: dict[str, Any] = {"rows": [], "bars": []}

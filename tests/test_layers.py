@@ -1,4 +1,4 @@
-"""The house's arrows: which room may import which, and that neither rooms nor files form a circle."""
+"""The house's arrows: which room may import which, and no circles, of rooms or of files."""
 
 from __future__ import annotations
 

@@ -37,8 +37,9 @@ from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file
 from rlidim.tasks.names import find_task
+from rlidim.tasks.problems import Environment
 from rlidim.tasks.settings import EvolutionStrategySettings
-from rlidim.tasks.task import Environment, Task
+from rlidim.tasks.task import Task
 from tests.factory import make_task
 from tests.test_executors import results_of, state_of
 

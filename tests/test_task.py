@@ -10,7 +10,7 @@ import pytest
 from rlidim.errors import RlidimError
 from rlidim.tasks import loading
 from rlidim.tasks.names import find_task, task_files
-from rlidim.tasks.settings import SETTINGS, AdamSettings, SGDSettings
+from rlidim.tasks.settings import TRAINERS, AdamSettings, SGDSettings
 
 MINIMAL = """
 title: Mine
@@ -155,7 +155,7 @@ INSIDE_AND_OUTSIDE = {
 }  # fmt: skip
 NUMBERS = [
     (trainer, field.name)
-    for trainer, settings in SETTINGS.items()
+    for trainer, settings in TRAINERS.items()
     for field in dataclasses.fields(settings)
     if field.type != "bool"
 ]
@@ -163,10 +163,10 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("trainer", "name"), NUMBERS)
 def test_every_number_of_every_trainer_has_a_range(tmp_path: Path, trainer: str, name: str) -> None:
-    fields = {field.name: field for field in dataclasses.fields(SETTINGS[trainer])}
+    fields = {field.name: field for field in dataclasses.fields(TRAINERS[trainer])}
     needed = {key: 1 for key in fields if fields[key].default is dataclasses.MISSING}
     base = {"control": MINIMAL, "supervised": CLASSIFIED, "analytic": "title: x\nkind: analytic\n"}
-    base_text = base[SETTINGS[trainer].trains].partition("trainers:")[0]
+    base_text = base[TRAINERS[trainer].trains].partition("trainers:")[0]
 
     def load(value: object) -> None:
         values = ", ".join(f"{key}: {word}" for key, word in {**needed, name: value}.items())

@@ -74,9 +74,9 @@ def speed_command(
 
     A trainer: steps/s against the raw environment's, or a run in a subspace against a native one.
     """
+    from rlidim.networks.dimension import projection_family
     from rlidim.speed import runs
     from rlidim.tasks.names import find_task
-    from rlidim.trainers import projection_family
 
     if task is None:
         if trainer is not None or dim is not None or processes != 1:

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 @click.pass_context
 def list_command(context: click.Context, as_json: bool) -> None:
     """List the tasks: kind, network, D, trainers, published and our d_int90."""
-    from rlidim import trainers
+    from rlidim.networks.dimension import native_dimension
     from rlidim.records.measurement import gather
     from rlidim.report.overview import list_rows
     from rlidim.report.text import text_table
 
     tasks = tasks_of(context)
-    sizes = {name: trainers.native_dimension(task) for name, task in tasks.items()}
+    sizes = {name: native_dimension(task) for name, task in tasks.items()}
     folder = results_of(context).folder
     measurements = gather(records_of(context), tasks, results_folder=folder)
     rows = list_rows(tasks, measurements, sizes)

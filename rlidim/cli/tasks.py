@@ -55,9 +55,8 @@ def finder(name: str) -> Find:
         depth: int | None = None,
         protocol: str | None = None,
     ) -> Task:
-        from rlidim.environments import atari
+        from rlidim.environments import making
         from rlidim.tasks.names import find_task, split_name, task_files
-        from rlidim.tasks.task import Atari
 
         top = context.find_root().obj
         found = split_name(name, task_files(top["envs"]))
@@ -68,8 +67,7 @@ def finder(name: str) -> Find:
         chosen = {key: value for key, value in given.items() if value is not None}
         task = find_task(found.base, top["envs"]).variant(**{**found.choices, **chosen})
         if given["game"] is not None:
-            assert isinstance(task.environment, Atari)
-            atari.check(task.environment)
+            making.check(task)
         return task
 
     return find
@@ -84,7 +82,7 @@ def task_group(name: str) -> click.Group:
     def group(context: click.Context, game: str | None = None) -> None:
         context.obj["game"] = game
         if context.invoked_subcommand is None:
-            from rlidim import trainers
+            from rlidim.networks.dimension import native_dimension
             from rlidim.records.measurement import gather
             from rlidim.report.baselines import unmeasured
             from rlidim.report.overview import task_page
@@ -94,7 +92,7 @@ def task_group(name: str) -> click.Group:
             folder = results_of(context).folder
             found = gather(mine, {task.name: task}, results_folder=folder)
             alone = unmeasured(mine, found, {task.name: task})
-            D = trainers.native_dimension(task)
+            D = native_dimension(task)
             click.echo(task_page(task, found, D, natives=alone))
 
     if name == ANY_GAME:
@@ -156,15 +154,16 @@ def train_command(find: Find) -> click.Command:
         from rlidim.executors.job import Job
         from rlidim.executors.ledger import run_when_free
         from rlidim.executors.ray.cluster import RayCluster
+        from rlidim.networks.dimension import projection_family
         from rlidim.records import checkpoints
         from rlidim.records.cell import Cell
         from rlidim.sweep.plan import check_scope
-        from rlidim.trainers import RESUMABLE, check_processes, projection_family
+        from rlidim.trainers.run import check_processes, is_resumable
 
         task = find(context, width, depth, protocol)
         trainer = trainer or next(iter(task.trainers))
         task = task.replace_settings(trainer, dict(overrides))
-        check_scope(scope, trainer)
+        check_scope(task, scope, trainer)
         if seed < 0:
             raise RlidimError(f"--seed must be at least 0, got {seed}")
         if processes < 1:
@@ -191,10 +190,10 @@ def train_command(find: Find) -> click.Command:
         on_record = path.exists() and not force
         if on_record:
             click.echo(f"{path}: on record; --force runs it again", err=True)
-        elif resume and trainer not in RESUMABLE:
+        elif resume and not is_resumable(task, trainer):
             click.echo(
                 f"a run of {trainer} cannot be resumed: it begins anew "
-                f"({', '.join(RESUMABLE)} can be)",
+                f"({', '.join(name for name in task.trainers if is_resumable(task, name))} can be)",
                 err=True,
             )
         elif resume and not checkpoint.exists():
@@ -340,10 +339,6 @@ def play_command(find: Find) -> click.Command:
         from rlidim.solutions import playback
 
         task = find(context)
-        if task.kind == "supervised":
-            raise RlidimError(f"task '{task.name}': a classifier cannot be played")
-        if task.environment is None:
-            raise RlidimError(f"task '{task.name}' has no environment to be played in")
         returns = playback.play(task, record, video=video, episodes=episodes, seed=seed, runs=runs)
         for index, value in enumerate(returns):
             click.echo(f"episode {index + 1}: return {value:g}")
@@ -368,8 +363,6 @@ def export_command(find: Find) -> click.Command:
         from rlidim.solutions import playback
 
         task = find(context)
-        if task.environment is None:
-            raise RlidimError(f"task '{task.name}' has no environment to act in")
         for path in playback.export(task, record, out=out, runs=runs):
             click.echo(str(path))
 

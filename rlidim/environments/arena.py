@@ -9,11 +9,17 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim.environments.making import has_vector_form, make, make_vector, trust_actions
+from rlidim.environments.making import (
+    has_one_stream,
+    has_vector_form,
+    make,
+    make_vector,
+    trust_actions,
+)
 from rlidim.environments.moments import Moments
 from rlidim.environments.mujoco import Separate, Simulations, side_by_side
 from rlidim.errors import RlidimError
-from rlidim.tasks.task import Atari, Task
+from rlidim.tasks.task import Task
 
 
 class Actor(Protocol):
@@ -61,7 +67,8 @@ class Arena:
         self.task = task
         self.width = width
         self._vector = make_vector(task, width) if has_vector_form(task) else None
-        if self._vector is not None and not isinstance(task.environment, Atari):
+        self._one_stream = has_one_stream(task)
+        if self._vector is not None and self._one_stream:
             trust_actions(self._vector.unwrapped)
         # Gymnasium's checker of a first step looks at the first environment alone.
         self._environments = (
@@ -98,7 +105,7 @@ class Arena:
             assert self._rows is not None
             seeds = [seed + int(member) for member in members]
             return self._play_rows(self._rows, actor, seeds, moments)
-        if isinstance(self.task.environment, Atari):
+        if not self._one_stream:
             return self._play_vector(self._vector, actor, seed + members, moments)
         assert np.array_equal(members, np.arange(self.width))
         return self._play_vector(self._vector, actor, seed, moments)
@@ -165,10 +172,10 @@ class Arena:
     def _check(self, observed: float, rewarded: float, time: int, seed: int) -> None:
         if math.isfinite(observed) and math.isfinite(rewarded):
             return
-        assert self.task.environment is not None
         what = "observation" if not math.isfinite(observed) else "reward"
+        identity = self.task.control.environment.id
         raise RlidimError(
-            f"environment '{self.task.environment.id}' returned a {what} that is NaN or infinite "
+            f"environment '{identity}' returned a {what} that is NaN or infinite "
             f"at step {time} of the episodes from seed {seed}: mend the environment"
         )
 

@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rlidim.errors import RlidimError, nearest
-from rlidim.tasks.task import ANY_GAME, Atari
+from rlidim.tasks.problems import Atari
+from rlidim.tasks.task import ANY_GAME
 
 if TYPE_CHECKING:
     from gymnasium import spaces

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -14,7 +15,115 @@ from gymnasium import error as gymnasium_errors
 from rlidim.environments import atari
 from rlidim.environments.quiet_mujoco import quiet_mujoco
 from rlidim.errors import RlidimError
-from rlidim.tasks.task import Atari, Environment, Task
+from rlidim.tasks.problems import Atari, Control, Environment
+from rlidim.tasks.task import Task
+
+Spaces = tuple[gymnasium.spaces.Space[Any], gymnasium.spaces.Space[Any]]
+
+
+class Registered:
+    """An environment that is registered with Gymnasium."""
+
+    one_stream = True  # its vectorised form draws all episodes from one random stream
+
+    def __init__(self, environment: Environment, file: Path) -> None:
+        """Remember what the task's file says."""
+        self.environment, self.file = environment, file
+
+    def check(self) -> None:
+        """Do nothing: making it tells."""
+
+    def make(self, **options: Any) -> Any:
+        """Make one, with Gymnasium's own options."""
+        return self._made(gymnasium.make, **options)
+
+    def make_vector(self, width: int) -> Any:
+        """Make the vectorised form."""
+        return self._made(
+            gymnasium.make_vec, num_envs=width, vectorization_mode="vector_entry_point"
+        )
+
+    def has_vector_form(self) -> bool:
+        """Say whether it comes with a vectorised form of its own."""
+        module, _, identity = self.environment.id.rpartition(":")
+        if module:
+            return bool(getattr(self.make().spec, "vector_entry_point", None))
+        specification = gymnasium.registry.get(identity)
+        return specification is not None and specification.vector_entry_point is not None
+
+    def spaces(self) -> Spaces:
+        """Return the spaces of observations and actions."""
+        environment = self.make()
+        found = environment.observation_space, environment.action_space
+        environment.close()
+        return found
+
+    def _made(self, maker: Any, **options: Any) -> Any:
+        identity = self.environment.id
+        try:
+            with warnings.catch_warnings(), quiet_mujoco(identity):
+                # The paper's versions of the environments are old on purpose.
+                warnings.filterwarnings("ignore", message=".*is out of date.*")
+                return maker(identity, **self.environment.kwargs, **options)
+        except (gymnasium_errors.DependencyNotInstalled, ImportError) as error:
+            extra = self.environment.extra
+            remedy = f"pip install 'rlidim[{extra}]'" if extra else "install it"
+            reason = " ".join(str(error).split())
+            raise RlidimError(
+                f"environment '{identity}' needs a package that is missing: {remedy} ({reason})"
+            ) from error
+        except (gymnasium_errors.Error, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise RlidimError(f"{self.file}: environment '{identity}': {reason}") from error
+
+
+class Games:
+    """An Atari game, of which there is only the vectorised form; each has a seed of its own."""
+
+    one_stream = False
+
+    def __init__(self, environment: Atari, file: Path) -> None:
+        """Remember what the task's file says."""
+        self.environment = environment
+
+    def check(self) -> None:
+        """Make sure that there is such a game."""
+        atari.check(self.environment)
+
+    def make(self, **options: Any) -> Any:
+        """Refuse: a lone game is a vector of one."""
+        raise RlidimError(f"environment '{self.environment.id}': games are made as vectors")
+
+    def make_vector(self, width: int) -> Any:
+        """Make games side by side."""
+        return atari.make(self.environment, width)
+
+    def has_vector_form(self) -> bool:
+        """Say yes."""
+        return True
+
+    def spaces(self) -> Spaces:
+        """Return the spaces of observations and actions."""
+        return atari.spaces_of(self.environment)
+
+
+# What makes each kind of environment that a task's file may have.
+MAKERS: dict[type, Any] = {Environment: Registered, Atari: Games}
+
+
+def _maker(task: Task) -> Any:
+    environment = task.control.environment
+    return MAKERS[type(environment)](environment, task.file)
+
+
+def check(task: Task) -> None:
+    """Find out what can be known of a task's environment before it is made.
+
+    Raises:
+        RlidimError: there is no such game, or its package is missing.
+    """
+    if isinstance(task.problem, Control):
+        _maker(task).check()
 
 
 def make(task: Task, **options: Any) -> gymnasium.Env[Any, Any]:
@@ -27,7 +136,7 @@ def make(task: Task, **options: Any) -> gymnasium.Env[Any, Any]:
     Raises:
         RlidimError: there is no such environment, or its package is missing (says the pip extra).
     """
-    environment: gymnasium.Env[Any, Any] = _made(task, gymnasium.make, **options)
+    environment: gymnasium.Env[Any, Any] = _maker(task).make(**options)
     return environment
 
 
@@ -37,44 +146,14 @@ def make_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, 
     Raises:
         RlidimError: as :func:`make`.
     """
-    if isinstance(task.environment, Atari):
-        return atari.make(task.environment, width)
-    environments: gymnasium.vector.VectorEnv[Any, Any, Any] = _made(
-        task, gymnasium.make_vec, num_envs=width, vectorization_mode="vector_entry_point"
-    )
+    environments: gymnasium.vector.VectorEnv[Any, Any, Any] = _maker(task).make_vector(width)
     return environments
-
-
-def _made(task: Task, maker: Any, **options: Any) -> Any:
-    assert isinstance(task.environment, Environment)
-    identity = task.environment.id
-    try:
-        with warnings.catch_warnings(), quiet_mujoco(identity):
-            # The paper's versions of the environments are old on purpose.
-            warnings.filterwarnings("ignore", message=".*is out of date.*")
-            return maker(identity, **task.environment.kwargs, **options)
-    except (gymnasium_errors.DependencyNotInstalled, ImportError) as error:
-        extra = task.environment.extra
-        remedy = f"pip install 'rlidim[{extra}]'" if extra else "install it"
-        reason = " ".join(str(error).split())
-        raise RlidimError(
-            f"environment '{identity}' needs a package that is missing: {remedy} ({reason})"
-        ) from error
-    except (gymnasium_errors.Error, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise RlidimError(f"{task.file}: environment '{identity}': {reason}") from error
 
 
 def has_vector_form(task: Task) -> bool:
     """Say whether the environment comes with a vectorised form of its own."""
-    if isinstance(task.environment, Atari):
-        return True
-    assert task.environment is not None
-    module, _, identity = task.environment.id.rpartition(":")
-    if module:
-        return bool(getattr(make(task).spec, "vector_entry_point", None))
-    specification = gymnasium.registry.get(identity)
-    return specification is not None and specification.vector_entry_point is not None
+    found: bool = _maker(task).has_vector_form()
+    return found
 
 
 def has_one_stream(task: Task) -> bool:
@@ -82,20 +161,17 @@ def has_one_stream(task: Task) -> bool:
 
     Gymnasium's do; a game of Atari has a seed of its own.
     """
-    return has_vector_form(task) and not isinstance(task.environment, Atari)
+    maker = _maker(task)
+    return bool(maker.one_stream and maker.has_vector_form())
 
 
-def spaces_of(task: Task) -> tuple[gymnasium.spaces.Space[Any], gymnasium.spaces.Space[Any]]:
+def spaces_of(task: Task) -> Spaces:
     """Return the spaces of observations and actions.
 
     Raises:
         RlidimError: as :func:`make`.
     """
-    if isinstance(task.environment, Atari):
-        return atari.spaces_of(task.environment)
-    environment = make(task)
-    found = environment.observation_space, environment.action_space
-    environment.close()
+    found: Spaces = _maker(task).spaces()
     return found
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rlidim.records.cell import Cell
+from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.record import RunRecord
 from rlidim.tasks.task import Task
 
@@ -28,6 +30,16 @@ class Job:
     runs: Path | None = None
     processes: int = 1
     resume: bool = True
+
+    @functools.cached_property
+    def configuration(self) -> dict[str, Any]:
+        """Every setting that the run's result depends on."""
+        return configuration(self.task, self.cell)
+
+    @functools.cached_property
+    def config_hash(self) -> str:
+        """The hash of those settings."""
+        return hash_of(self.configuration)
 
 
 class Executor(Protocol):

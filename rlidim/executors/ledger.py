@@ -6,11 +6,11 @@ from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.making import Made, death, make
 from rlidim.records import checkpoints
-from rlidim.records.configuration import configuration, differences, hash_of
+from rlidim.records.configuration import differences
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file
-from rlidim.trainers import Report, unheard
+from rlidim.trainers.run import Report, unheard
 
 ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
 WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as failed
@@ -27,11 +27,10 @@ def check_settings(job: Job, record: RunRecord) -> None:
     Raises:
         RlidimError: it was not; the line names the file and the first setting that differs.
     """
-    wanted = configuration(job.task, job.cell)
-    if record.config_hash == hash_of(wanted) or superseded(job, record):
+    if record.config_hash == job.config_hash or superseded(job, record):
         return
     path = Results(job.results).path(job.cell)
-    name, before, now = next(differences(record.settings, wanted), ("?", "?", "?"))
+    name, before, now = next(differences(record.settings, job.configuration), ("?", "?", "?"))
     raise RlidimError(
         f"{path}: was made with {name} = {before!r}, now it is {now!r}; "
         "choose another folder with --results, or move the file away"
@@ -40,9 +39,7 @@ def check_settings(job: Job, record: RunRecord) -> None:
 
 def superseded(job: Job, record: RunRecord) -> bool:
     """Say whether a record is of a failure under other settings: the job's may mend it."""
-    return record.status == "failed" and record.config_hash != hash_of(
-        configuration(job.task, job.cell)
-    )
+    return record.status == "failed" and record.config_hash != job.config_hash
 
 
 def standing(job: Job) -> RunRecord | None:

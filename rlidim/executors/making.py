@@ -12,17 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlidim import trainers
 from rlidim.devices import device
 from rlidim.errors import MachineLostError, RlidimError
 from rlidim.executors.job import Job
 from rlidim.records.cell import Seeds
 from rlidim.records.checkpoints import Checkpoints, Spent
-from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.provenance import hardware, versions
 from rlidim.records.record import Outcome, RunRecord, digest, encode, thinned
-from rlidim.tasks.task import Atari
-from rlidim.trainers import Report, unheard
+from rlidim.trainers.run import Report, Run, is_resumable, train, unheard
 
 if TYPE_CHECKING:
     from rlidim.trainers.evolution.population import Worker
@@ -73,8 +70,9 @@ def make(
     solution = None
     try:
         with one_thread():
-            trainer = trainers.find(job.cell.trainer, job.processes, checkpoints, worker)
-            outcome = trainer(job.task, job.cell, seeds, report, logs)
+            outcome = train(
+                Run(job.task, job.cell, seeds, report, logs, checkpoints, job.processes, worker)
+            )
     except (RlidimError, MachineLostError):
         raise
     except Exception:
@@ -104,15 +102,15 @@ def make(
 
 def _checkpoints(job: Job, seeds: Seeds, logs: Path | None) -> Checkpoints | None:
     """Return the run's checkpoints, None for a trainer that makes none or has no place for them."""
-    if logs is None or job.cell.trainer not in trainers.RESUMABLE:
+    if logs is None or not is_resumable(job.task, job.cell.trainer):
         return None
     about = {
         "format": CHECKPOINT_FORMAT,
-        "settings": hash_of(configuration(job.task, job.cell)),
+        "settings": job.config_hash,
         "seeds": dataclasses.asdict(seeds),
         "versions": versions(),
         # Networks on frames are on a GPU where there is one, which rounds otherwise.
-        "device": str(device()) if isinstance(job.task.environment, Atari) else "cpu",
+        "device": str(device()) if job.task.problem.on_device else "cpu",
     }
     return Checkpoints(logs, about, resume=job.resume)
 
@@ -167,12 +165,11 @@ def too_long(outcome: Outcome) -> bool:
 def _record(
     job: Job, seeds: Seeds, outcome: Outcome | None, error: str | None, attempts: int
 ) -> RunRecord:
-    settings = configuration(job.task, job.cell)
     common: dict[str, Any] = {
         "cell": job.cell,
         "seeds": seeds,
-        "settings": settings,
-        "config_hash": hash_of(settings),
+        "settings": job.configuration,
+        "config_hash": job.config_hash,
         "attempts": attempts,
         "provenance": {},
     }

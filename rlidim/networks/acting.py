@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rlidim.environments.making import make_vector, spaces_of
 from rlidim.networks.atari import KIND, PixelArchitecture, PixelPolicy
 from rlidim.networks.perceptron import Architecture, Policy
-from rlidim.tasks.task import PixelNetwork, Task
+from rlidim.tasks.problems import PixelNetwork
+from rlidim.tasks.task import Task
 
 REFERENCE = (8, 16, 20)  # games, observations of each, and random steps before each of them
 
@@ -36,12 +37,12 @@ def architecture(task: Task, *, squash: bool = False, seed: int | None = None) -
         RlidimError: as :func:`make`, or spaces that the network does not serve.
     """
     observations, actions = spaces_of(task)
-    if not isinstance(task.network, PixelNetwork):
-        assert task.network is not None
-        return Architecture.of(task.network, observations, actions, squash=squash)
+    network = task.control.network
+    if not isinstance(network, PixelNetwork):
+        return Architecture.of(network, observations, actions, squash=squash)
     assert observations.shape is not None
     assert isinstance(actions, gymnasium.spaces.Discrete)
-    found = PixelArchitecture.of(task.network, observations.shape, int(actions.n))
+    found = PixelArchitecture.of(network, observations.shape, int(actions.n))
     if not found.batch_norm or seed is None:
         return found
     return dataclasses.replace(found, reference=reference_batch(task, seed))

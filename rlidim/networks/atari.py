@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from rlidim.devices import device
 from rlidim.errors import RlidimError
 from rlidim.networks.initialisation import HIDDEN_GAIN, fitting, initial_weight, with_tuples
-from rlidim.tasks.task import PixelNetwork
+from rlidim.tasks.problems import PixelNetwork
 
 KIND = "pixels"  # what tells such a network's JSON from a multilayer perceptron's
 CHUNK = 8  # observations that go through the network together, always: see PixelPolicy

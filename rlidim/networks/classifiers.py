@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlidim.networks.initialisation import truncated_normal
-from rlidim.tasks.task import Classifier
+from rlidim.tasks.problems import CLASSES, DATA_SETS, Classifier
+from rlidim.tasks.task import Task
 
 KERNEL, POOL = 5, 2
 CHANNELS = (6, 16)  # of LeNet's two convolutions
@@ -167,3 +168,25 @@ def initial_parameters(network: nn.Module, seed: int) -> NDArray[np.float32]:
         fan_in = shape[-1] if len(shape) == 3 else math.prod(shape[1:])
         parts.append(truncated_normal(generator, shape).ravel() * math.sqrt(2.0 / fan_in))
     return np.concatenate(parts).astype(np.float32)
+
+
+def network_of(task: Task) -> nn.Sequential:
+    """Build a task's network, its parameters yet to be set.
+
+    Raises:
+        RlidimError: it is no supervised task.
+    """
+    problem = task.supervised
+    _, shape = DATA_SETS[problem.data.name]
+    return build(problem.classifier, shape, CLASSES)
+
+
+def native_dimension(task: Task) -> int:
+    """Return D of a supervised task's network."""
+    with torch.device("meta"):
+        return count(network_of(task))
+
+
+def theta_0(task: Task, seed: int) -> NDArray[np.float32]:
+    """Return the parameters (D,) that training starts from."""
+    return initial_parameters(network_of(task), seed)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.networks.initialisation import HIDDEN_GAIN, fitting, initial_weight, with_tuples
-from rlidim.tasks.task import Network
+from rlidim.tasks.problems import Network
 
 if TYPE_CHECKING:
     from gymnasium import spaces

@@ -8,24 +8,28 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlidim.records.cell import RANDOM, Cell
-from rlidim.tasks.settings import recorded
+from rlidim.tasks.fields import recorded
+from rlidim.tasks.problems import Control, Supervised
 from rlidim.tasks.task import Task
 
 
 def configuration(task: Task, cell: Cell) -> dict[str, Any]:
     """Return every setting that the run's result depends on, as JSON-ready values.
 
-    Fields that came after the first records are left out at their defaults: ``settings.recorded``.
+    Fields that came after the first records are left out at their defaults: ``fields.recorded``.
     """
     settings: dict[str, Any] = {}
     if cell.trainer != RANDOM:
         settings["trainer"] = recorded(task.settings(cell.trainer))
-    for name in ("environment", "network", "evaluation"):
-        part = getattr(task, name)
-        settings[name] = None if part is None else recorded(part)
-    if task.data is not None and task.classifier is not None:
-        settings["data"] = recorded(task.data)
-        settings["classifier"] = recorded(task.classifier)
+    problem = task.problem
+    # A task without an environment says so: records have had these three keys since the first.
+    settings |= {"environment": None, "network": None, "evaluation": recorded(problem.evaluation)}
+    if isinstance(problem, Control):
+        settings["environment"] = recorded(problem.environment)
+        settings["network"] = recorded(problem.network)
+    elif isinstance(problem, Supervised):
+        settings["data"] = recorded(problem.data)
+        settings["classifier"] = recorded(problem.classifier)
     return json.loads(json.dumps(settings))  # type: ignore[no-any-return]
 
 

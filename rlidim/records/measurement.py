@@ -18,7 +18,8 @@ from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.statistics import estimate as estimating
 from rlidim.statistics.estimate import Estimate
-from rlidim.tasks.task import Evaluation, Published, Task
+from rlidim.tasks.problems import Evaluation
+from rlidim.tasks.task import Published, Task
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def table(baselines: Sequence[Baseline]) -> Table:
     """Return one row for each."""
     rows = []
     for each in baselines:
-        solved = None if each.task is None else each.task.evaluation.solved
+        solved = None if each.task is None else each.task.problem.evaluation.solved
         count = len(each.runs)
         rows.append(
             (
@@ -120,7 +120,7 @@ def plot_curves(baseline: Baseline, stem: Path) -> list[Path]:
     with drawing.style():
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes: Any = figure.add_subplot()
-        solved = None if baseline.task is None else baseline.task.evaluation.solved
+        solved = None if baseline.task is None else baseline.task.problem.evaluation.solved
         if solved is not None:
             axes.axhline(solved, color=drawing.GREEN, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(

@@ -116,8 +116,7 @@ def _labels(group: Measured) -> Claim | None:
     costs = []
     for measurement in known:
         assert measurement.task is not None
-        assert measurement.task.data is not None
-        costs.append((measurement, measurement.task.data.share))
+        costs.append((measurement, measurement.task.supervised.data.share))
     far = [_above(_ends(measurement), FAR * _ends(group[FC])[1]) for measurement in known]
     # Dimensions a label, from the fewest labels to the most.
     each = [tuple(end / share for end in _ends(measurement)) for measurement, share in costs]
@@ -210,7 +209,7 @@ def _by_their_rule(measurement: Measurement) -> int | None:
     """Return d_int at the paper's own accuracy, None if it published none for the network."""
     for entry in measurement.published:
         estimate = published.reread(entry, measurement)
-        if "(global)" in entry.baseline and estimate is not None and not estimate.censored:
+        if entry.baseline.kind == "global" and estimate is not None and not estimate.censored:
             return estimate.d_int
     return None
 

@@ -10,7 +10,8 @@ from rlidim.records.measurement import Measurement
 from rlidim.report import published, text
 from rlidim.report.baselines import Baseline
 from rlidim.statistics.wording import NONE, interval, read, statement
-from rlidim.tasks.task import Atari, Data, PixelNetwork, Task
+from rlidim.tasks.problems import Analytic, Control, Data, Supervised
+from rlidim.tasks.task import Task
 
 
 def describe(measurement: Measurement) -> str:
@@ -93,17 +94,36 @@ def list_rows(
 
 def network(task: Task) -> str:
     """Return ``20-20 relu``, or what stands in its place."""
-    if task.classifier is not None:
-        widths = "-".join(map(str, task.classifier.hidden))
-        linear = "linear" if task.classifier.linear_convolutions else ""
-        return " ".join(filter(None, (task.classifier.architecture, widths, linear)))
-    if task.network is None:
-        return NONE
-    if isinstance(task.network, PixelNetwork):
-        normalised = "batch normalised" if task.network.batch_norm else ""
-        return " ".join(filter(None, (task.network.architecture, normalised)))
-    hidden = "-".join(str(width) for width in task.network.hidden)
-    return f"{hidden} {task.network.activation}" if hidden else "linear"
+    match task.problem:
+        case Control(network=network):
+            return str(network)
+        case Supervised(classifier=classifier):
+            return str(classifier)
+        case Analytic():
+            return NONE
+
+
+def _facts(task: Task, D: int | None) -> dict[str, str]:
+    """Return what a page says of a task's problem."""
+    score = text.one_line(task.scores)
+    match task.problem:
+        case Control(environment=environment, network=network, evaluation=evaluation):
+            given = [f"{name}={value}" for name, value in environment.kwargs.items()]
+            facts = {"environment": " ".join([environment.id, *given])}
+            if environment.extra is not None:
+                facts["needs"] = f"pip install 'rlidim[{environment.extra}]'"
+            reason = f"unknown: 'rlidim {task.name} train' says why"
+            unknown = "the game's" if environment.any_game else reason
+            size = unknown if D is None else f"{D:,}"
+            facts["network"] = f"{network}, {network.initialisation}, D = {size}"
+            score += f" over {evaluation.episodes} episodes"
+            if evaluation.solved is not None:
+                score += f", solved at {evaluation.solved:g}"
+        case Supervised(data=data, classifier=classifier):
+            facts = {"network": f"{classifier}, D = {text.whole(D)}", "data": _data(data)}
+        case Analytic():
+            facts = {} if D is None else {"D": f"{D:,}"}
+    return {**facts, "score": score}
 
 
 def task_page(
@@ -119,27 +139,7 @@ def task_page(
     """
     lines = [f"{task.name}: {text.one_line(task.title)}", ""]
     facts = {"file": str(task.file), "kind": task.kind}
-    if task.environment is not None:
-        given = [f"{name}={value}" for name, value in task.environment.kwargs.items()]
-        facts["environment"] = " ".join([task.environment.id, *given])
-        if task.environment.extra is not None:
-            facts["needs"] = f"pip install 'rlidim[{task.environment.extra}]'"
-    if task.network is not None:
-        any_game = isinstance(task.environment, Atari) and task.environment.game is None
-        unknown = "the game's" if any_game else f"unknown: 'rlidim {task.name} train' says why"
-        size = unknown if D is None else f"{D:,}"
-        facts["network"] = f"{network(task)}, {task.network.initialisation}, D = {size}"
-    elif task.classifier is not None:
-        facts["network"] = f"{network(task)}, D = {text.whole(D)}"
-    elif D is not None:
-        facts["D"] = f"{D:,}"
-    if task.data is not None:
-        facts["data"] = _data(task.data)
-    facts["score"] = text.one_line(task.scores)
-    if task.environment is not None:
-        facts["score"] += f" over {task.evaluation.episodes} episodes"
-        if task.evaluation.solved is not None:
-            facts["score"] += f", solved at {task.evaluation.solved:g}"
+    facts |= _facts(task, D)
     if task.known is not None:
         facts["known"] = f"d_int = {task.known} by construction"
     width = max(map(len, facts)) + 2

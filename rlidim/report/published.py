@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,10 +10,9 @@ from rlidim.errors import RlidimError
 from rlidim.records.measurement import Measurement
 from rlidim.statistics import estimate as estimating
 from rlidim.statistics.estimate import Estimate
-from rlidim.tasks.task import Evaluation, Published
+from rlidim.tasks.task import Published
 
 RUNG = 1.5  # the ratio of neighbouring rungs: a scan over d cannot tell less apart
-_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?)\s*\((global|local)\)\s*")
 CONTAINS, NEARLY, MISSES = "contains it", "is within a rung of it", "misses it"
 OPEN = "leaves it open"
 
@@ -23,23 +21,13 @@ def threshold(entry: Published, measurement: Measurement) -> float | None:
     """Return the baseline that the published number was read against, as a score of the task.
 
     A global baseline is the number that the entry names; a local one is native training's score,
-    so here our own. None if the entry's is neither.
+    so here our own. None if the entry prints no score.
     """
-    number = baseline_number(entry)
-    if number is not None and "(global)" in entry.baseline:
-        return number
-    if "(local)" in entry.baseline and measurement.baseline_scores:
-        return float(np.mean(measurement.baseline_scores))
-    return None
-
-
-def baseline_number(entry: Published) -> float | None:
-    """Return the score that the entry names as its baseline, global or local, None if it has none.
-
-    A local one was the paper's own direct run: with it our scores are held to the same accuracy.
-    """
-    found = _NUMBER.fullmatch(entry.baseline)
-    return None if found is None else float(found[1])
+    baseline = entry.baseline
+    if baseline.score is not None and baseline.kind == "local":
+        scores = measurement.baseline_scores
+        return float(np.mean(scores)) if scores else None
+    return baseline.score
 
 
 def reread(entry: Published, measurement: Measurement) -> Estimate | None:
@@ -52,13 +40,13 @@ def reread(entry: Published, measurement: Measurement) -> Estimate | None:
     baseline = threshold(entry, measurement)
     if baseline is None:
         return None
-    local = "(local)" in entry.baseline
+    local = entry.baseline.kind == "local"
     return _read(entry, measurement, measurement.baseline_scores if local else [baseline])
 
 
 def reread_at_their_number(entry: Published, measurement: Measurement) -> Estimate | None:
     """Estimate d_int from our scores against the very score that the entry has as its baseline."""
-    number = baseline_number(entry)
+    number = entry.baseline.score
     return None if number is None else _read(entry, measurement, [number])
 
 
@@ -66,7 +54,7 @@ def _read(entry: Published, measurement: Measurement, baseline: Sequence[float])
     estimate = measurement.estimate
     if estimate is None or measurement.D is None:
         return None
-    lowest = (Evaluation() if measurement.task is None else measurement.task.evaluation).minimum
+    lowest = 0.0 if measurement.task is None else measurement.task.problem.evaluation.minimum
     try:
         return estimating.estimate(
             {rung.d: rung.scores for rung in estimate.rungs},

@@ -156,7 +156,7 @@ def comparison(
                 (
                     *_names(measurement),
                     text.one_line(entry.rule),
-                    text.one_line(entry.baseline),
+                    str(entry.baseline),
                     text.differences(entry, measurement),
                     text.one_line(entry.source),
                     text.whole(entry.D),

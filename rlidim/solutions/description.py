@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
+from rlidim.networks import classifiers
 from rlidim.projections.base import ProjectionSpec
 from rlidim.records.cell import RANDOM
 from rlidim.records.configuration import hash_of
@@ -25,6 +26,7 @@ from rlidim.solutions import file as solution_file
 from rlidim.solutions.compressed_file import paper_bound, read, size_of_parts, smallest, write
 from rlidim.solutions.file import Solution
 from rlidim.solutions.quantisation import MOST_LEVELS
+from rlidim.tasks.problems import Supervised
 from rlidim.tasks.task import Task
 from rlidim.trainers import classification
 
@@ -171,7 +173,7 @@ def describe(
 
 def _solution(task: Task, record: RunRecord, path: Path, runs: Path) -> Solution:
     """Return the numbers to describe, if the run is one that can be described."""
-    if task.kind != "supervised":
+    if not isinstance(task.problem, Supervised):
         raise RlidimError(f"task '{task.name}' is {task.kind}: compress describes classifiers")
     if record.cell.trainer != RANDOM and record.cell.d is None:
         raise RlidimError(f"{path}: a native run: compress needs one in a subspace (--dim)")
@@ -207,9 +209,8 @@ def _without(file: Path, loss: float) -> str:
 
 def _sections(task: Task) -> dict[str, Any]:
     """Return what a network and its score depend on beside its numbers, as a record has it."""
-    assert task.data is not None
-    assert task.classifier is not None
-    sections = {"data": asdict(task.data), "classifier": asdict(task.classifier)}
+    problem = task.supervised
+    sections = {"data": asdict(problem.data), "classifier": asdict(problem.classifier)}
     return json.loads(json.dumps(sections))  # type: ignore[no-any-return]
 
 
@@ -261,8 +262,7 @@ def task_of(path: Path) -> str:
 
 def _scored(task: Task) -> str:
     """Return the images whose accuracy is the task's score."""
-    assert task.data is not None
-    return task.data.measured_on
+    return task.supervised.data.measured_on
 
 
 def accuracy_of(
@@ -273,8 +273,7 @@ def accuracy_of(
     Raises:
         RlidimError: the data cannot be had, or the numbers do not fit the task's network.
     """
-    assert task.data is not None
     assert seed is not None
     whole = Solution(spec, theta_d, seed, None, {}, {})
-    there = replace(task, data=replace(task.data, measured_on=images))
-    return classification.score(there, whole.parameters(classification.theta_0(task, seed)))
+    there = task.replace_problem(data=replace(task.supervised.data, measured_on=images))
+    return classification.score(there, whole.parameters(classifiers.theta_0(task, seed)))

@@ -16,7 +16,8 @@ from rlidim.records.configuration import configuration, differences
 from rlidim.records.folder import read_record
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file
-from rlidim.tasks.task import Atari, Task
+from rlidim.tasks.problems import Atari
+from rlidim.tasks.task import Task
 
 VIDEO_KINDS = (".gif", ".mp4")
 
@@ -108,6 +109,7 @@ def play(
     Raises:
         RlidimError: no such record, another task's, or no solution in it.
     """
+    environment = task.control.environment
     record = _record_of(task, path)
     if video is not None and video.suffix not in VIDEO_KINDS:
         raise RlidimError(f"--video {video}: expected a name that ends in .gif or .mp4")
@@ -116,8 +118,8 @@ def play(
     if seed < 0:
         raise RlidimError(f"--seed must be at least 0, got {seed}")
     policy = policy_of(record, path, runs)
-    if isinstance(task.environment, Atari):
-        returns, frames, rate = _play_game(task.environment, policy, episodes, seed, video)
+    if isinstance(environment, Atari):
+        returns, frames, rate = _play_game(environment, policy, episodes, seed, video)
     else:
         returns, frames, rate = _play(task, policy, episodes, seed, video)
     if video is not None:

@@ -17,7 +17,7 @@ from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from rlidim.environments import atari
-from rlidim.tasks.task import Atari
+from rlidim.tasks.problems import Atari
 from rlidim.trainers.sb3.atari import AtariVecEnv
 
 REPEATS = 5

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from rlidim.devices import device
+from rlidim.networks.classifiers import native_dimension
 from rlidim.records.cell import Cell, Seeds
 from rlidim.tasks.task import Task
-from rlidim.trainers.classification import Descent, native_dimension
+from rlidim.trainers.classification import Descent
 
 
 def throughput(

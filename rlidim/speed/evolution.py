@@ -13,11 +13,11 @@ from rlidim.networks import acting as acting_networks
 from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.tasks.task import Task
-from rlidim.trainers import unheard
 from rlidim.trainers.evolution import workers
 from rlidim.trainers.evolution.population import Generation, Player, Population
 from rlidim.trainers.evolution.searches import begin
 from rlidim.trainers.evolution.train import train
+from rlidim.trainers.run import Run
 
 WARM_UP = 500_000  # environment steps at most, before a throughput is timed
 
@@ -43,7 +43,7 @@ def throughput(
     seeds = Seeds.of(cell)
     settings = task.settings(trainer)
     budget = {"n_timesteps": min(settings.n_timesteps, WARM_UP)}
-    solved = train(task.replace_settings(trainer, budget), cell, seeds, unheard, None)
+    solved = train(Run(task.replace_settings(trainer, budget), cell, seeds))
     assert solved.theta_d is not None
     centre = solved.theta_d.astype(np.float64)
     acting = acting_networks.architecture_of(solved.network)

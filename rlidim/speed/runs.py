@@ -12,7 +12,7 @@ from rlidim.executors.making import one_thread
 from rlidim.records.files import write_atomically
 from rlidim.records.provenance import hardware, versions
 from rlidim.tasks.task import Task
-from rlidim.trainers import MODULES, check_processes
+from rlidim.trainers.run import check_processes, settings_class
 
 # What times the trainers of a module.
 TIMED = {
@@ -43,12 +43,12 @@ def measure(
         RlidimError: the task lacks the trainer, the trainer has nothing to time, or its runs
             cannot be split so.
     """
-    task.settings(trainer)
     if processes != 1:
         check_processes(task, trainer, processes)
-    if MODULES[trainer] not in TIMED:
+    home = settings_class(task, trainer).home()
+    if home not in TIMED:
         raise RlidimError(f"trainer '{trainer}' has no timing; es, cmaes, ppo, dqn and others have")
-    module: Any = importlib.import_module(TIMED[MODULES[trainer]])
+    module: Any = importlib.import_module(TIMED[home])
     with one_thread():
         figures = module.throughput(task, trainer, projection=projection, d=d)
         if processes > 1:

@@ -10,10 +10,10 @@ import numpy as np
 from rlidim.networks import acting as acting_networks
 from rlidim.records.cell import Cell, Seeds
 from rlidim.speed.atari import rates
-from rlidim.tasks.settings import SETTINGS
-from rlidim.tasks.task import Atari, Task
+from rlidim.tasks.problems import Atari
+from rlidim.tasks.task import Task
 from rlidim.trainers.sb3.confine import confine
-from rlidim.trainers.sb3.train import _logger, build
+from rlidim.trainers.sb3.train import build, logger_of
 
 
 def throughput(
@@ -25,8 +25,7 @@ def throughput(
         Medians of the paired runs' seconds, their ratio, and environment steps per second; of an
         Atari game also what :func:`rlidim.speed.atari.rates` says.
     """
-    assert trainer in SETTINGS
-    settings = task.settings(trainer)
+    settings, environment = task.settings(trainer), task.control.environment
     steps = min(settings.n_timesteps, 10 * max(1_000, settings.n_steps))
     if hasattr(settings, "learning_starts"):  # what is timed is training, not waiting for it
         starts = min(settings.learning_starts, steps // 10)
@@ -38,7 +37,7 @@ def throughput(
         model, _ = build(task, trainer, seeds)
         if confined:
             confine(model, d=d, projection=projection, seed=seeds.projection)
-        model.set_logger(_logger(None))
+        model.set_logger(logger_of(None))
         start = time.perf_counter()
         model.learn(steps)
         taken = time.perf_counter() - start
@@ -62,5 +61,5 @@ def throughput(
         "subspace_seconds": inside,
         "ratio": float(np.median([after / before for before, after in pairs])),
         "subspace_steps_per_second": steps / inside,
-        **(rates(task.environment, settings.n_envs) if isinstance(task.environment, Atari) else {}),
+        **(rates(environment, settings.n_envs) if isinstance(environment, Atari) else {}),
     }

@@ -43,7 +43,7 @@ from rlidim.speed.paired import Comparison, Timed, compare, threads_restored
 from rlidim.speed.rows import Row, RowFile, provenance
 from rlidim.speed.text import step_table
 from rlidim.subspace import SubspaceOptimizer
-from rlidim.tasks.task import Classifier
+from rlidim.tasks.problems import Classifier
 
 NAMES = ("network", "family", "batch", "backend")  # what names a row
 LEARNING_RATE = 1e-6  # so small that no gradient vanishes however many steps are timed

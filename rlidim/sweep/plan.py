@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from rlidim.environments import atari
+from rlidim.environments import making
 from rlidim.errors import RlidimError
+from rlidim.networks.dimension import projection_family
 from rlidim.records.cell import Cell
-from rlidim.tasks.task import Atari, Task
-from rlidim.trainers import projection_family
+from rlidim.tasks.task import Task
+from rlidim.trainers.run import settings_class
 
 AUTO = "auto"  # the family that suits the task's size
-
-
-WITH_A_CRITIC = ("ppo", "a2c", "sac", "td3")
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,8 @@ class Plan:
             raise RlidimError(f"--fraction must be between 0 and 1, got {self.fraction}")
         if self.precision < 1.0:
             raise RlidimError(f"--precision is a ratio of at least 1, got {self.precision}")
-        check_scope(self.scope, self.trainer)
-        if isinstance(self.task.environment, Atari):
-            atari.check(self.task.environment)
+        check_scope(self.task, self.scope, self.trainer)
+        making.check(self.task)
         if self.dims is not None and (not self.dims or min(self.dims) < 1):
             raise RlidimError(f"--dims must be whole numbers of at least 1, got {self.dims}")
 
@@ -87,7 +84,7 @@ class Plan:
         return [Cell.random(self.task.name), *native]
 
 
-def check_scope(scope: str, trainer: str) -> None:
+def check_scope(task: Task, scope: str, trainer: str) -> None:
     """Make sure that a trainer has what the scope confines.
 
     Raises:
@@ -95,5 +92,5 @@ def check_scope(scope: str, trainer: str) -> None:
     """
     if scope not in ("policy", "all"):
         raise RlidimError(f"--scope must be policy or all, got '{scope}'")
-    if scope == "all" and trainer not in WITH_A_CRITIC:
+    if scope == "all" and not settings_class(task, trainer).has_critic:
         raise RlidimError(f"--scope all confines a critic too, and {trainer} has none: use policy")

@@ -20,6 +20,7 @@ from rlidim.records.record import RunRecord
 from rlidim.statistics import estimate as estimating
 from rlidim.statistics.estimate import Estimate
 from rlidim.sweep.plan import Plan
+from rlidim.tasks.problems import Supervised
 
 CROSSING_SEEDS = 6  # seeds at the two rungs around the crossing before a search may end
 REPLICATES = 2  # seeds added to a rung at a time
@@ -74,7 +75,7 @@ def estimate(plan: Plan, records: Mapping[Cell, RunRecord]) -> Estimate | None:
         random=random.score,
         D=confined_parameters(plan, records),
         fraction=plan.fraction,
-        minimum_score=plan.task.evaluation.minimum,
+        minimum_score=plan.task.problem.evaluation.minimum,
     )
 
 
@@ -285,10 +286,9 @@ def search(
         RlidimError: a mistake that only the user can mend; the records made so far stay.
     """
     results.check_writable()
-    if plan.task.data is not None:
-        datasets.load(
-            plan.task.data.name
-        )  # downloaded and decoded here, once, before any worker asks
+    if isinstance(plan.task.problem, Supervised):
+        # Downloaded and decoded here, once, before any worker asks.
+        datasets.load(plan.task.problem.data.name)
     records = on_disk(plan, results)
     resumed = len(records)
 

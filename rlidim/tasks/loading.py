@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError, nearest
 from rlidim.tasks.parsing import parse
-from rlidim.tasks.settings import SETTINGS
-from rlidim.tasks.task import (
+from rlidim.tasks.problems import (
     ACTIVATIONS,
     ARCHITECTURES,
     DATA_SETS,
     INITIALISATIONS,
-    KINDS,
     MEASURED_ON,
     PIXEL_ARCHITECTURES,
+    PROBLEMS,
     SCALINGS,
     SHUFFLED,
-    TIERS,
+    Analytic,
     Atari,
     Classifier,
+    Control,
     Data,
     Environment,
     Evaluation,
     Network,
     PixelNetwork,
-    Published,
-    Search,
-    Task,
-    _check_size,
+    Problem,
+    Supervised,
+    check_size,
 )
+from rlidim.tasks.settings import TrainerSettings, checked_trainer, known_trainers
+from rlidim.tasks.task import TIERS, Baseline, Published, Search, Task
 
-_KEYS = (
+KEYS = (
     "title",
     "kind",
     "environment",
@@ -50,15 +53,44 @@ _KEYS = (
     "bench",
     "sources",
 )
+MODULE = "module"  # of a trainer's settings: the user's own code
 
 
 def load_task(path: Path) -> Task:
     """Read one YAML file.
 
+    A trainer whose settings name a ``module`` is that module's: it is imported here.
+
     Raises:
         RlidimError: not readable, not YAML, or a key or value that does not belong (named with the
             file and the nearest key).
     """
+    content = _content(path)
+    trainers = _trainers(content["trainers"], path, "trainers", {})
+    problem = _problem(content, trainers, path)
+    search, searches = _searches(content.get("search", {}), trainers, path)
+    published = _published(content.get("published", []), path)
+    task = Task(
+        name=path.stem,
+        title=str(content["title"]),
+        file=path,
+        problem=problem,
+        trainers=trainers,
+        search=search,
+        searches=searches,
+        scores=str(content.get("scores", "mean return")),
+        known=_known(content.get("known"), path),
+        published=tuple(entry for entry in published if not entry.variant),
+        published_of_variants=tuple(entry for entry in published if entry.variant),
+        bench=_bench(content.get("bench", {}), trainers, path),
+        sources=str(content.get("sources", "")),
+    )
+    _check_trainers(task)
+    return task
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Return the file's mapping, its keys known and none of the needed ones missing."""
     import yaml
 
     try:
@@ -69,81 +101,152 @@ def load_task(path: Path) -> Task:
         reason = " ".join(str(error).split())
         raise RlidimError(f"{path}: not a YAML file ({reason})") from error
     if not isinstance(content, dict):
-        raise RlidimError(f"{path}: expected a mapping with the keys {', '.join(_KEYS)}")
+        raise RlidimError(f"{path}: expected a mapping with the keys {', '.join(KEYS)}")
     for key in content:
-        if key not in _KEYS:
-            raise RlidimError(f"{path}: unknown key '{key}'{nearest(str(key), _KEYS)}")
+        if key not in KEYS:
+            raise RlidimError(f"{path}: unknown key '{key}'{nearest(str(key), KEYS)}")
     for key in ("title", "trainers"):
         if key not in content:
             raise RlidimError(f"{path}: key '{key}' is missing")
-    kind = content.get("kind", "control")
-    if kind not in KINDS:
-        raise RlidimError(f"{path}: unknown kind '{kind}'{nearest(str(kind), KINDS)}")
+    return content
 
-    def section(name: str, type_: type, default: Any) -> Any:
-        if name not in content:
-            return default
-        return parse(type_, content[name], f"{path}: {name}")
 
-    search, searches = _searches(content.get("search", {}), path)
-    entries = content.get("published", [])
-    if not isinstance(entries, list):
-        raise RlidimError(f"{path}: published: expected a list of mappings, found {entries!r}")
-    published = [parse(Published, entry, f"{path}: published") for entry in entries]
-    task = Task(
-        name=path.stem,
-        title=str(content["title"]),
-        kind=kind,
-        file=path,
-        network=section("network", _kind_of_network(content), None),
-        environment=section("environment", _kind_of_environment(content), None),
-        data=section("data", Data, None),
-        classifier=section("classifier", Classifier, None),
-        trainers=_trainers(content["trainers"], path, "trainers"),
-        paper=_trainers(content["paper"], path, "paper") if "paper" in content else {},
-        evaluation=section("evaluation", Evaluation, Evaluation()),
-        search=search,
-        searches=searches,
-        scores=str(content.get("scores", "mean return")),
-        known=content.get("known"),
-        published=tuple(entry for entry in published if not entry.variant),
-        published_of_variants=tuple(entry for entry in published if entry.variant),
-        bench=_bench(content.get("bench", {}), content["trainers"], path),
-        sources=str(content.get("sources", "")),
+def _problem(content: Mapping[str, Any], trainers: Mapping[str, Any], path: Path) -> Problem:
+    """Return what the file's kind and sections pose."""
+    kind = content.get("kind", Control.kind)
+    if not isinstance(kind, str) or kind not in PROBLEMS:
+        raise RlidimError(f"{path}: unknown kind '{kind}'{nearest(str(kind), PROBLEMS)}")
+    problem = PROBLEMS[kind]
+    if any(name not in content for name in problem.needs):
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise RlidimError(
+            f"{path}: {article} {kind} task needs the keys {' and '.join(problem.needs)}"
+        )
+    for other in PROBLEMS.values():
+        for name in (*other.needs, *other.may_have):
+            if name in content and name not in (*problem.needs, *problem.may_have):
+                raise RlidimError(
+                    f"{path}: {name}: belongs to a task of kind {other.kind}, this one's is {kind}"
+                )
+    if problem is Control:
+        return _control(content, path)
+    if problem is Supervised:
+        return _supervised(content, trainers, path)
+    return Analytic()
+
+
+def _control(content: Mapping[str, Any], path: Path) -> Control:
+    section = content["environment"]
+    game = isinstance(section, dict) and "game" in section
+    where = f"{path}: environment"
+    environment = parse(Atari, section, where) if game else parse(Environment, section, where)
+    section = content["network"]
+    convolutional = isinstance(section, dict) and "architecture" in section
+    where = f"{path}: network"
+    network = (
+        parse(PixelNetwork, section, where) if convolutional else parse(Network, section, where)
     )
-    _check(task)
-    return task
+    if environment.frames != network.frames:
+        raise RlidimError(
+            f"{path}: network: an Atari game has an architecture "
+            f"({', '.join(PIXEL_ARCHITECTURES)}), any other environment hidden: [width, ...]"
+        )
+    _one_of(f"{where}: unknown initialisation", network.initialisation, INITIALISATIONS)
+    if isinstance(network, Network):
+        _one_of(f"{where}: unknown activation", network.activation, ACTIVATIONS)
+        check_size(network.hidden, f"{where}: hidden")
+    else:
+        _one_of(f"{where}: unknown architecture", network.architecture, PIXEL_ARCHITECTURES)
+    evaluation = parse(Evaluation, content.get("evaluation", {}), f"{path}: evaluation")
+    return Control(environment, network, evaluation)
 
 
-def _kind_of_network(content: Mapping[str, Any]) -> type[Network] | type[PixelNetwork]:
-    section = content.get("network")
-    return PixelNetwork if isinstance(section, dict) and "architecture" in section else Network
+def _supervised(content: Mapping[str, Any], trainers: Mapping[str, Any], path: Path) -> Supervised:
+    data = parse(Data, content["data"], f"{path}: data")
+    classifier = parse(Classifier, content["classifier"], f"{path}: classifier")
+    paper: dict[str, Any] = {}
+    if "paper" in content:
+        paper = _trainers(content["paper"], path, "paper", trainers)
+    _check_data(data, path)
+    _check_classifier(classifier, data, path)
+    return Supervised(data, classifier, paper)
 
 
-def _kind_of_environment(content: Mapping[str, Any]) -> type[Environment] | type[Atari]:
-    section = content.get("environment")
-    return Atari if isinstance(section, dict) and "game" in section else Environment
+def _trainers(content: object, path: Path, key: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Parse the settings of each trainer.
 
-
-def _trainers(content: object, path: Path, key: str) -> dict[str, Any]:
+    Args:
+        content: the section.
+        path: the file.
+        key: the section's.
+        own: trainers whose settings are classes of the user's, by name.
+    """
     if not isinstance(content, dict) or not content:
         raise RlidimError(f"{path}: {key}: expected a mapping of trainers to their settings")
+    known = {**known_trainers(), **{name: type(settings) for name, settings in own.items()}}
     parsed: dict[str, Any] = {}
     for name, values in content.items():
-        if name not in SETTINGS:
-            raise RlidimError(
-                f"{path}: {key}: unknown trainer '{name}'{nearest(str(name), SETTINGS)}"
-            )
-        parsed[name] = parse(SETTINGS[name], values, f"{path}: {key}: {name}")
+        where = f"{path}: {key}: {name}"
+        if isinstance(values, dict) and MODULE in values:
+            settings = _own_trainer(str(name), values[MODULE], path, where, known)
+            values = {field: value for field, value in values.items() if field != MODULE}
+        elif name in known:
+            settings = known[name]
+        else:
+            raise RlidimError(f"{path}: {key}: unknown trainer '{name}'{nearest(str(name), known)}")
+        parsed[name] = parse(settings, values, where)
     return parsed
 
 
-def _searches(content: object, path: Path) -> tuple[Search, dict[str, Search]]:
+def _own_trainer(
+    name: str, module: object, path: Path, where: str, known: Mapping[str, type[TrainerSettings]]
+) -> type[TrainerSettings]:
+    """Import a trainer of the user's and return its ``Settings``.
+
+    Args:
+        name: of the trainer.
+        module: a file beside the task's (``reinforce.py``), or a module that can be imported.
+        path: the task's file.
+        where: file, section and trainer, for messages.
+        known: the trainers that there are already.
+    """
+    if not isinstance(module, str) or not module:
+        raise RlidimError(f"{where}: module: expected a file or a module's name, found {module!r}")
+    dotted = module
+    if module.endswith(".py"):
+        file = (path.parent / module).resolve()
+        if not file.is_file():
+            raise RlidimError(f"{where}: module: no such file: {file}")
+        # Found by worker processes too, which take the search path over.
+        if str(file.parent) not in sys.path:
+            sys.path.append(str(file.parent))
+        dotted = file.stem
+    try:
+        found = importlib.import_module(dotted)
+    except Exception as error:  # whatever the user's module raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RlidimError(f"{where}: module '{module}' cannot be imported ({reason})") from error
+    if module.endswith(".py") and Path(found.__file__ or "").resolve() != file:
+        raise RlidimError(
+            f"{where}: module '{module}': another module '{dotted}' is found first "
+            f"({found.__file__}): give the file another name"
+        )
+    for needed in ("Settings", "train"):
+        if not hasattr(found, needed):
+            raise RlidimError(f"{where}: module '{module}' has no {needed}")
+    others = {each: settings for each, settings in known.items() if settings is not found.Settings}
+    return checked_trainer(found.Settings, name, where, others)
+
+
+def _searches(
+    content: object, trainers: Mapping[str, Any], path: Path
+) -> tuple[Search, dict[str, Search]]:
     """Split the general search settings from the trainers' own, which inherit from them."""
     if not isinstance(content, dict):
         raise RlidimError(f"{path}: search: expected a mapping")
-    own = {name: values for name, values in content.items() if name in SETTINGS}
-    general = {name: value for name, value in content.items() if name not in SETTINGS}
+    names = {**known_trainers(), **trainers}
+    own = {name: values for name, values in content.items() if name in names}
+    general = {name: value for name, value in content.items() if name not in names}
     search = parse(Search, general, f"{path}: search")
     searches = {}
     for name, values in own.items():
@@ -154,7 +257,27 @@ def _searches(content: object, path: Path) -> tuple[Search, dict[str, Search]]:
     return search, searches
 
 
-def _bench(content: object, trainers: Any, path: Path) -> dict[str, tuple[str, ...]]:
+def _published(content: object, path: Path) -> list[Published]:
+    if not isinstance(content, list):
+        raise RlidimError(f"{path}: published: expected a list of mappings, found {content!r}")
+    where = f"{path}: published"
+    entries = []
+    for entry in content:
+        if isinstance(entry, dict) and "baseline" in entry:
+            baseline = parse(Baseline, entry["baseline"], f"{where}: baseline")
+            _one_of(f"{where}: baseline: unknown kind", baseline.kind, ("global", "local"))
+            entry = {**entry, "baseline": baseline}
+        entries.append(parse(Published, entry, where))
+    return entries
+
+
+def _known(value: object, path: Path) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise RlidimError(f"{path}: known: expected a whole number >= 1, found {value!r}")
+
+
+def _bench(content: object, trainers: Mapping[str, Any], path: Path) -> dict[str, tuple[str, ...]]:
     if not isinstance(content, dict):
         raise RlidimError(f"{path}: bench: expected a mapping of trainers to tiers")
     parsed = {}
@@ -172,56 +295,22 @@ def _bench(content: object, trainers: Any, path: Path) -> dict[str, tuple[str, .
     return parsed
 
 
-def _check(task: Task) -> None:
-    """Check what no section can tell by itself.
-
-    Raises:
-        RlidimError: sections, names or numbers that do not belong together.
-    """
-    _check_sections(task)
-    _check_trainers(task)
-    if task.network is not None:
-        _check_network(task, task.network)
-    if task.data is not None:
-        _check_data(task, task.data)
-    if task.classifier is not None:
-        _check_classifier(task, task.classifier)
-    known = task.known
-    if known is not None and (not isinstance(known, int) or isinstance(known, bool) or known < 1):
-        raise RlidimError(f"{task.file}: known: expected a whole number >= 1, found {known!r}")
-
-
-def _check_sections(task: Task) -> None:
-    needed = KINDS[task.kind]
-    if any(getattr(task, name) is None for name in needed):
-        article = "an" if task.kind[0] in "aeiou" else "a"
-        raise RlidimError(
-            f"{task.file}: {article} {task.kind} task needs the keys {' and '.join(needed)}"
-        )
-    for kind, names in KINDS.items():
-        for name in names:
-            if kind != task.kind and getattr(task, name) is not None:
-                raise RlidimError(
-                    f"{task.file}: {name}: belongs to a task of kind {kind}, this one's is "
-                    f"{task.kind}"
-                )
-
-
 def _check_trainers(task: Task) -> None:
-    fitting = [name for name, settings in SETTINGS.items() if settings.trains == task.kind]
-    for name in task.trainers:
-        if name not in fitting:
+    """Check that the trainers are this kind of task's, and that every section knows them."""
+    for name, settings in task.trainers.items():
+        if settings.trains != task.kind:
+            known = known_trainers()
+            fitting = [other for other in known if known[other].trains == task.kind]
             raise RlidimError(
                 f"{task.file}: trainers: {name}: is not for a task of kind {task.kind}; "
                 f"it may have {', '.join(fitting)}"
             )
-        if isinstance(task.environment, Atari) and getattr(task.trainers[name], "normalize", False):
+        if task.problem.on_device and getattr(settings, "normalize", False):
             raise RlidimError(
                 f"{task.file}: trainers: {name}: normalize: an Atari game's frames are as they are"
             )
-    if task.paper and task.kind != "supervised":
-        raise RlidimError(f"{task.file}: paper: belongs to a task of kind supervised")
-    for key, sections in (("paper", task.paper), ("search", task.searches)):
+    paper = task.problem.paper if isinstance(task.problem, Supervised) else {}
+    for key, sections in (("paper", paper), ("search", task.searches)):
         for name in sections:
             if name not in task.trainers:
                 raise RlidimError(
@@ -230,50 +319,36 @@ def _check_trainers(task: Task) -> None:
                 )
 
 
-def _check_network(task: Task, network: Network | PixelNetwork) -> None:
-    if isinstance(task.environment, Atari) != isinstance(network, PixelNetwork):
-        raise RlidimError(
-            f"{task.file}: network: an Atari game has an architecture "
-            f"({', '.join(PIXEL_ARCHITECTURES)}), any other environment hidden: [width, ...]"
-        )
-    _one_of(task, "network: unknown initialisation", network.initialisation, INITIALISATIONS)
-    if isinstance(network, Network):
-        _one_of(task, "network: unknown activation", network.activation, ACTIVATIONS)
-        _check_size(task, network.hidden, f"{task.file}: network: hidden")
-        return
-    _one_of(task, "network: unknown architecture", network.architecture, PIXEL_ARCHITECTURES)
-
-
-def _check_data(task: Task, data: Data) -> None:
-    _one_of(task, "data: unknown name", data.name, DATA_SETS)
-    _one_of(task, "data: unknown scaling", data.scaling, SCALINGS)
-    _one_of(task, "data: shuffled: unknown", data.shuffled or "pixels", SHUFFLED)
-    _one_of(task, "data: measured_on: unknown", data.measured_on, MEASURED_ON)
+def _check_data(data: Data, path: Path) -> None:
+    _one_of(f"{path}: data: unknown name", data.name, DATA_SETS)
+    _one_of(f"{path}: data: unknown scaling", data.scaling, SCALINGS)
+    _one_of(f"{path}: data: shuffled: unknown", data.shuffled or "pixels", SHUFFLED)
+    _one_of(f"{path}: data: measured_on: unknown", data.measured_on, MEASURED_ON)
     images, _ = DATA_SETS[data.name]
     if round(data.share * images) < 1:
         raise RlidimError(
-            f"{task.file}: data: share {data.share:g} of the {images:,} training images is none of "
+            f"{path}: data: share {data.share:g} of the {images:,} training images is none of "
             f"them; a share of {1 / images:.2g} is one"
         )
 
 
-def _check_classifier(task: Task, classifier: Classifier) -> None:
+def _check_classifier(classifier: Classifier, data: Data, path: Path) -> None:
     architecture = classifier.architecture
-    _one_of(task, "classifier: unknown architecture", architecture, ARCHITECTURES)
+    _one_of(f"{path}: classifier: unknown architecture", architecture, ARCHITECTURES)
     if architecture == "fc":
         if classifier.linear_convolutions:
             raise RlidimError(
-                f"{task.file}: classifier: linear_convolutions: the architecture fc has none; "
+                f"{path}: classifier: linear_convolutions: the architecture fc has none; "
                 f"{', '.join(ARCHITECTURES[1:])} do"
             )
-        _check_size(task, classifier.hidden, f"{task.file}: classifier: hidden")
+        check_size(classifier.hidden, f"{path}: classifier: hidden", data)
     elif classifier.hidden:
         raise RlidimError(
-            f"{task.file}: classifier: hidden: belongs to the architecture fc, "
+            f"{path}: classifier: hidden: belongs to the architecture fc, "
             f"{architecture} has layers of its own"
         )
 
 
-def _one_of(task: Task, what: str, value: str, known: Collection[str]) -> None:
+def _one_of(what: str, value: str, known: Collection[str]) -> None:
     if value not in known:
-        raise RlidimError(f"{task.file}: {what} '{value}'{nearest(value, known)}")
+        raise RlidimError(f"{what} '{value}'{nearest(value, known)}")

@@ -1,31 +1,82 @@
-"""The hyper-parameters of every trainer: one frozen dataclass each, with rl_zoo3's key names.
+"""The hyper-parameters of every trainer, one frozen dataclass each, and the registry of trainers.
 
-A YAML file's ``trainers:`` section is parsed into these, so an unknown key is found before
-anything runs.
-Nothing here imports a training library.
+The keys are rl_zoo3's. A YAML file's ``trainers:`` section is parsed into these, so that an unknown
+key is found before anything runs. Nothing here imports a training library: a trainer's code is
+imported when a run asks for it.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from importlib import metadata
+from typing import Annotated, Any, ClassVar
 
 from rlidim.errors import RlidimError
+from rlidim.tasks.fields import (
+    Count,
+    Decay,
+    NotNegative,
+    Positive,
+    Range,
+    Rate,
+    Share,
+    SomeShare,
+    added_later,
+)
 
-# Metadata of a field that came when records had been made without it: see recorded().
-ADDED_LATER = {"added_later": True}
+ENTRY_POINTS = "rlidim.trainers"  # the group in which a package of the user's names its trainers
 
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """What every trainer's settings have: ``trains``, the kind of task that they are for."""
+    """What a trainer's settings say of the trainer, beside its hyper-parameters.
+
+    Attributes:
+        trains: the kind of task that it is for: ``control``, ``supervised`` or ``analytic``.
+        module: whose ``train(run)`` makes a run (:mod:`rlidim.trainers.run`); empty: the module
+            that the settings are defined in.
+        resumable: whether an interrupted run goes on from a checkpoint as if it had not been.
+        splits: whether a run can be split over processes, with the same outcome.
+        has_critic: whether it trains a critic, which ``--scope all`` confines too.
+    """
 
     trains: ClassVar[str]
+    module: ClassVar[str] = ""
+    resumable: ClassVar[bool] = False
+    splits: ClassVar[bool] = False
+    has_critic: ClassVar[bool] = False
+
+    @classmethod
+    def home(cls) -> str:
+        """Return the dotted name of the module that makes the runs."""
+        return cls.module or cls.__module__
 
 
 @dataclass(frozen=True)
-class EvolutionStrategySettings(TrainerSettings):
+class _PopulationSettings(TrainerSettings):
+    """What every evolution strategy takes."""
+
+    trains = "control"
+    module = "rlidim.trainers.evolution.train"
+    resumable = True
+
+    n_timesteps: Count
+    population: Count = 64
+
+    def __post_init__(self) -> None:
+        """Refuse a population that does not fall into pairs.
+
+        Raises:
+            RlidimError: its size is odd.
+        """
+        if self.population % 2:
+            raise RlidimError(f"population must be even, got {self.population}")
+
+
+@dataclass(frozen=True)
+class EvolutionStrategySettings(_PopulationSettings):
     """OpenAI-ES on theta_d (Salimans et al. 2017; the paper's choice for Pong and MuJoCo).
 
     ``sigma`` is the expected length of a perturbation of theta_D, and ``learning_rate`` the length
@@ -34,19 +85,17 @@ class EvolutionStrategySettings(TrainerSettings):
     observations by those seen in training: see :mod:`rlidim.trainers.evolution.normalisation`.
     """
 
-    trains = "control"
+    splits = True
 
-    n_timesteps: int
-    population: int = 64
-    sigma: float = 0.5
-    learning_rate: float = 0.2
-    weight_decay: float = 0.0  # of theta_d, that is towards theta_0
-    eval_freq: int = 5  # generations between checkpoint evaluations
-    normalize: bool = dataclasses.field(default=False, metadata=ADDED_LATER)
+    sigma: Positive = 0.5
+    learning_rate: Positive = 0.2
+    weight_decay: NotNegative = 0.0  # of theta_d, that is towards theta_0
+    eval_freq: Count = 5  # generations between checkpoint evaluations
+    normalize: bool = added_later(False)
 
 
 @dataclass(frozen=True)
-class CmaEvolutionStrategySettings(TrainerSettings):
+class CmaEvolutionStrategySettings(_PopulationSettings):
     """CMA-ES on theta_d (Hansen 2016), by the ``cma`` package.
 
     ``sigma0`` is the expected length of the first perturbations, in units of |theta_0|. A search
@@ -54,24 +103,23 @@ class CmaEvolutionStrategySettings(TrainerSettings):
     ``normalize`` is as in OpenAI-ES.
     """
 
-    trains = "control"
-
-    n_timesteps: int
-    population: int = 32
-    sigma0: float = 1.0
-    diagonal_above: int = 200  # search dimensions above which the covariance is diagonal
-    eval_freq: int = 5  # generations between checkpoint evaluations
-    normalize: bool = dataclasses.field(default=False, metadata=ADDED_LATER)
+    population: Count = 32
+    sigma0: Positive = 1.0
+    # Search dimensions above which the covariance is diagonal.
+    diagonal_above: Annotated[int, Range(at_least=0)] = 200
+    eval_freq: Count = 5  # generations between checkpoint evaluations
+    normalize: bool = added_later(False)
 
 
 @dataclass(frozen=True)
-class SupervisedSettings(TrainerSettings):
+class ToySettings(TrainerSettings):
     """Full-batch Adam on a known loss, the rate falling linearly to zero."""
 
     trains = "analytic"
+    module = "rlidim.trainers.toy"
 
-    n_iterations: int
-    learning_rate: float
+    n_iterations: Count
+    learning_rate: Positive
 
 
 @dataclass(frozen=True)
@@ -84,11 +132,12 @@ class _MinibatchSettings(TrainerSettings):
     """
 
     trains = "supervised"
+    module = "rlidim.trainers.classification"
 
-    n_epochs: int = 100
-    batch_size: int = 128
-    learning_rate: float | str = 1e-3  # a number, or "lin_x": falls linearly to zero
-    l2: float = 1e-4
+    n_epochs: Count = 100
+    batch_size: Count = 128
+    learning_rate: Rate = 1e-3
+    l2: NotNegative = 1e-4
     transfer_learning_rate: bool = False
 
 
@@ -96,15 +145,15 @@ class _MinibatchSettings(TrainerSettings):
 class AdamSettings(_MinibatchSettings):
     """Adam (Kingma and Ba 2015)."""
 
-    beta2: float = 0.99
+    beta2: Decay = 0.99
 
 
 @dataclass(frozen=True)
 class SGDSettings(_MinibatchSettings):
     """Stochastic gradient descent."""
 
-    learning_rate: float | str = 0.1
-    momentum: float = 0.9
+    learning_rate: Rate = 0.1
+    momentum: Decay = 0.9
 
 
 @dataclass(frozen=True)
@@ -112,22 +161,27 @@ class _StableBaselinesSettings(TrainerSettings):
     """What every Stable-Baselines3 trainer takes."""
 
     trains = "control"
+    module = "rlidim.trainers.sb3.train"
 
-    n_timesteps: int
-    learning_rate: float | str = 3e-4  # a number, or "lin_x": decays linearly to zero
-    n_envs: int = 1
-    gamma: float = 0.99
+    n_timesteps: Count
+    learning_rate: Rate = 3e-4
+    n_envs: Count = 1
+    gamma: Share = 0.99
     normalize: bool = False  # VecNormalize on observations and rewards
-    eval_freq: int = 5_000  # environment steps between checkpoint evaluations
-    max_grad_norm: float | None = None  # of theta_d's gradient, natively of theta_D's; None: none
+    eval_freq: Count = 5_000  # environment steps between checkpoint evaluations
+    # Of theta_d's gradient, natively of theta_D's; None does not clip.
+    max_grad_norm: Positive | None = None
 
 
 @dataclass(frozen=True)
 class _OnPolicySettings(_StableBaselinesSettings):
-    n_steps: int = 5
-    gae_lambda: float = 1.0
-    ent_coef: float = 0.0
-    vf_coef: float = 0.5
+    resumable = True
+    has_critic = True
+
+    n_steps: Count = 5
+    gae_lambda: Share = 1.0
+    ent_coef: NotNegative = 0.0
+    vf_coef: NotNegative = 0.5
     normalize_advantage: bool = False
 
     def __post_init__(self) -> None:
@@ -144,7 +198,7 @@ class _OnPolicySettings(_StableBaselinesSettings):
 class A2CSettings(_OnPolicySettings):
     """A2C (Mnih et al. 2016), Stable-Baselines3's defaults."""
 
-    learning_rate: float | str = 7e-4
+    learning_rate: Rate = 7e-4
     use_rms_prop: bool = True
 
 
@@ -152,12 +206,12 @@ class A2CSettings(_OnPolicySettings):
 class PPOSettings(_OnPolicySettings):
     """PPO (Schulman et al. 2017), Stable-Baselines3's defaults."""
 
-    n_steps: int = 2048
-    gae_lambda: float = 0.95
+    n_steps: Count = 2048
+    gae_lambda: Share = 0.95
     normalize_advantage: bool = True
-    batch_size: int = 64
-    n_epochs: int = 10
-    clip_range: float | str = 0.2
+    batch_size: Count = 64
+    n_epochs: Count = 10
+    clip_range: Rate = 0.2
 
     def __post_init__(self) -> None:
         """Refuse a minibatch of one step too.
@@ -172,34 +226,37 @@ class PPOSettings(_OnPolicySettings):
 
 @dataclass(frozen=True)
 class _OffPolicySettings(_StableBaselinesSettings):
-    buffer_size: int = 1_000_000
-    learning_starts: int = 100
-    batch_size: int = 256
-    tau: float = 0.005
-    train_freq: int = 1
-    gradient_steps: int = 1  # -1: as many as there were environment steps
-    n_steps: int = 1  # of the bootstrapped return
+    buffer_size: Count = 1_000_000
+    learning_starts: Annotated[int, Range(at_least=0)] = 100
+    batch_size: Count = 256
+    tau: SomeShare = 0.005
+    train_freq: Count = 1
+    # -1: as many as there were environment steps.
+    gradient_steps: Annotated[int, Range(at_least=1, also=-1)] = 1
+    n_steps: Count = 1  # of the bootstrapped return
 
 
 @dataclass(frozen=True)
 class DQNSettings(_OffPolicySettings):
     """DQN (Mnih et al. 2015), Stable-Baselines3's defaults."""
 
-    learning_rate: float | str = 1e-4
-    batch_size: int = 32
-    tau: float = 1.0
-    train_freq: int = 4
-    target_update_interval: int = 10_000
-    exploration_fraction: float = 0.1
-    exploration_initial_eps: float = 1.0
-    exploration_final_eps: float = 0.05
+    learning_rate: Rate = 1e-4
+    batch_size: Count = 32
+    tau: SomeShare = 1.0
+    train_freq: Count = 4
+    target_update_interval: Count = 10_000
+    exploration_fraction: SomeShare = 0.1
+    exploration_initial_eps: Share = 1.0
+    exploration_final_eps: Share = 0.05
 
 
 @dataclass(frozen=True)
 class SACSettings(_OffPolicySettings):
     """SAC (Haarnoja et al. 2018), Stable-Baselines3's defaults."""
 
-    ent_coef: float | str = "auto"
+    has_critic = True
+
+    ent_coef: Annotated[float | str, Range(at_least=0, prefix="auto_", word="auto")] = "auto"
     use_sde: bool = False
 
 
@@ -207,15 +264,18 @@ class SACSettings(_OffPolicySettings):
 class TD3Settings(_OffPolicySettings):
     """TD3 (Fujimoto et al. 2018), Stable-Baselines3's defaults; Gaussian action noise."""
 
-    learning_rate: float | str = 1e-3
-    policy_delay: int = 2
-    noise_std: float = 0.1
+    has_critic = True
+
+    learning_rate: Rate = 1e-3
+    policy_delay: Count = 2
+    noise_std: NotNegative = 0.1
 
 
-SETTINGS: dict[str, type[TrainerSettings]] = {
+# The suite's own. `supervised` is the toy's: the name is part of its runs' seeds.
+TRAINERS: dict[str, type[TrainerSettings]] = {
     "es": EvolutionStrategySettings,
     "cmaes": CmaEvolutionStrategySettings,
-    "supervised": SupervisedSettings,
+    "supervised": ToySettings,
     "adam": AdamSettings,
     "sgd": SGDSettings,
     "ppo": PPOSettings,
@@ -226,18 +286,47 @@ SETTINGS: dict[str, type[TrainerSettings]] = {
 }
 
 
-def recorded(section: Any) -> dict[str, Any]:
-    """Return a section of a task file as a run's record keeps it.
+def known_trainers() -> Mapping[str, type[TrainerSettings]]:
+    """Return every trainer by name: the suite's own, and those that installed packages name.
 
-    This is the one place where a record's settings and a dataclass's fields part: a field marked
-    ``ADDED_LATER`` is left out while it has its default. What was measured before the field came
-    was measured with that default, so those records' settings still are today's.
-
-    Args:
-        section: a dataclass: a trainer's settings, an environment, a network ...
+    Raises:
+        RlidimError: see :func:`installed_trainers`.
     """
-    content = dataclasses.asdict(section)
-    for field in dataclasses.fields(section):
-        if field.metadata.get("added_later") and content[field.name] == field.default:
-            del content[field.name]
-    return content
+    return {**TRAINERS, **installed_trainers()}
+
+
+@functools.cache
+def installed_trainers() -> Mapping[str, type[TrainerSettings]]:
+    """Return the trainers that installed packages name: subclasses of :class:`TrainerSettings`.
+
+    Raises:
+        RlidimError: an entry point cannot be imported, is no such class, or takes a name that is
+            in use.
+    """
+    found: dict[str, type[TrainerSettings]] = {}
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        where = f"entry point '{point.name}' of {ENTRY_POINTS} ({point.value})"
+        try:
+            settings = point.load()
+        except Exception as error:  # whatever a foreign module raises
+            raise RlidimError(f"{where} cannot be imported: {error}") from error
+        found[point.name] = checked_trainer(settings, point.name, where, {**TRAINERS, **found})
+    return found
+
+
+def checked_trainer(
+    settings: Any, name: str, where: str, known: Mapping[str, type[TrainerSettings]]
+) -> type[TrainerSettings]:
+    """Return the settings of somebody else's trainer, if they can be registered.
+
+    Raises:
+        RlidimError: they are no subclass of :class:`TrainerSettings`, do not say what they train,
+            or the name is in use.
+    """
+    if not (isinstance(settings, type) and issubclass(settings, TrainerSettings)):
+        raise RlidimError(f"{where}: expected a subclass of TrainerSettings, found {settings!r}")
+    if not hasattr(settings, "trains"):
+        raise RlidimError(f"{where}: it does not say what it trains: trains = 'control'")
+    if name in known:
+        raise RlidimError(f"{where}: there is a trainer '{name}' already; choose another name")
+    return settings

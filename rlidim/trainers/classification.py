@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,40 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rlidim.data import datasets
-from rlidim.data.sources import CLASSES
 from rlidim.devices import Repeated, device
 from rlidim.networks import classifiers
 from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.subspace import SubspaceOptimizer
+from rlidim.tasks.problems import Supervised
 from rlidim.tasks.settings import AdamSettings, SGDSettings
 from rlidim.tasks.task import Task
-from rlidim.trainers import Report
 from rlidim.trainers.images import Samples, Sets, sets
+from rlidim.trainers.run import Run
 from rlidim.trainers.schedules import schedule
 
 EVALUATED = 1_000  # images at once
-
-
-def network_of(task: Task) -> nn.Sequential:
-    """Build a task's network, its parameters yet to be set."""
-    assert task.classifier is not None
-    assert task.data is not None
-    shape = datasets.SHAPES[task.data.name]
-    return classifiers.build(task.classifier, shape, CLASSES)
-
-
-def native_dimension(task: Task) -> int:
-    """Return D."""
-    with torch.device("meta"):
-        return classifiers.count(network_of(task))
-
-
-def theta_0(task: Task, seed: int) -> NDArray[np.float32]:
-    """Return the parameters (D,) that training starts from."""
-    return classifiers.initial_parameters(network_of(task), seed)
 
 
 @torch.no_grad()
@@ -64,11 +43,11 @@ def accuracy(network: nn.Module, samples: Samples, found: Sets) -> float:
 
 def score(task: Task, theta: NDArray[np.float32]) -> float:
     """Return the score of a network with the parameters theta (D,)."""
-    assert task.data is not None
-    network = network_of(task).to(device())
+    data = task.supervised.data
+    network = classifiers.network_of(task).to(device())
     nn.utils.vector_to_parameters(torch.from_numpy(theta).to(device()), network.parameters())
-    found = sets(task.data, device())
-    return accuracy(network, getattr(found, task.data.measured_on), found)
+    found = sets(data, device())
+    return accuracy(network, getattr(found, data.measured_on), found)
 
 
 class Descent:
@@ -86,10 +65,9 @@ class Descent:
         Raises:
             RlidimError: data that cannot be had, an unknown projection, or d not in 1 .. D.
         """
-        assert task.data is not None
         self.settings: AdamSettings | SGDSettings = task.settings(cell.trainer)
-        self.sets = sets(task.data, device())
-        self.network = network_of(task)
+        self.sets = sets(task.supervised.data, device())
+        self.network = classifiers.network_of(task)
         start = torch.from_numpy(classifiers.initial_parameters(self.network, seeds.theta_0))
         nn.utils.vector_to_parameters(start, self.network.parameters())
         self.network.to(device())
@@ -133,24 +111,21 @@ class Descent:
         return loss.detach()
 
 
-def train(
-    task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
-) -> Outcome:
+def train(run: Run) -> Outcome:
     """Train a classifier; the steps counted are gradient steps.
 
     Raises:
         RlidimError: see :class:`Descent`.
     """
-    assert task.data is not None
-    descent = Descent(task, cell, seeds)
-    scored = getattr(descent.sets, task.data.measured_on)
+    descent = Descent(run.task, run.cell, run.seeds)
+    scored = getattr(descent.sets, run.task.supervised.data.measured_on)
     curve: list[tuple[int, float]] = []
     for _ in range(descent.settings.n_epochs):
         if not descent.epoch():
             break
         curve.append((descent.steps, accuracy(descent.network, scored, descent.sets)))
-        report(*curve[-1])
-    return _outcome(task, descent, curve)
+        run.report(*curve[-1])
+    return _outcome(run.task.supervised, descent, curve)
 
 
 def _optimizer(
@@ -201,15 +176,13 @@ def _squares(network: nn.Module) -> Tensor:
     return torch.stack([kernel.square().sum() for kernel in classifiers.kernels(network)]).sum()
 
 
-def _outcome(task: Task, descent: Descent, curve: list[tuple[int, float]]) -> Outcome:
-    assert task.data is not None
-    assert task.classifier is not None
+def _outcome(problem: Supervised, descent: Descent, curve: list[tuple[int, float]]) -> Outcome:
     network, optimizer = descent.network, descent.optimizer
     theta = nn.utils.parameters_to_vector(network.parameters()).detach().cpu().numpy()
     whole = len(curve) == descent.settings.n_epochs
     finite = whole and bool(np.isfinite(theta).all())
     confined = optimizer if isinstance(optimizer, SubspaceOptimizer) else None
-    other = "training" if task.data.measured_on == "test" else "test"
+    other = "training" if problem.data.measured_on == "test" else "test"
     return Outcome(
         status="ok" if finite else "diverged",
         returns=(curve[-1][1],) if finite else (),
@@ -221,9 +194,9 @@ def _outcome(task: Task, descent: Descent, curve: list[tuple[int, float]]) -> Ou
         theta=theta if confined is None else None,
         spec=None if confined is None else confined.subspace.projection.spec.to_json(),
         network={
-            "architecture": task.classifier.architecture,
-            "hidden": list(task.classifier.hidden),
-            "linear_convolutions": task.classifier.linear_convolutions,
+            "architecture": problem.classifier.architecture,
+            "hidden": list(problem.classifier.hidden),
+            "linear_convolutions": problem.classifier.linear_convolutions,
         },
         details={
             f"{other}_accuracy": (

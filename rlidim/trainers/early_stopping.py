@@ -32,10 +32,10 @@ class Champion(Generic[Solution]):
         """Make the environments; there is no champion before the first challenge."""
         self.score = -math.inf
         self.solved = False
-        self._threshold = task.evaluation.solved
+        self._threshold = task.control.evaluation.solved
         self._first_seed = seeds.checkpoint
         self._evaluations = 0
-        self._arena = Arena(task, task.evaluation.checkpoint_episodes)
+        self._arena = Arena(task, task.control.evaluation.checkpoint_episodes)
 
     def challenge(self, policy: AnyPolicy, solution: Solution) -> None:
         """Score a policy and keep it if it is better; the same episodes never score two."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlidim.data import datasets
-from rlidim.tasks.task import Data
+from rlidim.tasks.problems import Data
 
 SHUFFLE = 0  # seeds the one permutation of pixels or labels
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rlidim.data.sources import CLASSES
 from rlidim.environments import arena, making
-from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
-from rlidim.tasks.task import Atari, Task
-from rlidim.trainers import Report
+from rlidim.tasks.problems import CLASSES, Analytic, Control, Supervised
+from rlidim.trainers.run import Run
 
 EPISODES = 400  # cheap, and the zero of every normalised score of the task rests on them
 GAMES = 100  # of Atari, where an episode is not cheap and random play scores evenly
@@ -33,21 +30,21 @@ class UniformActions:
         return np.stack([self.space.sample() for _ in range(len(observations))])
 
 
-def train(
-    task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
-) -> Outcome:
+def train(run: Run) -> Outcome:
     """Score random actions, or what stands in their place where nobody acts."""
-    if task.kind == "analytic":
-        from rlidim.trainers.toy import untrained_scores
+    match run.task.problem:
+        case Analytic():
+            from rlidim.trainers.toy import untrained_scores
 
-        returns = untrained_scores(seeds.theta_0)
-    elif task.kind == "supervised":
-        returns = [1 / CLASSES]  # the expected accuracy of guessing
-    else:
-        _, space = making.spaces_of(task)
-        actor = UniformActions(space, seeds.training)
-        episodes = GAMES if isinstance(task.environment, Atari) else EPISODES
-        returns = arena.evaluate(task, actor, episodes, seeds.evaluation).returns.tolist()
+            returns = untrained_scores(run.seeds.theta_0)
+        case Supervised():
+            returns = [1 / CLASSES]  # the expected accuracy of guessing
+        case Control(environment=environment):
+            _, space = making.spaces_of(run.task)
+            actor = UniformActions(space, run.seeds.training)
+            episodes = GAMES if environment.frames else EPISODES
+            played = arena.evaluate(run.task, actor, episodes, run.seeds.evaluation)
+            returns = played.returns.tolist()
     return Outcome(
         status="ok",
         returns=tuple(float(value) for value in returns),

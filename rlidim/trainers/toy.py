@@ -7,7 +7,6 @@ dimension 990, so the intrinsic dimension is 10. The score is exp(-loss).
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlidim.projections import projection
-from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.subspace import SubspaceOptimizer
-from rlidim.tasks.task import Task
-from rlidim.trainers import Report
+from rlidim.tasks.problems import Analytic
+from rlidim.trainers.run import Run
 
-GROUPS = 10
-GROUP_SIZE = 100
-D = GROUPS * GROUP_SIZE
+GROUPS, GROUP_SIZE, D = Analytic.GROUPS, Analytic.GROUP_SIZE, Analytic.D
 DEVIATION = 0.1  # of theta_0's normal entries: a group's sum then has deviation 1
 REPORTS = 20  # a run
 UNTRAINED = 100  # draws of theta_0 behind the score of no training
@@ -49,15 +45,13 @@ def untrained_scores(seed: int) -> list[float]:
     ]
 
 
-def train(
-    task: Task, cell: Cell, seeds: Seeds, report: Report, run_directory: Path | None
-) -> Outcome:
+def train(run: Run) -> Outcome:
     """Minimise the loss natively or in a subspace; the steps counted are gradient steps.
 
     Raises:
         RlidimError: an unknown projection, or d not in 1 .. D.
     """
-    settings = task.settings(cell.trainer)
+    cell, seeds, settings = run.cell, run.seeds, run.settings
     theta = nn.Parameter(torch.from_numpy(initial_parameters(seeds.theta_0)))
     optimizer: torch.optim.Optimizer
     if cell.d is None:
@@ -78,7 +72,7 @@ def train(
         schedule.step()
         if iteration % every == 0:
             curve.append((iteration, math.exp(-float(loss.detach()))))
-            report(*curve[-1])
+            run.report(*curve[-1])
     score = math.exp(-float(loss_of(theta.detach())))
     confined = optimizer if isinstance(optimizer, SubspaceOptimizer) else None
     about: dict[str, Any] = {"sums": GROUPS, "group_size": GROUP_SIZE}

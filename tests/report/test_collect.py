@@ -12,8 +12,9 @@ import pytest
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
+from rlidim.tasks.problems import Evaluation
 from rlidim.tasks.settings import EvolutionStrategySettings
-from rlidim.tasks.task import Evaluation, Task
+from rlidim.tasks.task import Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import baseline, measured, random, runs
 

@@ -30,8 +30,9 @@ from rlidim.solutions import playback
 from rlidim.speed.atari import rates
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.names import Variant, find_task, split_name
-from rlidim.tasks.settings import SETTINGS
-from rlidim.tasks.task import Atari, Evaluation, PixelNetwork, Task
+from rlidim.tasks.problems import Atari, Evaluation, PixelNetwork
+from rlidim.tasks.settings import TRAINERS
+from rlidim.tasks.task import Task
 from rlidim.trainers.evolution import workers
 from rlidim.trainers.evolution.population import Generation, Player, Population
 from rlidim.trainers.sb3.atari import AtariVecEnv
@@ -52,7 +53,7 @@ def game_task(trainer: str, network: str = "paper", **changes: Any) -> Task:
         environment=Atari("pong", max_frames=240),
         network=PixelNetwork(network, batch_norm=network == "paper"),
         evaluation=Evaluation(episodes=3, checkpoint_episodes=2, minimum=-21),
-        trainers={trainer: SETTINGS[trainer](**{**SHORT[trainer], **changes})},
+        trainers={trainer: TRAINERS[trainer](**{**SHORT[trainer], **changes})},
     )
 
 
@@ -342,7 +343,7 @@ from pathlib import Path
 import numpy as np
 
 from rlidim import atari, playback, records
-from rlidim.tasks.task import Atari
+from rlidim.tasks.problems import Atari
 
 assert list(Path().iterdir()) == [Path("record.json")]
 policy = playback.policy_of(records.read(Path("record.json")), Path("record.json"), Path("none"))

@@ -17,7 +17,8 @@ from rlidim.records.record import Outcome
 from rlidim.solutions.file import Solution
 from rlidim.speed.epochs import throughput
 from rlidim.tasks.names import find_task
-from rlidim.tasks.task import ARCHITECTURES, Classifier, Data, Task
+from rlidim.tasks.problems import ARCHITECTURES, Classifier, Data
+from rlidim.tasks.task import Task
 from rlidim.trainers import classification, native_dimension, random_policy
 from rlidim.trainers import images as image_sets
 from tests.factory import bars, make_task

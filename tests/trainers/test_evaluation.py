@@ -15,7 +15,8 @@ from rlidim.errors import RlidimError
 from rlidim.networks.acting import architecture
 from rlidim.networks.perceptron import Policy
 from rlidim.records.cell import Cell, Seeds
-from rlidim.tasks.task import Environment, Evaluation, Network, Task
+from rlidim.tasks.problems import Environment, Evaluation, Network
+from rlidim.tasks.task import Task
 from rlidim.trainers.early_stopping import Champion
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)

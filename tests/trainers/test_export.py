@@ -20,8 +20,9 @@ from rlidim.networks.atari import PixelPolicy
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.solutions import playback
-from rlidim.tasks.settings import SETTINGS
-from rlidim.tasks.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
+from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
+from rlidim.tasks.settings import TRAINERS
+from rlidim.tasks.task import Task
 from tests.factory import make_task
 
 # One process for all models: importing Stable-Baselines3 takes longer than anything that it does.
@@ -93,7 +94,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AnyPolic
             environment=environment,
             network=network,
             evaluation=Evaluation(episodes=2, checkpoint_episodes=1),
-            trainers={trainer: SETTINGS[trainer](**settings)},
+            trainers={trainer: TRAINERS[trainer](**settings)},
         )
         record, path = recorded(task, trainer, folder)
         files = playback.export(task, path, out=folder / "model.zip", runs=folder)
@@ -139,7 +140,7 @@ def test_the_model_acts_as_the_record(name: str, models: dict[str, tuple[AnyPoli
 def test_another_ending_is_named(tmp_path: Path) -> None:
     task = make_task(
         evaluation=Evaluation(episodes=1, checkpoint_episodes=1),
-        trainers={"es": SETTINGS["es"](n_timesteps=50, population=2)},
+        trainers={"es": TRAINERS["es"](n_timesteps=50, population=2)},
     )
     _, path = recorded(task, "es", tmp_path)
     with pytest.raises(RlidimError, match=r"expected a name that ends in .zip"):

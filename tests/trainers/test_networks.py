@@ -13,7 +13,7 @@ from gymnasium import spaces
 from rlidim.errors import RlidimError
 from rlidim.networks.perceptron import Architecture, Policy
 from rlidim.projections import native
-from rlidim.tasks.task import Network
+from rlidim.tasks.problems import Network
 
 
 def architecture(**changes: object) -> Architecture:

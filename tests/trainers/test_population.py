@@ -22,7 +22,8 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.records.folder import Results
 from rlidim.solutions import playback
 from rlidim.tasks.names import find_task
-from rlidim.tasks.task import Environment, Task
+from rlidim.tasks.problems import Environment
+from rlidim.tasks.task import Task
 from rlidim.trainers.evolution import workers
 from rlidim.trainers.evolution.normalisation import CLIP, SMALLEST_VARIANCE, RunningStatistics
 from rlidim.trainers.evolution.population import Generation, Played, Player, Population

@@ -22,8 +22,9 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.records.checkpoints import ACTIONS, Checkpoints, clear
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
-from rlidim.tasks.settings import SETTINGS
-from rlidim.tasks.task import Atari, Environment, Evaluation, Network, PixelNetwork, Task
+from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
+from rlidim.tasks.settings import TRAINERS
+from rlidim.tasks.task import Task
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
 
@@ -73,7 +74,7 @@ def case(name: str) -> tuple[Task, str]:
     trainer, places, settings = CASES[name]
     settings = {"eval_freq": 200, **settings}
     task = make_task(
-        evaluation=EVALUATION, trainers={trainer: SETTINGS[trainer](**settings)}, **places
+        evaluation=EVALUATION, trainers={trainer: TRAINERS[trainer](**settings)}, **places
     )
     return task, trainer
 

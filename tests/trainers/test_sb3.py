@@ -22,8 +22,9 @@ from rlidim.records.record import Outcome
 from rlidim.solutions import file
 from rlidim.speed.sb3 import throughput
 from rlidim.subspace import SubspaceOptimizer
-from rlidim.tasks.settings import SETTINGS
-from rlidim.tasks.task import Environment, Evaluation, Network, Task
+from rlidim.tasks.problems import Environment, Evaluation, Network
+from rlidim.tasks.settings import TRAINERS
+from rlidim.tasks.task import Task
 from rlidim.trainers.sb3.confine import NO_CLIPPING, acting_parameters, actor_optimizer, confine
 from rlidim.trainers.sb3.train import Evaluations, build, train
 from tests.factory import make_task
@@ -43,7 +44,7 @@ every_trainer = pytest.mark.parametrize("trainer", SHORT)
 
 
 def task_of(trainer: str, identity: str | None = None, **changes: Any) -> Task:
-    settings = SETTINGS[trainer](**{**SHORT[trainer], "eval_freq": 128, **changes})
+    settings = TRAINERS[trainer](**{**SHORT[trainer], "eval_freq": 128, **changes})
     return make_task(
         environment=Environment(id=identity or IDENTITY.get(trainer, "CartPole-v1")),
         network=Network(hidden=(16, 16), activation="tanh"),

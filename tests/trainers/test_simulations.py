@@ -15,7 +15,7 @@ from rlidim.environments.mujoco import Separate, Simulations, rules_of, side_by_
 from rlidim.environments.quiet_mujoco import quiet_mujoco, stop_clock
 from rlidim.networks.acting import architecture
 from rlidim.networks.perceptron import Architecture, Policy
-from rlidim.tasks.task import Environment, Network
+from rlidim.tasks.problems import Environment, Network
 from tests.factory import make_task
 
 SERVED = (

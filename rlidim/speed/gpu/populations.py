@@ -84,7 +84,7 @@ def fill(row: Row, gpu: torch.device) -> None:
 
     from rlidim.networks.atari import PixelArchitecture, StackedNetworks
     from rlidim.speed.paired import Timed, compare
-    from rlidim.tasks.task import PixelNetwork
+    from rlidim.tasks.problems import PixelNetwork
 
     normalised = NETWORKS[row["network"]]
     architecture = PixelArchitecture.of(PixelNetwork(row["network"], normalised), SHAPE, ACTIONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import importlib
 import io
 import json
 import os
@@ -51,19 +52,18 @@ def prepare(only: str | None = None) -> None:
         import matplotlib.figure  # noqa: F401
 
         import rlidim.report.write  # noqa: F401
-        from rlidim import trainers
         from rlidim.data import datasets
-        from rlidim.environments import atari
+        from rlidim.environments import making
         from rlidim.tasks.names import find_task
-        from rlidim.tasks.task import Atari
+        from rlidim.tasks.problems import Supervised
+        from rlidim.trainers.run import RANDOM_POLICY, settings_class
 
         for task in (find_task(arguments[0]) for arguments in selected(only)):
-            for trainer in ("random", next(iter(task.trainers))):
-                trainers.find(trainer)
-            if isinstance(task.environment, Atari):
-                atari.check(task.environment)
-            if task.data is not None:
-                datasets.load(task.data.name)
+            for module in (RANDOM_POLICY, settings_class(task, next(iter(task.trainers))).home()):
+                importlib.import_module(module)
+            making.check(task)
+            if isinstance(task.problem, Supervised):
+                datasets.load(task.problem.data.name)
     except ImportError as error:
         sys.exit(f"{error}: make gpu-packages, where there is a network, brings what is missing")
     except RlidimError as error:

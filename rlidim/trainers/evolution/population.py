@@ -26,7 +26,7 @@ from rlidim.networks.acting import AnyArchitecture
 from rlidim.networks.perceptron import Architecture
 from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
-from rlidim.tasks.task import Atari, Task
+from rlidim.tasks.task import Task
 from rlidim.trainers.evolution.searches import OpenAIEvolutionStrategy, Vector, begin
 
 # Members that play side by side where each has an environment of its own: few, so that their
@@ -244,7 +244,7 @@ def check_split(task: Task, trainer: str, processes: int) -> None:
     """
     if processes == 1:
         return
-    if isinstance(task.environment, Atari) and device().type != "cpu":
+    if task.problem.on_device and device().type != "cpu":
         raise RlidimError(
             f"--processes {processes}: on a GPU one process plays a population of networks on "
             "frames; it takes 1"
@@ -256,8 +256,8 @@ def check_split(task: Task, trainer: str, processes: int) -> None:
             f"{size // 2}, two members each"
         )
     if making.has_one_stream(task):
-        assert task.environment is not None
+        identity = task.control.environment.id
         raise RlidimError(
-            f"--processes {processes}: {task.environment.id} is one vector of environments with "
+            f"--processes {processes}: {identity} is one vector of environments with "
             "one random stream, which cannot be split; it takes 1"
         )

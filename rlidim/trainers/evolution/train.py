@@ -6,62 +6,39 @@ the d numbers themselves; the native baseline searches all D.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 
 from rlidim.devices import device
 from rlidim.environments import arena
 from rlidim.networks.perceptron import Architecture
-from rlidim.records.cell import Cell, Seeds
-from rlidim.records.checkpoints import Checkpoints
 from rlidim.records.record import Outcome
-from rlidim.tasks.task import Atari, Task
-from rlidim.trainers import Report
 from rlidim.trainers.early_stopping import SEED_SPAN, Champion
 from rlidim.trainers.evolution import workers
 from rlidim.trainers.evolution.normalisation import RunningStatistics
-from rlidim.trainers.evolution.population import Generation, Player, Population, Worker, check_split
+from rlidim.trainers.evolution.population import Generation, Player, Population, check_split
 from rlidim.trainers.evolution.searches import Vector
 from rlidim.trainers.evolution.workers import ProcessWorker
+from rlidim.trainers.run import Run
 
 
-def train(
-    task: Task,
-    cell: Cell,
-    seeds: Seeds,
-    report: Report,
-    run_directory: Path | None,
-    checkpoints: Checkpoints | None = None,
-    *,
-    processes: int = 1,
-    worker: Callable[[], Worker] = ProcessWorker,
-) -> Outcome:
+def train(run: Run) -> Outcome:
     """Search theta_d (or, natively, theta_D) and score the best point on fresh episodes.
 
     Every ``eval_freq`` generations the mean of the search and its generation's best member are
     scored on checkpoint episodes, and the best so far is kept, with the observations' statistics
     that its generation acted with.
 
-    Args:
-        task: a control task.
-        cell: the run.
-        seeds: its seeds.
-        report: told the progress.
-        run_directory: nothing but a checkpoint is written there.
-        checkpoints: that the run may go on from; every generation's episodes begin at seeds of
-            their own, so that a resumed search goes on exactly.
-        processes: that a generation's episodes are split over; the outcome is the same for any.
-        worker: what each of them but this one is.
+    Every generation's episodes begin at seeds of their own, so that a resumed search goes on
+    exactly, and may be split over processes.
 
     Raises:
         RlidimError: an unknown projection, d not in 1 .. D, an environment at fault, or a
             population that cannot be split so.
         MachineLostError: a worker elsewhere is gone.
     """
-    settings = task.settings(cell.trainer)
-    check_split(task, cell.trainer, processes)
+    task, cell, seeds, settings = run.task, run.cell, run.seeds, run.settings
+    checkpoints = run.checkpoints
+    check_split(task, cell.trainer, run.processes)
     player = Player(task, cell, seeds)
     space = player.space
     episodes = np.random.default_rng([seeds.training, 1])
@@ -84,7 +61,7 @@ def train(
         acting = normalised or player.architecture
         champion.challenge(acting.policy(space.parameters(point)), point.copy())
 
-    others = workers.start(task, cell, seeds, processes - 1, worker)
+    others = workers.start(task, cell, seeds, run.processes - 1, run.worker or ProcessWorker)
     with Population(player, settings.population, others) as population:
         if generation == 0:
             challenge(search.mean)
@@ -103,7 +80,7 @@ def train(
                 if not champion.solved:
                     challenge(search.mean)
                 curve.append((steps, champion.score))
-                report(steps, champion.score)
+                run.report(steps, champion.score)
             if statistics is not None and played.moments is not None:
                 statistics.add(played.moments)
                 normalised = statistics.freeze()
@@ -113,7 +90,9 @@ def train(
     champion.close()
     diverged = not np.isfinite(search.mean).all()
     point = champion.solution
-    final = arena.evaluate(task, champion.policy, task.evaluation.episodes, seeds.evaluation)
+    final = arena.evaluate(
+        task, champion.policy, task.control.evaluation.episodes, seeds.evaluation
+    )
     return Outcome(
         status="diverged" if diverged else "ok",
         returns=() if diverged else tuple(float(value) for value in final.returns),
@@ -126,5 +105,5 @@ def train(
         spec=None if space.P is None else space.P.spec.to_json(),
         network=champion.policy.architecture.to_json(),
         details={"generations": generation}
-        | ({"device": str(device())} if isinstance(task.environment, Atari) else {}),
+        | ({"device": str(device())} if task.problem.on_device else {}),
     )

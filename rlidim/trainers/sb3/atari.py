@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rlidim.environments import atari
 from rlidim.networks.atari import PixelArchitecture
-from rlidim.tasks.task import Atari
+from rlidim.tasks.problems import Atari
 
 # glibc's names of two numbers in malloc.h, and what they are set to.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4

@@ -34,9 +34,10 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.records.checkpoints import ACTIONS, Checkpoints, writing
 from rlidim.records.record import Outcome
 from rlidim.subspace import SubspaceOptimizer
-from rlidim.tasks.task import Atari, Network, Task
-from rlidim.trainers import RESUMABLE, Report
+from rlidim.tasks.problems import Atari, Network
+from rlidim.tasks.task import Task
 from rlidim.trainers.early_stopping import Champion
+from rlidim.trainers.run import Report, Run
 from rlidim.trainers.sb3 import resume
 from rlidim.trainers.sb3.atari import AtariVecEnv, PixelFeatures, keep_freed_memory
 from rlidim.trainers.sb3.confine import (
@@ -135,9 +136,10 @@ def environments(task: Task, settings: Any, seed: int) -> VecEnv:
     Raises:
         RlidimError: a missing environment.
     """
-    if isinstance(task.environment, Atari):
+    environment = task.control.environment
+    if isinstance(environment, Atari):
         keep_freed_memory()
-        games = AtariVecEnv(task.environment, settings.n_envs)
+        games = AtariVecEnv(environment, settings.n_envs)
         games.seed(seed)
         return Recorded(games)
     env = Recorded(
@@ -154,10 +156,11 @@ def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[st
             "features_extractor_class": PixelFeatures,
             "features_extractor_kwargs": {"architecture": architecture},
         }
-    assert isinstance(task.network, Network)
+    network = task.control.network
+    assert isinstance(network, Network)
     return "MlpPolicy", {
-        "net_arch": net_arch(trainer, list(task.network.hidden)),
-        "activation_fn": ACTIVATIONS[task.network.activation],
+        "net_arch": net_arch(trainer, list(network.hidden)),
+        "activation_fn": ACTIVATIONS[network.activation],
     }
 
 
@@ -288,24 +291,16 @@ def record_subspace(model: BaseAlgorithm, logger: Logger) -> None:
         logger.record("subspace/gradient_share", share)
 
 
-def train(
-    task: Task,
-    cell: Cell,
-    seeds: Seeds,
-    report: Report,
-    run_directory: Path | None,
-    checkpoints: Checkpoints | None = None,
-) -> Outcome:
+def train(run: Run) -> Outcome:
     """Train with Stable-Baselines3 and score the best checkpoint on fresh episodes.
 
     Raises:
         RlidimError: an unknown projection, d not in 1 .. D, an environment at fault.
     """
-    settings = task.settings(cell.trainer)
+    task, cell, seeds, settings = run.task, run.cell, run.seeds, run.settings
+    checkpoints = run.checkpoints
     model, architecture = begin(task, cell, seeds)
     state = None
-    if cell.trainer not in RESUMABLE:
-        checkpoints = None
     if checkpoints is not None:
         state = checkpoints.load()
         if state is not None and not resume.restore(checkpoints, model, state):
@@ -315,11 +310,11 @@ def train(
         if state is None:
             resume.recorded_of(model).to(checkpoints.folder / ACTIONS)
     evaluations = Evaluations(
-        task, architecture, seeds, settings.eval_freq, report, checkpoints=checkpoints
+        task, architecture, seeds, settings.eval_freq, run.report, checkpoints=checkpoints
     )
     if state is not None:
         evaluations.take_up(state["more"])
-    model.set_logger(_logger(run_directory, model.num_timesteps))
+    model.set_logger(logger_of(run.folder, model.num_timesteps))
     try:
         model.learn(
             settings.n_timesteps - model.num_timesteps,
@@ -341,7 +336,7 @@ def train(
     returns: tuple[float, ...] = ()
     if not evaluations.diverged:
         played = arena.evaluate(
-            task, evaluations.champion.policy, task.evaluation.episodes, seeds.evaluation
+            task, evaluations.champion.policy, task.control.evaluation.episodes, seeds.evaluation
         )
         returns = tuple(float(value) for value in played.returns)
     optimizer = actor_optimizer(model)
@@ -364,7 +359,7 @@ def train(
     )
 
 
-def _logger(run_directory: Path | None, begun: int = 0) -> Logger:
+def logger_of(folder: Path | None, begun: int = 0) -> Logger:
     """Return a logger for CSV, and TensorBoard where it is installed; silent without a folder.
 
     A run that was taken up after ``begun`` steps writes files of its own, ``progress-4096.csv``.
@@ -372,16 +367,16 @@ def _logger(run_directory: Path | None, begun: int = 0) -> Logger:
     Raises:
         RlidimError: the folder cannot be written.
     """
-    if run_directory is None:
+    if folder is None:
         return Logger(folder=None, output_formats=[])
     names = ["csv"]
     if importlib_has("tensorboard"):
         names.append("tensorboard")
     suffix = f"-{begun}" if begun else ""
-    with writing(run_directory):
-        run_directory.mkdir(parents=True, exist_ok=True)
-        formats = [make_output_format(name, str(run_directory), suffix) for name in names]
-    return Logger(folder=str(run_directory), output_formats=formats)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        formats = [make_output_format(name, str(folder), suffix) for name in names]
+    return Logger(folder=str(folder), output_formats=formats)
 
 
 def importlib_has(module: str) -> bool:

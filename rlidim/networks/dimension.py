@@ -1,0 +1,43 @@
+"""D: how many parameters a task's network has, and the family of P that suits it."""
+
+from __future__ import annotations
+
+from rlidim.errors import RlidimError
+from rlidim.tasks.problems import Analytic, Supervised
+from rlidim.tasks.task import Task
+
+
+def native_dimension(task: Task) -> int | None:
+    """Return D, the parameters of the task's acting network; None if its package is missing."""
+    if isinstance(task.problem, Analytic):
+        return task.problem.D
+    if isinstance(task.problem, Supervised):
+        from rlidim.networks import classifiers
+
+        return classifiers.native_dimension(task)
+    from rlidim.networks.acting import architecture
+
+    try:
+        return architecture(task).D
+    except RlidimError:
+        return None
+
+
+def projection_family(task: Task, choice: str) -> str:
+    """Return the family that a choice means for a task, one for all its d.
+
+    ``auto`` goes by the task's D, for the largest d there is, so that a measurement's runs share
+    one family whatever their d.
+
+    Raises:
+        RlidimError: there is no such family.
+    """
+    from rlidim.projections import check_family
+    from rlidim.projections.backends import AUTO
+    from rlidim.projections.choice import choose
+
+    if choice != AUTO:
+        check_family(choice)
+        return choice
+    D = native_dimension(task) or 1  # a missing package is the first run's error, not this one's
+    return choose(D, D)

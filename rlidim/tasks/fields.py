@@ -1,0 +1,122 @@
+"""What a field of a task's file may hold: its range, the words for a number, what records keep."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from rlidim.errors import RlidimError
+
+
+@dataclass(frozen=True)
+class Range:
+    """The finite numbers that a field may hold, and the texts that stand for some.
+
+    ``also`` is a number outside that means something else; ``prefix`` stands before a number in
+    text (``lin_0.001``), and ``word`` for a number that is found by itself (``auto``).
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    also: float | None = None
+    prefix: str | None = None
+    word: str | None = None
+
+    def __contains__(self, value: float) -> bool:
+        """Say whether a number is one of them."""
+        return value == self.also or (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """Return it in words: ``above 0 and at most 1``."""
+        ends = {
+            "at least": self.at_least,
+            "above": self.above,
+            "at most": self.at_most,
+            "below": self.below,
+        }
+        words = " and ".join(f"{name} {end:g}" for name, end in ends.items() if end is not None)
+        return words if self.also is None else f"{words}, or {self.also:g}"
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a number, or a text or a list with one, that is out of the range.
+
+        Args:
+            name: of the field.
+            value: what it is to hold, of the right type.
+
+        Raises:
+            RlidimError: it may not; the line names the field and what would be right.
+        """
+        if isinstance(value, tuple):
+            for item in value:
+                if item not in self:
+                    raise RlidimError(f"{name}: each must be {self}, got {item}")
+            return
+        if value is None or value == self.word:
+            return
+        number = self._number(name, value) if isinstance(value, str) else value
+        if number not in self:
+            shown = f"{value:g}" if isinstance(value, float) else value
+            raise RlidimError(f"{name} must be {self}, got {shown}")
+
+    def _number(self, name: str, text: str) -> float:
+        """Return the number that a text holds after the prefix."""
+        prefix = self.prefix or ""
+        try:
+            number = float(text.removeprefix(prefix)) if text.startswith(prefix) else math.nan
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            forms = " or ".join(filter(None, ("a number", self.word, f"{prefix}<number>")))
+            raise RlidimError(f"{name} must be {forms}, got '{text}'")
+        return number
+
+
+Count = Annotated[int, Range(at_least=1)]
+Positive = Annotated[float, Range(above=0)]
+NotNegative = Annotated[float, Range(at_least=0)]
+Share = Annotated[float, Range(at_least=0, at_most=1)]
+SomeShare = Annotated[float, Range(above=0, at_most=1)]
+Decay = Annotated[float, Range(at_least=0, below=1)]  # of a running mean
+Rate = Annotated[float | str, Range(above=0, prefix="lin_")]  # "lin_x": from x linearly to zero
+
+
+def range_of(hint: Any) -> Range | None:
+    """Return the range that a field's type is annotated with, of each number if it is a list."""
+    for found in (*getattr(hint, "__metadata__", ()), *typing.get_args(hint)):
+        inner = found if isinstance(found, Range) else range_of(found)
+        if inner is not None:
+            return inner
+    return None
+
+
+def added_later(default: Any) -> Any:
+    """Return a dataclass's field that came when records had been made without it."""
+    return dataclasses.field(default=default, metadata={"added_later": True})
+
+
+def recorded(section: Any) -> dict[str, Any]:
+    """Return a section of a task file as a run's record keeps it.
+
+    This is the one place where a record's settings and a dataclass's fields part: a field that was
+    ``added_later`` is left out while it has its default. What was measured before the field came
+    was measured with that default, so those records' settings still are today's.
+
+    Args:
+        section: a dataclass: a trainer's settings, an environment, a network ...
+    """
+    content = dataclasses.asdict(section)
+    for field in dataclasses.fields(section):
+        if field.metadata.get("added_later") and content[field.name] == field.default:
+            del content[field.name]
+    return content

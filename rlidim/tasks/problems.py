@@ -1,0 +1,279 @@
+"""What a task poses: control, classification, or a loss that is known; and their sections."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+from rlidim.errors import RlidimError
+from rlidim.tasks.fields import Count, Decay, Positive, Range, SomeShare
+
+ACTIVATIONS = ("relu", "tanh")
+INITIALISATIONS = ("he_normal", "orthogonal")
+PIXEL_ARCHITECTURES = ("paper", "nature")
+# By name: training images, and the shape (C, H, W) of one.
+DATA_SETS = {
+    "mnist": (60_000, (1, 28, 28)),
+    "fashion-mnist": (60_000, (1, 28, 28)),
+    "cifar10": (50_000, (3, 32, 32)),
+}
+CLASSES = 10  # of each of them
+ARCHITECTURES = ("fc", "lenet", "untied-lenet", "fc-lenet", "fctied-lenet")
+SCALINGS = ("unit", "standard")
+SHUFFLED = ("pixels", "labels")
+MEASURED_ON = ("test", "training")
+# Parameters of a network: 8 GiB in float32, and training holds them several times over.
+LARGEST_D = 2**31
+DEEPEST = 1_000  # hidden layers
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Gymnasium environment.
+
+    ``id`` is Gymnasium's, a module before a colon included (``my_package.my_module:MyEnv-v0``);
+    ``extra`` the pip extra of rlidim that brings its package.
+    """
+
+    frames: ClassVar[bool] = False  # whether a policy sees stacked frames of a screen
+    any_game: ClassVar[bool] = False  # whether a game is still to be named
+    steps: ClassVar[str] = "environment steps"
+
+    id: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    extra: str | None = None
+
+
+@dataclass(frozen=True)
+class Atari:
+    """An Atari 2600 game, by ale-py's vector environment.
+
+    84 x 84 grey frames, the last four of them, each the maximum of two emulator frames (Mnih et al.
+    2015; Machado et al. 2018 on sticky actions). Scores are of whole games and unclipped rewards;
+    what ends a life and clips rewards does so in training alone.
+
+    ``game`` is the ROM's name (``space_invaders``), None in a file for any game; ``frame_skip``
+    emulator frames make an agent's step; ``repeat_action_probability`` is that of a sticky action;
+    up to ``noop_max`` idle frames begin a game; ``max_frames`` end one.
+    """
+
+    frames: ClassVar[bool] = True
+    extra: ClassVar[str] = "atari"
+
+    game: str | None
+    frame_skip: Count = 4
+    repeat_action_probability: Decay = 0.0
+    noop_max: Annotated[int, Range(at_least=0)] = 30
+    fire_reset: bool = True  # where the game has to be started by the fire button
+    max_frames: Count = 108_000
+    terminal_on_life_loss: bool = True  # in training
+    clip_reward: bool = True  # to its sign, in training
+
+    @property
+    def id(self) -> str:
+        """The game's name in messages: ``ALE/space_invaders``."""
+        return f"ALE/{self.game or 'any game'}"
+
+    @property
+    def any_game(self) -> bool:
+        """Whether a game is still to be named."""
+        return self.game is None
+
+    @property
+    def steps(self) -> str:
+        """What a trainer counts."""
+        return f"environment steps of {self.frame_skip} frames"
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """What differs from the defaults, for a task's page."""
+        return {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if field.name != "game" and (value := getattr(self, field.name)) != field.default
+        }
+
+
+@dataclass(frozen=True)
+class Network:
+    """A multilayer perceptron: hidden widths, activation, initialisation of theta_0.
+
+    ``he_normal`` is the paper's (truncated normal, standard deviation sqrt(2 / fan_in), zero
+    biases); ``orthogonal`` is Stable-Baselines3's (gain sqrt(2); ``output_gain`` on the last).
+    """
+
+    frames: ClassVar[bool] = False  # whether it is for stacked frames
+
+    hidden: tuple[Count, ...]
+    activation: str = "relu"
+    initialisation: str = "he_normal"
+    output_gain: Positive = 1.0
+
+    def __str__(self) -> str:
+        """Return ``20-20 relu``, or ``linear``."""
+        hidden = "-".join(str(width) for width in self.hidden)
+        return f"{hidden} {self.activation}" if hidden else "linear"
+
+
+@dataclass(frozen=True)
+class PixelNetwork:
+    """A convolutional network on stacked frames: see :mod:`rlidim.networks.atari`.
+
+    ``architecture`` is ``paper`` (Li et al. 2018 on Pong, after Salimans et al. 2017) or ``nature``
+    (Mnih et al. 2015); ``batch_norm`` says whether each hidden layer is normalised by the
+    statistics of a reference batch, and scaled and shifted (virtual batch normalisation).
+    """
+
+    frames: ClassVar[bool] = True
+
+    architecture: str
+    batch_norm: bool = False
+    initialisation: str = "orthogonal"
+    output_gain: Positive = 0.01
+
+    def __str__(self) -> str:
+        """Return ``paper batch normalised``."""
+        return " ".join([self.architecture, *(["batch normalised"] if self.batch_norm else [])])
+
+
+@dataclass(frozen=True)
+class Data:
+    """Labelled images, and what is done to them.
+
+    ``scaling`` is ``unit`` (pixels in 0 .. 1) or ``standard`` (mean 0, deviation 1 in every channel
+    of the training images); ``shuffled`` names what one fixed permutation, the same in all runs,
+    puts out of order: ``pixels`` (of every image alike) or ``labels`` (of the training images);
+    ``share`` is the part of the training images that is used, the first ones; ``measured_on`` says
+    whose accuracy is the score: ``test`` or ``training``.
+    """
+
+    name: str
+    scaling: str = "unit"
+    shuffled: str | None = None
+    share: SomeShare = 1.0
+    measured_on: str = "test"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network that classifies images: see :mod:`rlidim.networks.classifiers`.
+
+    ``hidden`` are the widths of an ``fc`` network, none of them a linear softmax model;
+    ``linear_convolutions`` leaves out the activation after each convolution, as the paper's
+    released code does.
+    """
+
+    architecture: str = "fc"
+    hidden: tuple[Count, ...] = ()
+    linear_convolutions: bool = False
+
+    def __str__(self) -> str:
+        """Return ``fc 200-200``."""
+        widths = "-".join(map(str, self.hidden))
+        linear = "linear" if self.linear_convolutions else ""
+        return " ".join(filter(None, (self.architecture, widths, linear)))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a policy is scored: episodes, and when training may stop early.
+
+    ``solved`` is the mean return at which a run stops, once fresh episodes confirm it;
+    ``minimum`` the lowest possible return, which the paper's rule shifts to zero.
+    """
+
+    episodes: Count = 100
+    checkpoint_episodes: Count = 20
+    solved: float | None = None
+    minimum: float = 0.0
+
+
+@dataclass(frozen=True)
+class Control:
+    """A policy acts in an environment; the score is a mean return."""
+
+    kind: ClassVar[str] = "control"
+    needs: ClassVar[tuple[str, ...]] = ("environment", "network")  # of a task's file
+    may_have: ClassVar[tuple[str, ...]] = ("evaluation",)
+
+    environment: Environment | Atari
+    network: Network | PixelNetwork
+    evaluation: Evaluation = Evaluation()
+
+    @property
+    def steps(self) -> str:
+        """What a trainer counts."""
+        return self.environment.steps
+
+    @property
+    def on_device(self) -> bool:
+        """Whether its network trains on a GPU where there is one."""
+        return self.network.frames
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A network classifies images; the score is an accuracy.
+
+    ``paper`` holds each trainer's settings in the paper's protocol, where they are not the
+    trainer's defaults.
+    """
+
+    kind: ClassVar[str] = "supervised"
+    needs: ClassVar[tuple[str, ...]] = ("data", "classifier")
+    may_have: ClassVar[tuple[str, ...]] = ("paper",)
+    steps: ClassVar[str] = "gradient steps"
+    on_device: ClassVar[bool] = True
+    evaluation: ClassVar[Evaluation] = Evaluation()
+
+    data: Data
+    classifier: Classifier
+    paper: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Analytic:
+    """The paper's toy: a loss that is known (Li et al. 2018, section 2); the score is exp(-loss).
+
+    D parameters in ``GROUPS`` groups; group i must sum to i, so that the dimension is ``GROUPS``.
+    """
+
+    kind: ClassVar[str] = "analytic"
+    needs: ClassVar[tuple[str, ...]] = ()
+    may_have: ClassVar[tuple[str, ...]] = ()
+    steps: ClassVar[str] = "gradient steps"
+    on_device: ClassVar[bool] = False
+    evaluation: ClassVar[Evaluation] = Evaluation()
+
+    GROUPS: ClassVar[int] = 10
+    GROUP_SIZE: ClassVar[int] = 100
+    D: ClassVar[int] = GROUPS * GROUP_SIZE
+
+
+Problem = Control | Supervised | Analytic
+PROBLEMS = {problem.kind: problem for problem in (Control, Supervised, Analytic)}
+
+
+def check_size(hidden: tuple[int, ...], where: str, data: Data | None = None) -> None:
+    """Refuse a fully connected network that no memory holds.
+
+    Args:
+        hidden: the widths of its layers.
+        where: for the message.
+        data: what a classifier sees; None for a policy, whose spaces are not known here: then the
+            fewest parameters count.
+
+    Raises:
+        RlidimError: more layers or parameters than fit.
+    """
+    inputs, outputs = (1, 1) if data is None else (math.prod(DATA_SETS[data.name][1]), CLASSES)
+    if len(hidden) > DEEPEST:
+        raise RlidimError(f"{where}: more than {DEEPEST:,} hidden layers")
+    layers = itertools.pairwise((inputs, *hidden, outputs))
+    D = sum((before + 1) * after for before, after in layers)
+    if D > LARGEST_D:
+        raise RlidimError(f"{where}: the network would have D = {D:,}, at most {LARGEST_D:,} fit")

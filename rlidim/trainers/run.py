@@ -1,0 +1,116 @@
+"""One run: what a trainer is given, and how its code is found."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlidim.errors import RlidimError
+from rlidim.records.cell import RANDOM, Cell, Seeds
+from rlidim.records.checkpoints import Checkpoints
+from rlidim.records.record import Outcome
+from rlidim.tasks.settings import TrainerSettings
+from rlidim.tasks.task import Task
+
+if TYPE_CHECKING:
+    from rlidim.trainers.evolution.population import Worker
+
+RANDOM_POLICY = "rlidim.trainers.random_policy"
+Report = Callable[[int, float | None], None]
+"""Told the environment steps so far and the latest checkpoint score (None before the first)."""
+
+
+def unheard(steps: int, score: float | None) -> None:
+    """Be told how far a run has come, and tell nobody."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a trainer's ``train(run)`` is given; it returns an ``Outcome``.
+
+    A trainer is deterministic given the seeds, reports its progress, writes nothing but what it
+    likes below ``folder``, returns the status ``diverged`` instead of raising when numbers
+    overflow, and raises RlidimError for what only the user can mend.
+
+    Attributes:
+        task: what is trained on.
+        cell: the run's name: trainer, projection, d and seed.
+        seeds: of theta_0, of P and of the environments.
+        report: is told the progress.
+        folder: for logs; None: none are written.
+        checkpoints: that the run may go on from, and leaves; None where there are none.
+        processes: that the run is split over; what comes out is the same for any number.
+        worker: makes each process but the first; None: one of this machine's.
+    """
+
+    task: Task
+    cell: Cell
+    seeds: Seeds
+    report: Report = unheard
+    folder: Path | None = None
+    checkpoints: Checkpoints | None = None
+    processes: int = 1
+    worker: Callable[[], Worker] | None = None
+
+    @property
+    def settings(self) -> Any:
+        """The trainer's settings."""
+        return self.task.settings(self.cell.trainer)
+
+
+def train(run: Run) -> Outcome:
+    """Make a run with its trainer.
+
+    Raises:
+        RlidimError: the task has no such trainer, its runs cannot be split so, and what the trainer
+            raises.
+    """
+    if run.cell.trainer == RANDOM:
+        module = RANDOM_POLICY
+    else:
+        if run.processes != 1:
+            check_splits(run.task, run.cell.trainer, run.processes)
+        module = type(run.settings).home()
+    outcome: Outcome = importlib.import_module(module).train(run)
+    return outcome
+
+
+def settings_class(task: Task, trainer: str) -> type[TrainerSettings]:
+    """Return what a task's trainer can do: the class of its settings.
+
+    Raises:
+        RlidimError: the task has no such trainer.
+    """
+    found: type[TrainerSettings] = type(task.settings(trainer))
+    return found
+
+
+def is_resumable(task: Task, trainer: str) -> bool:
+    """Say whether an interrupted run goes on from a checkpoint."""
+    return trainer != RANDOM and settings_class(task, trainer).resumable
+
+
+def check_splits(task: Task, trainer: str, processes: int) -> None:
+    """Make sure that a trainer's runs can be split over processes.
+
+    Raises:
+        RlidimError: they cannot.
+    """
+    if not settings_class(task, trainer).splits:
+        able = [name for name, settings in task.trainers.items() if settings.splits]
+        those = f"{', '.join(able)} can be split" if able else "none of the task's can be split"
+        raise RlidimError(f"--processes {processes}: a run of trainer '{trainer}' takes 1; {those}")
+
+
+def check_processes(task: Task, trainer: str, processes: int) -> None:
+    """Make sure that a run can be split over so many processes.
+
+    Raises:
+        RlidimError: it cannot.
+    """
+    check_splits(task, trainer, processes)
+    module: Any = importlib.import_module(settings_class(task, trainer).home())
+    module.check_split(task, trainer, processes)
