@@ -79,7 +79,6 @@ class Subspace:
         self.theta_d = nn.Parameter(
             torch.zeros(projection.d, dtype=projection.dtype, device=self.theta_0.device)
         )
-        self.gradient = torch.zeros_like(self.theta_0)
         self._lay_out(self.theta_0)
         self._bind()
 
@@ -165,7 +164,7 @@ class Subspace:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs: views and counters are of this one's memory."""
-        names = ("parameters", "_frozen", "projection", "theta_0", "theta_d", "gradient", "_flat")
+        names = ("parameters", "_frozen", "projection", "theta_0", "theta_d", "_flat")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -177,6 +176,7 @@ class Subspace:
 
     def _lay_out(self, written: Tensor) -> None:
         """Make the vectors that the parameters are copied from, and their views."""
+        self.gradient = torch.zeros_like(self.theta_0)
         self._zero = torch.zeros_like(self.theta_0[:1])  # of a parameter without gradient
         shapes = [parameter.shape for parameter in self.parameters]
         self._words, self._flat = _vector(written.numel(), written)
