@@ -2,34 +2,43 @@
 
 Li et al. 2018, section 2. The network keeps its ordinary parameters, so every trainer works
 unchanged: a step gathers the native gradient g_D, forms g_d = P^T g_D, lets any inner optimizer
-move theta_d, and writes theta_0 + P theta_d back in place.
+move theta_d, and writes theta_0 + P theta_d into the parameters.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
+from operator import is_, itemgetter
 from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from rlidim.errors import RlidimError
+from rlidim.errors import RlidimError, nearest
 from rlidim.projections import from_spec
 from rlidim.projections import projection as make_projection
 from rlidim.projections.base import Projection, ProjectionSpec
 
+WORD = torch.int64
 CLIP_EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_
+LARGE, SAMPLE = 2**13, 2**10  # a parameter's numbers, and of a large one's those compared each step
+# What a parameter group may hold beside the inner optimizer's own: ours, and torch's schedulers'.
+GROUP_KEYS = ("params", "param_names", "native", "lr")
+SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr")
 
 
 class Subspace:
     """A network's parameters seen as one vector, confined to theta_0 + P theta_d.
 
-    The parameters become views of one flat buffer, in the order given, so that a write is one
-    pass. theta_0 is what they hold at construction.
+    The parameters keep their storages, and are copied into: they save, share and tie as before.
+    Frozen ones (``requires_grad=False``) are left out of D and stay as they are; one given twice
+    counts once. theta_0 is what the others hold at construction, in the order given.
 
     Attributes:
+        parameters: those that are confined.
         projection: P.
         theta_0: (D,), frozen.
         theta_d: a parameter (d,), zero at first.
@@ -51,41 +60,36 @@ class Subspace:
         """Take the parameters over.
 
         Raises:
-            RlidimError: their number is not the projection's D, or they differ in dtype or device.
+            RlidimError: the number of those not frozen is not the projection's D, they differ in
+                dtype or device, or two of them share memory.
         """
-        self.parameters = list(parameters)
+        given = list(parameters)
+        self.parameters = trainable(given)
+        self._frozen = [parameter for parameter in given if not parameter.requires_grad]
         count = sum(parameter.numel() for parameter in self.parameters)
         if count != projection.D:
-            raise RlidimError(f"the network has {count} parameters, the projection {projection.D}")
-        kinds = {(parameter.dtype, parameter.device.type) for parameter in self.parameters}
-        if kinds != {(projection.dtype, projection.device.type)}:
+            without = " (the frozen ones left out)" if self._frozen else ""
             raise RlidimError(
-                f"the parameters are {kinds}, the projection is "
-                f"{(projection.dtype, projection.device.type)}: make them the same"
+                f"the network has {count} parameters, the projection {projection.D}{without}"
             )
         self.projection = projection
+        self._check_kinds()
+        _refuse_shared_memory(self.parameters)
         with torch.no_grad():
-            self._flat = torch.cat([parameter.reshape(-1) for parameter in self.parameters])
-        self.theta_0 = self._flat.clone()
+            self.theta_0 = torch.cat([parameter.reshape(-1) for parameter in self.parameters])
         self.theta_d = nn.Parameter(
-            torch.zeros(projection.d, dtype=projection.dtype, device=self._flat.device)
+            torch.zeros(projection.d, dtype=projection.dtype, device=self.theta_0.device)
         )
-        self.gradient = torch.zeros_like(self._flat)
-        self._zeros: dict[int, Tensor] = {}
-        self._pointers: list[int] = []
-        self._versions: list[int] = []
-        start = 0
-        for parameter in self.parameters:
-            stop = start + parameter.numel()
-            parameter.data = self._flat[start:stop].view_as(parameter)
-            start = stop
-        self._remember()
+        self._lay_out(self.theta_0)
+        self._bind()
 
-    @torch.no_grad()
     def write(self) -> None:
         """Set the parameters to theta_0 + P theta_d."""
         self.projection.forward(self.theta_d.detach(), base=self.theta_0, out=self._flat)
-        self._remember()
+        torch._foreach_copy_(self._targets, self._parts)
+        if self._sampled:
+            torch._foreach_copy_(self._kept_parts, self._glimpses)
+        self._seen = [(target.data_ptr(), target._version, True) for target in self._targets]
 
     @torch.no_grad()
     def pull(self) -> Tensor:
@@ -99,52 +103,118 @@ class Subspace:
 
     def gather(self) -> Tensor:
         """Copy the parameters' gradients into :attr:`gradient`, (D,), and return it."""
-        gradients = [
-            self._zero(parameter) if parameter.grad is None else parameter.grad.reshape(-1)
-            for parameter in self.parameters
-        ]
-        return torch.cat(gradients, out=self.gradient)
+        gradients = [parameter.grad for parameter in self.parameters]
+        if not all([each is not None and each.layout is torch.strided for each in gradients]):
+            gradients = [
+                self._zero.expand(part.shape) if each is None else each.to_dense()
+                for each, part in zip(gradients, self._gradient_parts, strict=True)
+            ]
+        torch._foreach_copy_(self._gradient_parts, gradients)  # type: ignore[arg-type]
+        return self.gradient
 
     def check(self) -> None:
         """Make sure that nobody else has moved the parameters out of the subspace.
 
-        Looks at storage and version counters, not at D numbers.
+        Storages and version counters say whether somebody wrote to them; numbers that are still
+        those last written (swapped out and back, broadcast, moved to shared memory) do no harm.
+        Edits of ``.data``, which no counter shows, are looked for on the CPU alone: in all of a
+        parameter of less than ``LARGE`` numbers, in about ``SAMPLE``, evenly spread, of another.
 
         Raises:
             RlidimError: somebody has: a line search outside the optimizer (TRPO), a model loaded
-                without its optimizer, a move to another device.
+                without its optimizer, a move to another device; or a parameter was frozen, or
+                thawed, since the subspace was built.
         """
-        for parameter, pointer, version in zip(
-            self.parameters, self._pointers, self._versions, strict=True
-        ):
-            if parameter.data_ptr() != pointer or parameter._version != version:
-                raise RlidimError(
-                    "the parameters were changed outside the subspace since its last step (a line "
-                    "search, a loaded model, another device): load the optimizer's state too, or "
-                    "build it anew"
-                )
+        found = [
+            (parameter.data_ptr(), parameter._version, parameter.requires_grad)
+            for parameter in self.parameters
+        ]
+        # On a GPU a comparison waits for all that was launched, and a recording (a CUDA graph)
+        # must neither wait nor depend on a value: there counters alone are looked at each step,
+        # values only where these differ, and in a recording not even then.
+        on_gpu = self._flat.is_cuda
+        thawed = any([parameter.requires_grad for parameter in self._frozen])
+        if found == self._seen and not thawed and (on_gpu or self._same_at_a_glance()):
+            return
+        if thawed or not all(trains for _, _, trains in found):
+            raise RlidimError(
+                "a parameter was frozen, or thawed, after its subspace was built, whose D is "
+                "fixed: set requires_grad before, or build the optimizer anew"
+            )
+        recording = on_gpu and torch.cuda.is_current_stream_capturing()
+        if recording or not all(map(_same, self.parameters, self._parts)):
+            raise RlidimError(
+                "the parameters were changed outside the subspace since its last step (a line "
+                "search, a loaded model, another device): load the optimizer's state too, or "
+                "build it anew"
+            )
+        self._bind()
 
     def restore(self, theta_0: Tensor, theta_d: Tensor) -> None:
-        """Set theta_0 and theta_d, both copied, and write the parameters."""
+        """Set theta_0 and theta_d, both copied, and write the parameters.
+
+        Raises:
+            RlidimError: the parameters were moved to another device or dtype.
+        """
+        self._check_kinds()
         with torch.no_grad():
-            start = 0
-            for parameter in self.parameters:
-                stop = start + parameter.numel()
-                parameter.data = self._flat[start:stop].view_as(parameter)
-                start = stop
             self.theta_0.copy_(theta_0)
             self.theta_d.copy_(theta_d)
+        self._bind()
         self.write()
 
-    def _remember(self) -> None:
-        self._pointers = [parameter.data_ptr() for parameter in self.parameters]
-        self._versions = [parameter._version for parameter in self.parameters]
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: views and counters are of this one's memory."""
+        names = ("parameters", "_frozen", "projection", "theta_0", "theta_d", "_flat")
+        return {name: getattr(self, name) for name in names}
 
-    def _zero(self, parameter: nn.Parameter) -> Tensor:
-        size = parameter.numel()
-        if size not in self._zeros:
-            self._zeros[size] = torch.zeros(size, dtype=parameter.dtype, device=parameter.device)
-        return self._zeros[size]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state up; the first step compares the parameters with it."""
+        self.__dict__.update(state)
+        self._lay_out(self._flat)
+        self._bind()
+        self._seen = []
+
+    def _lay_out(self, written: Tensor) -> None:
+        """Make the vectors that the parameters are copied from, and their views."""
+        self.gradient = torch.zeros_like(self.theta_0)
+        self._zero = torch.zeros_like(self.theta_0[:1])  # of a parameter without gradient
+        shapes = [parameter.shape for parameter in self.parameters]
+        self._words, self._flat = _vector(written.numel(), written)
+        self._flat.copy_(written)  # what was last written
+        self._parts = _parts(self._flat, shapes)
+        self._gradient_parts = _parts(self.gradient, shapes)
+
+    def _bind(self) -> None:
+        """Look at the parameters' storages, which hold what was last written, as they now are."""
+        # Detached, they take what is written without autograd, and count it as the parameters do.
+        self._targets = [parameter.detach() for parameter in self.parameters]
+        self._seen = [(target.data_ptr(), target._version, True) for target in self._targets]
+        watched = [] if self._flat.is_cuda else self.parameters
+        self._glimpses: list[Tensor] = [_glimpse(parameter) for parameter in watched]
+        shapes = [glimpse.shape for glimpse in self._glimpses]
+        size = sum(shape.numel() for shape in shapes)
+        self._sampled: bool = 0 < size < self._flat.numel()
+        self._read_words, read = _vector(size, self._flat)
+        self._read_parts = _parts(read, shapes)
+        self._kept_words, kept = _vector(size, self._flat)
+        self._kept_parts: list[Tensor] = _parts(kept, shapes)
+        if self._sampled:
+            torch._foreach_copy_(self._kept_parts, self._glimpses)
+        else:
+            self._kept_words = self._words  # all of it: nothing to keep apart
+
+    def _same_at_a_glance(self) -> bool:
+        torch._foreach_copy_(self._read_parts, self._glimpses)
+        return torch.equal(self._read_words, self._kept_words)
+
+    def _check_kinds(self) -> None:
+        kinds = {(parameter.dtype, parameter.device.type) for parameter in self.parameters}
+        kind = (self.projection.dtype, self.projection.device.type)
+        if kinds != {kind}:
+            raise RlidimError(
+                f"the parameters are {kinds}, the projection is {kind}: make them the same"
+            )
 
 
 class SubspaceOptimizer(Optimizer):
@@ -152,11 +222,15 @@ class SubspaceOptimizer(Optimizer):
 
     Learning rates are native ones: with ``scale_lr`` theta_d moves at lr * sqrt(D / d), which makes
     an Adam step as long in parameter space as a native one. Schedules that set ``group["lr"]``
-    therefore work as they are.
+    therefore work as they are. All else in a group (``weight_decay``, ``betas``) is the inner
+    optimizer's, at construction as later; in the confined group it acts on theta_d.
+
+    Copied or pickled together with its network, it stays tied to it.
 
     Args:
         params: parameters, or parameter groups; a group with ``"native": True`` is trained as it
-            is, at its own lr, by the same inner optimizer. There is one other group, the confined.
+            is, at its own lr, by the same inner optimizer. There is one other group, the confined;
+            what is frozen in it stays as it is.
         d: the subspace dimension; not needed with a ready projection.
         projection: a family's name or ``auto``, a specification, or a projection.
         seed: of P.
@@ -167,7 +241,8 @@ class SubspaceOptimizer(Optimizer):
         max_grad_norm: clips g_d to this length; None does not.
 
     Raises:
-        RlidimError: no or several confined groups, or what :class:`Subspace` raises.
+        RlidimError: no or several confined groups, nothing in it to train, a group's key that the
+            inner optimizer does not know, or what :class:`Subspace` raises.
 
     Example:
         >>> import rlidim, torch
@@ -196,19 +271,25 @@ class SubspaceOptimizer(Optimizer):
         confined = [group for group in self.param_groups if not group["native"]]
         if len(confined) != 1:
             raise RlidimError(f"one parameter group is confined to a subspace, got {len(confined)}")
-        self._confined = confined[0]
-        parameters = self._confined["params"]
-        self.subspace = Subspace(parameters, _project(parameters, projection, d, seed))
+        parameters = confined[0]["params"]
+        self.subspace = Subspace(parameters, _project(trainable(parameters), projection, d, seed))
         P = self.subspace.projection
         self.lr_factor = math.sqrt(P.D / P.d) if scale_lr else 1.0
         self.max_grad_norm = max_grad_norm
-        groups = [
-            {"params": group["params"] if group["native"] else [self.theta_d], "lr": group["lr"]}
-            for group in self.param_groups
-        ]
-        self.inner = inner(groups, **(inner_kwargs or {}))
         self._length: Tensor | None = None  # of the last g_d before it was clipped
-        self._transfer_learning_rates()
+        self._kind, self._arguments = inner, dict(inner_kwargs or {})
+        self.inner = self._build_inner()
+        known = {name: value for name, value in self.inner.defaults.items() if name != "lr"}
+        self.defaults.update(known)
+        self._known = tuple(known)
+        self._read = itemgetter("native", "lr", *known)
+        for group in self.param_groups:
+            _refuse_unknown_keys(group, known)
+            for name, value in known.items():
+                group.setdefault(name, value)
+        unheard = (object(),) * (2 + len(known))
+        self._said: list[tuple[Any, ...]] = [unheard] * len(self.param_groups)
+        self._carry()
 
     @property
     def theta_d(self) -> nn.Parameter:
@@ -241,18 +322,12 @@ class SubspaceOptimizer(Optimizer):
         Raises:
             RlidimError: the parameters are not where the last step left them.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        gradient = self.subspace.pull()
-        self._length = None
-        if self.max_grad_norm is not None:
-            self._length = length = torch.linalg.vector_norm(gradient)
-            gradient.mul_((self.max_grad_norm / (length + CLIP_EPSILON)).clamp(max=1.0))
-        self.theta_d.grad = gradient
-        self._transfer_learning_rates()
-        self.inner.step()
+        self._carry()
+        if closure is None:
+            self._pull()
+            loss = self.inner.step()
+        else:
+            loss = self.inner.step(self._evaluation(closure))
         self.subspace.write()
         return loss
 
@@ -267,9 +342,17 @@ class SubspaceOptimizer(Optimizer):
         super().add_param_group(param_group)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that a resumed run needs: theta_0, theta_d, P's name, inner state."""
+        """Return everything that a resumed run needs: theta_0, theta_d, P's name, inner state.
+
+        The confined group lists no parameters: a native optimizer then refuses the state, instead
+        of going on outside the subspace.
+        """
+        outer = super().state_dict()
+        for group in outer["param_groups"]:
+            if not group["native"]:
+                group["params"] = []
         return {
-            **super().state_dict(),
+            **outer,
             "subspace": {
                 "spec": self.subspace.projection.spec.to_json(),
                 "theta_0": self.subspace.theta_0.clone(),
@@ -294,18 +377,150 @@ class SubspaceOptimizer(Optimizer):
                 f"this state is of a {spec.D} x {spec.d} projection, the optimizer's is "
                 f"{P.D} x {P.d}"
             )
-        super().load_state_dict(
-            {key: state_dict[key] for key in ("state", "param_groups")},
-        )
-        self._confined = next(group for group in self.param_groups if not group["native"])
+        groups = [
+            group if group["native"] else {**group, "params": ours["params"]}
+            for group, ours in zip(
+                state_dict["param_groups"], super().state_dict()["param_groups"], strict=True
+            )
+        ]
+        super().load_state_dict({"state": state_dict["state"], "param_groups": groups})
         if spec != P.spec:
             self.subspace.projection = from_spec(spec, dtype=P.dtype, device=P.device)
         self.inner.load_state_dict(state_dict["inner"])
+        for outer, inner in zip(self.param_groups, self.inner.param_groups, strict=True):
+            for name in self._known:  # older states have them in the inner groups alone
+                outer.setdefault(name, inner[name])
+        self._said = list(map(self._read, self.param_groups))
         self.subspace.restore(saved["theta_0"], saved["theta_d"])
 
-    def _transfer_learning_rates(self) -> None:
-        for outer, inner in zip(self.param_groups, self.inner.param_groups, strict=True):
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: torch's own three alone would leave the subspace behind."""
+        ours = ("subspace", "lr_factor", "max_grad_norm", "_length")
+        of_inner = ("_kind", "_arguments", "_known", "_read")
+        return {
+            **super().__getstate__(),
+            **{name: getattr(self, name) for name in (*ours, *of_inner)},
+            "inner": self.inner.state_dict(),  # others' attributes do not outlive a pickle
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a copy's state, or what :meth:`load_state_dict` gives."""
+        inner = state.get("inner")
+        super().__setstate__({name: value for name, value in state.items() if name != "inner"})
+        if inner is not None:
+            self.inner = self._build_inner()
+            self.inner.load_state_dict(inner)
+            self._said = list(map(self._read, self.param_groups))
+
+    def _build_inner(self) -> Optimizer:
+        groups = [
+            {"params": group["params"] if group["native"] else [self.theta_d], "lr": group["lr"]}
+            for group in self.param_groups
+        ]
+        return self._kind(groups, **self._arguments)
+
+    def _carry(self) -> None:
+        """Hand what changed in the groups to the inner optimizer, which may count in its own."""
+        for index, (outer, inner) in enumerate(
+            zip(self.param_groups, self.inner.param_groups, strict=True)
+        ):
+            says, said = self._read(outer), self._said[index]
+            if not all(map(is_, says, said)):
+                changes = zip(self._known, says[2:], said[2:], strict=True)
+                inner.update({name: now for name, now, before in changes if now is not before})
+                self._said[index] = says
             inner["lr"] = outer["lr"] if outer["native"] else outer["lr"] * self.lr_factor
+
+    def _pull(self) -> None:
+        """Set theta_d's gradient."""
+        gradient = self.subspace.pull()
+        self._length = None
+        if self.max_grad_norm is not None:
+            self._length = length = torch.linalg.vector_norm(gradient)
+            gradient.mul_((self.max_grad_norm / (length + CLIP_EPSILON)).clamp(max=1.0))
+        self.theta_d.grad = gradient
+
+    def _evaluation(self, closure: Callable[[], float]) -> Callable[[], float]:
+        """Return a closure for the inner optimizer, which may try several theta_d in a step."""
+        calls = itertools.count()
+
+        def evaluate() -> float:
+            if next(calls):  # at first the parameters are where the last step left them
+                self.subspace.write()
+            with torch.enable_grad():
+                loss = closure()
+            self._pull()
+            return loss
+
+        return evaluate
+
+
+def trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Return the parameters that are not frozen, each once."""
+    return list(dict.fromkeys(parameter for parameter in parameters if parameter.requires_grad))
+
+
+def _vector(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return zeros twice, in one memory: as words, and as a vector (size,) of a tensor's kind.
+
+    Words compare fast, and to the bit: a NaN is itself.
+    """
+    words = math.ceil(size * like.itemsize / WORD.itemsize)
+    zeros = torch.zeros(words, dtype=WORD, device=like.device)
+    return zeros, zeros.view(like.dtype)[:size]
+
+
+def _parts(vector: Tensor, shapes: Iterable[torch.Size]) -> list[Tensor]:
+    """Return views of a vector, one of each shape."""
+    stops = itertools.accumulate(shape.numel() for shape in shapes)
+    return [
+        vector[stop - shape.numel() : stop].view(shape)
+        for shape, stop in zip(shapes, stops, strict=True)
+    ]
+
+
+def _glimpse(parameter: nn.Parameter) -> Tensor:
+    """Return a view of a parameter's numbers, or of some, evenly spread, of a large one's.
+
+    The stride is odd, so that it falls on every column of a matrix of 2^n.
+    """
+    whole = parameter.detach()
+    if parameter.numel() < LARGE or not parameter.is_contiguous():
+        return whole
+    return whole.view(-1)[:: parameter.numel() // SAMPLE | 1]
+
+
+def _same(parameter: Tensor, part: Tensor) -> bool:
+    """Say whether two tensors are equal to the bit: a NaN is itself."""
+    kinds = [(each.shape, each.dtype, each.device) for each in (parameter, part)]
+    bits = torch.int32 if part.itemsize == torch.int32.itemsize else torch.int64
+    return kinds[0] == kinds[1] and torch.equal(parameter.detach().view(bits), part.view(bits))
+
+
+def _refuse_shared_memory(parameters: list[nn.Parameter]) -> None:
+    """Refuse parameters that lie in one another: what is written to one would move the other."""
+    spans = []
+    for parameter in parameters:
+        if parameter.numel():
+            steps = zip(parameter.shape, parameter.stride(), strict=True)
+            last = sum((size - 1) * stride for size, stride in steps)
+            first = parameter.data_ptr()
+            spans.append((first, first + (last + 1) * parameter.itemsize, tuple(parameter.shape)))
+    spans.sort()
+    for (_, stop, shape), (start, _, other) in itertools.pairwise(spans):
+        if start < stop:
+            raise RlidimError(
+                f"two parameters, of shapes {shape} and {other}, share memory: tie the modules "
+                "instead, second.weight = first.weight"
+            )
+
+
+def _refuse_unknown_keys(group: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuse what nobody would read; later, schedulers may add keys of their own."""
+    names = (*GROUP_KEYS, *known)
+    for name in group:
+        if name not in names and name not in SCHEDULER_KEYS:
+            raise RlidimError(f"unknown key '{name}' in a parameter group{nearest(name, names)}")
 
 
 def _project(
@@ -314,7 +529,13 @@ def _project(
     d: int | None,
     seed: int,
 ) -> Projection:
-    """Return the projection that an optimizer's arguments mean."""
+    """Return the projection that an optimizer's arguments mean.
+
+    Raises:
+        RlidimError: all parameters are frozen, or d is missing.
+    """
+    if not parameters:
+        raise RlidimError("no parameter to confine: all are frozen (requires_grad=False)")
     if isinstance(choice, Projection):
         return choice
     first = parameters[0]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import math
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 import rlidim
 from rlidim.errors import RlidimError
-from rlidim.projections import projection
+from rlidim.projections import FAMILIES, projection
 from rlidim.projections.backends import FAMILIES
+from rlidim.subspace import LARGE, Subspace
 
 D, d, SEED = 102, 7, 3  # D: of the network below
 
@@ -24,7 +30,7 @@ def make_network() -> nn.Sequential:
 
 
 def flat(network: nn.Module) -> Tensor:
-    return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
+    return torch.cat([parameter.detach().reshape(-1) for parameter in network.parameters()])
 
 
 def batch(step: int) -> Tensor:
@@ -218,7 +224,199 @@ def test_closure() -> None:
     assert second < first
 
 
-@pytest.mark.parametrize("change", ["in place", "replaced"])
+def test_lbfgs_tries_points_of_the_subspace() -> None:
+    """Its closure is evaluated at theta_0 + P theta_d for every theta_d tried."""
+    network = make_network()
+    optimizer = optimizer_of(
+        network,
+        lr=1.0,
+        scale_lr=False,
+        inner=torch.optim.LBFGS,
+        inner_kwargs={"line_search_fn": "strong_wolfe"},
+    )
+    theta_0, P = flat(network), optimizer.subspace.projection
+    losses = []
+
+    def closure() -> float:
+        torch.testing.assert_close(flat(network), theta_0 + P @ optimizer.theta_d.detach())
+        optimizer.zero_grad()
+        loss = loss_of(network, 0)
+        loss.backward()
+        losses.append(float(loss.detach()))
+        return losses[-1]
+
+    first = optimizer.step(closure)
+    assert first == losses[0]
+    assert len(set(losses)) > 3
+    assert float(loss_of(network, 0).detach()) < 0.9 * first
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_all_that_a_group_says_reaches_the_inner_optimizer(later: bool) -> None:
+    says: dict[str, Any] = {"weight_decay": 0.3, "betas": (0.5, 0.9)}
+    network = make_network()
+    group = {"params": list(network.parameters()), **({} if later else says)}
+    optimizer = rlidim.SubspaceOptimizer(
+        [group], d=d, projection="rademacher", seed=SEED, lr=1e-2, inner=torch.optim.AdamW
+    )
+    assert optimizer.param_groups[0]["eps"] == optimizer.defaults["eps"] == 1e-8
+    if later:
+        optimizer.param_groups[0].update(says)
+    train(network, optimizer, range(20))
+    expected = train_reparameterised("rademacher", torch.optim.AdamW, says, 20)
+    torch.testing.assert_close(flat(network), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("inner", [torch.optim.Adam, torch.optim.SGD])
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        lambda optimizer: OneCycleLR(optimizer, max_lr=1e-1, total_steps=10),
+        lambda optimizer: CyclicLR(optimizer, base_lr=1e-3, max_lr=1e-1, step_size_up=4),
+    ],
+    ids=["OneCycleLR", "CyclicLR"],
+)
+def test_schedules_of_momentum(inner: Any, scheduler: Callable[[Any], LRScheduler]) -> None:
+    network, native = make_network(), make_network()
+    arguments = {"momentum": 0.9} if inner is torch.optim.SGD else {}
+    optimizer = optimizer_of(network, inner=inner, inner_kwargs=arguments)
+    reference = inner(native.parameters(), lr=1e-2, **arguments)
+    schedules = [scheduler(each) for each in (optimizer, reference)]
+    seen = set()
+    for step in range(8):
+        for each, its, schedule in zip(
+            (network, native), (optimizer, reference), schedules, strict=True
+        ):
+            train(each, its, range(step, step + 1))
+            group = (optimizer.inner if its is optimizer else reference).param_groups[0]
+            key = "momentum" if arguments else "betas"
+            seen.add((step, group[key]))
+            schedule.step()
+    assert len(seen) == 8  # a step's two are the same
+    assert len({value for _, value in seen}) > 2
+
+
+def test_an_inner_optimizer_may_count_in_its_groups() -> None:
+    class Counting(torch.optim.SGD):
+        def __init__(self, params: Any, lr: float = 1e-3) -> None:
+            super().__init__(params, lr)
+            self.defaults["steps"] = 0
+            self.param_groups[0].setdefault("steps", 0)
+
+        def step(self, closure: Any = None) -> Any:
+            self.param_groups[0]["steps"] += 1
+            return super().step(closure)
+
+    network = make_network()
+    optimizer = optimizer_of(network, inner=Counting)
+    train(network, optimizer, range(3))
+    optimizer.param_groups[0]["weight_decay"] = 0.1
+    train(network, optimizer, range(3, 5))
+    assert optimizer.inner.param_groups[0]["steps"] == 5
+    assert optimizer.inner.param_groups[0]["weight_decay"] == 0.1
+
+
+def test_states_whose_groups_had_the_rate_alone_are_taken_up() -> None:
+    first, second = make_network(), make_network()
+    optimizer = optimizer_of(first, inner_kwargs={"betas": (0.5, 0.9)})
+    train(first, optimizer, range(3))
+    state = copy.deepcopy(optimizer.state_dict())
+    state["param_groups"] = [{"lr": 1e-2, "native": False, "params": [0, 1, 2, 3]}]
+    again = optimizer_of(second)
+    again.load_state_dict(state)
+    assert again.param_groups[0]["betas"] == (0.5, 0.9)
+    train(first, optimizer, range(3, 6))
+    train(second, again, range(3, 6))
+    assert torch.equal(flat(second), flat(first))
+
+
+def test_a_native_optimizer_refuses_the_state() -> None:
+    for network in (make_network(), nn.Linear(4, 2, bias=False)):
+        state = optimizer_of(network).state_dict()
+        with pytest.raises(ValueError, match="doesn't match the size"):
+            torch.optim.Adam(network.parameters()).load_state_dict(state)
+
+
+def test_frozen_parameters_stay() -> None:
+    network = make_network()
+    network[0].requires_grad_(False)
+    before = flat(network)
+    optimizer = optimizer_of(network)
+    assert optimizer.subspace.projection.D == 54  # of the last layer
+    train(network, optimizer, range(3))
+    moved = flat(network) != before
+    assert not moved[:48].any()
+    assert moved[48:].all()
+
+
+@pytest.mark.parametrize("change", ["frozen", "thawed"])
+def test_freezing_comes_before_confining(change: str) -> None:
+    network = make_network()
+    network[0].bias.requires_grad_(False)
+    optimizer = optimizer_of(network)
+    train(network, optimizer, range(2))
+    loss_of(network, 2).backward()
+    layer = network[2] if change == "frozen" else network[0]
+    layer.bias.requires_grad_(change == "thawed")
+    with pytest.raises(RlidimError, match="frozen, or thawed"):
+        optimizer.step()
+
+
+def through_torch_save(pair: Any) -> Any:
+    file = io.BytesIO()
+    torch.save(pair, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair)), through_torch_save],
+    ids=["deepcopy", "pickle", "torch.save"],
+)
+@pytest.mark.parametrize("inner", [torch.optim.Adam, torch.optim.LBFGS])
+def test_copies_of_network_and_optimizer_stay_tied(
+    copied: Callable[[Any], Any], inner: Any
+) -> None:
+    def go_on(network: nn.Module, optimizer: rlidim.SubspaceOptimizer, step: int) -> None:
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = loss_of(network, step)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)  # type: ignore[call-overload]
+
+    network = make_network()
+    body, head = list(network[0].parameters()), list(network[2].parameters())
+    groups = [{"params": body}, {"params": head, "native": True, "lr": 3e-3}]
+    if inner is torch.optim.LBFGS:  # which takes one group
+        groups = [{"params": body + head}]
+    optimizer = rlidim.SubspaceOptimizer(groups, d=5, lr=1e-2, inner=inner, max_grad_norm=1.0)
+    go_on(network, optimizer, 0)
+    twin, its = copied((network, optimizer))
+    assert its.gradient_share is None  # as gradients, which are not copied
+    its.param_groups[0]["lr"] = optimizer.param_groups[0]["lr"] = 2e-2
+    before = flat(network)
+    go_on(twin, its, 1)
+    assert torch.equal(flat(network), before)
+    go_on(network, optimizer, 1)
+    assert not torch.equal(flat(network), before)
+    assert torch.equal(flat(twin), flat(network))
+    assert its.state_dict().keys() == optimizer.state_dict().keys()
+
+
+def test_a_copy_of_a_changed_network_is_noticed() -> None:
+    network = make_network()
+    optimizer = optimizer_of(network)
+    network[0].weight.data.add_(1.0)
+    twin, its = copy.deepcopy((network, optimizer))
+    loss_of(twin, 0).backward()
+    with pytest.raises(RlidimError, match="changed outside the subspace"):
+        its.step()
+
+
+@pytest.mark.parametrize("change", ["in place", "replaced", "data", "one number", "dtype"])
 def test_changes_from_outside_are_noticed(change: str) -> None:
     network = make_network()
     optimizer = optimizer_of(network)
@@ -228,10 +426,120 @@ def test_changes_from_outside_are_noticed(change: str) -> None:
         weight = network[0].weight
         if change == "in place":
             weight.add_(1.0)
-        else:
+        elif change == "replaced":
             weight.data = weight.data + 1.0
+        elif change == "data":
+            weight.data.clamp_(-1e-3, 1e-3)
+        elif change == "one number":
+            weight.data[3, 2] += 1e-6
+        else:
+            network.double()
     with pytest.raises(RlidimError, match="changed outside the subspace"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("where", [(slice(None), slice(None)), (7, slice(None))])
+def test_changes_of_a_large_parameters_data_are_noticed(where: Any) -> None:
+    network = nn.Linear(LARGE // 8, 16)
+    optimizer = optimizer_of(network)
+    for step in range(3):
+        optimizer.zero_grad()
+        network(torch.ones(2, LARGE // 8)).square().mean().backward()
+        if step == 2:
+            network.weight.data[where] *= 1.001
+            with pytest.raises(RlidimError, match="changed outside the subspace"):
+                optimizer.step()
+        else:
+            optimizer.step()
+
+
+@pytest.mark.parametrize("network", [make_network(), nn.Linear(5, 2 * LARGE)], ids=["", "large"])
+@pytest.mark.parametrize("way", ["in place", "data"])
+def test_weights_swapped_out_and_back_do_no_harm(network: nn.Module, way: str) -> None:
+    """As a moving average is for an evaluation; NaN are no change either."""
+    reference = copy.deepcopy(network)
+    optimizers = [optimizer_of(each) for each in (network, reference)]
+    for step in range(4):
+        for each, optimizer in zip((network, reference), optimizers, strict=True):
+            train(each, optimizer, range(step, step + 1))
+        kept = copy.deepcopy(network.state_dict())
+        averaged = {name: value + math.nan for name, value in kept.items()}
+        for state in (averaged, kept):
+            if way == "in place":
+                network.load_state_dict(state)
+            else:
+                for name, parameter in network.named_parameters():
+                    parameter.data = state[name].clone()
+    assert torch.equal(flat(network), flat(reference))
+
+
+def test_diverged_weights_are_not_taken_for_changed_ones() -> None:
+    network = make_network()
+    optimizer = optimizer_of(network)
+    loss_of(network, 0).backward()
+    network[0].bias.grad.fill_(math.nan)
+    for _ in range(3):
+        optimizer.step()
+    assert flat(network).isnan().all()
+
+
+def test_parameters_keep_their_storages() -> None:
+    network = make_network().to(torch.float64)
+    convolution = nn.Conv2d(3, 4, 3).double().to(memory_format=torch.channels_last)
+    network.append(convolution)
+    network.share_memory()
+    before = [
+        (p.data_ptr(), p.stride(), p.untyped_storage().nbytes()) for p in network.parameters()
+    ]
+    optimizer = optimizer_of(network)
+    theta_0, P = flat(network), optimizer.subspace.projection
+    loss_of_all = sum(p.square().sum() for p in network.parameters())
+    loss_of_all.backward()  # type: ignore[union-attr]
+    optimizer.step()
+    after = [(p.data_ptr(), p.stride(), p.untyped_storage().nbytes()) for p in network.parameters()]
+    assert after == before
+    assert all(parameter.is_shared() for parameter in network.parameters())
+    assert torch.equal(flat(network), P.forward(optimizer.theta_d.detach(), base=theta_0))
+    assert not torch.equal(flat(network), theta_0)
+
+
+def test_a_backward_after_the_step_sees_that_weights_moved() -> None:
+    """As with native optimizers: the graph's weights are gone, and autograd says so."""
+    network = make_network()
+    optimizer = optimizer_of(network)
+    loss = loss_of(network, 0)
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_a_parameter_given_twice_counts_once() -> None:
+    layer = nn.Linear(4, 2)
+    subspace = Subspace([layer.weight, layer.bias, layer.weight], projection("gaussian", 10, 3, 0))
+    assert subspace.parameters == [layer.weight, layer.bias]
+
+
+def test_parameters_that_share_memory_are_refused() -> None:
+    first, second, last = nn.Linear(4, 3), nn.Linear(4, 3), nn.Linear(4, 3)
+    second.weight.data = first.weight.data[1:]
+    with pytest.raises(RlidimError, match=r"\(3, 4\) and \(2, 4\), share memory"):
+        optimizer_of(nn.Sequential(first, second), d=3)
+    one = torch.zeros(24)
+    first.weight.data, last.weight.data = one[:12].view(3, 4), one[12:].view(3, 4)
+    optimizer_of(nn.Sequential(first, last), d=3)  # side by side
+
+
+def test_sparse_gradients_are_made_dense() -> None:
+    tables = [nn.Embedding(20, 8, sparse=sparse) for sparse in (True, False)]
+    tables[1].load_state_dict(tables[0].state_dict())
+    for table in tables:
+        table.register_parameter("unused", nn.Parameter(torch.ones(3)))
+        optimizer = optimizer_of(table)
+        table(torch.tensor([1, 3, 3])).square().mean().backward()
+        optimizer.step()
+    assert tables[0].weight.grad.is_sparse
+    assert torch.equal(flat(tables[0]), flat(tables[1]))
 
 
 def test_mistakes_are_named() -> None:
@@ -249,6 +557,14 @@ def test_mistakes_are_named() -> None:
         optimizer.load_state_dict(torch.optim.Adam(network.parameters()).state_dict())
     with pytest.raises(RlidimError, match="of a 102 x 5 projection"):
         optimizer.load_state_dict(optimizer_of(make_network(), d=5).state_dict())
+    with pytest.raises(RlidimError, match=r"'weight_decey'.*did you mean 'weight_decay'"):
+        rlidim.SubspaceOptimizer([{"params": network.parameters(), "weight_decey": 0.1}], d=d)
+    with pytest.raises(RlidimError, match="unknown key 'betas'"):
+        rlidim.SubspaceOptimizer(
+            [{"params": network.parameters(), "betas": (0.5, 0.9)}], d=d, inner=torch.optim.SGD
+        )
+    with pytest.raises(RlidimError, match="all are frozen"):
+        optimizer_of(make_network().requires_grad_(False))
     with pytest.raises(RlidimError, match="fixed"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
 
