@@ -241,6 +241,7 @@ def test_a_large_dense_family_is_regenerated_not_stored(family: str) -> None:
     torch.testing.assert_close(P.T @ g, 2.0 * part.to_dense()[7])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family", ["sparse", "fastfood", "stacked_fastfood", "hashed", "rotation", "kronecker"]
 )

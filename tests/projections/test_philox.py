@@ -57,6 +57,7 @@ def test_distributions() -> None:
     assert stats.binomtest(ones, 100_000).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_normal_numbers() -> None:
     """Ten million entries pass a Kolmogorov-Smirnov test; their moments are the normal ones."""
     rows = torch.arange(10_000_000 // 8)
