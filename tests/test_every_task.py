@@ -33,10 +33,30 @@ MUJOCO = {  # Gymnasium's thresholds, and D of the networks that the files name
     "reacher": (-3.75, 4_994),
     "swimmer": (360, 4_866),
 }
+# One of every kind of task, and with each trainer: what `make test` runs of them.
+EXAMPLES = {
+    *(("cartpole", trainer) for trainer in ("es", "cmaes", "ppo", "dqn")),
+    *(("pendulum", trainer) for trainer in ("sac", "td3")),
+    *(("mnist-fc", trainer) for trainer in ("adam", "sgd")),
+    ("codimension-3", "es"),
+    ("hopper", "es"),
+    ("mnist-untied-lenet", "adam"),
+    ("pong", "es"),
+    ("toy", "supervised"),
+}
 PAIRS = [(name, trainer) for name in NAMES for trainer in tasks.find(name).trainers]
 
 
-@pytest.mark.parametrize(("name", "trainer"), PAIRS)
+def test_the_examples_have_every_trainer_of_the_tasks() -> None:
+    assert set(PAIRS) >= EXAMPLES
+    assert {trainer for _, trainer in EXAMPLES} == {trainer for _, trainer in PAIRS}
+    assert {tasks.find(name).kind for name, _ in EXAMPLES} == {tasks.find(n).kind for n in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("name", "trainer"),
+    [pytest.param(*pair, marks=[] if pair in EXAMPLES else pytest.mark.slow) for pair in PAIRS],
+)
 def test_a_tiny_run(
     name: str, trainer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,13 +156,13 @@ EXCEPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", SUPERVISED)
-def test_the_paper_s_protocol(name: str) -> None:
-    paper = tasks.find(name).variant(protocol="paper")
-    assert "adam" in paper.trainers
-    for trainer in paper.trainers:
-        expected = {**COMMON, **OF_TRAINER[trainer], **EXCEPTIONS.get((name, trainer), {})}
-        assert dataclasses.asdict(paper.settings(trainer)) == expected
+def test_the_paper_s_protocol() -> None:
+    for name in SUPERVISED:
+        paper = tasks.find(name).variant(protocol="paper")
+        assert "adam" in paper.trainers, name
+        for trainer in paper.trainers:
+            expected = {**COMMON, **OF_TRAINER[trainer], **EXCEPTIONS.get((name, trainer), {})}
+            assert dataclasses.asdict(paper.settings(trainer)) == expected, f"{name} {trainer}"
 
 
 # Its tables and notebooks: d_int90, D, baseline, the share of it. The networks of other sizes are
@@ -193,14 +213,14 @@ MISPRINTED = 1_055_610
 UNPUBLISHED_D = {"mnist-softmax": 7_850, "fashion-mnist-fc": 199_210, "fashion-mnist-lenet": 44_426}
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_numbers_are_the_paper_s_and_the_networks_have_its_size(name: str) -> None:
-    task = tasks.find(name)
-    found = [(entry.d_int, entry.D, entry.baseline, entry.fraction) for entry in task.published]
-    assert found == PUBLISHED[name]
-    assert {entry.rule for entry in task.published} <= {"paper"}
-    sizes = {D for _, D, _, _ in found} - {MISPRINTED} or {UNPUBLISHED_D[name]}
-    assert {trainers.native_dimension(task)} == sizes
+def test_published_numbers_are_the_paper_s_and_the_networks_have_its_size() -> None:
+    for name, expected in PUBLISHED.items():
+        task = tasks.find(name)
+        found = [(entry.d_int, entry.D, entry.baseline, entry.fraction) for entry in task.published]
+        assert found == expected, name
+        assert {entry.rule for entry in task.published} <= {"paper"}, name
+        sizes = {D for _, D, _, _ in found} - {MISPRINTED} or {UNPUBLISHED_D[name]}
+        assert {trainers.native_dimension(task)} == sizes, name
 
 
 def test_every_supervised_task_and_published_variant_is_in_the_table() -> None:

@@ -98,7 +98,14 @@ def assert_same(one: Outcome, other: Outcome) -> None:
 
 @pytest.mark.parametrize(
     ("name", "d"),
-    [*((name, 5) for name in CASES), ("ppo on CartPole", None), ("es on CartPole", None)],
+    [
+        *(
+            pytest.param(name, 5, marks=pytest.mark.slow if "Pong" in name else [])
+            for name in CASES
+        ),
+        ("ppo on CartPole", None),
+        ("es on CartPole", None),
+    ],
 )
 def test_a_killed_run_ends_as_the_one_that_was_not(
     name: str, d: int | None, tmp_path: Path
@@ -220,7 +227,7 @@ from rlidim import executors, task
 from rlidim.records import Cell
 
 rlidim.checkpoints.SECONDS = 0.0
-one = task.find("cartpole").replace_settings("ppo", {"n_timesteps": 20_000, "eval_freq": 10**6})
+one = task.find("cartpole").replace_settings("ppo", {"n_timesteps": 10_000, "eval_freq": 10**6})
 cell = Cell("cartpole", "ppo", "rademacher", 25, 0)
 executors.run(executors.Job(one, cell, Path(sys.argv[1]), Path(sys.argv[2])))
 """
@@ -242,7 +249,7 @@ def test_kill_9_and_the_record(tmp_path: Path) -> None:
     assert checkpoint.exists()
 
     task = tasks.find("cartpole")
-    task = task.replace_settings("ppo", {"n_timesteps": 20_000, "eval_freq": 10**6})
+    task = task.replace_settings("ppo", {"n_timesteps": 10_000, "eval_freq": 10**6})
     cell = Cell("cartpole", "ppo", "rademacher", 25, 0)
     taken_up = executors.run(Job(task, cell, tmp_path / "killed", runs))
     untouched = executors.run(Job(task, cell, tmp_path / "untouched"))
