@@ -20,10 +20,12 @@ SITE := build/gpu-site
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RLIDIM := $(BIN)/rlidim
+# Two tests at a time, each in one thread: more would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 WORKERS_OPTION := $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test tables reproduce gpu gpu-packages sanitize lint format type clean
+.PHONY: help install bench test test-slow test-all tables reproduce gpu gpu-packages sanitize lint format type clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 20
@@ -38,8 +40,14 @@ $(INSTALLED): pyproject.toml constraints.txt $(wildcard rlidim/projections/nativ
 bench: install  ## Measure the suite's quick tier anew, below runs/ (TIER=smoke|quick|full, RESULTS=folder)
 	$(RLIDIM) --results $(RESULTS) bench --tier $(TIER) $(WORKERS_OPTION)
 
-test: install  ## Run the tests (about 20 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: install  ## Run the tests but the slow ones: what a change can break (under 5 minutes on 2 cores)
+	$(PYTEST) -m "not slow"
+
+test-slow: install  ## Run what `make test` leaves out
+	$(PYTEST) -m slow
+
+test-all: install  ## Run all tests
+	$(PYTEST)
 
 tables: install  ## Write results/TABLES.md, CSV, LaTeX and figures from the committed records
 	$(RLIDIM) --results results tables

@@ -11,18 +11,24 @@ import numpy as np
 import pytest
 
 from rlidim import trainers
-from rlidim.data import datasets, sources
-from rlidim.environments import arena, making
+from rlidim.data import datasets
+from rlidim.data import sources
+from rlidim.environments import arena
+from rlidim.environments import making
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
-from rlidim.records.cell import Cell, Seeds
+from rlidim.records.cell import Cell
+from rlidim.records.cell import Seeds
 from rlidim.records.folder import Results
 from rlidim.solutions import playback
 from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
-from rlidim.tasks.names import find_task, task_files
-from rlidim.tasks.problems import CLASSES, DATA_SETS, Atari
+from rlidim.tasks.names import find_task
+from rlidim.tasks.names import task_files
+from rlidim.tasks.problems import CLASSES
+from rlidim.tasks.problems import DATA_SETS
+from rlidim.tasks.problems import Atari
 from rlidim.tasks.task import ANY_GAME
 from rlidim.trainers import images
 from tests.factory import bars
@@ -39,10 +45,30 @@ MUJOCO = {  # Gymnasium's thresholds, and D of the networks that the files name
     "reacher": (-3.75, 4_994),
     "swimmer": (360, 4_866),
 }
+# One of every kind of task, and with each trainer: what `make test` runs of them.
+EXAMPLES = {
+    *(("cartpole", trainer) for trainer in ("es", "cmaes", "ppo", "dqn")),
+    *(("pendulum", trainer) for trainer in ("sac", "td3")),
+    *(("mnist-fc", trainer) for trainer in ("adam", "sgd")),
+    ("codimension-3", "es"),
+    ("hopper", "es"),
+    ("mnist-untied-lenet", "adam"),
+    ("pong", "es"),
+    ("toy", "supervised"),
+}
 PAIRS = [(name, trainer) for name in NAMES for trainer in find_task(name).trainers]
 
 
-@pytest.mark.parametrize(("name", "trainer"), PAIRS)
+def test_the_examples_have_every_trainer_of_the_tasks() -> None:
+    assert set(PAIRS) >= EXAMPLES
+    assert {trainer for _, trainer in EXAMPLES} == {trainer for _, trainer in PAIRS}
+    assert {find_task(name).kind for name, _ in EXAMPLES} == {find_task(n).kind for n in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("name", "trainer"),
+    [pytest.param(*pair, marks=[] if pair in EXAMPLES else pytest.mark.slow) for pair in PAIRS],
+)
 def test_a_tiny_run(
     name: str, trainer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,7 +95,7 @@ def test_a_tiny_run(
     record = run(Job(task, cell, tmp_path))
     assert record is not None
     assert record.status == "ok", record.error
-    assert trainers.native_dimension(task) == record.D
+    assert native_dimension(task) == record.D
     assert Results(tmp_path).load(cell) == record
     if task.kind != "control":
         return
@@ -86,13 +112,13 @@ def test_mujoco_tasks_are_gymnasium_s_latest(name: str) -> None:
     specification = gymnasium.spec(task.environment.id)
     assert specification.version == 5
     assert specification.reward_threshold == task.evaluation.solved == MUJOCO[name][0]
-    assert trainers.native_dimension(task) == MUJOCO[name][1]
+    assert native_dimension(task) == MUJOCO[name][1]
     assert set(task.trainers) == {"es", "ppo", "sac", "td3"}
 
 
 def test_humanoid_can_have_the_paper_s_inputs() -> None:
     paper, latest = find_task("humanoid-v4"), find_task("humanoid")
-    assert trainers.native_dimension(paper) == 166_673 == paper.published[0].D
+    assert native_dimension(paper) == 166_673 == paper.published[0].D
     assert (paper.trainers, paper.network) == (latest.trainers, latest.network)
 
 
@@ -142,13 +168,13 @@ EXCEPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", SUPERVISED)
-def test_the_paper_s_protocol(name: str) -> None:
-    paper = find_task(name).variant(protocol="paper")
-    assert "adam" in paper.trainers
-    for trainer in paper.trainers:
-        expected = {**COMMON, **OF_TRAINER[trainer], **EXCEPTIONS.get((name, trainer), {})}
-        assert dataclasses.asdict(paper.settings(trainer)) == expected
+def test_the_paper_s_protocol() -> None:
+    for name in SUPERVISED:
+        paper = find_task(name).variant(protocol="paper")
+        assert "adam" in paper.trainers, name
+        for trainer in paper.trainers:
+            expected = {**COMMON, **OF_TRAINER[trainer], **EXCEPTIONS.get((name, trainer), {})}
+            assert dataclasses.asdict(paper.settings(trainer)) == expected, f"{name} {trainer}"
 
 
 # Its tables and notebooks: d_int90, D, baseline, the share of it. The networks of other sizes are
@@ -199,14 +225,14 @@ MISPRINTED = 1_055_610
 UNPUBLISHED_D = {"mnist-softmax": 7_850, "fashion-mnist-fc": 199_210, "fashion-mnist-lenet": 44_426}
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_numbers_are_the_paper_s_and_the_networks_have_its_size(name: str) -> None:
-    task = find_task(name)
-    found = [(entry.d_int, entry.D, entry.baseline, entry.fraction) for entry in task.published]
-    assert found == PUBLISHED[name]
-    assert {entry.rule for entry in task.published} <= {"paper"}
-    sizes = {D for _, D, _, _ in found} - {MISPRINTED} or {UNPUBLISHED_D[name]}
-    assert {trainers.native_dimension(task)} == sizes
+def test_published_numbers_are_the_paper_s_and_the_networks_have_its_size() -> None:
+    for name, expected in PUBLISHED.items():
+        task = find_task(name)
+        found = [(entry.d_int, entry.D, entry.baseline, entry.fraction) for entry in task.published]
+        assert found == expected, name
+        assert {entry.rule for entry in task.published} <= {"paper"}, name
+        sizes = {D for _, D, _, _ in found} - {MISPRINTED} or {UNPUBLISHED_D[name]}
+        assert {native_dimension(task)} == sizes, name
 
 
 def test_every_supervised_task_and_published_variant_is_in_the_table() -> None:

@@ -95,14 +95,14 @@ def test_comparing_stops_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_threads_are_set_for_each_timing_and_restored() -> None:
-    before = torch.get_num_threads()
+    torch.set_num_threads(3)  # the fixture puts back what there was
     seen: list[int] = []
     with paired.threads_restored():
         for threads in (2, 1):
             Timed(lambda: seen.append(torch.get_num_threads()), CPU, threads).seconds(1)
     assert set(seen) == {1, 2}
     assert seen[-1] == 1
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 3
 
 
 def measured(case: Case, limits: Limits = product_cases.DEFAULT_LIMITS) -> list[rows.Row]:

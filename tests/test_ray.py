@@ -108,6 +108,7 @@ def patient(folder: Path) -> tuple[list[Job], Path]:
     return [Job(task, cell, folder / "ray", folder / "ray-runs") for cell in cells], gate
 
 
+@pytest.mark.slow
 def test_a_node_killed_in_the_middle_costs_nothing(
     tmp_path: Path, cluster: Any, shared: RayCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
     assert theirs.theta_0.tobytes() == ours.theta_0.tobytes()
 
 
+@pytest.mark.slow
 def test_a_run_split_over_two_nodes_survives_a_worker(
     tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_run_split_over_two_nodes_survives_a_worker(
     assert record.same_result(expected)
 
 
+@pytest.mark.slow
 def test_what_is_on_record_or_held_elsewhere_is_not_run(tmp_path: Path, shared: RayCluster) -> None:
     first, second = jobs(tmp_path)
     with Results(first.results).claim(first.cell) as mine:
@@ -231,6 +234,7 @@ def test_what_is_on_record_or_held_elsewhere_is_not_run(tmp_path: Path, shared: 
     assert shared._submitted == submitted
 
 
+@pytest.mark.slow
 def test_a_cell_that_kills_its_worker_is_recorded_as_failed(
     tmp_path: Path, shared: RayCluster
 ) -> None:
@@ -241,6 +245,7 @@ def test_a_cell_that_kills_its_worker_is_recorded_as_failed(
     assert results_of(tmp_path)[record.cell] == record
 
 
+@pytest.mark.slow
 def test_a_users_mistake_crosses_the_wire(tmp_path: Path, cluster: Any, shared: RayCluster) -> None:
     too_many = Cell(TASK, "es", "rademacher", 10**6, 0)
     with pytest.raises(RlidimError, match=r"between 1 and D = 75.* \(on node "):
@@ -248,6 +253,7 @@ def test_a_users_mistake_crosses_the_wire(tmp_path: Path, cluster: Any, shared: 
     assert not results_of(tmp_path / "results")
 
 
+@pytest.mark.slow
 def test_the_command_prints_its_own_lines_alone(tmp_path: Path, cluster: Any) -> None:
     arguments = ["codimension-1", "measure", "--trainer", "cmaes", "--dims", "1,2", "--seeds", "1"]
     done = subprocess.run(
@@ -280,6 +286,7 @@ def test_a_gpu_that_is_not_reserved_is_not_seen(
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
+@pytest.mark.slow
 def test_no_cluster_at_the_address(tmp_path: Path, place: Path) -> None:
     executor = RayCluster("127.0.0.1:1")
     with pytest.raises(RlidimError, match=r"--address 127\.0\.0\.1:1: no Ray cluster there"):
@@ -289,6 +296,7 @@ def test_no_cluster_at_the_address(tmp_path: Path, place: Path) -> None:
         assert free
 
 
+@pytest.mark.slow
 def test_something_else_at_the_address(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +345,7 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.slow
 def test_ctrl_c_ends_a_ray_of_its_own(tmp_path: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="rlidim-", dir="/tmp"))
     (tmp_path / "log").touch()

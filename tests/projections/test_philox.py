@@ -7,24 +7,18 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy import stats
 
 from rlidim.projections import normal as normal_numbers
 from rlidim.projections import projection
 from rlidim.projections.backends import FAMILIES
 from rlidim.projections.philox import (
-    MASK,
-    MULTIPLIER_0,
-    MULTIPLIER_1,
-    ROUNDS,
-    WEYL_0,
-    WEYL_1,
     philox,
     sign_stream,
     uniform,
     words,
 )
+from tests.projections.definitions import philox_numpy
 
 # Random123's known-answer vectors for philox4x32-10: counter, key, result.
 KNOWN_ANSWERS = [
@@ -36,24 +30,6 @@ KNOWN_ANSWERS = [
         (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
     ),
 ]
-
-
-def philox_numpy(counter: NDArray[np.uint32], seed: int) -> NDArray[np.uint32]:
-    """The same words in numpy's uint64 arithmetic."""
-    c0, c1, c2, c3 = np.moveaxis(np.asarray(counter).astype(np.uint64), -1, 0)
-    half, mask = np.uint64(32), np.uint64(MASK)
-    for number in range(ROUNDS):
-        product_0 = c0 * np.uint64(MULTIPLIER_0)
-        product_1 = c2 * np.uint64(MULTIPLIER_1)
-        round_0 = np.uint64((seed + number * WEYL_0) & MASK)
-        round_1 = np.uint64(((seed >> 32) + number * WEYL_1) & MASK)
-        c0, c1, c2, c3 = (
-            (product_1 >> half) ^ c1 ^ round_0,
-            product_1 & mask,
-            (product_0 >> half) ^ c3 ^ round_1,
-            product_0 & mask,
-        )
-    return np.stack((c0, c1, c2, c3), axis=-1).astype(np.uint32)
 
 
 @pytest.mark.parametrize(("counter", "key", "result"), KNOWN_ANSWERS)
@@ -87,6 +63,7 @@ def test_distributions() -> None:
     assert stats.binomtest(ones, 100_000).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_normal_numbers() -> None:
     """Ten million entries pass a Kolmogorov-Smirnov test; their moments are the normal ones."""
     rows = torch.arange(10_000_000 // 8)

@@ -368,6 +368,7 @@ SPILL_SHARE = 0.1
 class TestPlain:
     __test__ = not INTERPRETED
 
+    @pytest.mark.slow
     def test_under_the_interpreter(self) -> None:
         result = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__],

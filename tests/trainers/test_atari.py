@@ -308,7 +308,10 @@ def test_a_policy_s_statistics_travel_with_it() -> None:
 # --- runs -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("trainer", "network"), [("ppo", "paper"), ("dqn", "nature")])
+@pytest.mark.parametrize(
+    ("trainer", "network"),
+    [pytest.param("ppo", "paper", marks=pytest.mark.slow), ("dqn", "nature")],
+)
 def test_a_subspace_s_run_stays_in_it(trainer: str, network: str) -> None:
     task = game_task(trainer, network)
     cell = Cell(task.name, trainer, "rademacher", 5, 0)
@@ -320,7 +323,10 @@ def test_a_subspace_s_run_stays_in_it(trainer: str, network: str) -> None:
     assert outcome.theta_d.shape == (5,)
 
 
-@pytest.mark.parametrize("trainer", SHORT)
+@pytest.mark.parametrize(
+    "trainer",
+    [pytest.param(name, marks=[] if name == "ppo" else pytest.mark.slow) for name in SHORT],
+)
 def test_a_run_is_the_same_twice_and_its_record_plays(trainer: str, tmp_path: Path) -> None:
     task = game_task(trainer)
     cell = Cell(task.name, trainer, "rotation", 4, 0)
@@ -357,6 +363,7 @@ sys.stdout.buffer.write(np.array(actions, np.int64).tobytes())
 """
 
 
+@pytest.mark.slow
 def test_a_solution_of_thousands_of_numbers_plays_the_same_game_in_another_process(
     tmp_path: Path,
 ) -> None:
@@ -380,6 +387,7 @@ def test_a_solution_of_thousands_of_numbers_plays_the_same_game_in_another_proce
     assert played[0] == played[1]
 
 
+@pytest.mark.slow
 def test_evolution_scores_a_policy_with_its_own_statistics(tmp_path: Path) -> None:
     task = game_task("es")
     record = run(Job(task, Cell(task.name, "es", "rotation", 4, 0), tmp_path))
@@ -388,6 +396,7 @@ def test_evolution_scores_a_policy_with_its_own_statistics(tmp_path: Path) -> No
     assert len(record.solution["network"]["means"]) == 16 + 32 + 256
 
 
+@pytest.mark.slow
 def test_a_generation_split_over_processes_is_the_same_and_sends_no_frames() -> None:
     task = game_task("es")
     cell = Cell(task.name, "es", "rotation", 4, 0)

@@ -16,13 +16,21 @@ import pytest
 from rlidim import trainers
 from rlidim.devices import device
 from rlidim.errors import RlidimError
-from rlidim.executors import ledger, making
+from rlidim.executors import ledger
+from rlidim.executors import making
 from rlidim.executors.job import Job
-from rlidim.records.cell import Cell, Seeds
-from rlidim.records.checkpoints import ACTIONS, Checkpoints, clear
+from rlidim.records.cell import Cell
+from rlidim.records.cell import Seeds
+from rlidim.records.checkpoints import ACTIONS
+from rlidim.records.checkpoints import Checkpoints
+from rlidim.records.checkpoints import clear
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
-from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
+from rlidim.tasks.problems import Atari
+from rlidim.tasks.problems import Environment
+from rlidim.tasks.problems import Evaluation
+from rlidim.tasks.problems import Network
+from rlidim.tasks.problems import PixelNetwork
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
 from tests.factory import make_task
@@ -101,7 +109,14 @@ def assert_same(one: Outcome, other: Outcome) -> None:
 
 @pytest.mark.parametrize(
     ("name", "d"),
-    [*((name, 5) for name in CASES), ("ppo on CartPole", None), ("es on CartPole", None)],
+    [
+        *(
+            pytest.param(name, 5, marks=pytest.mark.slow if "Pong" in name else [])
+            for name in CASES
+        ),
+        ("ppo on CartPole", None),
+        ("es on CartPole", None),
+    ],
 )
 def test_a_killed_run_ends_as_the_one_that_was_not(
     name: str, d: int | None, tmp_path: Path
@@ -219,11 +234,12 @@ import sys
 from pathlib import Path
 
 import rlidim.records.checkpoints
-from rlidim import executors, task
-from rlidim.records.record import Cell
+from rlidim import executors
+from rlidim.tasks import task
+from rlidim.records.cell import Cell
 
 rlidim.records.checkpoints.SECONDS = 0.0
-one = task.find("cartpole").replace_settings("ppo", {"n_timesteps": 20_000, "eval_freq": 10**6})
+one = task.find("cartpole").replace_settings("ppo", {"n_timesteps": 10_000, "eval_freq": 10**6})
 cell = Cell("cartpole", "ppo", "rademacher", 25, 0)
 executors.run(executors.Job(one, cell, Path(sys.argv[1]), Path(sys.argv[2])))
 """
@@ -245,7 +261,7 @@ def test_kill_9_and_the_record(tmp_path: Path) -> None:
     assert checkpoint.exists()
 
     task = find_task("cartpole")
-    task = task.replace_settings("ppo", {"n_timesteps": 20_000, "eval_freq": 10**6})
+    task = task.replace_settings("ppo", {"n_timesteps": 10_000, "eval_freq": 10**6})
     cell = Cell("cartpole", "ppo", "rademacher", 25, 0)
     taken_up = ledger.run(Job(task, cell, tmp_path / "killed", runs))
     untouched = ledger.run(Job(task, cell, tmp_path / "untouched"))
