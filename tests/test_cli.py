@@ -185,11 +185,11 @@ def test_options_change_the_variant_that_is_named(
     """Records and published numbers are those of the variant that comes out."""
     import click
 
-    from rlidim.cli.tasks import finder
+    from rlidim.cli.options import task_of
     from rlidim.tasks.names import find_task
 
-    context = click.Context(click.Command("rlidim"), obj={"envs": None})
-    assert finder(name)(context, *options) == find_task(expected)
+    context = click.Context(click.Command("rlidim"), obj={"envs": None, "task": name, "game": None})
+    assert task_of(context, *options) == find_task(expected)
 
 
 def test_set_replaces_a_setting(tmp_path: Path) -> None:
