@@ -15,12 +15,11 @@ from rlidim.tasks.problems import Control, Environment, Network
 from rlidim.tasks.settings import EvolutionStrategySettings
 from rlidim.tasks.task import Task
 
-
 SECTIONS = ("environment", "network", "evaluation")  # of a control task
 
 
 def make_task(name: str = "synthetic", **changes: Any) -> Task:
-    """Return a control task that nothing runs, with other sections or fields where they are given."""
+    """Return a control task that nothing runs; ``changes`` are sections, or fields of the task."""
     sections: dict[str, Any] = {
         "environment": Environment(id="CartPole-v1"),
         "network": Network(hidden=(8,)),

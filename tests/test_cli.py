@@ -215,11 +215,11 @@ def test_options_change_the_variant_that_is_named(
     """Records and published numbers are those of the variant that comes out."""
     import click
 
-    from rlidim.cli.tasks import finder
+    from rlidim.cli.options import task_of
     from rlidim.tasks.names import find_task
 
-    context = click.Context(click.Command("rlidim"), obj={"envs": None})
-    assert finder(name)(context, *options) == find_task(expected)
+    context = click.Context(click.Command("rlidim"), obj={"envs": None, "task": name, "game": None})
+    assert task_of(context, *options) == find_task(expected)
 
 
 def test_set_replaces_a_setting(here: Program) -> None:
@@ -259,7 +259,7 @@ MISTAKES = [
     (["cartpole-4x2"], "'cartpole' has no width and depth"),
     (["mnist-fc-0x1", "measure"], "width and depth must be at least 1"),
     (["mnist-fc-50x1-slow"], "unknown task or command 'mnist-fc-50x1-slow'"),
-    (["mnist-fc-paper", "play", "absent.json"], "'mnist-fc-paper': a classifier cannot be played"),
+    (["mnist-fc-paper", "play", "absent.json"], "'mnist-fc-paper' has no environment"),
     (["toy", "play", "absent.json"], "'toy' has no environment"),
     (["mnist-fc", "compress", "absent.rlz"], "absent.rlz: cannot be read"),
     (["--envs", "nowhere", "list"], "nowhere"),

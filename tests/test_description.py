@@ -175,8 +175,8 @@ def test_where_no_form_passes_an_earlier_file_goes(
 
 def test_other_settings_are_refused(task: Task, record: RunRecord, tmp_path: Path) -> None:
     describe(task, record, tmp_path)
-    assert task.data is not None
-    scaled = dataclasses.replace(task, data=dataclasses.replace(task.data, scaling="standard"))
+    standard = dataclasses.replace(task.supervised.data, scaling="standard")
+    scaled = task.replace_problem(data=standard)
     with pytest.raises(RlidimError, match="made with data or a classifier other than those in"):
         description.decode(scaled, tmp_path / "out" / f"{STEM}-0.rlz")
     with pytest.raises(RlidimError, match=r"made with data .*unit.* has .*standard"):

@@ -108,11 +108,11 @@ def test_nothing_private_to_a_machine_is_in_the_repository() -> None:
 
 def test_the_readmes_numbers_are_those_of_the_records() -> None:
     """Each row of the README's table says what the records in results/ give."""
+    from rlidim.networks.dimension import projection_family
     from rlidim.records.folder import Results
     from rlidim.records.measurement import gather
     from rlidim.statistics import wording
     from rlidim.tasks.names import find_tasks
-    from rlidim.trainers import projection_family
 
     records, problems = Results(ROOT / "results").scan()
     assert not problems

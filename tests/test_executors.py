@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlidim import trainers
 from rlidim.errors import RlidimError
+from rlidim.executors import making
 from rlidim.executors.job import Executor, Job
 from rlidim.executors.ledger import ATTEMPTS, run, run_when_free
 from rlidim.executors.local import InProcess, ProcessPool
@@ -55,7 +55,7 @@ def results_of(folder: Path) -> dict[Cell, RunRecord]:
 
 
 def trainer_that(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
-    monkeypatch.setattr(trainers, "find", lambda *arguments: function)
+    monkeypatch.setattr(making, "train", function)
 
 
 def outcome(score: float = 1.0) -> Outcome:
@@ -226,21 +226,18 @@ def test_a_dying_worker_costs_only_its_own_cell(tmp_path: Path) -> None:
         """
 import os, signal, sys
 from pathlib import Path
-import rlidim.trainers as trainers
-from rlidim.executors import ProcessPool
-from rlidim.records.record import Cell
+from rlidim.executors import making
+from rlidim.executors.local import ProcessPool
 from tests.test_executors import CELLS, jobs
 
-real = trainers.find
+real = making.train
 
-def find(*arguments):
-    def deadly(task, cell, *rest):
-        if cell == CELLS[1]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*arguments)(task, cell, *rest)
-    return deadly
+def deadly(run):
+    if run.cell == CELLS[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(run)
 
-trainers.find = find
+making.train = deadly
 
 if __name__ == "__main__":
     pool = ProcessPool(2)

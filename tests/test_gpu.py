@@ -28,7 +28,6 @@ from rlidim.speed.cases import SPENT, Limits
 from rlidim.speed.gpu import correctness, everything, populations, processes, queued
 from rlidim.speed.gpu.processes import Processes
 from rlidim.tasks.names import find_task
-from rlidim.tasks.problems import Atari
 
 CPU = torch.device("cpu")
 NOTHING: dict[str, Any] = {"rows": [], "bars": []}
@@ -413,7 +412,7 @@ def test_what_is_queued_can_run(arguments: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(cli, [name, command, "--help"]).output
     assert all(option in shown for option in options if option.startswith("--"))
     task = find_task(name)
-    assert isinstance(task.environment, Atari) or task.data is not None
+    assert task.problem.on_device
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlidim import trainers
 from rlidim.errors import RlidimError
+from rlidim.executors import making
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
 from rlidim.records.cell import Cell, Seeds
@@ -186,7 +186,7 @@ def test_committed_records_resume_without_a_run(
     group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New settings must leave what was measured before them valid."""
-    monkeypatch.setattr(trainers, "find", lambda *_: pytest.fail("a run was made"))
+    monkeypatch.setattr(making, "train", lambda *_: pytest.fail("a run was made"))
     folder = Path(__file__).parent.parent / "results"
     shutil.copytree(folder / group, tmp_path / group)
     paths = sorted((tmp_path / group).glob("*.json"))

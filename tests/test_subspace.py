@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 import rlidim
 from rlidim.errors import RlidimError
-from rlidim.projections import FAMILIES, projection
+from rlidim.projections import projection
 from rlidim.projections.backends import FAMILIES
 from rlidim.subspace import LARGE, Subspace
 

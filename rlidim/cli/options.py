@@ -124,6 +124,33 @@ def results_of(context: click.Context) -> Results:
     return Results(context.find_root().obj["results"])
 
 
+def task_of(
+    context: click.Context,
+    width: int | None = None,
+    depth: int | None = None,
+    protocol: str | None = None,
+) -> Task:
+    """Load the task that a task's command is about, or its variant that the options name.
+
+    Raises:
+        RlidimError: its file is wrong, it has no such variant, or there is no such game.
+    """
+    from rlidim.environments import making
+    from rlidim.tasks.names import find_task, split_name, task_files
+
+    top = context.find_root().obj
+    found = split_name(top["task"], task_files(top["envs"]))
+    if found is None:
+        return find_task(top["task"], top["envs"])
+    # The options change the variant, not what it is named.
+    given = {"width": width, "depth": depth, "protocol": protocol, "game": top["game"]}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    task = find_task(found.base, top["envs"]).variant(**{**found.choices, **chosen})
+    if given["game"] is not None:
+        making.check(task)
+    return task
+
+
 def tasks_of(context: click.Context) -> dict[str, Task]:
     """Load every task, and the variants of tasks that are on record."""
     from rlidim.tasks.names import find_tasks

@@ -1,10 +1,10 @@
-"""The commands of one task: its page, train, measure, play."""
+"""The commands of one task: its page, train, measure, play, export, compress."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,7 @@ from rlidim.cli.options import (
     scope_option,
     search_and_gather,
     set_option,
+    task_of,
     variant_options,
 )
 from rlidim.errors import RlidimError
@@ -33,197 +34,147 @@ if TYPE_CHECKING:
     from rlidim.tasks.task import Task
 
 
-class Find(Protocol):
-    """Loads a command's task."""
-
-    def __call__(
-        self,
-        context: click.Context,
-        width: int | None = None,
-        depth: int | None = None,
-        protocol: str | None = None,
-    ) -> Task:
-        """Return the task, or its variant that ``variant_options`` name."""
+@click.pass_context
+def begin(context: click.Context, game: str | None = None) -> None:
+    """Note the task that the commands are about; without a command, show its page."""
+    context.obj |= {"task": context.command.name, "game": game}
+    if context.invoked_subcommand is None:
+        show_page(context)
 
 
-def finder(name: str) -> Find:
-    """Return what loads the task or the variant of a name, and what options make of it."""
+def show_page(context: click.Context) -> None:
+    """Print what the task is and what is on record of it."""
+    from rlidim.networks.dimension import native_dimension
+    from rlidim.records.measurement import gather
+    from rlidim.report.baselines import unmeasured
+    from rlidim.report.overview import task_page
 
-    def find(
-        context: click.Context,
-        width: int | None = None,
-        depth: int | None = None,
-        protocol: str | None = None,
-    ) -> Task:
-        from rlidim.environments import making
-        from rlidim.tasks.names import find_task, split_name, task_files
-
-        top = context.find_root().obj
-        found = split_name(name, task_files(top["envs"]))
-        if found is None:
-            return find_task(name, top["envs"])
-        # The options change the variant, not what it is named.
-        given = {"width": width, "depth": depth, "protocol": protocol, "game": top.get("game")}
-        chosen = {key: value for key, value in given.items() if value is not None}
-        task = find_task(found.base, top["envs"]).variant(**{**found.choices, **chosen})
-        if given["game"] is not None:
-            making.check(task)
-        return task
-
-    return find
+    task = task_of(context)
+    mine = [each for each in records_of(context) if each.cell.task == task.name]
+    folder = results_of(context).folder
+    found = gather(mine, {task.name: task}, results_folder=folder)
+    alone = unmeasured(mine, found, {task.name: task})
+    D = native_dimension(task)
+    click.echo(task_page(task, found, D, natives=alone))
 
 
-def task_group(name: str) -> click.Group:
-    """Return the commands of a task or a variant; its file is read only when one of them runs."""
-    find = finder(name)
+@click.command("train")
+@variant_options
+@click.option("--trainer", help="[default: the task's first]")
+@click.option("--dim", type=int, help="The subspace dimension d.  [default: native training]")
+@projection_option
+@scope_option
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Run again even if the run is on record.")
+@click.option(
+    "--resume", is_flag=True, help="Go on from the last checkpoint of an interrupted run."
+)
+@click.option(
+    "--processes",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Split each generation of es over so many, of this machine or, with --executor ray, "
+    "of a cluster's CPUs; the result is the same.",
+)
+@place_options
+@set_option
+@runs_option
+@json_option
+@click.pass_context
+def train_command(
+    context: click.Context,
+    width: int | None,
+    depth: int | None,
+    protocol: str | None,
+    trainer: str | None,
+    dim: int | None,
+    projection: str,
+    scope: str,
+    seed: int,
+    force: bool,
+    resume: bool,
+    processes: int,
+    executor: str,
+    address: str | None,
+    gpus_per_cell: float | None,
+    overrides: Sequence[tuple[str, Any]],
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Make one run: in a random subspace of dimension d, or natively."""
+    from rlidim.cli.progress import RunProgress
+    from rlidim.executors.job import Job
+    from rlidim.executors.ledger import run_when_free
+    from rlidim.executors.ray.cluster import RayCluster
+    from rlidim.networks.dimension import projection_family
+    from rlidim.records import checkpoints
+    from rlidim.records.cell import Cell
+    from rlidim.sweep.plan import check_scope
+    from rlidim.trainers.run import check_processes, is_resumable
 
-    @click.group(name, invoke_without_command=True, help=f"Commands of the task {name}.")
-    @click.pass_context
-    def group(context: click.Context, game: str | None = None) -> None:
-        context.obj["game"] = game
-        if context.invoked_subcommand is None:
-            from rlidim.networks.dimension import native_dimension
-            from rlidim.records.measurement import gather
-            from rlidim.report.baselines import unmeasured
-            from rlidim.report.overview import task_page
-
-            task = find(context)
-            mine = [each for each in records_of(context) if each.cell.task == task.name]
-            folder = results_of(context).folder
-            found = gather(mine, {task.name: task}, results_folder=folder)
-            alone = unmeasured(mine, found, {task.name: task})
-            D = native_dimension(task)
-            click.echo(task_page(task, found, D, natives=alone))
-
-    if name == ANY_GAME:
-        group.params.append(click.Option(["--game"], help="The ROM's name, such as seaquest."))
-    for factory in COMMANDS:
-        group.add_command(factory(find))
-    return group
-
-
-def train_command(find: Find) -> click.Command:
-    """Return ``rlidim TASK train``."""
-
-    @click.command("train")
-    @variant_options
-    @click.option("--trainer", help="[default: the task's first]")
-    @click.option("--dim", type=int, help="The subspace dimension d.  [default: native training]")
-    @projection_option
-    @scope_option
-    @click.option("--seed", type=int, default=0, show_default=True)
-    @click.option("--force", is_flag=True, help="Run again even if the run is on record.")
-    @click.option(
-        "--resume", is_flag=True, help="Go on from the last checkpoint of an interrupted run."
-    )
-    @click.option(
-        "--processes",
-        type=int,
-        default=1,
-        show_default=True,
-        help="Split each generation of es over so many, of this machine or, with --executor ray, "
-        "of a cluster's CPUs; the result is the same.",
-    )
-    @place_options
-    @set_option
-    @runs_option
-    @json_option
-    @click.pass_context
-    def train(
-        context: click.Context,
-        width: int | None,
-        depth: int | None,
-        protocol: str | None,
-        trainer: str | None,
-        dim: int | None,
-        projection: str,
-        scope: str,
-        seed: int,
-        force: bool,
-        resume: bool,
-        processes: int,
-        executor: str,
-        address: str | None,
-        gpus_per_cell: float | None,
-        overrides: Sequence[tuple[str, Any]],
-        runs: Path,
-        as_json: bool,
-    ) -> None:
-        """Make one run: in a random subspace of dimension d, or natively."""
-        from rlidim.cli.progress import RunProgress
-        from rlidim.executors.job import Job
-        from rlidim.executors.ledger import run_when_free
-        from rlidim.executors.ray.cluster import RayCluster
-        from rlidim.networks.dimension import projection_family
-        from rlidim.records import checkpoints
-        from rlidim.records.cell import Cell
-        from rlidim.sweep.plan import check_scope
-        from rlidim.trainers.run import check_processes, is_resumable
-
-        task = find(context, width, depth, protocol)
-        trainer = trainer or next(iter(task.trainers))
-        task = task.replace_settings(trainer, dict(overrides))
-        check_scope(task, scope, trainer)
-        if seed < 0:
-            raise RlidimError(f"--seed must be at least 0, got {seed}")
-        if processes < 1:
-            raise RlidimError(f"--processes must be at least 1, got {processes}")
-        if executor == "local":
-            check_local(address, gpus_per_cell)
-        elif resume:
-            raise RlidimError(
-                "--resume goes on from a checkpoint on this machine; --executor ray leaves none"
-            )
-        if processes > 1:
-            check_processes(task, trainer, processes)
-        family = projection_family(task, projection)
-        cell = (
-            Cell.baseline(task.name, trainer, seed)
-            if dim is None
-            else Cell(task.name, trainer, family, dim, seed, scope)
+    task = task_of(context, width, depth, protocol)
+    trainer = trainer or next(iter(task.trainers))
+    task = task.replace_settings(trainer, dict(overrides))
+    check_scope(task, scope, trainer)
+    if seed < 0:
+        raise RlidimError(f"--seed must be at least 0, got {seed}")
+    if processes < 1:
+        raise RlidimError(f"--processes must be at least 1, got {processes}")
+    if executor == "local":
+        check_local(address, gpus_per_cell)
+    elif resume:
+        raise RlidimError(
+            "--resume goes on from a checkpoint on this machine; --executor ray leaves none"
         )
-        results = results_of(context)
-        results.check_writable()
-        job = Job(task, cell, results.folder, runs, processes, resume)
-        path = results.path(cell)
-        checkpoint = runs / str(cell) / checkpoints.FILE
-        on_record = path.exists() and not force
-        if on_record:
-            click.echo(f"{path}: on record; --force runs it again", err=True)
-        elif resume and not is_resumable(task, trainer):
-            click.echo(
-                f"a run of {trainer} cannot be resumed: it begins anew "
-                f"({', '.join(name for name in task.trainers if is_resumable(task, name))} can be)",
-                err=True,
-            )
-        elif resume and not checkpoint.exists():
-            click.echo(f"{checkpoint}: no checkpoint there: the run begins anew", err=True)
-        if executor == "ray":
-            cluster = RayCluster(address, cpus=processes, gpus=gpus_per_cell or 0.0)
-            try:
-                (record,) = cluster.run([job], force=force)
-            finally:
-                cluster.close()
-        else:
-            with RunProgress(cell, task.steps) as progress:
-                record = run_when_free(job, force, progress)
-        if not on_record:
-            _tell_of_checkpoints(record)
-        if as_json:
-            print_json({**record.to_json(), "record": str(path)})
-        elif record.status == "ok":
-            click.echo(
-                f"{cell}: {task.scores} {record.score:.4g}, D = {record.D}, "
-                f"{record.environment_steps} {task.steps}, {record.provenance['seconds']:.1f} s"
-            )
-            click.echo(f"record: {path}")
-        else:
-            click.echo(f"{cell}: {record.status}; record: {path}")
-        if record.status == "failed":
-            click.echo(record.error, err=True)
-            context.exit(1)
-
-    return train
+    if processes > 1:
+        check_processes(task, trainer, processes)
+    family = projection_family(task, projection)
+    cell = (
+        Cell.baseline(task.name, trainer, seed)
+        if dim is None
+        else Cell(task.name, trainer, family, dim, seed, scope)
+    )
+    results = results_of(context)
+    results.check_writable()
+    job = Job(task, cell, results.folder, runs, processes, resume)
+    path = results.path(cell)
+    checkpoint = runs / str(cell) / checkpoints.FILE
+    on_record = path.exists() and not force
+    if on_record:
+        click.echo(f"{path}: on record; --force runs it again", err=True)
+    elif resume and not is_resumable(task, trainer):
+        click.echo(
+            f"a run of {trainer} cannot be resumed: it begins anew "
+            f"({', '.join(name for name in task.trainers if is_resumable(task, name))} can be)",
+            err=True,
+        )
+    elif resume and not checkpoint.exists():
+        click.echo(f"{checkpoint}: no checkpoint there: the run begins anew", err=True)
+    if executor == "ray":
+        cluster = RayCluster(address, cpus=processes, gpus=gpus_per_cell or 0.0)
+        try:
+            (record,) = cluster.run([job], force=force)
+        finally:
+            cluster.close()
+    else:
+        with RunProgress(cell, task.steps) as progress:
+            record = run_when_free(job, force, progress)
+    if not on_record:
+        _tell_of_checkpoints(record)
+    if as_json:
+        print_json({**record.to_json(), "record": str(path)})
+    elif record.status == "ok":
+        click.echo(
+            f"{cell}: {task.scores} {record.score:.4g}, D = {record.D}, "
+            f"{record.environment_steps} {task.steps}, {record.provenance['seconds']:.1f} s"
+        )
+        click.echo(f"record: {path}")
+    else:
+        click.echo(f"{cell}: {record.status}; record: {path}")
+    if record.status == "failed":
+        click.echo(record.error, err=True)
+        context.exit(1)
 
 
 def _tell_of_checkpoints(record: RunRecord) -> None:
@@ -234,190 +185,166 @@ def _tell_of_checkpoints(record: RunRecord) -> None:
         click.echo(f"{record.provenance['checkpoint_not_used']}: the run began anew", err=True)
 
 
-def measure_command(find: Find) -> click.Command:
-    """Return ``rlidim TASK measure``."""
+@click.command("measure")
+@variant_options
+@click.option("--trainer", help="[default: the task's first]")
+@projection_option
+@scope_option
+@click.option("--dims", type=Dimensions(), help="Measure at these d instead of searching.")
+@click.option("--seeds", type=int, help="Runs at each d.  [default: the task's]")
+@click.option("--baseline-seeds", type=int, help="Native runs.  [default: --seeds, or the task's]")
+@click.option(
+    "--runs",
+    "budget",
+    type=int,
+    help="Runs in subspaces before it ends; at the crossing a few more if they lack.",
+)
+@click.option("--precision", type=float, help="End when the interval's ends have this ratio.")
+@click.option("--fraction", type=float, default=0.9, show_default=True)
+@set_option
+@executor_options
+@runs_option
+@json_option
+@click.pass_context
+def measure_command(
+    context: click.Context,
+    width: int | None,
+    depth: int | None,
+    protocol: str | None,
+    trainer: str | None,
+    projection: str,
+    scope: str,
+    dims: tuple[int, ...] | None,
+    seeds: int | None,
+    baseline_seeds: int | None,
+    budget: int | None,
+    precision: float | None,
+    fraction: float,
+    overrides: Sequence[tuple[str, Any]],
+    executor: Executor,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Measure d_int90 with a 95 % interval: baseline, random score, search over d, plot.
 
-    @click.command("measure")
-    @variant_options
-    @click.option("--trainer", help="[default: the task's first]")
-    @projection_option
-    @scope_option
-    @click.option("--dims", type=Dimensions(), help="Measure at these d instead of searching.")
-    @click.option("--seeds", type=int, help="Runs at each d.  [default: the task's]")
-    @click.option(
-        "--baseline-seeds", type=int, help="Native runs.  [default: --seeds, or the task's]"
+    Runs on record are not repeated: the same command resumes an interrupted search.
+    """
+    from rlidim.report.overview import describe
+    from rlidim.report.plot import plot_measurement
+    from rlidim.sweep.plan import Plan
+
+    task = task_of(context, width, depth, protocol)
+    trainer = trainer or next(iter(task.trainers))
+    task = task.replace_settings(trainer, dict(overrides))
+    plan = Plan.of(
+        task,
+        trainer,
+        projection=projection,
+        scope=scope,
+        fraction=fraction,
+        dims=dims,
+        seeds=seeds,
+        baseline_seeds=baseline_seeds,
+        runs=budget,
+        precision=precision,
     )
-    @click.option(
-        "--runs",
-        "budget",
-        type=int,
-        help="Runs in subspaces before it ends; at the crossing a few more if they lack.",
-    )
-    @click.option("--precision", type=float, help="End when the interval's ends have this ratio.")
-    @click.option("--fraction", type=float, default=0.9, show_default=True)
-    @set_option
-    @executor_options
-    @runs_option
-    @json_option
-    @click.pass_context
-    def measure(
-        context: click.Context,
-        width: int | None,
-        depth: int | None,
-        protocol: str | None,
-        trainer: str | None,
-        projection: str,
-        scope: str,
-        dims: tuple[int, ...] | None,
-        seeds: int | None,
-        baseline_seeds: int | None,
-        budget: int | None,
-        precision: float | None,
-        fraction: float,
-        overrides: Sequence[tuple[str, Any]],
-        executor: Executor,
-        runs: Path,
-        as_json: bool,
-    ) -> None:
-        """Measure d_int90 with a 95 % interval: baseline, random score, search over d, plot.
+    try:
+        measurement = search_and_gather(context, plan, executor, runs)
+    finally:
+        executor.close()
+    folder = results_of(context).folder / "figures"
+    figures = plot_measurement(measurement, folder / measurement.stem)
+    if as_json:
+        print_json(measurement.to_json())
+    else:
+        click.echo(describe(measurement))
+        click.echo(f"figure: {figures[0]}")
 
-        Runs on record are not repeated: the same command resumes an interrupted search.
-        """
-        from rlidim.report.overview import describe
-        from rlidim.report.plot import plot_measurement
-        from rlidim.sweep.plan import Plan
 
-        task = find(context, width, depth, protocol)
-        trainer = trainer or next(iter(task.trainers))
-        task = task.replace_settings(trainer, dict(overrides))
-        plan = Plan.of(
-            task,
-            trainer,
-            projection=projection,
-            scope=scope,
-            fraction=fraction,
-            dims=dims,
-            seeds=seeds,
-            baseline_seeds=baseline_seeds,
-            runs=budget,
-            precision=precision,
-        )
-        try:
-            measurement = search_and_gather(context, plan, executor, runs)
-        finally:
-            executor.close()
-        folder = results_of(context).folder / "figures"
-        figures = plot_measurement(measurement, folder / measurement.stem)
+@click.command("play")
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--video", type=click.Path(path_type=Path), help="Write a .gif or .mp4.")
+@click.option("--episodes", type=int, default=1, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@runs_option
+@click.pass_context
+def play_command(
+    context: click.Context,
+    record: Path,
+    video: Path | None,
+    episodes: int,
+    seed: int,
+    runs: Path,
+) -> None:
+    """Watch a recorded solution, rebuilt from its seeds and d numbers."""
+    from rlidim.solutions import playback
+
+    task = task_of(context)
+    returns = playback.play(task, record, video=video, episodes=episodes, seed=seed, runs=runs)
+    for index, value in enumerate(returns):
+        click.echo(f"episode {index + 1}: return {value:g}")
+    if video is not None:
+        click.echo(f"video: {video}")
+
+
+@click.command("export")
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--sb3", "out", type=click.Path(path_type=Path), required=True, help="A name.zip.")
+@runs_option
+@click.pass_context
+def export_command(context: click.Context, record: Path, out: Path, runs: Path) -> None:
+    """Write a recorded solution as a model that Stable-Baselines3 loads without rlidim."""
+    from rlidim.solutions import playback
+
+    task = task_of(context)
+    for path in playback.export(task, record, out=out, runs=runs):
+        click.echo(str(path))
+
+
+@click.command("compress")
+@click.argument("record", type=click.Path(path_type=Path))
+@runs_option
+@json_option
+@click.pass_context
+def compress_command(context: click.Context, record: Path, runs: Path, as_json: bool) -> None:
+    """Describe a classifier in as few bytes as its accuracy allows: a file for each loss.
+
+    RECORD is a run in a subspace. A file of an earlier compress is decoded instead, and the
+    accuracy of its network printed.
+    """
+    import json
+
+    from rlidim.records.files import write_atomically
+    from rlidim.records.folder import read_record
+    from rlidim.report.descriptions import DESCRIPTIONS
+    from rlidim.report.text import text_table
+    from rlidim.solutions import description
+    from rlidim.solutions.compressed_file import recognises
+
+    task = task_of(context)
+    # The ending too: a damaged file may have lost its beginning.
+    if recognises(record) or record.suffix.lower() == ".rlz":
+        task = variant_of(context, task, description.task_of(record))
+        score = description.decode(task, record)
         if as_json:
-            print_json(measurement.to_json())
+            print_json({"file": str(record), "score": score})
         else:
-            click.echo(describe(measurement))
-            click.echo(f"figure: {figures[0]}")
-
-    return measure
-
-
-def play_command(find: Find) -> click.Command:
-    """Return ``rlidim TASK play``."""
-
-    @click.command("play")
-    @click.argument("record", type=click.Path(path_type=Path))
-    @click.option("--video", type=click.Path(path_type=Path), help="Write a .gif or .mp4.")
-    @click.option("--episodes", type=int, default=1, show_default=True)
-    @click.option("--seed", type=int, default=0, show_default=True)
-    @runs_option
-    @click.pass_context
-    def play(
-        context: click.Context,
-        record: Path,
-        video: Path | None,
-        episodes: int,
-        seed: int,
-        runs: Path,
-    ) -> None:
-        """Watch a recorded solution, rebuilt from its seeds and d numbers."""
-        from rlidim.solutions import playback
-
-        task = find(context)
-        returns = playback.play(task, record, video=video, episodes=episodes, seed=seed, runs=runs)
-        for index, value in enumerate(returns):
-            click.echo(f"episode {index + 1}: return {value:g}")
-        if video is not None:
-            click.echo(f"video: {video}")
-
-    return play
-
-
-def export_command(find: Find) -> click.Command:
-    """Return ``rlidim TASK export``."""
-
-    @click.command("export")
-    @click.argument("record", type=click.Path(path_type=Path))
-    @click.option(
-        "--sb3", "out", type=click.Path(path_type=Path), required=True, help="A name.zip."
-    )
-    @runs_option
-    @click.pass_context
-    def export(context: click.Context, record: Path, out: Path, runs: Path) -> None:
-        """Write a recorded solution as a model that Stable-Baselines3 loads without rlidim."""
-        from rlidim.solutions import playback
-
-        task = find(context)
-        for path in playback.export(task, record, out=out, runs=runs):
-            click.echo(str(path))
-
-    return export
-
-
-def compress_command(find: Find) -> click.Command:
-    """Return ``rlidim TASK compress``."""
-
-    @click.command("compress")
-    @click.argument("record", type=click.Path(path_type=Path))
-    @runs_option
-    @json_option
-    @click.pass_context
-    def compress(context: click.Context, record: Path, runs: Path, as_json: bool) -> None:
-        """Describe a classifier in as few bytes as its accuracy allows: a file for each loss.
-
-        RECORD is a run in a subspace. A file of an earlier compress is decoded instead, and the
-        accuracy of its network printed.
-        """
-        import json
-
-        from rlidim.records.files import write_atomically
-        from rlidim.records.folder import read_record
-        from rlidim.report.descriptions import DESCRIPTIONS
-        from rlidim.report.text import text_table
-        from rlidim.solutions import description
-        from rlidim.solutions.compressed_file import recognises
-
-        task = find(context)
-        # The ending too: a damaged file may have lost its beginning.
-        if recognises(record) or record.suffix.lower() == ".rlz":
-            task = variant_of(context, task, description.task_of(record))
-            score = description.decode(task, record)
-            if as_json:
-                print_json({"file": str(record), "score": score})
-            else:
-                click.echo(f"{record}: {task.scores} {score:.4g}")
-            return
-        run = read_record(record)
-        task = variant_of(context, task, run.cell.task)
-        out = results_of(context).folder / DESCRIPTIONS
-        found, problems = description.describe(task, run, record, runs, out, description.LOSSES)
-        for problem in problems:
-            click.echo(f"warning: {problem}", err=True)
-        rows = [entry.to_json() for entry in found]
-        path = out / f"{description.stem(run)}.json"
-        write_atomically(path, json.dumps(rows, indent=1) + "\n")
-        if as_json:
-            print_json({"descriptions": rows, "file": str(path)})
-        else:
-            click.echo(text_table(rows))
-            click.echo(f"files: {out}")
-
-    return compress
+            click.echo(f"{record}: {task.scores} {score:.4g}")
+        return
+    run = read_record(record)
+    task = variant_of(context, task, run.cell.task)
+    out = results_of(context).folder / DESCRIPTIONS
+    found, problems = description.describe(task, run, record, runs, out, description.LOSSES)
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+    rows = [entry.to_json() for entry in found]
+    path = out / f"{description.stem(run)}.json"
+    write_atomically(path, json.dumps(rows, indent=1) + "\n")
+    if as_json:
+        print_json({"descriptions": rows, "file": str(path)})
+    else:
+        click.echo(text_table(rows))
+        click.echo(f"files: {out}")
 
 
 def variant_of(context: click.Context, task: Task, name: str) -> Task:
@@ -436,3 +363,16 @@ def variant_of(context: click.Context, task: Task, name: str) -> Task:
 
 
 COMMANDS = (train_command, measure_command, play_command, export_command, compress_command)
+
+
+def task_group(name: str) -> click.Group:
+    """Return the commands of a task or a variant; its file is read only when one of them runs."""
+    game = click.Option(["--game"], help="The ROM's name, such as seaquest.")
+    return click.Group(
+        name,
+        commands=COMMANDS,
+        callback=begin,
+        params=[game] if name == ANY_GAME else [],
+        help=f"Commands of the task {name}.",
+        invoke_without_command=True,
+    )

@@ -76,6 +76,7 @@ def export(task: Task, path: Path, *, out: Path, runs: Path) -> list[Path]:
 
 
 def _record_of(task: Task, path: Path) -> RunRecord:
+    _ = task.control  # a task without an environment says so before its record is looked for
     record = read_record(path)
     if record.cell.task != task.name:
         raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
@@ -109,7 +110,6 @@ def play(
     Raises:
         RlidimError: no such record, another task's, or no solution in it.
     """
-    environment = task.control.environment
     record = _record_of(task, path)
     if video is not None and video.suffix not in VIDEO_KINDS:
         raise RlidimError(f"--video {video}: expected a name that ends in .gif or .mp4")
@@ -118,6 +118,7 @@ def play(
     if seed < 0:
         raise RlidimError(f"--seed must be at least 0, got {seed}")
     policy = policy_of(record, path, runs)
+    environment = task.control.environment
     if isinstance(environment, Atari):
         returns, frames, rate = _play_game(environment, policy, episodes, seed, video)
     else:

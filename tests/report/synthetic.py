@@ -11,7 +11,7 @@ import numpy as np
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
 from rlidim.tasks.names import find_task
-from rlidim.tasks.task import Published, Task
+from rlidim.tasks.task import Baseline, Published, Task
 from tests.factory import make_record, make_task
 
 RANDOM_SCORE, NATIVE_SCORE = 20.0, 500.0
@@ -20,7 +20,7 @@ LI = Published(
     D=562,
     trainer="dqn",
     rule="paper",
-    baseline="195",
+    baseline=Baseline("global", 195.0),
     source="Li et al. 2018, table 1",
     network="4-20-20-2",
     note="CartPole-v0; columns of P not normalised",

@@ -9,7 +9,7 @@ import pytest
 
 from rlidim.records.measurement import Measurement, gather
 from rlidim.report import published
-from rlidim.tasks.task import Task
+from rlidim.tasks.task import Baseline, Task
 from tests.factory import make_task
 from tests.report.synthetic import measured
 from tests.report.synthetic import published as entry_of
@@ -30,9 +30,13 @@ def one(task: Task) -> Measurement:
 
 @pytest.mark.parametrize(
     ("baseline", "expected"),
-    [("400 (global)", 400.0), ("0.991 (local)", 500.0), ("195", None), ("1.0 global", None)],
+    [
+        (Baseline("global", 400.0), 400.0),
+        (Baseline("local", 0.991), 500.0),
+        (Baseline("local"), None),
+    ],
 )
-def test_what_a_baseline_means(baseline: str, expected: float | None) -> None:
+def test_what_a_baseline_means(baseline: Baseline, expected: float | None) -> None:
     measurement = one(make_task())
     assert published.threshold(entry_of(8, baseline=baseline), measurement) == expected
 
@@ -40,8 +44,8 @@ def test_what_a_baseline_means(baseline: str, expected: float | None) -> None:
 def test_a_global_baseline_is_another_threshold() -> None:
     measurement = one(make_task())
     own = measurement.estimate
-    theirs = published.reread(entry_of(12, baseline="400 (global)"), measurement)
-    local = published.reread(entry_of(12, baseline="whatever (local)"), measurement)
+    theirs = published.reread(entry_of(12, baseline=Baseline("global", 400.0)), measurement)
+    local = published.reread(entry_of(12, baseline=Baseline("local", 1.0)), measurement)
     assert own is not None
     assert theirs is not None
     assert local is not None
@@ -56,7 +60,7 @@ def test_a_global_baseline_is_another_threshold() -> None:
 )
 def test_verdicts(d: int, verdict: str) -> None:
     measurement = one(make_task())
-    entry = entry_of(d, baseline="400 (global)")
+    entry = entry_of(d, baseline=Baseline("global", 400.0))
     theirs = published.reread(entry, measurement)
     assert theirs is not None
     low, high = theirs.interval
@@ -79,12 +83,12 @@ def test_an_open_end_decides_nothing(kept: tuple[int, ...], d: int, verdict: str
     task = make_task()
     some = measured(task, {key: SCORES[key] for key in kept})
     (found,) = gather(some, {task.name: task}, results_folder=Path("results"))
-    assert published.verdict(entry_of(d, baseline="400 (global)"), found) == verdict
+    assert published.verdict(entry_of(d, baseline=Baseline("global", 400.0)), found) == verdict
 
 
 def test_a_local_baseline_is_read_at_the_papers_score_too() -> None:
     measurement = one(make_task())
-    entry = entry_of(12, baseline="400 (local)")
+    entry = entry_of(12, baseline=Baseline("local", 400.0))
     theirs, same = (
         published.reread(entry, measurement),
         published.reread_at_their_number(entry, measurement),
@@ -93,16 +97,19 @@ def test_a_local_baseline_is_read_at_the_papers_score_too() -> None:
     assert same is not None
     assert same.d_int == 13
     assert (theirs.d_int or 0) > 16
-    assert published.reread_at_their_number(entry_of(12, baseline="195"), measurement) is None
+    assert (
+        published.reread_at_their_number(entry_of(12, baseline=Baseline("local")), measurement)
+        is None
+    )
 
 
 def test_the_share_is_the_entrys_own() -> None:
     measurement = one(make_task())
-    entry = dataclasses.replace(entry_of(12, baseline="400 (global)"), fraction=0.5)
+    entry = dataclasses.replace(entry_of(12, baseline=Baseline("global", 400.0)), fraction=0.5)
     theirs = published.reread(entry, measurement)
     assert theirs is not None
     assert 4 < (theirs.d_int or 0) <= 8  # 200 lies between 100 and 300
 
 
 def test_a_baseline_that_is_the_lowest_score_is_no_threshold() -> None:
-    assert published.reread(entry_of(8, baseline="0 (global)"), one(make_task())) is None
+    assert published.reread(entry_of(8, baseline=Baseline("global", 0.0)), one(make_task())) is None

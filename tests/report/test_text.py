@@ -22,6 +22,7 @@ from rlidim.report.tables import Table
 from rlidim.report.text import text_table
 from rlidim.statistics.wording import describe as short
 from rlidim.statistics.wording import interval, read
+from rlidim.tasks.problems import Analytic
 from rlidim.tasks.task import Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import measured, published, runs
@@ -128,7 +129,7 @@ def test_the_page_shows_native_runs_that_no_measurement_has() -> None:
 
 def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:
     task = make_task("cartpole", published=(published(),))
-    tasks = {"cartpole": task, "other": make_task("other", known=3, environment=None)}
+    tasks = {"cartpole": task, "other": make_task("other", known=3, problem=Analytic())}
     records = measured(task, STEP)
     sizes = {"cartpole": 562, "other": None}
     (row, other) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")), sizes)

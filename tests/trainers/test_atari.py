@@ -35,6 +35,7 @@ from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
 from rlidim.trainers.evolution import workers
 from rlidim.trainers.evolution.population import Generation, Player, Population
+from rlidim.trainers.run import Run
 from rlidim.trainers.sb3.atari import AtariVecEnv
 from rlidim.trainers.sb3.train import train
 from tests.factory import make_task
@@ -315,7 +316,7 @@ def test_a_policy_s_statistics_travel_with_it() -> None:
 def test_a_subspace_s_run_stays_in_it(trainer: str, network: str) -> None:
     task = game_task(trainer, network)
     cell = Cell(task.name, trainer, "rademacher", 5, 0)
-    outcome = train(task, cell, Seeds.of(cell), lambda steps, score: None, None)
+    outcome = train(Run(task, cell, Seeds.of(cell)))
     assert outcome.status == "ok"
     assert outcome.D == architecture(network).D
     assert len(outcome.returns) == 3
@@ -429,7 +430,7 @@ def test_games_are_named() -> None:
 def test_any_game_has_a_name_of_its_own() -> None:
     task = find_task("atari-seaquest")
     assert task.name == "atari-seaquest"
-    assert task.environment == Atari("seaquest")
+    assert task.control.environment == Atari("seaquest")
     assert split_name("atari-seaquest", ["atari", "pong"]) == Variant("atari", game="seaquest")
     with pytest.raises(RlidimError, match="task 'pong' has no choice of games"):
         find_task("pong").variant(game="seaquest")

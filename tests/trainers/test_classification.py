@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,16 +10,18 @@ import torch
 
 from rlidim.data import datasets
 from rlidim.networks import classifiers
+from rlidim.networks.dimension import native_dimension
 from rlidim.projections.base import ProjectionSpec
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.solutions.file import Solution
 from rlidim.speed.epochs import throughput
 from rlidim.tasks.names import find_task
-from rlidim.tasks.problems import ARCHITECTURES, Classifier, Data
+from rlidim.tasks.problems import ARCHITECTURES, Classifier, Data, Supervised
 from rlidim.tasks.task import Task
-from rlidim.trainers import classification, native_dimension, random_policy
+from rlidim.trainers import classification, random_policy
 from rlidim.trainers import images as image_sets
+from rlidim.trainers.run import Run
 from tests.factory import bars, make_task
 
 CPU = torch.device("cpu")
@@ -41,11 +42,7 @@ def task_of(what: Data | None = None, **settings: object) -> Task:
         values = {"transfer_learning_rate": True, **values}
     task = make_task(
         "bars",
-        kind="supervised",
-        network=None,
-        environment=None,
-        data=what or Data("mnist"),
-        classifier=Classifier("fc", (20,)),
+        problem=Supervised(what or Data("mnist"), Classifier("fc", (20,))),
         trainers=find_task("mnist-fc").trainers,
     )
     return task.replace_settings("sgd" if "momentum" in settings else "adam", values)
@@ -57,7 +54,7 @@ def run(task: Task, d: int | None = None, trainer: str = "adam", seed: int = 0) 
         if d is None
         else Cell(task.name, trainer, "rademacher", d, seed)
     )
-    return classification.train(task, cell, Seeds.of(cell), lambda steps, score: None, None)
+    return classification.train(Run(task, cell, Seeds.of(cell)))
 
 
 def rebuilt(task: Task, outcome: Outcome, cell: Cell) -> np.ndarray:
@@ -67,7 +64,7 @@ def rebuilt(task: Task, outcome: Outcome, cell: Cell) -> np.ndarray:
     solution = Solution(
         ProjectionSpec.from_json(outcome.spec), outcome.theta_d, seed, None, outcome.network, {}
     )
-    network = classification.network_of(task)
+    network = classifiers.network_of(task)
     return solution.parameters(classifiers.initial_parameters(network, seed))
 
 
@@ -78,9 +75,8 @@ def test_native_training_learns_and_guessing_does_not() -> None:
     assert outcome.returns[0] > 0.95
     assert outcome.D == native_dimension(task) == 785 * 20 + 21 * 10
     assert outcome.environment_steps == 6 * 12
-    guessed = random_policy.train(
-        task, Cell.random("bars"), Seeds.of(Cell.random("bars")), lambda *_: None, None
-    )
+    random = Cell.random("bars")
+    guessed = random_policy.train(Run(task, random, Seeds.of(random)))
     assert guessed.returns == (0.1,)
 
 
@@ -274,7 +270,7 @@ def test_shuffled_labels_are_the_training_sets_own_and_a_share_is_its_first_part
 
 def test_the_score_is_measured_where_the_task_says() -> None:
     task = task_of(Data("mnist", shuffled="labels", measured_on="training"), n_epochs=30)
-    outcome = run(dataclasses.replace(task, classifier=Classifier("fc", (100,))))
+    outcome = run(task.replace_problem(classifier=Classifier("fc", (100,))))
     assert outcome.returns[0] > 0.5  # memorised
     assert outcome.details["test_accuracy"] < 0.3  # and nothing else learnt
 
@@ -295,8 +291,7 @@ def test_every_architecture_trains_in_a_subspace(architecture: str) -> None:
     if architecture == "fctied-lenet":  # its kernels of 55 x 55 pixels take a while
         pytest.skip("slow: its parts are tested in test_classifiers.py")
     task = task_of(n_epochs=1, batch_size=300)
-    assert task.classifier is not None
-    task = dataclasses.replace(task, classifier=Classifier(architecture))
+    task = task.replace_problem(classifier=Classifier(architecture))
     outcome = run(task, 10)
     assert outcome.status == "ok"
     assert native_dimension(task) == outcome.D

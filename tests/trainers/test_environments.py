@@ -17,6 +17,7 @@ from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
 from rlidim.tasks.names import find_task
 from rlidim.trainers.evolution.train import train
+from rlidim.trainers.run import Run
 
 CODIMENSIONS = (1, 3, 10)
 
@@ -52,7 +53,7 @@ def test_evolution_reaches_the_best_reward_of_a_subspace(seed: int) -> None:
     """Below the known dimension too, where the best is no solution."""
     cell = Cell("codimension-3", "cmaes", "rademacher", 2, seed)
     task = find_task("codimension-3").replace_settings("cmaes", {"n_timesteps": 20_000})
-    outcome = train(task, cell, Seeds.of(cell), lambda steps, score: None, None)
+    outcome = train(Run(task, cell, Seeds.of(cell)))
     assert outcome.returns[0] == pytest.approx(best_reward(3, 2, seed), abs=0.01)
 
 

@@ -22,6 +22,7 @@ from rlidim.trainers.evolution.searches import (
     centred_ranks,
 )
 from rlidim.trainers.evolution.train import train
+from rlidim.trainers.run import Run
 
 TRAINERS = ["es", "cmaes"]
 
@@ -37,7 +38,7 @@ def run(task: str, trainer: str, d: int | None, seed: int = 0, **settings: Any) 
     if settings:
         found = found.replace_settings(trainer, settings)
     cell = Cell(task, trainer, "native" if d is None else "rademacher", d, seed)
-    return train(found, cell, Seeds.of(cell), lambda steps, score: None, None)
+    return train(Run(found, cell, Seeds.of(cell)))
 
 
 def test_centred_ranks() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlidim import trainers
 from rlidim.environments import arena, making
 from rlidim.environments.moments import Moments
 from rlidim.errors import RlidimError
@@ -28,6 +27,7 @@ from rlidim.trainers.evolution import workers
 from rlidim.trainers.evolution.normalisation import CLIP, SMALLEST_VARIANCE, RunningStatistics
 from rlidim.trainers.evolution.population import Generation, Played, Player, Population
 from rlidim.trainers.evolution.searches import OpenAIEvolutionStrategy, Perturbations, Vector
+from rlidim.trainers.run import Run, train
 
 POPULATION = 10
 
@@ -39,7 +39,7 @@ def task_of(identity: str = "Pendulum-v1", **settings: Any) -> Task:
     return dataclasses.replace(
         task,
         environment=Environment(id=identity),
-        evaluation=dataclasses.replace(task.evaluation, checkpoint_episodes=2, episodes=3),
+        evaluation=dataclasses.replace(task.control.evaluation, checkpoint_episodes=2, episodes=3),
     )
 
 
@@ -103,8 +103,7 @@ def test_a_split_changes_no_bit(others: int, observe: bool) -> None:
 def test_worker_processes_give_the_same_outcome() -> None:
     task, cell = task_of(), cell_of()
     outcomes = [
-        trainers.find("es", processes)(task, cell, Seeds.of(cell), lambda *_: None, None)
-        for processes in (1, 2, 3)
+        train(Run(task, cell, Seeds.of(cell), processes=processes)) for processes in (1, 2, 3)
     ]
     first, *others = [dataclasses.asdict(outcome) for outcome in outcomes]
     for other in others:
@@ -204,7 +203,7 @@ def test_what_cannot_be_split_is_named(
 ) -> None:
     task, cell = find_task(name), Cell(name, trainer, "rademacher", 2, 0)
     with pytest.raises(RlidimError, match=message):
-        trainers.find(trainer, processes)(task, cell, Seeds.of(cell), lambda *_: None, None)
+        train(Run(task, cell, Seeds.of(cell), processes=processes))
 
 
 def test_failures_of_a_worker_reach_the_run() -> None:

@@ -13,26 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlidim import trainers
 from rlidim.devices import device
 from rlidim.errors import RlidimError
-from rlidim.executors import ledger
-from rlidim.executors import making
+from rlidim.executors import ledger, making
 from rlidim.executors.job import Job
-from rlidim.records.cell import Cell
-from rlidim.records.cell import Seeds
-from rlidim.records.checkpoints import ACTIONS
-from rlidim.records.checkpoints import Checkpoints
-from rlidim.records.checkpoints import clear
+from rlidim.records.cell import Cell, Seeds
+from rlidim.records.checkpoints import ACTIONS, Checkpoints, clear
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
-from rlidim.tasks.problems import Atari
-from rlidim.tasks.problems import Environment
-from rlidim.tasks.problems import Evaluation
-from rlidim.tasks.problems import Network
-from rlidim.tasks.problems import PixelNetwork
+from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
+from rlidim.trainers.run import Run, train
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
 
@@ -91,11 +83,7 @@ def run(name: str, d: int | None, checkpoints: Checkpoints | None) -> Outcome:
     task, trainer = case(name)
     cell = Cell(task.name, trainer, "native" if d is None else "rademacher", d, 0)
     folder = None if checkpoints is None else checkpoints.folder
-    train: Any = trainers.find(trainer)
-    found: Outcome = train(
-        task, cell, Seeds.of(cell), lambda steps, score: None, folder, checkpoints=checkpoints
-    )
-    return found
+    return train(Run(task, cell, Seeds.of(cell), folder=folder, checkpoints=checkpoints))
 
 
 def assert_same(one: Outcome, other: Outcome) -> None:
@@ -234,14 +222,15 @@ import sys
 from pathlib import Path
 
 import rlidim.records.checkpoints
-from rlidim import executors
-from rlidim.tasks import task
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import run
+from rlidim.tasks.names import find_task
 from rlidim.records.cell import Cell
 
 rlidim.records.checkpoints.SECONDS = 0.0
-one = task.find("cartpole").replace_settings("ppo", {"n_timesteps": 10_000, "eval_freq": 10**6})
+one = find_task("cartpole").replace_settings("ppo", {"n_timesteps": 10_000, "eval_freq": 10**6})
 cell = Cell("cartpole", "ppo", "rademacher", 25, 0)
-executors.run(executors.Job(one, cell, Path(sys.argv[1]), Path(sys.argv[2])))
+run(Job(one, cell, Path(sys.argv[1]), Path(sys.argv[2])))
 """
 
 

@@ -25,6 +25,7 @@ from rlidim.subspace import SubspaceOptimizer
 from rlidim.tasks.problems import Environment, Evaluation, Network
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
+from rlidim.trainers.run import Run
 from rlidim.trainers.sb3.confine import NO_CLIPPING, acting_parameters, actor_optimizer, confine
 from rlidim.trainers.sb3.train import Evaluations, build, train
 from tests.factory import make_task
@@ -58,7 +59,7 @@ def run(
 ) -> Outcome:
     task = task_of(trainer, **changes)
     cell = Cell(task.name, trainer, "native" if d is None else "rademacher", d, seed)
-    return train(task, cell, Seeds.of(cell), lambda steps, score: None, folder)
+    return train(Run(task, cell, Seeds.of(cell), folder=folder))
 
 
 def acting(model: BaseAlgorithm) -> Tensor:

@@ -11,12 +11,13 @@ import torch
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
+from rlidim.trainers.run import Run
 from rlidim.trainers.toy import UNTRAINED, loss_of, train, untrained_scores
 
 
 def run(d: int | None, projection: str = "rademacher", seed: int = 0) -> Outcome:
     cell = Cell("toy", "supervised", "native" if d is None else projection, d, seed)
-    return train(find_task("toy"), cell, Seeds.of(cell), lambda steps, score: None, None)
+    return train(Run(find_task("toy"), cell, Seeds.of(cell)))
 
 
 def test_the_loss_is_the_papers() -> None:
