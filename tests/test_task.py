@@ -48,7 +48,7 @@ def test_every_file_of_the_suite_loads() -> None:
 def test_minimal_file_and_defaults(tmp_path: Path) -> None:
     loaded = loading.load_task(write(tmp_path, MINIMAL))
     assert loaded.name == "mine"
-    assert loaded.evaluation.episodes == 100
+    assert loaded.control.evaluation.episodes == 100
     assert loaded.settings("es").n_timesteps == 1000
 
 
@@ -236,7 +236,7 @@ def test_settings_can_be_replaced(tmp_path: Path) -> None:
         loaded.settings("ppo")
 
 
-PUBLISHED = "{d_int: 3, D: 9, trainer: es, rule: paper, baseline: x, source: y, fraction: 0.5}"
+PUBLISHED = "{d_int: 3, D: 9, trainer: es, rule: paper, baseline: {kind: global, score: 1.0}, source: y, fraction: 0.5}"
 
 
 def test_a_published_number_may_have_been_read_at_another_share(tmp_path: Path) -> None:
@@ -260,8 +260,7 @@ def test_variants_of_width_and_depth() -> None:
     for (width, depth), (name, expected) in hidden.items():
         changed = base.variant(width, depth)
         assert changed.name == name
-        assert changed.classifier is not None
-        assert changed.classifier.hidden == expected
+        assert changed.supervised.classifier.hidden == expected
         assert changed.trainers == base.trainers
         assert changed == find_task(name)
     assert base.variant(200, 2).bench == base.bench
@@ -275,7 +274,8 @@ def test_variants_of_the_protocol() -> None:
     assert next(iter(paper.trainers)) == "sgd"  # which the paper used: it is the default there
     assert paper.settings("adam") == AdamSettings()
     assert paper.settings("sgd") == SGDSettings(learning_rate=0.01, l2=0.0)
-    assert (paper.data, paper.classifier) == (base.data, base.classifier)
+    one, other = paper.supervised, base.supervised
+    assert (one.data, one.classifier) == (other.data, other.classifier)
     assert paper.published == base.published
     both = find_task("mnist-fc").variant(400, 3, "paper")
     assert both.name == "mnist-fc-400x3-paper"

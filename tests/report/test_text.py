@@ -106,7 +106,7 @@ def test_the_page_of_a_task_nobody_has_measured() -> None:
         assert part in page
     assert "D = unknown: 'rlidim cartpole train' says why" in page
     assert "25" in page
-    assert "baseline 195; Li et al. 2018, table 1" in page
+    assert "baseline its own direct run; Li et al. 2018, table 1" in page
     assert "columns of P not normalised" in page
     assert "rlidim cartpole measure --trainer es" in page
 
@@ -138,7 +138,7 @@ def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:
     (reading,) = row["ours"]
     assert re.fullmatch(r"es 8 \[\d, \d\]", reading)
     assert row["D"] == 562
-    assert (other["D"], other["ours"], other["kind"]) == (None, [], "control, known")
+    assert (other["D"], other["ours"], other["kind"]) == (None, [], "analytic, known")
     records += runs(task, STEP, projection="sparse")
     (row, _) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")), sizes)
     assert row["ours"] == [reading.replace("es", f"es {family}") for family in FAMILIES]

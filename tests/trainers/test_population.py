@@ -36,8 +36,7 @@ def task_of(identity: str = "Pendulum-v1", **settings: Any) -> Task:
     """Return a quick task whose environments are separate ones."""
     chosen = {"population": POPULATION, "normalize": True, "n_timesteps": 4_000, **settings}
     task = find_task("pendulum").replace_settings("es", {**chosen, "eval_freq": 1})
-    return dataclasses.replace(
-        task,
+    return task.replace_problem(
         environment=Environment(id=identity),
         evaluation=dataclasses.replace(task.control.evaluation, checkpoint_episodes=2, episodes=3),
     )
