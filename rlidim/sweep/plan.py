@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rlidim.environments import atari
 from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
+from rlidim.records.measurement import Subject
 from rlidim.tasks.task import Atari, Task
 from rlidim.trainers import projection_family
 
@@ -74,6 +75,11 @@ class Plan:
             atari.check(self.task.environment)
         if self.dims is not None and (not self.dims or min(self.dims) < 1):
             raise RlidimError(f"--dims must be whole numbers of at least 1, got {self.dims}")
+
+    @property
+    def subject(self) -> Subject:
+        """What is measured."""
+        return Subject(self.task.name, self.trainer, self.projection, self.scope)
 
     def cell(self, d: int, seed: int) -> Cell:
         """Return a cell of this plan."""
