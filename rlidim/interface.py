@@ -11,7 +11,7 @@ from rlidim.executors.local import InProcess, ProcessPool
 from rlidim.records.folder import Results
 from rlidim.statistics.estimate import Estimate
 from rlidim.sweep.plan import AUTO, Plan
-from rlidim.sweep.search import Listener, estimate, search
+from rlidim.sweep.search import Listener, search
 from rlidim.tasks.names import find_task
 from rlidim.tasks.task import Task
 
@@ -77,10 +77,9 @@ def measure(
     )
     executor: Executor = InProcess() if workers == 1 else ProcessPool(workers)
     try:
-        records = search(plan, Results(Path(results)), executor=executor, listener=listener)
+        found = search(plan, Results(Path(results)), executor=executor, listener=listener)
     finally:
         executor.close()
-    found = estimate(plan, records)
-    if found is None:
+    if found.estimate is None:
         raise RlidimError(f"{chosen.name}: every run failed; see the errors in {results}")
-    return found
+    return found.estimate

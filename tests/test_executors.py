@@ -367,9 +367,9 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
 def test_a_search_resumes_from_any_prefix(tmp_path: Path) -> None:
     """The records decide what comes next, not the history of the process."""
     plan = Plan.of(quick(), "cmaes", dims=(1, 2), seeds=2)
-    records = search(plan, Results(tmp_path), executor=InProcess())
+    found = search(plan, Results(tmp_path), executor=InProcess())
     again = search(plan, Results(tmp_path), executor=NeverRuns())
-    assert again == records
+    assert again == found
 
 
 class NeverRuns:

@@ -12,7 +12,7 @@ from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
 from rlidim.sweep.plan import Plan
-from rlidim.sweep.search import CROSSING_SEEDS, State, estimate, ladder, next_cells
+from rlidim.sweep.search import CROSSING_SEEDS, State, ladder, next_cells, reading
 from rlidim.tasks.settings import PPOSettings
 from rlidim.tasks.task import Task
 from tests.factory import make_record, make_task
@@ -64,7 +64,7 @@ def test_ladder() -> None:
 def test_a_step_is_found_from_any_hint(task: Task, truth: int, hint: int) -> None:
     plan = Plan.of(task, "es", hint=hint)
     records = play(plan, step(truth))
-    found = estimate(plan, records)
+    found = reading(plan, records).estimate
     assert found is not None
     low, high = found.interval
     assert (low or 1) <= truth <= (high or 562)
@@ -73,7 +73,7 @@ def test_a_step_is_found_from_any_hint(task: Task, truth: int, hint: int) -> Non
 
 def test_precision_one_finds_a_step_exactly(task: Task) -> None:
     plan = Plan.of(task, "es", precision=1.0, runs=400, most_seeds=30)
-    found = estimate(plan, play(plan, step(10)))
+    found = reading(plan, play(plan, step(10))).estimate
     assert found is not None
     assert found.d_int == 10
     assert {9, 10} <= {rung.d for rung in found.rungs}
@@ -101,7 +101,7 @@ def test_a_small_budget_still_gives_the_crossing_its_seeds(
     task: Task, truth: int, runs: int
 ) -> None:
     plan = Plan.of(task, "es", runs=runs)
-    found = estimate(plan, play(plan, step(truth)))
+    found = reading(plan, play(plan, step(truth))).estimate
     assert found is not None
     passing = [rung for rung in found.rungs if rung.passes][:1]
     failing = [rung for rung in found.rungs if not rung.passes][-1:]
@@ -111,7 +111,7 @@ def test_a_small_budget_still_gives_the_crossing_its_seeds(
 def test_nothing_passes_up_to_the_largest(task: Task) -> None:
     plan = Plan.of(task, "es", largest=64)
     records = play(plan, lambda cell: 0.2)
-    found = estimate(plan, records)
+    found = reading(plan, records).estimate
     assert found is not None
     assert (found.d_int, found.censored) == (None, "above")
     assert max(cell.d or 0 for cell in records) == 64
@@ -149,7 +149,7 @@ def test_failed_runs_are_no_scores_and_diverged_ones_are_the_worst(task: Task) -
     failed, diverged = plan.cell(4, 0), plan.cell(8, 0)
     records[failed] = make_record(task, failed, None, status="failed", attempts=2)
     records[diverged] = make_record(task, diverged, None, status="diverged")
-    found = estimate(plan, records)
+    found = reading(plan, records).estimate
     assert found is not None
     by_d = {rung.d: rung for rung in found.rungs}
     assert len(by_d[4].scores) == 3
@@ -164,7 +164,7 @@ def test_everything_failing_ends_the_search(task: Task) -> None:
         for cell in cells:
             records[cell] = make_record(task, cell, None, status="failed", attempts=2)
     assert next_cells(plan, records) == []
-    assert estimate(plan, records) is None
+    assert reading(plan, records).estimate is None
 
 
 def test_a_baseline_no_better_than_random_is_said(task: Task) -> None:
@@ -207,7 +207,7 @@ def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has() ->
             value = 1.0 if cell.d is not None and cell.d >= 800 else value
             D = 1000 if cell.d is not None else 562
             records[cell] = make_record(plan.task, cell, value, D=D)
-    found = estimate(plan, records)
+    found = reading(plan, records).estimate
     assert found is not None
     assert found.d_int is not None
     assert 562 < found.d_int <= 800
@@ -223,7 +223,7 @@ def test_lucky_seeds_do_not_keep_the_search_from_the_crossing(task: Task) -> Non
     for d, score in {6: 0.1, 8: 0.95, 12: 0.5, 16: 1.0}.items():
         for seed in range(plan.seeds):
             known[plan.cell(d, seed)] = make_record(plan.task, plan.cell(d, seed), score)
-    found = estimate(plan, known)
+    found = reading(plan, known).estimate
     assert found is not None
     assert found.first_passing_d == 8
     assert {cell.d for cell in next_cells(plan, known)} == {12, 16}
@@ -237,7 +237,7 @@ def test_a_network_smaller_than_the_hint(task: Task) -> None:
             assert (cell.d or 0) <= 3
             score = 0.0 if cell.trainer == "random" else 1.0
             known[cell] = make_record(plan.task, cell, score, D=3)
-    found = estimate(plan, known)
+    found = reading(plan, known).estimate
     assert found is not None
     assert found.d_int == 1
 

@@ -256,28 +256,20 @@ def check_local(address: str | None, gpus_per_cell: float | None) -> None:
 def search_and_gather(
     context: click.Context, plan: Plan, executor: Executor, runs: Path
 ) -> Measurement:
-    """Run a plan with its progress shown, and return what the records then say."""
+    """Run a plan with its progress shown, and return what the records then say.
+
+    Raises:
+        RlidimError: they give no estimate.
+    """
     from rlidim.cli.progress import Progress
-    from rlidim.records.measurement import gather
     from rlidim.sweep.search import search
 
     results = results_of(context)
     with Progress() as progress:
-        records = search(plan, results, executor=executor, runs=runs, listener=progress)
-    found = gather(
-        list(records.values()),
-        {plan.task.name: plan.task},
-        fraction=plan.fraction,
-        results_folder=results.folder,
-    )
-    wanted = (plan.trainer, plan.projection, plan.scope)
-    reason = "no run in a subspace was made"
-    for measurement in found:
-        if (measurement.trainer, measurement.projection, measurement.scope) == wanted:
-            if measurement.estimate is not None:
-                return measurement
-            reason = str(measurement.reason)
-    raise RlidimError(
-        f"{plan.task.name}: no estimate: {reason}; see the records below "
-        f"{results.folder / plan.task.name}"
-    )
+        found = search(plan, results, executor=executor, runs=runs, listener=progress)
+    if found.estimate is None:
+        raise RlidimError(
+            f"{plan.task.name}: no estimate: {found.reason}; see the records below "
+            f"{results.folder / plan.task.name}"
+        )
+    return found

@@ -5,21 +5,34 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from rlidim.errors import RlidimError
-from rlidim.records.cell import RANDOM, Cell
+from rlidim.records.cell import Cell
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
-from rlidim.statistics import estimate as estimating
-from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.estimate import Estimate, estimate
 from rlidim.tasks.problems import Evaluation
 from rlidim.tasks.task import Published, Task
+
+
+class Subject(NamedTuple):
+    """What a measurement is of; subjects are sorted by these names."""
+
+    task: str
+    trainer: str
+    projection: str
+    scope: str
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self:
+        """Return what a run in a subspace belongs to."""
+        return cls(cell.task, cell.trainer, cell.projection, cell.scope)
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,29 @@ class Measurement:
         return total_seconds([*self.runs, *self.baseline])
 
     @property
+    def missing(self) -> str | None:
+        """What an estimate needs and is not on record, None if all of it is."""
+        if not self.runs:
+            return "no run in a subspace was made"
+        if all(record.status == "failed" for record in self.runs):
+            return "every run in a subspace failed"
+        if self.random is None or self.random.score is None:
+            return "no record of random actions"
+        if all(record.status == "failed" for record in self.baseline):
+            return "every native run failed" if self.baseline else "no record of native training"
+        return None
+
+    @property
+    def scores(self) -> dict[int, list[float]]:
+        """The scores at each d, by seed; NaN for a run that diverged, failed ones left out."""
+        scores: dict[int, list[float]] = {}
+        for record in self.runs:
+            if record.status != "failed" and record.cell.d is not None:
+                value = math.nan if record.score is None else record.score
+                scores.setdefault(record.cell.d, []).append(value)
+        return scores
+
+    @property
     def baseline_scores(self) -> list[float]:
         """The native runs' scores; one that diverged has random actions' score, the worst."""
         return baseline_scores(self.baseline, self.random)
@@ -189,44 +225,119 @@ def gather(
     fraction: float = 0.9,
     results_folder: Path,
 ) -> list[Measurement]:
-    """Group the records into measurements, sorted by task, trainer, projection and scope.
+    """Read every measurement that records hold: by task, trainer, projection and scope."""
+    by_task: dict[str, list[RunRecord]] = {}
+    for record in records:
+        by_task.setdefault(record.cell.task, []).append(record)
+    subjects = {Subject.of(record.cell) for record in records if record.cell.d is not None}
+    return [
+        read_measurement(
+            by_task[subject.task],
+            subject,
+            tasks.get(subject.task),
+            fraction=fraction,
+            results_folder=results_folder,
+        )
+        for subject in sorted(subjects)
+    ]
+
+
+def read_measurement(
+    records: Iterable[RunRecord],
+    subject: Subject,
+    task: Task | None,
+    *,
+    fraction: float = 0.9,
+    results_folder: Path,
+) -> Measurement:
+    """Read one measurement: which of the records belong to it, and what they say of d_int.
 
     The native runs of a task and trainer serve all its projections and scopes. A run that diverged
     counts as random actions do, a failed one not at all. Records made with other settings than
     the rest of their measurement are left out, and the measurement's ``warnings`` say so.
+
+    Args:
+        records: in any order; those of other subjects are passed over.
+        subject: what is measured.
+        task: the subject's, None if its file is not known.
+        fraction: of the baseline's normalised score that counts as solved.
+        results_folder: where the records lie.
     """
-    groups: dict[tuple[str, str, str, str], list[RunRecord]] = {}
-    native: dict[tuple[str, str], list[RunRecord]] = {}
-    random: dict[str, RunRecord] = {}
     seen: dict[Cell, RunRecord] = {}
-    twice: dict[str, list[str]] = {}
+    warnings: list[str] = []
     for record in records:
         cell = record.cell
-        if cell in seen:
-            line = f"{cell}: on record twice, in two files; one left out"
-            twice.setdefault(cell.task, []).append(line)
+        if cell.task != subject.task:
             continue
-        seen[cell] = record
-        if cell.trainer == RANDOM:
-            random[cell.task] = record
-        elif cell.d is None:
-            native.setdefault((cell.task, cell.trainer), []).append(record)
-        else:
-            key = (cell.task, cell.trainer, cell.projection, cell.scope)
-            groups.setdefault(key, []).append(record)
-    return [
-        _measurement(
-            tasks.get(key[0]),
-            key,
-            sorted(group, key=lambda record: (record.cell.d or 0, record.cell.seed)),
-            sorted(native.get(key[:2], []), key=lambda record: record.cell.seed),
-            random.get(key[0]),
-            twice.get(key[0], []),
-            fraction,
-            results_folder,
-        )
-        for key, group in sorted(groups.items())
+        if cell in seen:
+            warnings.append(f"{cell}: on record twice, in two files; one left out")
+        seen.setdefault(cell, record)
+    random = seen.get(Cell.random(subject.task))
+    baseline = [
+        record
+        for cell, record in seen.items()
+        if cell.d is None and cell.trainer == subject.trainer
     ]
+    runs = [
+        record
+        for cell, record in seen.items()
+        if cell.d is not None and Subject.of(cell) == subject
+    ]
+    settings: dict[str, Any] = {}
+    if runs:
+        wanted, settings, changed = _common_settings(task, runs)
+        if changed:
+            warnings.append(changed)
+        runs = _alike(sorted(runs, key=_place), wanted, warnings)
+        baseline = _alike(sorted(baseline, key=_place), wanted, warnings)
+        # Random actions have no trainer, and so no trainer's settings.
+        bare = hash_of({name: value for name, value in settings.items() if name != "trainer"})
+        if random is not None and not _alike([random], bare, warnings):
+            random = None
+    found = Measurement(
+        task,
+        *subject,
+        fraction=fraction,
+        D=max((record.D for record in runs if record.status != "failed"), default=None),
+        estimate=None,
+        reason=None,
+        baseline=tuple(baseline),
+        random=random,
+        runs=tuple(runs),
+        warnings=tuple(dict.fromkeys(warnings)),
+        results_folder=results_folder,
+    )
+    try:
+        return replace(found, estimate=_estimate(found, settings))
+    except RlidimError as error:
+        return replace(found, reason=str(error))
+
+
+def _place(record: RunRecord) -> tuple[int, int]:
+    """Return what a measurement's runs are sorted by: d and the seed."""
+    return record.cell.d or 0, record.cell.seed
+
+
+def _estimate(measurement: Measurement, settings: Mapping[str, Any]) -> Estimate:
+    """Estimate d_int from a measurement's records, made with these settings.
+
+    Raises:
+        RlidimError: a kind of record is missing, or the baseline is no better than random.
+    """
+    if measurement.missing is not None:
+        raise RlidimError(measurement.missing)
+    assert measurement.random is not None
+    assert measurement.random.score is not None
+    assert measurement.D is not None
+    evaluation = settings.get("evaluation") or {}
+    return estimate(
+        measurement.scores,
+        baseline=measurement.baseline_scores,
+        random=measurement.random.score,
+        D=measurement.D,
+        fraction=measurement.fraction,
+        minimum_score=evaluation.get("minimum", Evaluation().minimum),
+    )
 
 
 def of_one_kind(
@@ -244,66 +355,6 @@ def of_one_kind(
     wanted, _, changed = _common_settings(task, records)
     warnings = [changed] if changed else []
     return _alike(records, wanted, warnings), warnings
-
-
-def _measurement(
-    task: Task | None,
-    key: tuple[str, str, str, str],
-    group: Sequence[RunRecord],
-    native: Sequence[RunRecord],
-    random: RunRecord | None,
-    twice: Sequence[str],
-    fraction: float,
-    folder: Path,
-) -> Measurement:
-    warnings = list(twice)
-    wanted, settings, changed = _common_settings(task, group)
-    if changed:
-        warnings.append(changed)
-    runs = _alike(group, wanted, warnings)
-    baseline = _alike(native, wanted, warnings)
-    # Random actions have no trainer, and so no trainer's settings.
-    bare = hash_of({name: value for name, value in settings.items() if name != "trainer"})
-    if random is not None and not _alike([random], bare, warnings):
-        random = None
-    scored = [record.D for record in runs if record.status != "failed"]
-    D = max(scored, default=None)
-    found: Estimate | None = None
-    reason = _missing(runs, baseline, random)
-    if reason is None:
-        assert random is not None
-        assert random.score is not None
-        assert D is not None
-        scores: dict[int, list[float]] = {}
-        for record in runs:
-            if record.status != "failed" and record.cell.d is not None:
-                value = math.nan if record.score is None else record.score
-                scores.setdefault(record.cell.d, []).append(value)
-        evaluation = settings.get("evaluation") or {}
-        try:
-            found = estimating.estimate(
-                scores,
-                baseline=baseline_scores(baseline, random),
-                random=random.score,
-                D=D,
-                fraction=fraction,
-                minimum_score=evaluation.get("minimum", Evaluation().minimum),
-            )
-        except RlidimError as error:
-            reason = str(error)
-    return Measurement(
-        task,
-        *key,
-        fraction=fraction,
-        D=D,
-        estimate=found,
-        reason=reason,
-        baseline=tuple(baseline),
-        random=random,
-        runs=tuple(runs),
-        warnings=tuple(dict.fromkeys(warnings)),
-        results_folder=folder,
-    )
 
 
 def _common_settings(
@@ -340,16 +391,3 @@ def _alike(records: Sequence[RunRecord], wanted: str, warnings: list[str]) -> li
             f"measurement left out, first {first.label}"
         )
     return [record for record in records if record.config_hash == wanted]
-
-
-def _missing(
-    runs: Sequence[RunRecord], baseline: Sequence[RunRecord], random: RunRecord | None
-) -> str | None:
-    """Return what stands in the way of an estimate, or None."""
-    if all(record.status == "failed" for record in runs):
-        return "every run in a subspace failed"
-    if random is None or random.score is None:
-        return "no record of random actions"
-    if all(record.status == "failed" for record in baseline):
-        return "every native run failed" if baseline else "no record of native training"
-    return None

@@ -8,8 +8,7 @@ import numpy as np
 
 from rlidim.errors import RlidimError
 from rlidim.records.measurement import Measurement
-from rlidim.statistics import estimate as estimating
-from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.estimate import Estimate, estimate
 from rlidim.tasks.task import Published
 
 RUNG = 1.5  # the ratio of neighbouring rungs: a scan over d cannot tell less apart
@@ -51,17 +50,17 @@ def reread_at_their_number(entry: Published, measurement: Measurement) -> Estima
 
 
 def _read(entry: Published, measurement: Measurement, baseline: Sequence[float]) -> Estimate | None:
-    estimate = measurement.estimate
-    if estimate is None or measurement.D is None:
+    ours = measurement.estimate
+    if ours is None or measurement.D is None:
         return None
     lowest = 0.0 if measurement.task is None else measurement.task.problem.evaluation.minimum
     try:
-        return estimating.estimate(
-            {rung.d: rung.scores for rung in estimate.rungs},
+        return estimate(
+            {rung.d: rung.scores for rung in ours.rungs},
             baseline=baseline,
             random=lowest,
             D=measurement.D,
-            fraction=entry.fraction or estimate.fraction,
+            fraction=entry.fraction or ours.fraction,
             minimum_score=lowest,
         )
     except RlidimError:  # a baseline that is the lowest score of all
@@ -73,14 +72,14 @@ def verdict(entry: Published, measurement: Measurement) -> str:
 
     An end that our tested d leave open holds nothing: where it would decide, nothing is decided.
     """
-    estimate = reread(entry, measurement) or measurement.estimate
-    if estimate is None:
+    found = reread(entry, measurement) or measurement.estimate
+    if found is None:
         return "not measured"
-    holds = estimate.holds(entry.d_int)
+    holds = found.holds(entry.d_int)
     if holds:
         return CONTAINS
     if holds is None:
         return OPEN if entry.d_int <= (measurement.D or entry.d_int) else MISSES
-    low, high = estimate.interval
+    low, high = found.interval
     near = entry.d_int * RUNG >= (low or 1) and (high is None or entry.d_int <= high * RUNG)
     return NEARLY if near else MISSES

@@ -5,6 +5,7 @@ Li et al. 2018, section 2; README, "How it measures".
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,10 @@ from scipy import stats
 from scipy.optimize import isotonic_regression
 
 from rlidim.errors import RlidimError
-from rlidim.statistics.interval import posterior
+from rlidim.statistics.interval import Posterior, posterior
 
 EDGE = 0.125  # of the gap between two tested rungs, see _to_rung
+REMEMBERED = 256  # posteriors: a search asks about the same scores again, and so do the tables
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,8 @@ def interval_of(
     It always holds the estimate itself.
     """
     dims = sorted(normalised)
-    belief = posterior(normalised, fraction, baseline_error)
+    scores = tuple((d, tuple(normalised[d])) for d in dims)
+    belief = _posterior(scores, fraction, baseline_error)
     tail = (1.0 - confidence) / 2.0
     low_log = _to_rung(belief.quantile(tail), dims)
     high_log = _to_rung(belief.quantile(1.0 - tail), dims)
@@ -246,6 +249,14 @@ def interval_of(
     low = None if low is None else min(low, found)
     high = None if high is None else max(high, found)
     return low, high
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _posterior(
+    scores: tuple[tuple[int, tuple[float, ...]], ...], fraction: float, baseline_error: float
+) -> Posterior:
+    """Return the crossing's posterior, which takes most of an estimate's time, computed once."""
+    return posterior(dict(scores), fraction, baseline_error)
 
 
 def _to_rung(log_d: float, dims: Sequence[int]) -> float:

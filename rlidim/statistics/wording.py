@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rlidim.statistics import wording
 from rlidim.statistics.estimate import Estimate
-
-if TYPE_CHECKING:
-    from rlidim.statistics.estimate import Estimate
-
 
 NONE = "-"  # where there is nothing to show
 
@@ -49,7 +42,7 @@ def interval(estimate: Estimate | None) -> str:
 
 def describe(estimate: Estimate) -> str:
     """Return ``d_int90 = 8 [6, 12]``, or the bound if the search has found only one."""
-    found = wording.statement(estimate)
+    found = statement(estimate)
     if estimate.unreached:
         return f"{found}, not even at d = D = {estimate.D:,}"
-    return f"{found} {wording.interval(estimate)}"
+    return f"{found} {interval(estimate)}"

@@ -9,6 +9,7 @@ from rlidim.environments import making
 from rlidim.errors import RlidimError
 from rlidim.networks.dimension import projection_family
 from rlidim.records.cell import Cell
+from rlidim.records.measurement import Subject
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import settings_class
 
@@ -71,6 +72,11 @@ class Plan:
         making.check(self.task)
         if self.dims is not None and (not self.dims or min(self.dims) < 1):
             raise RlidimError(f"--dims must be whole numbers of at least 1, got {self.dims}")
+
+    @property
+    def subject(self) -> Subject:
+        """What is measured."""
+        return Subject(self.task.name, self.trainer, self.projection, self.scope)
 
     def cell(self, d: int, seed: int) -> Cell:
         """Return a cell of this plan."""

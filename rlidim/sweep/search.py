@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlidim.data import datasets
+from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
 from rlidim.executors.ledger import check_settings, finished, superseded
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
+from rlidim.records.measurement import Measurement, read_measurement
 from rlidim.records.record import RunRecord
-from rlidim.statistics import estimate as estimating
 from rlidim.statistics.estimate import Estimate
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.problems import Supervised
@@ -50,58 +51,29 @@ def ladder(largest: int) -> list[int]:
     return [d for d in rungs if d < largest] + [largest]
 
 
-def estimate(plan: Plan, records: Mapping[Cell, RunRecord]) -> Estimate | None:
-    """Estimate d_int from the records so far; None until the baselines and a rung are there.
+def reading(
+    plan: Plan, records: Mapping[Cell, RunRecord], results_folder: Path = Path("results")
+) -> Measurement:
+    """Read the plan's measurement from the records so far.
+
+    Args:
+        plan: what is measured.
+        records: all of the plan's settings.
+        results_folder: where they lie; nothing is read there.
 
     Raises:
         RlidimError: the baseline is no better than random, so nothing can be measured.
     """
-    random = records.get(Cell.random(plan.task.name))
-    scores = scores_by_rung(plan, records)
-    if any(cell not in records for cell in plan.baselines()) or not scores:
-        return None
-    native = [
-        record
-        for cell, record in records.items()
-        if cell.d is None and cell.trainer == plan.trainer and record.status != "failed"
-    ]
-    if random is None or random.score is None or not native:
-        return None
-    # A native run that diverged has the worst score, not none.
-    baseline = [random.score if record.score is None else record.score for record in native]
-    return estimating.estimate(
-        scores,
-        baseline=baseline,
-        random=random.score,
-        D=confined_parameters(plan, records),
+    found = read_measurement(
+        records.values(),
+        plan.subject,
+        plan.task,
         fraction=plan.fraction,
-        minimum_score=plan.task.problem.evaluation.minimum,
+        results_folder=results_folder,
     )
-
-
-def confined_parameters(plan: Plan, records: Mapping[Cell, RunRecord]) -> int:
-    """Return D: what is confined, which is more than the acting network under the scope ``all``."""
-    return max(
-        record.D
-        for cell, record in records.items()
-        if cell.d is not None and cell.scope == plan.scope
-    )
-
-
-def scores_by_rung(plan: Plan, records: Mapping[Cell, RunRecord]) -> dict[int, list[float]]:
-    """Return the scores of each d; NaN for runs that diverged, failed runs left out."""
-    scores: dict[int, list[float]] = {}
-    for cell, record in sorted(records.items(), key=lambda item: item[0].seed):
-        if cell.d is None or record.status == "failed":
-            continue
-        if (cell.trainer, cell.projection, cell.scope) == (
-            plan.trainer,
-            plan.projection,
-            plan.scope,
-        ):
-            score = math.nan if record.score is None else record.score
-            scores.setdefault(cell.d, []).append(score)
-    return dict(sorted(scores.items()))
+    if found.estimate is None and found.missing is None:
+        raise RlidimError(str(found.reason))
+    return found
 
 
 def next_cells(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
@@ -124,7 +96,7 @@ def next_cells(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
 
 def _complete(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
     """Return what the tested rungs around the crossing lack in seeds, when all else is spent."""
-    current = estimate(plan, records)
+    current = reading(plan, records).estimate
     if current is None:
         return []
     passing = [d for d, mean in current.fit if mean >= plan.fraction]
@@ -144,12 +116,11 @@ def _wanted(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
     start = _rung_cells(plan, [hint], plan.seeds)
     if any(cell not in records for cell in start):
         return start
-    current = estimate(plan, records)
-    if current is None:
+    found = reading(plan, records)
+    if found.estimate is None or found.D is None:
         return []
-    D = confined_parameters(plan, records)
-    rungs = ladder(min(plan.largest or D, D))
-    return _search(plan, records, current, rungs)
+    rungs = ladder(min(plan.largest or found.D, found.D))
+    return _search(plan, records, found.estimate, rungs)
 
 
 def _search(
@@ -279,8 +250,8 @@ def search(
     executor: Executor,
     runs: Path | None = None,
     listener: Listener | None = None,
-) -> dict[Cell, RunRecord]:
-    """Run the plan to its end and return all its records.
+) -> Measurement:
+    """Run the plan to its end and return what its records say.
 
     Raises:
         RlidimError: a mistake that only the user can mend; the records made so far stay.
@@ -293,8 +264,11 @@ def search(
     resumed = len(records)
 
     def tell(running: Sequence[Cell]) -> None:
-        if listener is not None:
-            listener(State(plan, records, running, estimate(plan, records), resumed))
+        if listener is None:
+            return
+        complete = all(cell in records for cell in plan.baselines())
+        found = reading(plan, records, results.folder).estimate if complete else None
+        listener(State(plan, records, running, found, resumed))
 
     tell([])
     # What the search knows: whole rounds. A round that was cut short is completed before the next
@@ -316,4 +290,4 @@ def search(
             pending, again = again, []
         known.update((cell, records[cell]) for cell in cells)
     tell([])
-    return records
+    return reading(plan, records, results.folder)

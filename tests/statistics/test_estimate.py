@@ -10,8 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlidim.errors import RlidimError
-from rlidim.statistics import estimate
-from rlidim.statistics.estimate import crossing_of, interquartile_mean, isotonic_fit, paper_rule
+from rlidim.statistics.estimate import (
+    crossing_of,
+    estimate,
+    interquartile_mean,
+    isotonic_fit,
+    paper_rule,
+)
 
 BASELINE = [1.0] * 5
 
