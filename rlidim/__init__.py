@@ -10,23 +10,48 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlidim.errors import RlidimError as RlidimError
+    from rlidim.interface import estimate as estimate
+    from rlidim.interface import load as load
     from rlidim.interface import measure as measure
+    from rlidim.interface import train as train
     from rlidim.projections import projection as projection
+    from rlidim.records.record import RunRecord as RunRecord
     from rlidim.statistics.estimate import Estimate as Estimate
     from rlidim.subspace import Subspace as Subspace
     from rlidim.subspace import SubspaceOptimizer as SubspaceOptimizer
+    from rlidim.tasks.task import Task as Task
+    from rlidim.trainers.sb3.confine import confine as confine
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "RlidimError": "rlidim.errors",
-    "projection": "rlidim.projections",
     "Estimate": "rlidim.statistics.estimate",
+    "RlidimError": "rlidim.errors",
+    "RunRecord": "rlidim.records.record",
     "Subspace": "rlidim.subspace",
     "SubspaceOptimizer": "rlidim.subspace",
+    "Task": "rlidim.tasks.task",
+    "confine": "rlidim.trainers.sb3.confine",
+    "estimate": "rlidim.interface",
+    "load": "rlidim.interface",
     "measure": "rlidim.interface",
+    "projection": "rlidim.projections",
+    "train": "rlidim.interface",
 }
-__all__ = ["Estimate", "RlidimError", "Subspace", "SubspaceOptimizer", "measure", "projection"]
+__all__ = [
+    "Estimate",
+    "RlidimError",
+    "RunRecord",
+    "Subspace",
+    "SubspaceOptimizer",
+    "Task",
+    "confine",
+    "estimate",
+    "load",
+    "measure",
+    "projection",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,54 +1,254 @@
-"""The Python face: what ``import rlidim`` offers beside projections and subspaces."""
+"""The Python face: what ``import rlidim`` offers beside projections and subspaces.
+
+Li, Farkhoor, Liu, Yosinski, "Measuring the Intrinsic Dimension of Objective Landscapes", ICLR 2018.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Executor
+from rlidim.executors.job import Executor, Job
+from rlidim.executors.ledger import run_when_free
 from rlidim.executors.local import InProcess, ProcessPool
+from rlidim.networks.dimension import projection_family
+from rlidim.records import checkpoints
+from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
+from rlidim.records.record import RunRecord
+from rlidim.statistics import estimate as statistics
 from rlidim.statistics.estimate import Estimate
-from rlidim.sweep.plan import AUTO, Plan
+from rlidim.sweep.plan import AUTO, Plan, check_scope
 from rlidim.sweep.search import Listener, search
 from rlidim.tasks.names import find_task
+from rlidim.tasks.problems import LARGEST_D
 from rlidim.tasks.task import Task
+from rlidim.trainers.run import check_processes, unheard
+
+if TYPE_CHECKING:
+    from rlidim.executors.ray.cluster import RayCluster
+
+RunListener = Callable[[Cell, int, float | None], None]
+"""Told a run's cell, the environment steps made, and the score so far (None before the first)."""
+Tell = Callable[[str], None]
+
+
+def untold(line: str) -> None:
+    """Tell nobody."""
+
+
+def load(task: str, envs: str | Path | None = None) -> Task:
+    """Load a task by name.
+
+    Args:
+        task: the name of a file in ``envs/``, or of a variant: ``mnist-fc-400x3`` (three hidden
+            layers of 400), ``mnist-fc-paper`` (the paper's settings), ``atari-seaquest``.
+        envs: a folder with your own tasks (YAML), which come before the suite's; None: the one
+            that the variable RLIDIM_ENVS names, if any.
+
+    Returns:
+        The task. It never changes; ``replace_settings`` and ``variant`` return others.
+
+    Raises:
+        RlidimError: there is no such task (with the nearest), no such folder, or its file is wrong.
+
+    Example:
+        >>> import rlidim
+        >>> task = rlidim.load("cartpole").replace_settings("es", {"population": 8})
+        >>> task.settings("es").population
+        8
+        >>> rlidim.load("mnist-fc-400x3").name
+        'mnist-fc-400x3'
+    """
+    return find_task(task, None if envs is None else Path(envs))
+
+
+def train(
+    task: Task | str,
+    trainer: str | None = None,
+    *,
+    d: int | None = None,
+    seed: int = 0,
+    projection: str = AUTO,
+    scope: str = "policy",
+    results: str | Path = "results",
+    log_dir: str | Path | None = None,
+    force: bool = False,
+    resume: bool = False,
+    processes: int = 1,
+    cluster: RayCluster | None = None,
+    listener: RunListener | None = None,
+    tell: Tell = untold,
+) -> RunRecord:
+    """Make one run, in a random subspace of dimension d or natively, and record it.
+
+    A run that is on record below ``results`` is returned, not repeated. The task, trainer,
+    projection, scope, d and seed decide every bit of the result: theta_0, P and the environment's
+    seeds are drawn from their names.
+
+    Args:
+        task: a loaded task, or a name as :func:`load` takes it.
+        trainer: one that the task has settings for; None: its first.
+        d: the subspace dimension, 1 to D; None trains the whole network.
+        seed: at least 0.
+        projection: the family of P; ``auto`` goes by the task's D.
+        scope: what is confined: ``policy`` (a critic trains natively) or ``all``.
+        results: the folder of records.
+        log_dir: the folder for training logs, checkpoints, and solutions that a record does not
+            hold: native ones and those of more than 20,000 numbers. None writes none of them.
+        force: run again even if the run is on record.
+        resume: go on from the last checkpoint of an interrupted run, below ``log_dir``.
+        processes: that each generation of ``es`` is split over; the result is the same.
+        cluster: a Ray cluster that makes the run, with as many CPUs a cell as ``processes``, closed
+            by the caller; None: this machine. It leaves no logs and no checkpoints.
+        listener: called as the run goes on, if this machine makes it.
+        tell: called with a line where the run is not simply made: it is on record, was resumed, or
+            begins anew although it was to be resumed.
+
+    Returns:
+        The record: ``score`` (the mean return over fresh episodes, or a classifier's accuracy),
+        ``returns`` (one an episode), ``D``, ``status``: ``ok``, ``diverged`` (no score), or
+        ``failed`` (no score; ``error`` holds the traceback).
+
+    Raises:
+        RlidimError: unknown names, values out of range, a run on record that was made with other
+            settings, an environment whose package is missing.
+
+    Example:
+        >>> import rlidim, tempfile
+        >>> with tempfile.TemporaryDirectory() as empty:
+        ...     record = rlidim.train("codimension-3", "es", d=3, results=empty)
+        >>> record.status, record.D
+        ('ok', 75)
+    """
+    chosen, trainer = _chosen(task, trainer)
+    check_scope(chosen, scope, trainer)
+    if seed < 0:
+        raise RlidimError(f"--seed must be at least 0, got {seed}")
+    if processes < 1:
+        raise RlidimError(f"--processes must be at least 1, got {processes}")
+    if resume:
+        _check_resume(log_dir, cluster)
+    if processes > 1:
+        check_processes(chosen, trainer, processes)
+        if cluster is not None and cluster.cpus < processes:
+            raise RlidimError(
+                f"--processes {processes}: the cluster gives a run {cluster.cpus} CPUs: "
+                f"RayCluster(cpus={processes}) gives it enough"
+            )
+    family = projection_family(chosen, projection)
+    cell = (
+        Cell.baseline(chosen.name, trainer, seed)
+        if d is None
+        else Cell(chosen.name, trainer, family, d, seed, scope)
+    )
+    folder = Results(Path(results))
+    folder.check_writable()
+    logs = None if log_dir is None else Path(log_dir)
+    job = Job(chosen, cell, folder.folder, logs, processes, resume)
+    on_record = folder.path(cell).exists() and not force
+    if on_record:
+        tell(f"{folder.path(cell)}: on record; --force runs it again")
+    elif resume:
+        _tell_what_cannot_be_resumed(job, tell)
+    if cluster is None:
+        report = unheard if listener is None else functools.partial(listener, cell)
+        record = run_when_free(job, force, report)
+    else:
+        (record,) = cluster.run([job], force=force)
+    if not on_record:
+        _tell_of_checkpoints(record, tell)
+    return record
+
+
+def _chosen(task: Task | str, trainer: str | None) -> tuple[Task, str]:
+    """Return the task, loaded, and the trainer, the task's first unless another is named."""
+    chosen = load(task) if isinstance(task, str) else task
+    trainer = trainer or next(iter(chosen.trainers))
+    chosen.settings(trainer)  # there are some, or it says so
+    return chosen, trainer
+
+
+def _check_resume(log_dir: str | Path | None, cluster: RayCluster | None) -> None:
+    if cluster is not None:
+        raise RlidimError(
+            "--resume goes on from a checkpoint on this machine; --executor ray leaves none"
+        )
+    if log_dir is None:
+        raise RlidimError("--resume goes on from a checkpoint below --log-dir: name that folder")
+
+
+def _tell_what_cannot_be_resumed(job: Job, tell: Tell) -> None:
+    """Say why a run begins anew that was to go on from its checkpoint."""
+    assert job.runs is not None
+    checkpoint = job.runs / str(job.cell) / checkpoints.FILE
+    if not is_resumable(job.task, job.cell.trainer):
+        able = [name for name in job.task.trainers if is_resumable(job.task, name)]
+        tell(
+            f"a run of {job.cell.trainer} cannot be resumed: it begins anew "
+            f"({', '.join(able) or 'none of the task'} can be)"
+        )
+    elif not checkpoint.exists():
+        tell(f"{checkpoint}: no checkpoint there: the run begins anew")
+
+
+def _tell_of_checkpoints(record: RunRecord, tell: Tell) -> None:
+    """Say where a run was taken up, or why not."""
+    if "resumed_at" in record.provenance:
+        tell(f"resumed after {record.provenance['resumed_at']} steps")
+    if "checkpoint_not_used" in record.provenance:
+        tell(f"{record.provenance['checkpoint_not_used']}: the run began anew")
 
 
 def measure(
-    task_or_name: Task | str,
-    trainer: str = "es",
+    task: Task | str,
+    trainer: str | None = None,
     *,
     projection: str = AUTO,
     scope: str = "policy",
     fraction: float = 0.9,
     dims: Sequence[int] | None = None,
     seeds: int | None = None,
-    runs: int | None = None,
+    baseline_seeds: int | None = None,
+    most_runs: int | None = None,
     precision: float | None = None,
     results: str | Path = "results",
+    log_dir: str | Path | None = None,
     workers: int = 1,
+    executor: Executor | None = None,
     listener: Listener | None = None,
+    runs: int | None = None,
 ) -> Estimate:
     """Measure a task's intrinsic dimension (Li et al. 2018, section 2) with a 95 % interval.
 
-    Finished runs below ``results`` are used, not repeated.
+    Finished runs below ``results`` are used, not repeated, so that the same call goes on with a
+    measurement that was interrupted.
 
     Args:
-        task_or_name: a loaded task, or the name of a file in ``envs/``.
-        trainer: one that the task has settings for.
+        task: a loaded task, or a name as :func:`load` takes it.
+        trainer: one that the task has settings for; None: its first.
         projection: the family of P; ``auto`` goes by the task's D.
         scope: what is confined: ``policy`` or ``all``.
         fraction: of the native baseline's normalised score, 0.9 for d_int90.
         dims: measure at these d instead of searching.
-        seeds: runs at each d, and of the baseline.
-        runs: in subspaces, before the search ends; the crossing gets its seeds in any case.
-        precision: the search ends once the interval's ends have this ratio.
+        seeds: runs at each d, and of the baseline; None: the task's.
+        baseline_seeds: native runs; None: ``seeds``, at least 2, or the task's.
+        most_runs: in subspaces, before the search ends; the crossing gets its seeds in any case.
+        precision: the search ends once the interval's ends have this ratio, at least 1.
         results: the folder of records.
+        log_dir: the folder for training logs, checkpoints, and solutions that a record does not
+            hold; None: none are written, and an interrupted run begins anew.
         workers: processes; 1 runs everything in this one. A script that asks for more must keep its
             top level behind ``if __name__ == "__main__":``, since workers import it.
+        executor: makes the runs instead, such as a Ray cluster; closed by the caller.
         listener: called after every run.
+        runs: the former name of ``most_runs``.
 
     Returns:
         The estimate: ``d_int``, ``interval``, the rungs and what they scored.
@@ -63,7 +263,7 @@ def measure(
         >>> estimate.d_int
         3
     """
-    chosen = find_task(task_or_name) if isinstance(task_or_name, str) else task_or_name
+    chosen, trainer = _chosen(task, trainer)
     plan = Plan.of(
         chosen,
         trainer,
@@ -72,14 +272,117 @@ def measure(
         fraction=fraction,
         dims=None if dims is None else tuple(dims),
         seeds=seeds,
-        runs=runs,
+        baseline_seeds=baseline_seeds,
+        runs=runs if most_runs is None else most_runs,
         precision=precision,
     )
-    executor: Executor = InProcess() if workers == 1 else ProcessPool(workers)
-    try:
-        found = search(plan, Results(Path(results)), executor=executor, listener=listener)
-    finally:
-        executor.close()
+    if executor is not None and workers != 1:
+        raise RlidimError(f"workers = {workers} is for this machine: leave it out with an executor")
+    folder = Results(Path(results))
+    logs = None if log_dir is None else Path(log_dir)
+    with _place(executor, workers) as place:
+        found = search(plan, folder, executor=place, runs=logs, listener=listener)
     if found.estimate is None:
-        raise RlidimError(f"{chosen.name}: every run failed; see the errors in {results}")
+        raise RlidimError(
+            f"{chosen.name}: no estimate: {found.reason}; see the records in {results}"
+        )
     return found.estimate
+
+
+@contextmanager
+def _place(executor: Executor | None, workers: int) -> Iterator[Executor]:
+    """Lend the caller's executor, or one of this machine that is closed afterwards."""
+    if executor is not None:
+        yield executor
+        return
+    own: Executor = InProcess() if workers == 1 else ProcessPool(workers)
+    try:
+        yield own
+    finally:
+        own.close()
+
+
+def estimate(
+    scores: Mapping[int, Sequence[float]],
+    baseline: Sequence[float],
+    random: float,
+    *,
+    D: int | None = None,
+    fraction: float = 0.9,
+    minimum_score: float = 0.0,
+) -> Estimate:
+    """Estimate d_int from scores of your own, however they were made: no run is made.
+
+    Args:
+        scores: the scores of the runs at each d tested, one a seed, the higher the better. A run
+            that diverged has the score of random actions.
+        baseline: the scores of runs of the whole network, one a seed; two or more, for the
+            interval to know their scatter.
+        random: the mean score of random actions, which counts as 0; the baseline's mean counts
+            as 1.
+        D: parameters of the whole network, which no d exceeds; None: unknown, and then the
+            estimate's ``D`` is the largest that is supported, 2^31.
+        fraction: of the baseline's normalised score, 0.9 for d_int90.
+        minimum_score: the lowest possible score; only ``paper_rule_d`` depends on it.
+
+    Returns:
+        The estimate: ``d_int``, ``interval`` (95 %), the rungs and their normalised scores.
+
+    Raises:
+        RlidimError: no scores, a score that is not finite, a d that is not in 1 .. D, a fraction
+            that is not between 0 and 1, a baseline no better than random actions.
+
+    Example:
+        >>> import rlidim
+        >>> scores = {4: [31.0, 22.0], 8: [118.0, 94.0], 16: [195.0, 200.0], 32: [200.0, 198.0]}
+        >>> found = rlidim.estimate(scores, baseline=[200.0, 199.0], random=21.0, D=562)
+        >>> found.d_int, found.interval
+        (15, (9, 25))
+    """
+    if not isinstance(scores, Mapping) or not scores:
+        raise RlidimError("scores: expected the scores at each d, as {4: [0.1, 0.3], 8: [0.9]}")
+    if D is not None and not _counts(D):
+        raise RlidimError(f"D must be a whole number of at least 1, got {D!r}")
+    most = LARGEST_D if D is None else int(D)
+    checked: dict[int, list[float]] = {}
+    for d, values in scores.items():
+        if not _counts(d) or d > most:
+            raise RlidimError(f"scores: a d must be a whole number from 1 to D = {most}, got {d!r}")
+        checked[int(d)] = _finite(values, f"scores at d = {d}")
+    if not 0.0 < fraction < 1.0:
+        raise RlidimError(f"fraction must be between 0 and 1, got {fraction}")
+    (lowest,) = _finite([random], "random")
+    (minimum,) = _finite([minimum_score], "minimum_score")
+    return statistics.estimate(
+        checked,
+        baseline=_finite(baseline, "baseline"),
+        random=lowest,
+        D=most,
+        fraction=fraction,
+        minimum_score=minimum,
+    )
+
+
+def _counts(number: object) -> bool:
+    """Say whether something is a whole number of at least 1, numpy's among them."""
+    return not isinstance(number, bool) and isinstance(number, Integral) and int(number) >= 1
+
+
+def _finite(values: Sequence[float], where: str) -> list[float]:
+    """Return the scores as floats.
+
+    Raises:
+        RlidimError: there are none, or one is not a finite number.
+    """
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise RlidimError(f"{where}: expected numbers, got {values!r}") from error
+    if not numbers:
+        raise RlidimError(f"{where}: no score")
+    for number in numbers:
+        if not math.isfinite(number):
+            raise RlidimError(
+                f"{where}: {number} is no score: a run that diverged has that of random actions"
+            )
+    return numbers

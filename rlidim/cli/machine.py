@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rlidim.cli.options import ParamType, json_option, print_json, results_of
+from rlidim.cli.options import ParamType, json_option, print_json, results_of, tell
 from rlidim.errors import RlidimError
 
 
@@ -31,11 +31,6 @@ again_option = click.option("--again", is_flag=True, help="Time what is on file 
 families_option = click.option(
     "--family", "families", multiple=True, help="This family alone; may be repeated."
 )
-
-
-def tell(line: str) -> None:
-    """Say what goes on."""
-    click.echo(line, err=True)
 
 
 @click.command("speed")

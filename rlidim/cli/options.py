@@ -92,9 +92,8 @@ set_option = click.option(
     multiple=True,
     help="Replace a trainer's setting, e.g. n_timesteps=20000.",
 )
-runs_option = click.option(
+log_option = click.option(
     "--log-dir",
-    "runs",
     type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
@@ -166,6 +165,11 @@ def records_of(context: click.Context) -> list[RunRecord]:
     for problem in problems:
         click.echo(f"warning: {problem}; skipped", err=True)
     return records
+
+
+def tell(line: str) -> None:
+    """Say what goes on."""
+    click.echo(line, err=True)
 
 
 def print_json(content: Any) -> None:
@@ -254,7 +258,7 @@ def check_local(address: str | None, gpus_per_cell: float | None) -> None:
 
 
 def search_and_gather(
-    context: click.Context, plan: Plan, executor: Executor, runs: Path
+    context: click.Context, plan: Plan, executor: Executor, log_dir: Path
 ) -> Measurement:
     """Run a plan with its progress shown, and return what the records then say.
 
@@ -266,7 +270,7 @@ def search_and_gather(
 
     results = results_of(context)
     with Progress() as progress:
-        found = search(plan, results, executor=executor, runs=runs, listener=progress)
+        found = search(plan, results, executor=executor, runs=log_dir, listener=progress)
     if found.estimate is None:
         raise RlidimError(
             f"{plan.task.name}: no estimate: {found.reason}; see the records below "

@@ -83,15 +83,14 @@ class Progress(Shown):
 class RunProgress(Shown):
     """Shows how far one run has come: steps, seconds, and the score so far."""
 
-    def __init__(self, cell: Cell, steps: str) -> None:
-        """Name the run, and what its steps are."""
+    def __init__(self, steps: str) -> None:
+        """Name what the run's steps are."""
         super().__init__()
-        self.cell = cell
         self.steps = steps
 
-    def __call__(self, steps: int, score: float | None) -> None:
+    def __call__(self, cell: Cell, steps: int, score: float | None) -> None:
         """Show the steps made and the score so far."""
-        parts = [f"{self.cell}: {steps:,} {self.steps}"]
+        parts = [f"{cell}: {steps:,} {self.steps}"]
         if score is not None:
             parts.append(f"score {score:.4g} so far")
         self.show(", ".join([*parts, f"{time.monotonic() - self.started:.0f} s"]))

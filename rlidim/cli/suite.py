@@ -11,10 +11,10 @@ from rlidim.cli.machine import COMMANDS as MACHINE_COMMANDS
 from rlidim.cli.options import (
     executor_options,
     json_option,
+    log_option,
     print_json,
     records_of,
     results_of,
-    runs_option,
     search_and_gather,
     tasks_of,
 )
@@ -55,7 +55,7 @@ def list_command(context: click.Context, as_json: bool) -> None:
     help="For --coverage.",
 )
 @executor_options
-@runs_option
+@log_option
 @json_option
 @click.pass_context
 def calibrate_command(
@@ -63,7 +63,7 @@ def calibrate_command(
     coverage: bool,
     repetitions: int,
     executor: Executor,
-    runs: Path,
+    log_dir: Path,
     as_json: bool,
 ) -> None:
     """Measure tasks of known dimension: does the instrument read them right?
@@ -82,7 +82,7 @@ def calibrate_command(
         context.exit(0 if all(row["holds"] for row in rows) else 1)
     plans = calibration.plans(tasks_of(context))
     try:
-        measurements = [search_and_gather(context, plan, executor, runs) for plan in plans]
+        measurements = [search_and_gather(context, plan, executor, log_dir) for plan in plans]
     finally:
         executor.close()
     readings = [
@@ -105,9 +105,9 @@ def calibrate_command(
     show_default=True,
 )
 @executor_options
-@runs_option
+@log_option
 @click.pass_context
-def bench_command(context: click.Context, tier: str, executor: Executor, runs: Path) -> None:
+def bench_command(context: click.Context, tier: str, executor: Executor, log_dir: Path) -> None:
     """Measure every task of a tier, then write the tables. Resumes where it was interrupted."""
     from rlidim.report.overview import describe
     from rlidim.sweep import tiers
@@ -121,7 +121,7 @@ def bench_command(context: click.Context, tier: str, executor: Executor, runs: P
         for number, plan in enumerate(plans, 1):
             click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
             try:
-                measurement = search_and_gather(context, plan, executor, runs)
+                measurement = search_and_gather(context, plan, executor, log_dir)
                 click.echo(describe(measurement))
             except RlidimError as error:
                 executor.close()  # ends what the round still has running

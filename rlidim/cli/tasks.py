@@ -13,16 +13,17 @@ from rlidim.cli.options import (
     check_local,
     executor_options,
     json_option,
+    log_option,
     place_options,
     print_json,
     projection_option,
     records_of,
     results_of,
-    runs_option,
     scope_option,
     search_and_gather,
     set_option,
     task_of,
+    tell,
     variant_options,
 )
 from rlidim.errors import RlidimError
@@ -30,7 +31,6 @@ from rlidim.tasks.task import ANY_GAME
 
 if TYPE_CHECKING:
     from rlidim.executors.job import Executor
-    from rlidim.records.record import RunRecord
     from rlidim.tasks.task import Task
 
 
@@ -79,7 +79,7 @@ def show_page(context: click.Context) -> None:
 )
 @place_options
 @set_option
-@runs_option
+@log_option
 @json_option
 @click.pass_context
 def train_command(
@@ -99,90 +99,58 @@ def train_command(
     address: str | None,
     gpus_per_cell: float | None,
     overrides: Sequence[tuple[str, Any]],
-    runs: Path,
+    log_dir: Path,
     as_json: bool,
 ) -> None:
     """Make one run: in a random subspace of dimension d, or natively."""
+    from rlidim import interface
     from rlidim.cli.progress import RunProgress
-    from rlidim.executors.job import Job
-    from rlidim.executors.ledger import run_when_free
     from rlidim.executors.ray.cluster import RayCluster
-    from rlidim.networks.dimension import projection_family
-    from rlidim.records import checkpoints
-    from rlidim.records.cell import Cell
-    from rlidim.sweep.plan import check_scope
-    from rlidim.trainers.run import check_processes, is_resumable
 
     task = task_of(context, width, depth, protocol)
     trainer = trainer or next(iter(task.trainers))
     task = task.replace_settings(trainer, dict(overrides))
-    check_scope(task, scope, trainer)
-    if seed < 0:
-        raise RlidimError(f"--seed must be at least 0, got {seed}")
-    if processes < 1:
-        raise RlidimError(f"--processes must be at least 1, got {processes}")
-    if executor == "local":
-        check_local(address, gpus_per_cell)
-    elif resume:
-        raise RlidimError(
-            "--resume goes on from a checkpoint on this machine; --executor ray leaves none"
-        )
-    if processes > 1:
-        check_processes(task, trainer, processes)
-    family = projection_family(task, projection)
-    cell = (
-        Cell.baseline(task.name, trainer, seed)
-        if dim is None
-        else Cell(task.name, trainer, family, dim, seed, scope)
-    )
-    results = results_of(context)
-    results.check_writable()
-    job = Job(task, cell, results.folder, runs, processes, resume)
-    path = results.path(cell)
-    checkpoint = runs / str(cell) / checkpoints.FILE
-    on_record = path.exists() and not force
-    if on_record:
-        click.echo(f"{path}: on record; --force runs it again", err=True)
-    elif resume and not is_resumable(task, trainer):
-        click.echo(
-            f"a run of {trainer} cannot be resumed: it begins anew "
-            f"({', '.join(name for name in task.trainers if is_resumable(task, name))} can be)",
-            err=True,
-        )
-    elif resume and not checkpoint.exists():
-        click.echo(f"{checkpoint}: no checkpoint there: the run begins anew", err=True)
+    cluster = None
     if executor == "ray":
         cluster = RayCluster(address, cpus=processes, gpus=gpus_per_cell or 0.0)
-        try:
-            (record,) = cluster.run([job], force=force)
-        finally:
-            cluster.close()
     else:
-        with RunProgress(cell, task.steps) as progress:
-            record = run_when_free(job, force, progress)
-    if not on_record:
-        _tell_of_checkpoints(record)
+        check_local(address, gpus_per_cell)
+    results = results_of(context)
+    try:
+        with RunProgress(task.steps) as progress:
+            record = interface.train(
+                task,
+                trainer,
+                d=dim,
+                seed=seed,
+                projection=projection,
+                scope=scope,
+                results=results.folder,
+                log_dir=log_dir,
+                force=force,
+                resume=resume,
+                processes=processes,
+                cluster=cluster,
+                listener=progress,
+                tell=tell,
+            )
+    finally:
+        if cluster is not None:
+            cluster.close()
+    path = results.path(record.cell)
     if as_json:
         print_json({**record.to_json(), "record": str(path)})
     elif record.status == "ok":
         click.echo(
-            f"{cell}: {task.scores} {record.score:.4g}, D = {record.D}, "
+            f"{record.cell}: {task.scores} {record.score:.4g}, D = {record.D}, "
             f"{record.environment_steps} {task.steps}, {record.provenance['seconds']:.1f} s"
         )
         click.echo(f"record: {path}")
     else:
-        click.echo(f"{cell}: {record.status}; record: {path}")
+        click.echo(f"{record.cell}: {record.status}; record: {path}")
     if record.status == "failed":
         click.echo(record.error, err=True)
         context.exit(1)
-
-
-def _tell_of_checkpoints(record: RunRecord) -> None:
-    """Say where a run was taken up, or why not."""
-    if "resumed_at" in record.provenance:
-        click.echo(f"resumed after {record.provenance['resumed_at']} steps", err=True)
-    if "checkpoint_not_used" in record.provenance:
-        click.echo(f"{record.provenance['checkpoint_not_used']}: the run began anew", err=True)
 
 
 @click.command("measure")
@@ -194,16 +162,16 @@ def _tell_of_checkpoints(record: RunRecord) -> None:
 @click.option("--seeds", type=int, help="Runs at each d.  [default: the task's]")
 @click.option("--baseline-seeds", type=int, help="Native runs.  [default: --seeds, or the task's]")
 @click.option(
-    "--runs",
-    "budget",
-    type=int,
+    "--most-runs",
+    type=click.IntRange(min=1),
     help="Runs in subspaces before it ends; at the crossing a few more if they lack.",
 )
+@click.option("--runs", "most_runs", type=click.IntRange(min=1), hidden=True)  # its former name
 @click.option("--precision", type=float, help="End when the interval's ends have this ratio.")
 @click.option("--fraction", type=float, default=0.9, show_default=True)
 @set_option
 @executor_options
-@runs_option
+@log_option
 @json_option
 @click.pass_context
 def measure_command(
@@ -217,12 +185,12 @@ def measure_command(
     dims: tuple[int, ...] | None,
     seeds: int | None,
     baseline_seeds: int | None,
-    budget: int | None,
+    most_runs: int | None,
     precision: float | None,
     fraction: float,
     overrides: Sequence[tuple[str, Any]],
     executor: Executor,
-    runs: Path,
+    log_dir: Path,
     as_json: bool,
 ) -> None:
     """Measure d_int90 with a 95 % interval: baseline, random score, search over d, plot.
@@ -245,11 +213,11 @@ def measure_command(
         dims=dims,
         seeds=seeds,
         baseline_seeds=baseline_seeds,
-        runs=budget,
+        runs=most_runs,
         precision=precision,
     )
     try:
-        measurement = search_and_gather(context, plan, executor, runs)
+        measurement = search_and_gather(context, plan, executor, log_dir)
     finally:
         executor.close()
     folder = results_of(context).folder / "figures"
@@ -266,7 +234,7 @@ def measure_command(
 @click.option("--video", type=click.Path(path_type=Path), help="Write a .gif or .mp4.")
 @click.option("--episodes", type=int, default=1, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@runs_option
+@log_option
 @click.pass_context
 def play_command(
     context: click.Context,
@@ -274,13 +242,13 @@ def play_command(
     video: Path | None,
     episodes: int,
     seed: int,
-    runs: Path,
+    log_dir: Path,
 ) -> None:
     """Watch a recorded solution, rebuilt from its seeds and d numbers."""
     from rlidim.solutions import playback
 
     task = task_of(context)
-    returns = playback.play(task, record, video=video, episodes=episodes, seed=seed, runs=runs)
+    returns = playback.play(task, record, video=video, episodes=episodes, seed=seed, runs=log_dir)
     for index, value in enumerate(returns):
         click.echo(f"episode {index + 1}: return {value:g}")
     if video is not None:
@@ -290,23 +258,23 @@ def play_command(
 @click.command("export")
 @click.argument("record", type=click.Path(path_type=Path))
 @click.option("--sb3", "out", type=click.Path(path_type=Path), required=True, help="A name.zip.")
-@runs_option
+@log_option
 @click.pass_context
-def export_command(context: click.Context, record: Path, out: Path, runs: Path) -> None:
+def export_command(context: click.Context, record: Path, out: Path, log_dir: Path) -> None:
     """Write a recorded solution as a model that Stable-Baselines3 loads without rlidim."""
     from rlidim.solutions import playback
 
     task = task_of(context)
-    for path in playback.export(task, record, out=out, runs=runs):
+    for path in playback.export(task, record, out=out, runs=log_dir):
         click.echo(str(path))
 
 
 @click.command("compress")
 @click.argument("record", type=click.Path(path_type=Path))
-@runs_option
+@log_option
 @json_option
 @click.pass_context
-def compress_command(context: click.Context, record: Path, runs: Path, as_json: bool) -> None:
+def compress_command(context: click.Context, record: Path, log_dir: Path, as_json: bool) -> None:
     """Describe a classifier in as few bytes as its accuracy allows: a file for each loss.
 
     RECORD is a run in a subspace. A file of an earlier compress is decoded instead, and the
@@ -334,7 +302,7 @@ def compress_command(context: click.Context, record: Path, runs: Path, as_json: 
     run = read_record(record)
     task = variant_of(context, task, run.cell.task)
     out = results_of(context).folder / DESCRIPTIONS
-    found, problems = description.describe(task, run, record, runs, out, description.LOSSES)
+    found, problems = description.describe(task, run, record, log_dir, out, description.LOSSES)
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
     rows = [entry.to_json() for entry in found]
