@@ -32,7 +32,7 @@ help:  ## Show this list
 
 install: $(INSTALLED)  ## Make .venv and install rlidim with all its parts, pinned by constraints.txt
 
-$(INSTALLED): pyproject.toml constraints.txt $(wildcard rlidim/projections/native/CMakeLists.txt rlidim/projections/native/src/*)
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard rlidim/projections/cpp_kernels/CMakeLists.txt rlidim/projections/cpp_kernels/src/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@
@@ -80,12 +80,12 @@ gpu:  ## Run all that waits for a GPU with this python (no installation): correc
 	  $(if $(QUEUE),--queue $(QUEUE)) $(if $(BUDGET),--budget $(BUDGET))
 
 sanitize: install  ## Run the C++ kernels' tests under the address and undefined-behaviour sanitizers
-	$(BIN)/cmake -S rlidim/projections/native -B build/sanitize -G Ninja -DRLIDIM_SANITIZE=ON \
+	$(BIN)/cmake -S rlidim/projections/cpp_kernels -B build/sanitize -G Ninja -DRLIDIM_SANITIZE=ON \
 	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPython_EXECUTABLE=$(abspath $(BIN)/python) > /dev/null
 	$(BIN)/cmake --build build/sanitize
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/projections/test_native.py \
+	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/projections/test_cpp.py \
 	  --kernels "$$(ls build/sanitize/_kernels*.so)"
 
 lint: install  ## Check style and format

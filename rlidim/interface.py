@@ -29,7 +29,7 @@ from rlidim.sweep.search import Listener, search
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import LARGEST_D
 from rlidim.tasks.task import Task
-from rlidim.trainers.run import check_processes, unheard
+from rlidim.trainers.run import check_processes, is_resumable, unheard
 
 if TYPE_CHECKING:
     from rlidim.executors.ray.cluster import RayCluster

@@ -20,7 +20,8 @@ from torch.optim import Optimizer
 from rlidim.errors import RlidimError, nearest
 from rlidim.projections import from_spec
 from rlidim.projections import projection as make_projection
-from rlidim.projections.base import Projection, ProjectionSpec
+from rlidim.projections.base import Projection
+from rlidim.projections.spec import ProjectionSpec
 
 WORD = torch.int64
 CLIP_EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_

@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Put another build of the extension in the place of the installed one."""
     if config.getoption("--kernels"):
-        name = "rlidim.projections.native._kernels"
+        name = "rlidim.projections.cpp_kernels._kernels"
         spec = importlib.util.spec_from_file_location(name, config.getoption("--kernels"))
         assert spec is not None
         assert spec.loader is not None

@@ -45,7 +45,7 @@ there = {name.partition(".")[0] for name in sys.modules} | {"rlidim"} | sys.stdl
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] not in there or name.endswith(".native._kernels"):
+        if name.partition(".")[0] not in there or name.endswith(".cpp_kernels._kernels"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Blocker())

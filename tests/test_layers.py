@@ -61,6 +61,7 @@ ARROWS: dict[str, set[str]] = {
         "data",
         "records",
         "environments",
+        "networks",
         "report",
         "trainers",
         "executors",
@@ -79,7 +80,16 @@ ARROWS: dict[str, set[str]] = {
         "trainers",
         "executors",
     },
-    "interface": {"errors", "tasks", "records", "statistics", "trainers", "executors", "sweep"},
+    "interface": {
+        "errors",
+        "tasks",
+        "statistics",
+        "records",
+        "networks",
+        "trainers",
+        "executors",
+        "sweep",
+    },
     "cli": {
         "errors",
         "tasks",
@@ -88,8 +98,8 @@ ARROWS: dict[str, set[str]] = {
         "projections",
         "records",
         "environments",
+        "networks",
         "report",
-        "trainers",
         "solutions",
         "executors",
         "sweep",
@@ -135,8 +145,9 @@ def targets(module: str) -> set[str]:
     """Return the modules of rlidim that a module imports, those for type checkers too."""
     found = set()
     for name in imported(FILES[module]):
+        # A name of a module, or a module; the compiled extension is neither.
         inner = name if name in FILES else name.rpartition(".")[0]
-        if inner in FILES:
+        if inner in FILES and not name.endswith("._kernels"):
             found.add(inner)
     return found - {module, "rlidim"}  # rlidim itself: the version alone
 

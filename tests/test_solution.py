@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from rlidim.errors import RlidimError
 from rlidim.projections import projection
-from rlidim.projections.base import ProjectionSpec
+from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import Cell
 from rlidim.records.record import digest
 from rlidim.solutions import file as solution_file

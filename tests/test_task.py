@@ -236,7 +236,10 @@ def test_settings_can_be_replaced(tmp_path: Path) -> None:
         loaded.settings("ppo")
 
 
-PUBLISHED = "{d_int: 3, D: 9, trainer: es, rule: paper, baseline: {kind: global, score: 1.0}, source: y, fraction: 0.5}"
+PUBLISHED = (
+    "{d_int: 3, D: 9, trainer: es, rule: paper, baseline: {kind: global, score: 1.0}, "
+    "source: y, fraction: 0.5}"
+)
 
 
 def test_a_published_number_may_have_been_read_at_another_share(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ OPTIONAL = {
     "tensorboard": ("tensorboard", "TensorBoard logs"),
     "ray": ("ray", "--executor ray: measurements on many machines"),
 }
-FASTER = {"cpu": "native", "cuda": "triton"}  # than torch, by device
+FASTER = {"cpu": "cpp", "cuda": "triton"}  # than torch, by device
 
 
 def examine(results: Results) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
     """Say by device what computes each family, and why nothing faster does."""
     import torch
 
-    from rlidim.projections import native
+    from rlidim.projections import cpp_kernels
     from rlidim.projections.backends import AUTO, FAMILIES, implementation, reason
 
     found = {}
@@ -74,7 +74,7 @@ def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
         found[device] = {
             "backends": backends,
             "missing": reason(FASTER[device]) if missing else None,
-            "instruction_set": native.instruction_set() if device == "cpu" else None,
+            "instruction_set": cpp_kernels.instruction_set() if device == "cpu" else None,
         }
     return found
 
@@ -112,7 +112,7 @@ def table(findings: dict[str, Any]) -> str:
     lines.append(f"{'devices':20} {', '.join(findings['devices'])}")
     for device, found in findings["kernels"].items():
         for family, backend in found["backends"].items():
-            path = found["instruction_set"] if backend == "native" else None
+            path = found["instruction_set"] if backend == "cpp" else None
             shown = f"{backend} ({path})" if path else backend
             lines.append(f"{'projection':20} {family} on {device}: {shown}")
         if found["missing"]:

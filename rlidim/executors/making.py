@@ -139,7 +139,7 @@ def one_thread() -> Iterator[None]:
 
 
 def _solution(outcome: Outcome, seeds: Seeds) -> bytes:
-    from rlidim.projections.base import ProjectionSpec
+    from rlidim.projections.spec import ProjectionSpec
     from rlidim.solutions import file
 
     confined = outcome.theta_d is not None

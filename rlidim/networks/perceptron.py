@@ -191,9 +191,9 @@ class Architecture:
 
 def _rectified(theta: NDArray[np.float32], sizes: tuple[int, ...]) -> RectifiedNetworks | None:
     """Return a population's networks by the C++ kernels; None where those were not built."""
-    from rlidim.projections import native
+    from rlidim.projections import cpp_kernels
 
-    if native.reason():
+    if cpp_kernels.reason():
         return None
     from rlidim.networks.rectified import RectifiedNetworks
 

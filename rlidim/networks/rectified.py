@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-import rlidim.projections.native._kernels as kernels
+import rlidim.projections.cpp_kernels._kernels as kernels
 
 
 class RectifiedNetworks:

@@ -7,22 +7,12 @@ from typing import Any
 
 import torch
 
+import rlidim.projections.operators  # noqa: F401  (registers torch.ops.rlidim)
 from rlidim.errors import RlidimError, nearest
-from rlidim.projections.backends import AUTO, FAMILIES, implementation
-from rlidim.projections.base import Projection, ProjectionSpec
+from rlidim.projections.backends import AUTO, families, implementation
+from rlidim.projections.base import Projection
 from rlidim.projections.choice import choose
-from rlidim.projections.hashed import Hashed
-
-__all__ = [
-    "AUTO",
-    "FAMILIES",
-    "Projection",
-    "ProjectionSpec",
-    "check_family",
-    "choose",
-    "from_spec",
-    "projection",
-]
+from rlidim.projections.spec import ProjectionSpec
 
 
 def projection(
@@ -39,13 +29,13 @@ def projection(
     """Return P, a pure function of (family, D, d, seed, options).
 
     Args:
-        family: a name in ``FAMILIES``, or ``auto``: see :mod:`rlidim.projections.choice`.
+        family: one of ``backends.families()``, or ``auto``: see :mod:`rlidim.projections.choice`.
         D: rows: the native dimension.
         d: columns: the subspace dimension.
         seed: 0 .. 2^64 - 1.
         dtype: of vectors and products: float32 or float64.
         device: where they live.
-        backend: what computes them: ``native``, ``triton``, ``torch``, or the fastest here.
+        backend: what computes them: ``cpp``, ``triton``, ``torch``, or the fastest here.
         options: the family's own; ``entries`` for hashed.
 
     Raises:
@@ -65,7 +55,7 @@ def projection(
     if family == AUTO:
         family = choose(D, d, where.type)
     check_family(family)
-    known = {"entries"} if FAMILIES[family] is Hashed else set()
+    known = families()[family].option_names
     for name in options:
         if name not in known:
             raise RlidimError(f"projection '{family}' has no option '{name}'{nearest(name, known)}")
@@ -109,8 +99,8 @@ def check_family(name: str) -> None:
     Raises:
         RlidimError: there is none (with the nearest).
     """
-    if name not in FAMILIES:
-        raise RlidimError(f"unknown projection '{name}'{nearest(name, FAMILIES)}")
+    if name not in families():
+        raise RlidimError(f"unknown projection '{name}'{nearest(name, families())}")
 
 
 def from_spec(

@@ -5,12 +5,14 @@ All make the same P, bit for bit; the products differ in the order of their sums
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
+from importlib import metadata
 
 import torch
 
 from rlidim.errors import RlidimError, nearest
-from rlidim.projections import native, triton_kernels
+from rlidim.projections import cpp_kernels, triton_kernels
 from rlidim.projections.base import Projection
 from rlidim.projections.fastfood import Fastfood
 from rlidim.projections.gaussian import Gaussian
@@ -34,13 +36,51 @@ FAMILIES: dict[str, type[Projection]] = {
         Kronecker,
     )
 }
+ENTRY_POINTS = "rlidim.projections"  # the group in which a package of the user's names families
 AUTO = "auto"
-BACKENDS = (AUTO, "native", "triton", "torch")
+BACKENDS = (AUTO, "cpp", "triton", "torch")
+RENAMED = {"native": "cpp"}  # an old name of the C++ kernels: native training is another thing
 # By type of device.
 FASTEST: dict[str, Callable[[], dict[str, type[Projection]]]] = {
-    "cpu": native.implementations,
+    "cpu": cpp_kernels.implementations,
     "cuda": triton_kernels.implementations,
 }
+
+
+def families() -> Mapping[str, type[Projection]]:
+    """Return every family by name: the suite's own, and those that installed packages name.
+
+    Raises:
+        RlidimError: see :func:`installed_families`.
+    """
+    return {**FAMILIES, **installed_families()}
+
+
+@functools.cache
+def installed_families() -> Mapping[str, type[Projection]]:
+    """Return the families that installed packages name: subclasses of :class:`Projection`.
+
+    A package names one in the entry point group ``rlidim.projections``, by its ``family``.
+
+    Raises:
+        RlidimError: an entry point cannot be imported, is no such class, has another name than its
+            family, or takes one that is in use.
+    """
+    found: dict[str, type[Projection]] = {}
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        where = f"entry point '{point.name}' of {ENTRY_POINTS} ({point.value})"
+        try:
+            kind = point.load()
+        except Exception as error:  # whatever a foreign module raises
+            raise RlidimError(f"{where} cannot be imported: {error}") from error
+        if not (isinstance(kind, type) and issubclass(kind, Projection)):
+            raise RlidimError(f"{where}: expected a subclass of Projection, found {kind!r}")
+        if getattr(kind, "family", None) != point.name:
+            raise RlidimError(f"{where}: its family must be '{point.name}' too")
+        if point.name in FAMILIES or point.name in found:
+            raise RlidimError(f"{where}: there is a family '{point.name}' already")
+        found[point.name] = kind
+    return found
 
 
 def implementation(family: str, device: torch.device, backend: str) -> type[Projection]:
@@ -54,14 +94,15 @@ def implementation(family: str, device: torch.device, backend: str) -> type[Proj
     Raises:
         RlidimError: an unknown backend, or one that does not serve this family and device here.
     """
+    backend = RENAMED.get(backend, backend)
     if backend not in BACKENDS:
         raise RlidimError(f"unknown backend '{backend}'{nearest(backend, BACKENDS)}")
     if backend == "torch":
-        return FAMILIES[family]
+        return families()[family]
     fastest = FASTEST.get(device.type)
     found = None if fastest is None else fastest().get(family)
     if backend == AUTO:
-        return found or FAMILIES[family]
+        return found or families()[family]
     if found is None or found.backend != backend:
         raise RlidimError(
             f"backend '{backend}' does not compute {family} on {device.type} here"
@@ -72,4 +113,4 @@ def implementation(family: str, device: torch.device, backend: str) -> type[Proj
 
 def reason(backend: str) -> str:
     """Say what is missing for a backend; nothing where it is there."""
-    return native.reason() if backend == "native" else triton_kernels.reason()
+    return cpp_kernels.reason() if backend == "cpp" else triton_kernels.reason()

@@ -6,17 +6,18 @@ all D rows, so that a step in theta_d is a step of the same length in parameter 
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
-from rlidim.projections import operators
+from rlidim.projections.spec import ProjectionSpec, check_size
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -25,67 +26,6 @@ DTYPES = (torch.float32, torch.float64)
 DENSE_LIMIT = 8 * 2**30  # bytes that to_dense may take
 STORED_ENTRIES = 2**17  # up to here a stored P is faster than any structure
 CHUNK_ENTRIES = 2**22  # entries of P made at a time where columns are asked for
-
-
-@dataclass(frozen=True)
-class ProjectionSpec:
-    """What names a projection on every device: P is a pure function of it.
-
-    ``layout_version`` is raised whenever a family's bits change.
-    """
-
-    family: str
-    D: int
-    d: int
-    seed: int
-    layout_version: int = 1
-    options: Mapping[str, int] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
-        return {
-            "family": self.family,
-            "D": self.D,
-            "d": self.d,
-            "seed": self.seed,
-            "layout_version": self.layout_version,
-            "options": dict(self.options),
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ProjectionSpec:
-        """Undo :meth:`to_json`.
-
-        Raises:
-            RlidimError: the content is no specification.
-        """
-        try:
-            spec = cls(**content)
-        except TypeError as error:
-            raise RlidimError(f"not the specification of a projection ({error})") from error
-        for name in ("D", "d", "seed", "layout_version"):
-            if type(getattr(spec, name)) is not int:
-                raise RlidimError(
-                    f"not the specification of a projection ({name} must be a whole number, got "
-                    f"{getattr(spec, name)!r})"
-                )
-        if not isinstance(spec.family, str) or not isinstance(spec.options, Mapping):
-            raise RlidimError(
-                "not the specification of a projection (family must be a name, options a mapping)"
-            )
-        return spec
-
-
-def check_size(D: int, d: int, seed: int) -> None:
-    """Check what every family asks of its size and seed.
-
-    Raises:
-        RlidimError: d is not in 1 .. D, or the seed not in 0 .. 2^64 - 1.
-    """
-    if not 1 <= d <= D:
-        raise RlidimError(f"d must be between 1 and D = {D}, got {d}")
-    if not 0 <= seed < 2**64:
-        raise RlidimError(f"the seed must be between 0 and 2^64 - 1, got {seed}")
 
 
 class Projection(ABC):
@@ -107,6 +47,12 @@ class Projection(ABC):
     tag: ClassVar[int]  # the family's own part of the random stream, see philox.words
     layout_version: ClassVar[int] = 1
     backend: ClassVar[str] = "torch"  # what computes the products
+    option_names: ClassVar[tuple[str, ...]] = ()  # what projection() takes beside the size
+    dense: ClassVar[bool] = False  # every entry of P is drawn by itself
+    exact: ClassVar[bool] = False  # an entry has the same bits on every device
+    transformed: ClassVar[bool] = False  # a product of one column, too, is made of sums
+    stored: ClassVar[bool] = False  # P's entries, or vectors as long as theta_D, are kept
+    counted: ClassVar[str] = "bytes"  # what a product's rate is given in: entries, where drawn
 
     def __init__(
         self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
@@ -122,7 +68,7 @@ class Projection(ABC):
         self.D, self.d, self.seed = D, d, seed
         self.dtype, self.device = dtype, device
         self._prepare()
-        self.key = operators.register(self)  # of the torch operators
+        self.key = register(self)  # of the torch operators
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -192,7 +138,7 @@ class Projection(ABC):
         if out is not None:
             self._check_out(out, (self.d, *g.shape[1:]))
         if self._differentiated(out, g):
-            product: Tensor = operators.adjoint(g, self.key)
+            product: Tensor = torch.ops.rlidim.adjoint(g, self.key)
             return product
         result = self._adjoint(g, 0, self.D)
         return result if out is None else out.copy_(result)
@@ -200,7 +146,7 @@ class Projection(ABC):
     def apply(self, theta: Tensor) -> Tensor:
         """Return P theta, differentiable any number of times, and compiled by torch.compile."""
         self._check(theta, self.d, "theta")
-        result: Tensor = operators.forward(theta, self.key)
+        result: Tensor = torch.ops.rlidim.forward(theta, self.key)
         return result
 
     def rows(self, start: int, stop: int) -> Rows:
@@ -403,3 +349,25 @@ def multiply(rows: Tensor, theta: Tensor, base: Tensor | None, out: Tensor | Non
     if theta.ndim == 1:
         return torch.addmv(base, rows, theta, out=out)
     return torch.addmm(base.unsqueeze(1), rows, theta, out=out)
+
+
+_live: WeakValueDictionary[str, Projection] = WeakValueDictionary()
+
+
+def register(projection: Projection) -> str:
+    """Return a projection's key; as long as the projection lives it is the one that is used."""
+    key = json.dumps(
+        {
+            "spec": projection.spec.to_json(),
+            "dtype": str(projection.dtype).removeprefix("torch."),
+            "device": str(projection.device),
+            "backend": projection.backend,
+        }
+    )
+    _live[key] = projection
+    return key
+
+
+def living(key: str) -> Projection | None:
+    """Return the projection of a key, if it lives."""
+    return _live.get(key)

@@ -17,6 +17,8 @@ BLOCK_ENTRIES = 2**20  # entries of P in memory at a time above that
 class Dense(Projection):
     """A family with an independent entry in every row and column."""
 
+    dense = True
+
     def _prepare(self) -> None:
         """Keep P if it is small."""
         self.scale = self._column_scale().to(self.dtype)

@@ -27,6 +27,8 @@ class Fastfood(Projection):
     family: ClassVar[str] = "fastfood"
     tag: ClassVar[int] = 4
     layout_version: ClassVar[int] = 2
+    transformed = True
+    stored = True
 
     def _prepare(self) -> None:
         """Draw, and keep P where it is small."""

@@ -22,6 +22,8 @@ class Gaussian(Dense):
     family: ClassVar[str] = "gaussian"
     tag: ClassVar[int] = 1
     layout_version: ClassVar[int] = 2
+    exact = True
+    counted = "entries"
 
     def _entries(self, start: int, stop: int) -> Tensor:
         rows = torch.arange(start, stop, dtype=torch.int64, device=self.device).unsqueeze(1)

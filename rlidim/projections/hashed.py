@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
-from rlidim.projections.base import Projection, add_base, check_size
+from rlidim.projections.base import Projection, add_base
 from rlidim.projections.blocks import SignedBlocks
 from rlidim.projections.philox import words
+from rlidim.projections.spec import check_size
 
 HASHES = 0x0100  # added to the tag: the hashes' part of the stream
 GROUPS = 0x10000  # times the group's number, added likewise
@@ -31,6 +32,8 @@ class Hashed(Projection):
 
     family: ClassVar[str] = "hashed"
     tag: ClassVar[int] = 6
+    option_names = ("entries",)
+    exact = True
 
     def __init__(
         self,

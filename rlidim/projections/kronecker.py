@@ -31,6 +31,7 @@ class Kronecker(Projection):
 
     family: ClassVar[str] = "kronecker"
     tag: ClassVar[int] = 8
+    transformed = True
 
     def _prepare(self) -> None:
         """Draw both factors."""

@@ -7,34 +7,17 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
-
-if TYPE_CHECKING:
-    from rlidim.projections.base import Projection
+from rlidim.projections.backends import families, implementation
+from rlidim.projections.base import Projection, living
+from rlidim.projections.spec import ProjectionSpec
 
 KEPT = 8  # projections that are made again and kept for the next call
-
-_live: WeakValueDictionary[str, Projection] = WeakValueDictionary()
-
-
-def register(projection: Projection) -> str:
-    """Return a projection's key; as long as the projection lives it is the one that is used."""
-    key = json.dumps(
-        {
-            "spec": projection.spec.to_json(),
-            "dtype": str(projection.dtype).removeprefix("torch."),
-            "device": str(projection.device),
-            "backend": projection.backend,
-        }
-    )
-    _live[key] = projection
-    return key
 
 
 def find(key: str) -> Projection:
@@ -43,17 +26,14 @@ def find(key: str) -> Projection:
     Raises:
         RlidimError: the key is none.
     """
-    return _live.get(key) or _make(key)
+    return living(key) or _make(key)
 
 
 @lru_cache(maxsize=KEPT)
 def _make(key: str) -> Projection:
-    from rlidim.projections.backends import FAMILIES, implementation
-    from rlidim.projections.base import ProjectionSpec
-
     content = _content(key)
     spec = ProjectionSpec.from_json(content["spec"])
-    if spec.family not in FAMILIES:
+    if spec.family not in families():
         raise RlidimError(f"the key names an unknown projection '{spec.family}'")
     device = torch.device(content["device"])
     kind = implementation(spec.family, device, content["backend"])

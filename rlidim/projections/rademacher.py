@@ -22,6 +22,8 @@ class Rademacher(Dense):
 
     family: ClassVar[str] = "rademacher"
     tag: ClassVar[int] = 2
+    exact = True
+    counted = "signs"
 
     def _column_scale(self) -> Tensor:
         return torch.full((self.d,), self.D**-0.5, dtype=torch.float64, device=self.device)

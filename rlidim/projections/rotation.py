@@ -22,6 +22,7 @@ class Rotation(Projection):
 
     family: ClassVar[str] = "rotation"
     tag: ClassVar[int] = 7
+    exact = True
 
     def _prepare(self) -> None:
         """Draw the shifts and signs."""

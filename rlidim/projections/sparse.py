@@ -28,6 +28,8 @@ class Sparse(Projection):
 
     family: ClassVar[str] = "sparse"
     tag: ClassVar[int] = 3
+    exact = True
+    stored = True
 
     def _prepare(self) -> None:
         """Draw the entries and keep them in compressed rows, P and P^T: about 2 d sqrt(D)."""

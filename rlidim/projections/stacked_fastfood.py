@@ -33,6 +33,8 @@ class StackedFastfood(Projection):
 
     family: ClassVar[str] = "stacked_fastfood"
     tag: ClassVar[int] = 5
+    exact = True
+    transformed = True
 
     def _prepare(self) -> None:
         """Draw the signs: two for each row."""

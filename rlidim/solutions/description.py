@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.networks import classifiers
-from rlidim.projections.base import ProjectionSpec
+from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import RANDOM
 from rlidim.records.configuration import hash_of
 from rlidim.records.record import RunRecord

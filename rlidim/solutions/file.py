@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.projections import from_spec
-from rlidim.projections.base import ProjectionSpec
+from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.files import replace_file
 from rlidim.records.record import RunRecord, decode, digest

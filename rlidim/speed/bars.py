@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlidim.projections.backends import FAMILIES
 from rlidim.speed.rows import Row
 
 KERNELS, STEPS = "kernels", "steps"  # whose rows a bar reads
 MNIST_FC, PONG = (199_210, 750), (1_005_974, 6_000)
-STRUCTURED = ("stacked_fastfood", "fastfood", "hashed", "rotation", "sparse", "kronecker")
-STORED = ("sparse", "fastfood")  # as the paper has them: their entries, or three vectors, are kept
+STRUCTURED = tuple(name for name, kind in FAMILIES.items() if not kind.dense)
+STORED = tuple(name for name, kind in FAMILIES.items() if kind.stored)  # as the paper has them
 LARGE = MNIST_FC[0]  # D from which memory and the adjoint are judged
 Read = Callable[[Row], float | None]
 

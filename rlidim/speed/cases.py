@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rlidim.errors import RlidimError
 from rlidim.projections import projection
-from rlidim.projections.backends import AUTO, FAMILIES, implementation
+from rlidim.projections.backends import AUTO, FAMILIES, families, implementation
 from rlidim.projections.base import Projection
 from rlidim.speed.memory import available_bytes, held_bytes, peak_growth
 from rlidim.speed.paired import Timed, compare, device_seconds, threads_restored
@@ -43,7 +43,6 @@ LONGEST = 10.0  # seconds of one product
 CALLS_A_ROW = 12  # of a slow product, for its comparisons
 SPENT = "the time for the whole benchmark was spent"
 PREPARATION = 6  # times as long as the longest product may it take to make P
-RATES = {"rademacher": "signs/s", "gaussian": "entries/s"}  # bytes/s for the others
 Listener = Callable[[str], None]
 
 
@@ -58,7 +57,7 @@ class Case:
     @property
     def work(self) -> int:
         """About how much a product does: D d where every entry is made, else D."""
-        return self.D * (self.d if self.family in RATES else 1)
+        return self.D * (self.d if families()[self.family].dense else 1)
 
     def __str__(self) -> str:
         """Return ``sparse (562, 4)``."""
@@ -176,7 +175,7 @@ def blank_rows(case: Case, device: torch.device) -> list[Row]:
             "backend": backend,
             "seconds": None,
             "rate": None,
-            "rate_unit": RATES.get(case.family, "bytes/s"),
+            "rate_unit": f"{families()[case.family].counted}/s",
             "prepare_seconds": None,
             "extra_vectors": None,
             "against": {},
@@ -339,7 +338,7 @@ def set_device_time(found: dict[str, Any], timed: Timed) -> None:
 
 def set_time(row: Row, seconds: float) -> None:
     """Set a row's time and its rate: entries of P, or bytes of the vectors read and written."""
-    dense = row["family"] in RATES
+    dense = families()[row["family"]].dense
     work = row["D"] * row["d"] if dense else 4 * (row["D"] + row["d"])
     row["seconds"] = seconds
     row["rate"] = work * row["members"] / seconds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlidim.errors import RlidimError, nearest
 from rlidim.projections.backends import AUTO, FAMILIES, implementation
-from rlidim.projections.base import check_size
+from rlidim.projections.spec import check_size
 from rlidim.speed.bars import KERNELS, readings
 from rlidim.speed.cases import (
     DEFAULT_LIMITS,

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from rlidim import projections
-from rlidim.projections import native
+from rlidim.projections import cpp_kernels
 from rlidim.records.files import write_atomically
 from rlidim.records.provenance import hardware, versions
 
 Row = dict[str, Any]
 PACKAGES = ("scipy", "scikit-learn", "triton", "fast-hadamard-transform", "sjlt", "fast-jl")
-OTHERS = {"cpu": "triton_kernels", "cuda": "native"}  # folders of another device's kernels
+OTHERS = {"cpu": "triton_kernels", "cuda": "cpp_kernels"}  # folders of another device's kernels
 RULE = "choice.py"  # which family is meant by auto: no product's source
 SOURCES, HASH_DIGITS = (".py", ".cpp", ".hpp"), 16  # files of the projections, by their endings
 
@@ -38,7 +38,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         machine["gpu"] = torch.cuda.get_device_name(device)
     else:
-        machine["instruction_set"] = native.instruction_set()
+        machine["instruction_set"] = cpp_kernels.instruction_set()
     return {
         "device": device.type,
         "versions": found,

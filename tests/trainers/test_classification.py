@@ -11,7 +11,7 @@ import torch
 from rlidim.data import datasets
 from rlidim.networks import classifiers
 from rlidim.networks.dimension import native_dimension
-from rlidim.projections.base import ProjectionSpec
+from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.solutions.file import Solution

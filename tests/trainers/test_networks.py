@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from rlidim.errors import RlidimError
 from rlidim.networks.perceptron import Architecture, Policy
-from rlidim.projections import native
+from rlidim.projections import cpp_kernels
 from rlidim.tasks.problems import Network
 
 
@@ -55,7 +55,7 @@ def test_networks_without_the_extension(monkeypatch: pytest.MonkeyPatch) -> None
     members = rng.normal(size=(70, network.D)).astype(np.float32)
     observations = rng.normal(size=(70, 4))
     expected = Policy(network, members).outputs(observations)
-    monkeypatch.setattr(native, "MISSING", "not built")
+    monkeypatch.setattr(cpp_kernels, "MISSING", "not built")
     found = Policy(network, members).outputs(observations)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -16,7 +16,7 @@ from rlidim.environments.arena import evaluate
 from rlidim.errors import RlidimError
 from rlidim.networks.perceptron import Architecture, Policy
 from rlidim.projections import projection
-from rlidim.projections.base import ProjectionSpec
+from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.solutions import file

@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 # Of every family; together they reach each way in which Triton's kernels cut P: 32, 64 or 128 signs
 # of a counter, one or two Hadamard factors, several tiles of rows.
 SIZES_CHECKED = ((562, 4), (4_610, 16), (10_007, 50), (10_007, 997), (44_426, 290))
-# Of the families with no independent entry in every place: the longest block of one program and
+# Of the families whose blocks Triton's kernels transform: the longest block of one program and
 # one beyond it, a transform in three passes. A dense reference would take minutes.
 WIDE_SIZES = ((50_000, 10_000), (70_000, 20_000), (2_100_000, 100))
-NOT_WIDE = ("gaussian", "rademacher", "kronecker")
 # Row ranges whose counters need more than 32 bits, of the families that keep nothing of length D.
 FAR_SIZES = {"rademacher": (2**40, 70), "stacked_fastfood": (2**40, 1000)}
 FAR_ROWS = 3_000
-EXACT = ("gaussian", "rademacher", "sparse", "hashed", "rotation")  # one product an entry, no sums
 BITS_ROWS, BITS_COLUMNS = 200, 1_000  # of a stored part of P, the most
 # Relative to the largest element: the sums' order differs between devices.
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
@@ -116,10 +114,12 @@ def plan(gpu: torch.device) -> list[Case]:
     import torch
 
     from rlidim.projections.backends import AUTO, FAMILIES, implementation
+    from rlidim.projections.triton_kernels import CLASSES
 
     found = []
-    for family in FAMILIES:
-        sizes = SIZES_CHECKED + (() if family in NOT_WIDE else WIDE_SIZES)
+    for family, kind in FAMILIES.items():
+        wide = family in CLASSES and not kind.dense
+        sizes = SIZES_CHECKED + (WIDE_SIZES if wide else ())
         for place in dict.fromkeys((torch.device("cpu"), gpu)):
             fastest = implementation(family, place, AUTO).backend
             backends = {fastest, "torch"} if place == gpu else {fastest} - {"torch"}
@@ -229,9 +229,9 @@ def products(P: Projection, case: Case, seed: int) -> dict[str, Tensor]:
         if members and not case.far:
             out = torch.empty(*members, P.D, dtype=P.dtype, device=P.device).T
             found[f"members{name}"] = P.forward(theta, out=out)
-    if not case.far and P.family in (*EXACT, "stacked_fastfood") and d <= BITS_COLUMNS:
+    if not case.far and P.exact and d <= BITS_COLUMNS:
         found[f"{BITS} of rows"] = P.rows(start, min(start + BITS_ROWS, stop)).to_dense()
-    if P.family in EXACT:
+    if P.exact and not P.transformed:
         for column in sorted({0, d // 2, d - 1}):
             unit = torch.zeros(d, dtype=P.dtype, device=P.device)
             unit[column] = 1.0

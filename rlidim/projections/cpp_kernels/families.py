@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import rlidim.projections.native._kernels as kernels
+import rlidim.projections.cpp_kernels._kernels as kernels
 from rlidim.projections.base import Projection, add_base
 from rlidim.projections.blocks import inverse_roots
+from rlidim.projections.cpp_kernels.tables import affine_tables, block_words, column_scale
 from rlidim.projections.dense import Dense
 from rlidim.projections.fastfood import Fastfood
 from rlidim.projections.gaussian import Gaussian
 from rlidim.projections.hadamard import next_power_of_two
 from rlidim.projections.hashed import GROUPS, HASHES, Hashed
 from rlidim.projections.kronecker import Kronecker
-from rlidim.projections.native.tables import affine_tables, block_words, column_scale
 from rlidim.projections.philox import sign_stream
 from rlidim.projections.rademacher import Rademacher
 from rlidim.projections.rotation import SHIFTS, Rotation
@@ -48,10 +48,10 @@ def address(x: Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
 
-class Native(Projection):
+class Cpp(Projection):
     """What the families share: products of vectors by :meth:`_write` and :meth:`_sum`."""
 
-    backend = "native"
+    backend = "cpp"
 
     def _kernel(self, name: str) -> Any:
         module = kernels.float32 if self.dtype is torch.float32 else kernels.float64
@@ -130,7 +130,7 @@ def member_by_member(block: Tensor) -> bool:
     return block.stride(0) == 1
 
 
-class NativeDense(Native, Dense):
+class CppDense(Cpp, Dense):
     """Products with many members make a tile of P at a time, for all of them."""
 
     normal: bool
@@ -170,7 +170,7 @@ class NativeDense(Native, Dense):
         return out
 
 
-class NativeRademacher(NativeDense, Rademacher):
+class CppRademacher(CppDense, Rademacher):
     """Signs looked up four at a time, never expanded."""
 
     normal = False
@@ -196,7 +196,7 @@ class NativeRademacher(NativeDense, Rademacher):
         )  # fmt: skip
 
 
-class NativeGaussian(NativeDense, Gaussian):
+class CppGaussian(CppDense, Gaussian):
     """Normal numbers made in registers."""
 
     normal = True
@@ -229,7 +229,7 @@ class NativeGaussian(NativeDense, Gaussian):
         )  # fmt: skip
 
 
-class NativeRotation(Native, Rotation):
+class CppRotation(Cpp, Rotation):
     """Shifts and signs regenerated block by block."""
 
     def _prepare(self) -> None:
@@ -253,7 +253,7 @@ class NativeRotation(Native, Rotation):
         return out.mul_(self._scale)
 
 
-class NativeHashed(Native, Hashed):
+class CppHashed(Cpp, Hashed):
     """Affine maps regenerated block by block; the adjoint walks their inverses."""
 
     def _prepare(self) -> None:
@@ -292,7 +292,7 @@ class NativeHashed(Native, Hashed):
         return result
 
 
-class NativeStackedFastfood(Native, StackedFastfood):
+class CppStackedFastfood(Cpp, StackedFastfood):
     """Signs regenerated, transforms in cache: d + n numbers are kept."""
 
     def _prepare(self) -> None:
@@ -319,7 +319,7 @@ class NativeStackedFastfood(Native, StackedFastfood):
         return out[: self.d] * self._signed_scale
 
 
-class NativeFastfood(Native, Fastfood):
+class CppFastfood(Cpp, Fastfood):
     """The permutation and G are kept: two vectors of L; the first transform has length n."""
 
     def _prepare(self) -> None:
@@ -359,7 +359,7 @@ class NativeFastfood(Native, Fastfood):
         return self.L  # a few cost as much as all
 
 
-class NativeSparse(Native, Sparse):
+class CppSparse(Cpp, Sparse):
     """Rows grouped by their number of entries: four bytes an entry and two a row."""
 
     def _prepare(self) -> None:
@@ -401,7 +401,7 @@ class NativeSparse(Native, Sparse):
         return sums.mul_(self._scale)
 
 
-class NativeKronecker(Native, Kronecker):
+class CppKronecker(Cpp, Kronecker):
     """Two small products of a tile in cache; the second writes, or reads, whole rows of B."""
 
     def _prepare(self) -> None:
@@ -441,13 +441,13 @@ def _words(values: np.ndarray) -> Tensor:
 FAMILIES: dict[str, type[Projection]] = {
     kind.family: kind
     for kind in (
-        NativeGaussian,
-        NativeRademacher,
-        NativeSparse,
-        NativeFastfood,
-        NativeStackedFastfood,
-        NativeHashed,
-        NativeRotation,
-        NativeKronecker,
+        CppGaussian,
+        CppRademacher,
+        CppSparse,
+        CppFastfood,
+        CppStackedFastfood,
+        CppHashed,
+        CppRotation,
+        CppKronecker,
     )
 }

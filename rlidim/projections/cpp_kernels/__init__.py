@@ -10,7 +10,7 @@ from rlidim.projections.base import Projection
 
 try:
     # By its full name: `from ... import` would blame a circular import where the file is missing.
-    import rlidim.projections.native._kernels as kernels
+    import rlidim.projections.cpp_kernels._kernels as kernels
 except ModuleNotFoundError:
     MISSING = "the C++ extension was not built: install rlidim where a C++17 compiler is"
 except ImportError as error:
@@ -20,10 +20,10 @@ else:
 
 
 def implementations() -> dict[str, type[Projection]]:
-    """Return the families that are computed natively here: none without the extension."""
+    """Return the families that C++ computes here: none without the extension."""
     if MISSING:
         return {}
-    from rlidim.projections.native.families import FAMILIES
+    from rlidim.projections.cpp_kernels.families import FAMILIES
 
     return FAMILIES
 

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
-from rlidim.projections import native, normal, projection
+from rlidim.projections import cpp_kernels, normal, projection
 from rlidim.projections.base import Projection
 
-if native.reason():
-    pytest.skip(native.reason(), allow_module_level=True)
+if cpp_kernels.reason():
+    pytest.skip(cpp_kernels.reason(), allow_module_level=True)
 
-import rlidim.projections.native._kernels as kernels
+import rlidim.projections.cpp_kernels._kernels as kernels
 from rlidim.networks.rectified import RectifiedNetworks
+from rlidim.projections.cpp_kernels.tables import affine_tables, block_words
 from rlidim.projections.hadamard import sylvester
 from rlidim.projections.hashed import HASHES
-from rlidim.projections.native.tables import affine_tables, block_words
 from rlidim.projections.philox import sign_stream
 from rlidim.projections.rotation import SHIFTS
 from rlidim.projections.stacked_fastfood import INNER, OUTER, StackedFastfood
@@ -31,7 +31,7 @@ from rlidim.projections.stacked_fastfood import INNER, OUTER, StackedFastfood
 SETS = kernels.instruction_sets()
 ALL_SETS = ("avx512", "avx2", "portable") if platform.machine() == "x86_64" else ("portable",)
 DTYPES = [torch.float32, torch.float64]
-OPTIONS = [(family, {}) for family in native.implementations()] + [("hashed", {"entries": 3})]
+OPTIONS = [(family, {}) for family in cpp_kernels.implementations()] + [("hashed", {"entries": 3})]
 # Around the sizes at which the kernels change their way: packed rows, lanes, tiles, blocks, passes.
 SMALL = [(1, 1), (2, 1), (5, 5), (7, 3), (17, 16), (33, 32), (129, 33), (300, 65), (1000, 129)]
 LARGE = [(600, 600), (9000, 5000), (40_000, 33), (20_001, 777)]
@@ -105,7 +105,7 @@ def test_the_reference_and_every_path_agree(
         if family in ("gaussian", "rademacher") and D * d > 2 * 10**7:
             continue
         where = f"{family} ({D}, {d})"
-        P = projection(family, D, d, 2**40 + 7, dtype=dtype, backend="native", **options)
+        P = projection(family, D, d, 2**40 + 7, dtype=dtype, backend="cpp", **options)
         found = {}
         for name in SETS:  # those of this processor, the fastest first
             kernels.use(name)
@@ -135,7 +135,7 @@ def test_the_same_bits_as_the_reference(
 ) -> None:
     ours, reference = (
         projection(family, D, d, 3, dtype=dtype, backend=backend, **options).to_dense()
-        for backend in ("native", "torch")
+        for backend in ("cpp", "torch")
     )
     if family == "fastfood":  # an entry is a sum of n numbers, in another order
         torch.testing.assert_close(ours, reference)
@@ -148,7 +148,7 @@ def test_the_same_bits_as_the_reference(
 def test_all_normal_numbers(name: str) -> None:
     """A Gaussian P of ten million entries has every magnitude, each with both signs, exactly."""
     kernels.use(name)
-    P = projection("gaussian", 40_000, 250, 0, backend="native")
+    P = projection("gaussian", 40_000, 250, 0, backend="cpp")
     P.scale = torch.ones(250)  # type: ignore[attr-defined]
     found = P.rows(0, 40_000).to_dense().unique()
     every = normal.magnitudes().unique()
@@ -158,7 +158,7 @@ def test_all_normal_numbers(name: str) -> None:
 @every_family
 def test_threads_change_nothing(family: str, options: dict[str, int]) -> None:
     D, d = 140_001, 70  # each form's rows suffice for more than two threads' tasks
-    P = projection(family, D, d, 0, backend="native", **options)
+    P = projection(family, D, d, 0, backend="cpp", **options)
     theta, base = normal_numbers(d, seed=1), normal_numbers(D, seed=2)
     block, many = normal_numbers(d, 19, seed=3), normal_numbers(D, 19, seed=4)
     out = torch.empty(D, 19)
@@ -182,7 +182,7 @@ def test_threads_change_nothing(family: str, options: dict[str, int]) -> None:
 def test_rows_beyond_32_bits(family: str) -> None:
     """The counter's high word counts: a few rows of a matrix of 2^39, as the reference has them."""
     D, d, start, count = 2**39 + 12_345, 100, 2**39 + 11, 500
-    ours = projection(family, D, d, 5, backend="native")
+    ours = projection(family, D, d, 5, backend="cpp")
     theta, g = normal_numbers(d, 2, seed=1), normal_numbers(count, 2, seed=2)
     rows = ours.rows(start, start + count)
     assert not torch.equal(rows.forward(theta), ours.rows(11, 11 + count).forward(theta))
@@ -195,7 +195,7 @@ def test_rows_beyond_32_bits(family: str) -> None:
 def test_gaussian_rows_beyond_32_bits() -> None:
     """The same for gaussian, whose scales would take all rows: its entries unscaled."""
     D, d, start, count = 3000, 20, 2**39 + 11, 300
-    ours, reference = (projection("gaussian", D, d, 5, backend=b) for b in ("native", "torch"))
+    ours, reference = (projection("gaussian", D, d, 5, backend=b) for b in ("cpp", "torch"))
     ours.scale = torch.ones(d)  # type: ignore[attr-defined]
     dense = reference._entries(start, start + count)  # type: ignore[attr-defined]
     theta, g = normal_numbers(d, 2, seed=1), normal_numbers(count, 2, seed=2)
@@ -255,7 +255,7 @@ REFERENCE_ROWS = {
 
 @every_family
 def test_cuts_are_rows_of_the_whole(family: str, options: dict[str, int]) -> None:
-    P = projection(family, 50_000, 90, 1, backend="native", **options)
+    P = projection(family, 50_000, 90, 1, backend="cpp", **options)
     for members in ((), (3,)):
         theta = normal_numbers(90, *members, seed=1)
         whole = P.forward(theta)
@@ -267,7 +267,7 @@ def test_cuts_are_rows_of_the_whole(family: str, options: dict[str, int]) -> Non
 def test_members_wherever_they_lie(family: str, options: dict[str, int]) -> None:
     """Row by row, member by member, every other number: the same product, nothing else written."""
     D, d, N = 70_003, 20, 70  # more rows than are computed at once
-    P = projection(family, D, d, 0, backend="native", **options)
+    P = projection(family, D, d, 0, backend="cpp", **options)
     theta, base = normal_numbers(d, N, seed=1), normal_numbers(D, seed=2)
     wanted = P.forward(theta, base=base)
     spaced = torch.full((D, 2 * N), math.nan)
@@ -283,7 +283,7 @@ def test_members_wherever_they_lie(family: str, options: dict[str, int]) -> None
 
 @every_family
 def test_strided_vectors_are_as_good(family: str, options: dict[str, int]) -> None:
-    P = projection(family, 1000, 50, 0, backend="native", **options)
+    P = projection(family, 1000, 50, 0, backend="cpp", **options)
     theta, g = normal_numbers(50, 2, seed=1), normal_numbers(1000, 2, seed=2)
     wanted = P.forward(theta[:, 0].contiguous(), base=g[:, 1].contiguous())
     out = torch.full((1000, 2), math.nan)
@@ -298,7 +298,7 @@ def test_strided_vectors_are_as_good(family: str, options: dict[str, int]) -> No
 def test_errors_are_no_larger_than_the_naive_ones(family: str, options: dict[str, int]) -> None:
     """At most twice the error of a stored matrix in the same precision."""
     D, d = 20_000, 700
-    single = projection(family, D, d, 0, backend="native", **options)
+    single = projection(family, D, d, 0, backend="cpp", **options)
     stored = single.to_dense()
     exact = stored.double()
     for kind, members in product(("normal", "uniform", "mean 1"), ((), (5,))):
@@ -322,9 +322,7 @@ def drawn(kind: str, *shape: int, seed: int) -> Tensor:
 def test_many_rows_with_a_mean_keep_their_digits(family: str) -> None:
     """Sums of 3 * 10^5 numbers, checked by those that are constant: the columns' sums."""
     D, d = 300_000, 12
-    single, double = (
-        projection(family, D, d, 0, dtype=dtype, backend="native") for dtype in DTYPES
-    )
+    single, double = (projection(family, D, d, 0, dtype=dtype, backend="cpp") for dtype in DTYPES)
     for g in (torch.ones(D), drawn("mean 1", D, seed=2)):
         assert relative(single.adjoint(g).double(), double.adjoint(g.double())) < 3e-6
 
