@@ -15,22 +15,28 @@ if TYPE_CHECKING:
     from rlidim.interface import measure as measure
     from rlidim.interface import train as train
     from rlidim.projections import projection as projection
+    from rlidim.records.record import Outcome as Outcome
     from rlidim.records.record import RunRecord as RunRecord
     from rlidim.statistics.estimate import Estimate as Estimate
     from rlidim.subspace import Subspace as Subspace
     from rlidim.subspace import SubspaceOptimizer as SubspaceOptimizer
+    from rlidim.tasks.settings import TrainerSettings as TrainerSettings
     from rlidim.tasks.task import Task as Task
+    from rlidim.trainers.run import Run as Run
     from rlidim.trainers.sb3.confine import confine as confine
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Estimate": "rlidim.statistics.estimate",
+    "Outcome": "rlidim.records.record",
     "RlidimError": "rlidim.errors",
+    "Run": "rlidim.trainers.run",
     "RunRecord": "rlidim.records.record",
     "Subspace": "rlidim.subspace",
     "SubspaceOptimizer": "rlidim.subspace",
     "Task": "rlidim.tasks.task",
+    "TrainerSettings": "rlidim.tasks.settings",
     "confine": "rlidim.trainers.sb3.confine",
     "estimate": "rlidim.interface",
     "load": "rlidim.interface",
@@ -40,11 +46,14 @@ _HOMES = {
 }
 __all__ = [
     "Estimate",
+    "Outcome",
     "RlidimError",
+    "Run",
     "RunRecord",
     "Subspace",
     "SubspaceOptimizer",
     "Task",
+    "TrainerSettings",
     "confine",
     "estimate",
     "load",
