@@ -377,11 +377,15 @@ class SubspaceOptimizer(Optimizer):
                 f"this state is of a {spec.D} x {spec.d} projection, the optimizer's is "
                 f"{P.D} x {P.d}"
             )
-        groups = [
-            group if group["native"] else {**group, "params": ours["params"]}
-            for group, ours in zip(
-                state_dict["param_groups"], super().state_dict()["param_groups"], strict=True
+        groups, ours = state_dict["param_groups"], super().state_dict()["param_groups"]
+        if [group["native"] for group in groups] != [group["native"] for group in ours]:
+            raise RlidimError(
+                f"this state is of {len(groups)} parameter groups, the optimizer has {len(ours)}, "
+                "or other ones are native"
             )
+        groups = [
+            group if group["native"] else {**group, "params": mine["params"]}
+            for group, mine in zip(groups, ours, strict=True)
         ]
         super().load_state_dict({"state": state_dict["state"], "param_groups": groups})
         if spec != P.spec:
@@ -389,6 +393,11 @@ class SubspaceOptimizer(Optimizer):
         self.inner.load_state_dict(state_dict["inner"])
         for outer, inner in zip(self.param_groups, self.inner.param_groups, strict=True):
             for name in self._known:  # older states have them in the inner groups alone
+                if name not in inner:
+                    raise RlidimError(
+                        f"this state's inner optimizer knows no '{name}': it is no "
+                        f"{self._kind.__name__}"
+                    )
                 outer.setdefault(name, inner[name])
         self._said = list(map(self._read, self.param_groups))
         self.subspace.restore(saved["theta_0"], saved["theta_d"])
