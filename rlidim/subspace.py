@@ -25,7 +25,7 @@ from rlidim.projections.spec import ProjectionSpec
 
 WORD = torch.int64
 CLIP_EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_
-LARGE, SAMPLE = 2**13, 2**10  # a parameter's numbers, and of a large one's those compared each step
+LARGE, SAMPLE = 2**13, 2**8  # a parameter's numbers, and of a large one's those compared each step
 # What a parameter group may hold beside the inner optimizer's own: ours, and torch's schedulers'.
 GROUP_KEYS = ("params", "param_names", "native", "lr")
 SCHEDULER_KEYS = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr")
@@ -90,7 +90,7 @@ class Subspace:
         torch._foreach_copy_(self._targets, self._parts)
         if self._sampled:
             torch._foreach_copy_(self._kept_parts, self._glimpses)
-        self._seen = [(target.data_ptr(), target._version, True) for target in self._targets]
+        self._versions = [target._version for target in self._targets]
 
     @torch.no_grad()
     def pull(self) -> Tensor:
@@ -126,22 +126,22 @@ class Subspace:
                 without its optimizer, a move to another device; or a parameter was frozen, or
                 thawed, since the subspace was built.
         """
-        found = [
-            (parameter.data_ptr(), parameter._version, parameter.requires_grad)
-            for parameter in self.parameters
-        ]
-        # On a GPU a comparison waits for all that was launched, and a recording (a CUDA graph)
-        # must neither wait nor depend on a value: there counters alone are looked at each step,
-        # values only where these differ, and in a recording not even then.
-        on_gpu = self._flat.is_cuda
-        thawed = any([parameter.requires_grad for parameter in self._frozen])
-        if found == self._seen and not thawed and (on_gpu or self._same_at_a_glance()):
-            return
-        if thawed or not all(trains for _, _, trains in found):
+        frozen = not all([parameter.requires_grad for parameter in self.parameters])
+        if frozen or any([parameter.requires_grad for parameter in self._frozen]):
             raise RlidimError(
                 "a parameter was frozen, or thawed, after its subspace was built, whose D is "
                 "fixed: set requires_grad before, or build the optimizer anew"
             )
+        # On a GPU a comparison waits for all that was launched, and a recording (a CUDA graph)
+        # must neither wait nor depend on a value: there counters alone are looked at each step,
+        # values only where these differ, and in a recording not even then.
+        on_gpu = self._flat.is_cuda
+        if (
+            [parameter._version for parameter in self.parameters] == self._versions
+            and [parameter.data_ptr() for parameter in self.parameters] == self._pointers
+            and (on_gpu or self._same_at_a_glance())
+        ):
+            return
         recording = on_gpu and torch.cuda.is_current_stream_capturing()
         if recording or not all(map(_same, self.parameters, self._parts)):
             raise RlidimError(
@@ -174,7 +174,7 @@ class Subspace:
         self.__dict__.update(state)
         self._lay_out(self._flat)
         self._bind()
-        self._seen = []
+        self._versions = []
 
     def _lay_out(self, written: Tensor) -> None:
         """Make the vectors that the parameters are copied from, and their views."""
@@ -190,7 +190,8 @@ class Subspace:
         """Look at the parameters' storages, which hold what was last written, as they now are."""
         # Detached, they take what is written without autograd, and count it as the parameters do.
         self._targets = [parameter.detach() for parameter in self.parameters]
-        self._seen = [(target.data_ptr(), target._version, True) for target in self._targets]
+        self._versions = [target._version for target in self._targets]
+        self._pointers = [target.data_ptr() for target in self._targets]
         watched = [] if self._flat.is_cuda else self.parameters
         self._glimpses: list[Tensor] = [_glimpse(parameter) for parameter in watched]
         shapes = [glimpse.shape for glimpse in self._glimpses]
@@ -378,11 +379,15 @@ class SubspaceOptimizer(Optimizer):
                 f"this state is of a {spec.D} x {spec.d} projection, the optimizer's is "
                 f"{P.D} x {P.d}"
             )
-        groups = [
-            group if group["native"] else {**group, "params": ours["params"]}
-            for group, ours in zip(
-                state_dict["param_groups"], super().state_dict()["param_groups"], strict=True
+        groups, ours = state_dict["param_groups"], super().state_dict()["param_groups"]
+        if [group["native"] for group in groups] != [group["native"] for group in ours]:
+            raise RlidimError(
+                f"this state is of {len(groups)} parameter groups, the optimizer has {len(ours)}, "
+                "or other ones are native"
             )
+        groups = [
+            group if group["native"] else {**group, "params": mine["params"]}
+            for group, mine in zip(groups, ours, strict=True)
         ]
         super().load_state_dict({"state": state_dict["state"], "param_groups": groups})
         if spec != P.spec:
@@ -390,6 +395,11 @@ class SubspaceOptimizer(Optimizer):
         self.inner.load_state_dict(state_dict["inner"])
         for outer, inner in zip(self.param_groups, self.inner.param_groups, strict=True):
             for name in self._known:  # older states have them in the inner groups alone
+                if name not in inner:
+                    raise RlidimError(
+                        f"this state's inner optimizer knows no '{name}': it is no "
+                        f"{self._kind.__name__}"
+                    )
                 outer.setdefault(name, inner[name])
         self._said = list(map(self._read, self.param_groups))
         self.subspace.restore(saved["theta_0"], saved["theta_d"])

@@ -557,6 +557,12 @@ def test_mistakes_are_named() -> None:
         optimizer.load_state_dict(torch.optim.Adam(network.parameters()).state_dict())
     with pytest.raises(RlidimError, match="of a 102 x 5 projection"):
         optimizer.load_state_dict(optimizer_of(make_network(), d=5).state_dict())
+    with pytest.raises(RlidimError, match="knows no 'momentum': it is no SGD"):
+        optimizer_of(network, inner=torch.optim.SGD).load_state_dict(optimizer.state_dict())
+    other: dict[str, Any] = {"params": nn.Parameter(torch.zeros(1)), "native": True}
+    two = rlidim.SubspaceOptimizer([{"params": network.parameters()}, other], d=d)
+    with pytest.raises(RlidimError, match="of 1 parameter groups, the optimizer has 2"):
+        two.load_state_dict(optimizer.state_dict())
     with pytest.raises(RlidimError, match=r"'weight_decey'.*did you mean 'weight_decay'"):
         rlidim.SubspaceOptimizer([{"params": network.parameters(), "weight_decey": 0.1}], d=d)
     with pytest.raises(RlidimError, match="unknown key 'betas'"):
