@@ -44,7 +44,6 @@ def throughput(
         run()
     before, after = rounds(both, fewest=repeats, seconds=seconds)
     found = Comparison.of(after, before)
-    subspace_seconds = found.ratio * found.other_seconds
     return {
         "task": task.name,
         "trainer": trainer,
@@ -54,7 +53,7 @@ def throughput(
         "batch_size": native.settings.batch_size,
         "repeats": found.pairs,
         "native_seconds": found.other_seconds,
-        "subspace_seconds": subspace_seconds,
+        "subspace_seconds": found.agreeing_seconds,
         **found.figures("ratio"),
-        "subspace_images_per_second": len(native.sets.training) / subspace_seconds,
+        "subspace_images_per_second": len(native.sets.training) / found.agreeing_seconds,
     }

@@ -44,7 +44,6 @@ def throughput(
 
     native, inside = rounds([partial(run, False), partial(run, True)], fewest=repeats, seconds=0.0)
     found = Comparison.of(inside, native)
-    subspace_seconds = found.ratio * found.other_seconds
     return {
         "task": task.name,
         "trainer": trainer,
@@ -54,8 +53,8 @@ def throughput(
         "steps": steps,
         "repeats": found.pairs,
         "native_seconds": found.other_seconds,
-        "subspace_seconds": subspace_seconds,
+        "subspace_seconds": found.agreeing_seconds,
         **found.figures("ratio"),
-        "subspace_steps_per_second": steps / subspace_seconds,
+        "subspace_steps_per_second": steps / found.agreeing_seconds,
         **(rates(task.environment, settings.n_envs) if isinstance(task.environment, Atari) else {}),
     }
