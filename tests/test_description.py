@@ -27,7 +27,8 @@ from rlidim.report import descriptions
 from rlidim.solutions import compressed_file, description
 from rlidim.solutions.file import of_record
 from rlidim.tasks.names import find_task
-from rlidim.tasks.task import Task
+from rlidim.tasks.settings import ADDED_LATER
+from rlidim.tasks.task import Data, Task
 from rlidim.trainers import images as image_sets
 from tests.factory import bars, make_record
 
@@ -183,6 +184,19 @@ def test_other_settings_are_refused(task: Task, record: RunRecord, tmp_path: Pat
         describe(scaled, record, tmp_path)
     # How it was trained is in the numbers: nothing that a file's reader needs to know.
     describe(task.replace_settings("adam", {"n_epochs": 11}), record, tmp_path)
+
+
+def test_a_field_that_comes_later_leaves_the_files_their_hash(task: Task) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Later(Data):
+        noise: float = dataclasses.field(default=0.0, metadata=ADDED_LATER)
+
+    assert task.data is not None
+    settings = dataclasses.asdict(task.data)
+    later = dataclasses.replace(task, data=Later(**settings))
+    assert description.settings_of(later) == description.settings_of(task)
+    noisy = dataclasses.replace(task, data=Later(**settings, noise=0.1))
+    assert description.settings_of(noisy) != description.settings_of(task)
 
 
 def test_another_score_is_refused(
