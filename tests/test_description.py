@@ -38,9 +38,10 @@ LOSSES = (0.0, 0.05)
 ROOT = Path(__file__).parent.parent
 # The command line on the few images of ``small_data``.
 PROGRAM = """
-from rlidim import cli, data
+from rlidim import cli
+from rlidim.data import datasets
 from tests.factory import bars
-data.load = lambda name: bars(data.SHAPES[name])
+datasets.load = lambda name: bars(datasets.SHAPES[name])
 cli.main()
 """
 
@@ -159,7 +160,7 @@ def test_where_no_form_passes_an_earlier_file_goes(
     task: Task, record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     describe(task, record, tmp_path)
-    monkeypatch.setattr(compressed_file, "smallest", lambda theta_d, evaluate, least: None)
+    monkeypatch.setattr(description, "smallest", lambda theta_d, evaluate, least: None)
     for word in ("deleted", "not written"):
         found, problems = description.describe(
             task, record, Path("record.json"), tmp_path / "runs", tmp_path / "out", LOSSES
