@@ -27,7 +27,8 @@ from rlidim.report import descriptions
 from rlidim.solutions import compressed_file, description
 from rlidim.solutions.file import of_record
 from rlidim.tasks.names import find_task
-from rlidim.tasks.task import Task
+from rlidim.tasks.settings import ADDED_LATER
+from rlidim.tasks.task import Data, Task
 from rlidim.trainers import images as image_sets
 from tests.factory import bars, make_record
 
@@ -37,9 +38,10 @@ LOSSES = (0.0, 0.05)
 ROOT = Path(__file__).parent.parent
 # The command line on the few images of ``small_data``.
 PROGRAM = """
-from rlidim import cli, data
+from rlidim import cli
+from rlidim.data import datasets
 from tests.factory import bars
-data.load = lambda name: bars(data.SHAPES[name])
+datasets.load = lambda name: bars(datasets.SHAPES[name])
 cli.main()
 """
 
@@ -158,7 +160,7 @@ def test_where_no_form_passes_an_earlier_file_goes(
     task: Task, record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     describe(task, record, tmp_path)
-    monkeypatch.setattr(compressed_file, "smallest", lambda theta_d, evaluate, least: None)
+    monkeypatch.setattr(description, "smallest", lambda theta_d, evaluate, least: None)
     for word in ("deleted", "not written"):
         found, problems = description.describe(
             task, record, Path("record.json"), tmp_path / "runs", tmp_path / "out", LOSSES
@@ -183,6 +185,19 @@ def test_other_settings_are_refused(task: Task, record: RunRecord, tmp_path: Pat
         describe(scaled, record, tmp_path)
     # How it was trained is in the numbers: nothing that a file's reader needs to know.
     describe(task.replace_settings("adam", {"n_epochs": 11}), record, tmp_path)
+
+
+def test_a_field_that_comes_later_leaves_the_files_their_hash(task: Task) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Later(Data):
+        noise: float = dataclasses.field(default=0.0, metadata=ADDED_LATER)
+
+    assert task.data is not None
+    settings = dataclasses.asdict(task.data)
+    later = dataclasses.replace(task, data=Later(**settings))
+    assert description.settings_of(later) == description.settings_of(task)
+    noisy = dataclasses.replace(task, data=Later(**settings, noise=0.1))
+    assert description.settings_of(noisy) != description.settings_of(task)
 
 
 def test_another_score_is_refused(

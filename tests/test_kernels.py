@@ -94,6 +94,22 @@ def test_comparing_stops_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) 
     assert compare(ours, other, seconds=1e9).pairs == 101
 
 
+def test_every_other_round_of_runs_goes_backwards() -> None:
+    made: list[str] = []
+
+    def run(name: str, seconds: float) -> float:
+        made.append(name)
+        return seconds
+
+    ours, other = paired.rounds(
+        [lambda: run("ours", 3.0), lambda: run("other", 2.0)], fewest=3, seconds=0.0
+    )
+    assert made == ["ours", "other", "other", "ours", "ours", "other"]
+    found = paired.Comparison.of(ours, other)
+    assert (found.seconds, found.other_seconds, found.pairs) == (3.0, 2.0, 3)
+    assert found.figures("share") == {"share": 1.5, "share_quartiles": [1.5, 1.5]}
+
+
 def test_threads_are_set_for_each_timing_and_restored() -> None:
     torch.set_num_threads(3)  # the fixture puts back what there was
     seen: list[int] = []

@@ -167,6 +167,17 @@ def test_everything_failing_ends_the_search(task: Task) -> None:
     assert reading(plan, records).estimate is None
 
 
+def test_a_reading_says_what_is_missing(task: Task) -> None:
+    plan = Plan.of(task, "es")
+    assert reading(plan, {}).missing == "no run in a subspace was made"
+    run = make_record(task, plan.cell(8, 0), 1.0)
+    assert reading(plan, {run.cell: run}).missing == "no record of random actions"
+    records = play(plan, step(1))
+    found = reading(plan, records)
+    assert found.missing is None
+    assert len(found.runs) + len(found.baseline) + 1 == len(records)
+
+
 def test_a_baseline_no_better_than_random_is_said(task: Task) -> None:
     plan = Plan.of(task, "es")
     records = {cell: make_record(task, cell, 0.0) for cell in plan.baselines()}

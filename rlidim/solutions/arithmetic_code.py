@@ -1,4 +1,9 @@
-"""An arithmetic coder of small whole numbers, whose model learns as it goes."""
+"""An arithmetic coder of small whole numbers, whose model learns as it goes.
+
+Witten, Neal, Cleary, "Arithmetic coding for data compression", 1987. A number is a path of binary
+decisions down a tree of splits of the levels; each decision has a count of either outcome so far,
+which both sides keep, so that no table of frequencies is stored beside the code.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +16,13 @@ from numpy.typing import NDArray
 
 # The arithmetic coder's state is 64 bits wide and moves 32 at a time.
 _WORD = 32
-
-
 _WORD_MASK = 2**_WORD - 1
-
-
 _STATE_MASK = 2 ** (2 * _WORD) - 1
-
-
 # Counts are integers in units of 1/32 observation. 2^24 observations and the strongest prior,
 # 2 * 4^7 more, are below 2^30 units, so a span of 2^32 or more splits into two that are not empty.
 _SEEN = 32
-
-
-GROWTHS = (0, 1, 2)
-
-
-_PRIOR = 2 * _SEEN
+_PRIOR = 2 * _SEEN  # at the first split
+GROWTHS = (0, 1, 2)  # of the model: how fast the prior grows down the tree, see ``_prior``
 
 
 def _splits(levels: int) -> Iterator[tuple[int, int, int, int]]:
@@ -79,8 +74,13 @@ def code_length(indices: NDArray[np.uint8], levels: int, growth: int) -> float:
     return nats / math.log(2)
 
 
-def _best_growth(indices: NDArray[np.uint8], levels: int) -> tuple[float, int]:
-    """Return the least bits and the growth that gives them."""
+def best_growth(indices: NDArray[np.uint8], levels: int) -> tuple[float, int]:
+    """Return the least bits that some growth of the model gives, and that growth.
+
+    Args:
+        indices: uint8 (d,), below ``levels``.
+        levels: 1 .. 256.
+    """
     return min((code_length(indices, levels, growth), growth) for growth in GROWTHS)
 
 

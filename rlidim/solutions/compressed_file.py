@@ -1,8 +1,9 @@
-"""Description lengths measured by writing the file: a header of seeds and theta_d in few levels.
+"""The file of a compressed solution (``.rlz``): a header of seeds, and theta_d in few levels.
 
 Li, Farkhoor, Liu, Yosinski, "Measuring the Intrinsic Dimension of Objective Landscapes", ICLR 2018,
 section 4: a network found in a subspace is described by d floats and a seed. Here the floats become
-indices into a codebook, and the indices an arithmetic code:
+indices into a codebook (:mod:`rlidim.solutions.quantisation`), and the indices an arithmetic code
+(:mod:`rlidim.solutions.arithmetic_code`):
 
     magic, version, flags, levels, header's size, d    | 12 bytes, little-endian
     header: compact JSON, deflated where that is less  | what rebuilds theta_0 and P
@@ -31,7 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.records.files import replace_file
-from rlidim.solutions.arithmetic_code import GROWTHS, _best_growth, decode_indices, encode_indices
+from rlidim.solutions.arithmetic_code import GROWTHS, best_growth, decode_indices, encode_indices
 from rlidim.solutions.quantisation import (
     GRID,
     KMEANS,
@@ -39,7 +40,7 @@ from rlidim.solutions.quantisation import (
     METHODS,
     UNIFORM,
     Quantised,
-    _as_theta_d,
+    as_theta_d,
     quantise,
 )
 
@@ -69,14 +70,6 @@ _USUAL_HEADER = (
     b'"options":{},"seed":},"task":"mnist-","theta_0_seed":'
 )
 SEED_BYTES = 8  # 0 .. 2^64 - 1
-
-
-# ---------------------------------------------------------------------------------------------
-# The indices' code: binary decisions down a tree of splits, each with a count of either outcome.
-
-
-# ---------------------------------------------------------------------------------------------
-# The file.
 
 
 @dataclass(frozen=True)
@@ -129,7 +122,7 @@ def _pieces(header: dict[str, Any], quantised: Quantised) -> tuple[bytes, bytes,
     if quantised.method == KMEANS:
         flags |= _NOT_EVEN
     levels, d = quantised.places.size, quantised.indices.size
-    _, growth = _best_growth(quantised.indices, levels)
+    _, growth = best_growth(quantised.indices, levels)
     start = _START.pack(MAGIC, VERSION, flags | growth, levels - 1, len(stored), d)
     code = encode_indices(quantised.indices, levels, growth)
     return start, stored, _stored_codebook(quantised), code
@@ -273,12 +266,12 @@ def smallest(
     Raises:
         RlidimError: see :func:`quantise`.
     """
-    numbers = _as_theta_d(theta_d)
+    numbers = as_theta_d(theta_d)
     candidates: list[tuple[int, int, Quantised]] = []
     for method in METHODS:
         for levels in LEVELS:
             quantised = quantise(numbers, levels, method)
-            bits, _ = _best_growth(quantised.indices, quantised.places.size)
+            bits, _ = best_growth(quantised.indices, quantised.places.size)
             size = len(_stored_codebook(quantised)) + math.ceil(bits / 8)
             candidates.append((size, len(candidates), quantised))
     failed: set[bytes] = set()

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from rlidim.errors import RlidimError
 from rlidim.networks import classifiers
 from rlidim.projections.spec import ProjectionSpec
-from rlidim.records.cell import RANDOM
-from rlidim.records.configuration import hash_of
+from rlidim.records.cell import RANDOM, Cell
+from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file as solution_file
 from rlidim.solutions.compressed_file import paper_bound, read, size_of_parts, smallest, write
@@ -33,6 +33,7 @@ from rlidim.trainers import classification
 LOSSES = (0.0, 0.005, 0.01)  # of accuracy, that the coded network may have
 FLOAT = 4  # bytes of a parameter of the unconfined network
 CHOSEN_ON = "training"  # the images whose accuracy chooses a form
+SECTIONS = ("data", "classifier")  # of a record's settings, that a file's hash is of
 DIGITS = 8  # of the settings' hash: 32 bits tell one set from another, and 16 digits cost 8 bytes
 # Another device or library rounds otherwise, which moves an image or two across a boundary.
 ROUNDING = 0.002
@@ -209,9 +210,8 @@ def _without(file: Path, loss: float) -> str:
 
 def _sections(task: Task) -> dict[str, Any]:
     """Return what a network and its score depend on beside its numbers, as a record has it."""
-    problem = task.supervised
-    sections = {"data": asdict(problem.data), "classifier": asdict(problem.classifier)}
-    return json.loads(json.dumps(sections))  # type: ignore[no-any-return]
+    settings = configuration(task, Cell.random(task.name))
+    return {section: settings[section] for section in SECTIONS}
 
 
 def settings_of(task: Task) -> str:

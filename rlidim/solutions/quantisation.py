@@ -1,4 +1,8 @@
-"""theta_d rounded to a few levels, even or by k-means."""
+"""theta_d in few levels: even ones, or k-means' (Lloyd 1982).
+
+Li et al. 2018, section 4, describes a network by d floats and a seed. Here the floats become
+indices into a codebook of at most 256 levels, which :mod:`rlidim.solutions.arithmetic_code` codes.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from rlidim.errors import RlidimError, nearest
 
 UNIFORM, KMEANS = METHODS = ("uniform", "kmeans")
-
-
 MOST_LEVELS = 256  # an index is one byte
-
-
-LARGEST_D = 2**24  # keeps the coder's totals below its span: see ``_SEEN``
-
-
+LARGEST_D = 2**24  # keeps the arithmetic coder's totals below its span
 ITERATIONS = 50  # of Lloyd, at most
-
-
 GRID = 2**16 - 1  # steps between the codebook's ends: one part in 65,535 of the range
 
 
@@ -115,7 +111,7 @@ def quantise(theta_d: ArrayLike, levels: int, method: str) -> Quantised:
     _check_method(method)
     if not 2 <= levels <= MOST_LEVELS:
         raise RlidimError(f"levels must be between 2 and {MOST_LEVELS}, got {levels}")
-    numbers = _as_theta_d(theta_d)
+    numbers = as_theta_d(theta_d)
     ordered = np.sort(numbers).astype(np.float64)
     if ordered[0] == ordered[-1]:
         places = np.zeros(1, np.uint16)
@@ -135,8 +131,12 @@ def quantise(theta_d: ArrayLike, levels: int, method: str) -> Quantised:
     return Quantised(method, low, high, places, indices)
 
 
-def _as_theta_d(theta_d: ArrayLike) -> NDArray[np.float32]:
-    """Return float32 (d,), checked."""
+def as_theta_d(theta_d: ArrayLike) -> NDArray[np.float32]:
+    """Return the numbers as float32 (d,).
+
+    Raises:
+        RlidimError: another shape, d out of range, or numbers that are not finite in float32.
+    """
     with np.errstate(over="ignore"):
         numbers = np.asarray(theta_d).astype(np.float32)
     if numbers.ndim != 1 or not 1 <= numbers.size <= LARGEST_D:

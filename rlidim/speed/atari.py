@@ -6,8 +6,8 @@ reads the screen of each frame.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,6 +17,7 @@ from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from rlidim.environments import atari
+from rlidim.speed.paired import Comparison, rounds, seconds_of
 from rlidim.tasks.problems import Atari
 from rlidim.trainers.sb3.atari import AtariVecEnv
 
@@ -35,8 +36,9 @@ def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS
         repeats: of all of them.
 
     Returns:
-        Agent steps per second: medians; of ours over each of the others, the median of the paired
-        ratios. Stable-Baselines3's environments are timed where it has the game and OpenCV is here.
+        Agent steps per second of ours, the median; of ours over each of the others, the median of
+        the paired ratios, with its quartiles; and the others' steps per second, which these give.
+        Stable-Baselines3's environments are timed where it has the game and OpenCV is here.
 
     Raises:
         RlidimError: see :func:`rlidim.environments.atari.check`.
@@ -49,18 +51,19 @@ def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS
     stock = _stock_name(game)
     if stock is not None:
         ways["stable_baselines3"] = _vector(_stock(stock, game, width), steps // width)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for index in range(repeats):
-        for name in list(ways)[:: 1 if index % 2 else -1]:
-            start = time.perf_counter()
-            ways[name]()
-            seconds[name].append(time.perf_counter() - start)
-    per_second = {name: steps / np.array(taken) for name, taken in seconds.items()}
-    found: dict[str, Any] = {"environments": width}
-    for name, values in per_second.items():
-        found[f"{name}_agent_steps_per_second"] = float(np.median(values))
-        if name != "ours":
-            found[f"ours_over_{name}"] = float(np.median(per_second["ours"] / values))
+    timed = rounds([partial(seconds_of, way) for way in ways.values()], fewest=repeats, seconds=0.0)
+    seconds = dict(zip(ways, timed, strict=True))
+    ours = steps / float(np.median(seconds["ours"]))
+    found: dict[str, Any] = {
+        "environments": width,
+        "environment_repeats": repeats,
+        "ours_agent_steps_per_second": ours,
+    }
+    for name in list(ways)[1:]:
+        # Our rate over theirs: their seconds over ours.
+        compared = Comparison.of(seconds[name], seconds["ours"])
+        found[f"{name}_agent_steps_per_second"] = ours / compared.ratio
+        found |= compared.figures(f"ours_over_{name}")
     return found
 
 

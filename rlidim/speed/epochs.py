@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from rlidim.devices import device
 from rlidim.networks.classifiers import native_dimension
 from rlidim.records.cell import Cell, Seeds
+from rlidim.speed.paired import Comparison, rounds, seconds_of
 from rlidim.tasks.task import Task
 from rlidim.trainers.classification import Descent
 
@@ -29,29 +29,22 @@ def throughput(
         seconds: more pairs are timed until so many have passed.
 
     Returns:
-        Medians of the paired epochs' seconds and of their ratio, the ratio's quartiles, and images
-        per second.
+        Seconds of an epoch natively, the median; the median of the pairs' ratios, with its
+        quartiles; and seconds and images per second in a subspace, which the two give.
     """
     cells = (Cell.baseline(task.name, trainer, 0), Cell(task.name, trainer, projection, d, 0))
     native, inside = (Descent(task, cell, Seeds.of(cell)) for cell in cells)
 
-    def time(descent: Descent) -> float:
-        start = perf_counter()
+    def epoch(descent: Descent) -> None:
         descent.epoch()
         if device().type == "cuda":
             torch.cuda.synchronize()
-        return perf_counter() - start
 
-    for descent in (native, inside):  # to warm up
-        time(descent)
-    pairs: list[tuple[float, float]] = []
-    began = perf_counter()
-    while len(pairs) < repeats or perf_counter() - began < seconds:
-        order = (inside, native) if len(pairs) % 2 else (native, inside)
-        taken = {descent: time(descent) for descent in order}
-        pairs.append((taken[native], taken[inside]))
-    before, after = (float(np.median(column)) for column in zip(*pairs, strict=True))
-    low, ratio, high = np.percentile([inside / native for native, inside in pairs], (25, 50, 75))
+    both = [partial(seconds_of, partial(epoch, descent)) for descent in (native, inside)]
+    for run in both:  # to warm up
+        run()
+    before, after = rounds(both, fewest=repeats, seconds=seconds)
+    found = Comparison.of(after, before)
     return {
         "task": task.name,
         "trainer": trainer,
@@ -59,10 +52,9 @@ def throughput(
         "D": native_dimension(task),
         "d": d,
         "batch_size": native.settings.batch_size,
-        "repeats": len(pairs),
-        "native_seconds": before,
-        "subspace_seconds": after,
-        "ratio": float(ratio),
-        "ratio_quartiles": [float(low), float(high)],
-        "subspace_images_per_second": len(native.sets.training) / after,
+        "repeats": found.pairs,
+        "native_seconds": found.other_seconds,
+        "subspace_seconds": found.agreeing_seconds,
+        **found.figures("ratio"),
+        "subspace_images_per_second": len(native.sets.training) / found.agreeing_seconds,
     }

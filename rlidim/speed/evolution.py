@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import itertools
+from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rlidim.environments import making
 from rlidim.networks import acting as acting_networks
 from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
+from rlidim.speed.paired import Comparison, rounds, seconds_of
 from rlidim.tasks.task import Task
 from rlidim.trainers.evolution import workers
 from rlidim.trainers.evolution.population import Generation, Player, Population
@@ -20,8 +22,6 @@ from rlidim.trainers.evolution.train import train
 from rlidim.trainers.run import Run
 
 WARM_UP = 500_000  # environment steps at most, before a throughput is timed
-
-
 REPEATS = 3  # paired timings at least
 
 
@@ -35,9 +35,10 @@ def throughput(
     episodes are as long as they are through most of a run's steps.
 
     Returns:
-        environment steps per second end to end, those of the environment with random actions
-        (its vector form at the same width, or a lone one), and their ratio; the same of a vector
-        form that, as in training, does not check the actions; medians of the paired repeats.
+        environment steps per second end to end, the median; its ratio to those of the environment
+        with random actions (its vector form at the same width, or a lone one), the median of the
+        pairs', with its quartiles; and the environment's steps per second, which the two give. The
+        same of a vector form that, as in training, does not check the actions.
     """
     cell = Cell(task.name, trainer, projection, d, 0)
     seeds = Seeds.of(cell)
@@ -52,26 +53,27 @@ def throughput(
     search = begin(task, trainer, player.space.n, 1e-3 * player.space.scale, seeds.training)
     members = np.arange(settings.population)
     trusted = (False, True) if making.has_one_stream(task) else (False,)
-    pairs: list[tuple[float, ...]] = []
-    began = time.perf_counter()
-    while len(pairs) < REPEATS or time.perf_counter() - began < seconds:
+    count = itertools.count()
+
+    def generation() -> float:
+        index = next(count)
         steps = 0
 
-        def generation() -> None:
+        def play() -> None:
             nonlocal steps
-            index = len(pairs)
             here = Generation(index, seeds.training + index, normalised)
             played = player.play(here, search.ask() + centre, members)
             search.tell(played.returns)
             steps = played.steps
 
-        ours = _seconds(generation)
-        raw = [raw_rate(task, settings.population, trusted=how) for how in trusted]
-        pairs.append((steps / ours, *(made / taken for made, taken in raw)))
+        return seconds_of(play) / steps
+
+    raw = [partial(raw_seconds, task, settings.population, trusted=how) for how in trusted]
+    ours, *bare = rounds([generation, *raw], fewest=REPEATS, seconds=seconds)
     player.close()
-    rates = np.array(pairs)
-    ours_rate, *raw_rates = (float(rate) for rate in np.median(rates, axis=0))
-    shares = np.median(rates[:, :1] / rates[:, 1:], axis=0)
+    rate = 1.0 / float(np.median(ours))
+    # Our share of the environment's rate: its seconds over ours.
+    shares = [Comparison.of(each, ours) for each in bare]
     figures = {
         "task": task.name,
         "trainer": trainer,
@@ -79,14 +81,14 @@ def throughput(
         "D": acting.D,
         "d": d,
         "population": settings.population,
-        "repeats": len(pairs),
-        "steps_per_second": ours_rate,
-        "raw_environment_steps_per_second": raw_rates[0],
-        "fraction_of_raw": float(shares[0]),
+        "repeats": len(ours),
+        "steps_per_second": rate,
+        "raw_environment_steps_per_second": rate / shares[0].ratio,
+        **shares[0].figures("fraction_of_raw"),
     }
     if len(trusted) > 1:
-        figures["unchecked_environment_steps_per_second"] = raw_rates[1]
-        figures["fraction_of_unchecked"] = float(shares[1])
+        figures["unchecked_environment_steps_per_second"] = rate / shares[1].ratio
+        figures |= shares[1].figures("fraction_of_unchecked")
     return figures
 
 
@@ -98,42 +100,47 @@ def scaling(
     The population can be split so: see :func:`rlidim.trainers.evolution.population.check_split`.
 
     Returns:
-        the processes, environment steps per second over them, and how many times those of one
-        process that is; medians of the paired repeats.
+        the processes, environment steps per second over them, the median; how many times those of
+        one process that is, the median of the pairs', with its quartiles; and how many pairs.
     """
     cell = Cell(task.name, trainer, projection, d, 0)
     seeds = Seeds.of(cell)
     settings = task.settings(trainer)
     player = Player(task, cell, seeds)
     alone = Population(player, settings.population, [])
-    pairs: list[tuple[float, float]] = []
+    # The first generation's members each time: the search is told nothing.
+    points = player.search.ask()
+    returns: dict[Population, list[Any]] = {alone: []}
     with Population(
         player, settings.population, workers.start(task, cell, seeds, processes - 1)
     ) as split:
-        began = time.perf_counter()
-        while len(pairs) < REPEATS + 1 or time.perf_counter() - began < seconds:
-            index = len(pairs)
-            # The first generation's members each time: the search is told nothing.
-            here = Generation(0, seeds.training + index)
-            points = player.search.ask()
-            rates, returns = [], []
-            for population in (alone, split):
-                start = time.perf_counter()
-                played = population.play(here, points)
-                rates.append(played.steps / (time.perf_counter() - start))
-                returns.append(played.returns)
-            assert np.array_equal(returns[0], returns[1])
-            pairs.append((rates[0], rates[1]))
-    timed = np.array(pairs[1:])  # in the first the workers begin
+        returns[split] = []
+
+        def play(population: Population) -> float:
+            played = returns[population]
+            here = Generation(0, seeds.training + len(played))
+            start = perf_counter()
+            made = population.play(here, points)
+            taken = perf_counter() - start
+            played.append(made.returns)
+            return taken / made.steps
+
+        for population in (alone, split):  # where the workers begin
+            play(population)
+        both = [partial(play, population) for population in (alone, split)]
+        one, several = rounds(both, fewest=REPEATS, seconds=seconds)
+    assert np.array_equal(returns[alone], returns[split])
+    found = Comparison.of(one, several)
     return {
         "processes": processes,
-        "steps_per_second_split": float(np.median(timed[:, 1])),
-        "times_one_process": float(np.median(timed[:, 1] / timed[:, 0])),
+        "split_repeats": found.pairs,
+        "steps_per_second_split": 1.0 / found.other_seconds,
+        **found.figures("times_one_process"),
     }
 
 
-def raw_rate(task: Task, width: int, *, trusted: bool = False) -> tuple[int, float]:
-    """Step the environments with fixed random actions; return (steps, seconds).
+def raw_seconds(task: Task, width: int, *, trusted: bool = False) -> float:
+    """Step the environments with fixed random actions; return the seconds of a step.
 
     Args:
         task: with these environments.
@@ -154,7 +161,7 @@ def raw_rate(task: Task, width: int, *, trusted: bool = False) -> tuple[int, flo
             for index in range(steps):
                 vector.step(actions[index % len(actions)])
 
-        return steps * width, _seconds(play)
+        return seconds_of(play) / (steps * width)
     steps = 5_000
     environment = making.make(task)
     environment.action_space.seed(0)
@@ -167,10 +174,4 @@ def raw_rate(task: Task, width: int, *, trusted: bool = False) -> tuple[int, flo
             if terminated or truncated:
                 environment.reset()
 
-    return steps, _seconds(play_one)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    return seconds_of(play_one) / steps

@@ -1,16 +1,17 @@
-"""Paired timings: two calls in turn in one process, so that both see the same machine."""
+"""Paired timings: calls or runs in turn in one process, so that all see the same machine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 SHORTEST = 100e-6  # seconds: shorter calls are repeated inside one timing, the clock takes its part
 MOST_REPEATED = 1000
@@ -85,9 +86,12 @@ def device_seconds(call: Callable[[], object], seconds: float) -> float:
 class Comparison:
     """Medians over pairs of timings.
 
+    The ratio is the pairs'. That of the two medians is another number: each may be of another
+    moment of the machine.
+
     Attributes:
-        seconds: of one call of ours.
-        other_seconds: of one call of the other.
+        seconds: of one call or run of ours.
+        other_seconds: of one of the other.
         ratio: the median of ours / other within a pair.
         low: the ratios' first quartile.
         high: their third quartile.
@@ -100,6 +104,22 @@ class Comparison:
     low: float
     high: float
     pairs: int
+
+    @classmethod
+    def of(cls, ours: NDArray[np.float64], other: NDArray[np.float64]) -> Self:
+        """Compare seconds, both (pairs,)."""
+        low, ratio, high = np.quantile(ours / other, [0.25, 0.5, 0.75])
+        medians = float(np.median(ours)), float(np.median(other))
+        return cls(*medians, float(ratio), float(low), float(high), len(ours))
+
+    @property
+    def agreeing_seconds(self) -> float:
+        """Ours as the ratio and the other's median give them, for figures shown side by side."""
+        return self.ratio * self.other_seconds
+
+    def figures(self, name: str) -> dict[str, Any]:
+        """Return the ratio under a name, and its quartiles beside it."""
+        return {name: self.ratio, f"{name}_quartiles": [self.low, self.high]}
 
     def to_json(self) -> dict[str, Any]:
         """Return what a row says about the other."""
@@ -127,11 +147,41 @@ def compare(ours: Timed, other: Timed, seconds: float | None = None) -> Comparis
     while len(pairs) < FEWEST_PAIRS or (len(pairs) < MOST_PAIRS and perf_counter() - start < most):
         pairs.append((ours.seconds(repeats[0]), other.seconds(repeats[1])))
     times = np.array(pairs)
-    low, ratio, high = np.quantile(times[:, 0] / times[:, 1], [0.25, 0.5, 0.75])
-    medians = np.median(times, axis=0)
-    return Comparison(
-        float(medians[0]), float(medians[1]), float(ratio), float(low), float(high), len(pairs)
-    )
+    return Comparison.of(times[:, 0], times[:, 1])
+
+
+def rounds(
+    runs: Sequence[Callable[[], float]], *, fewest: int, seconds: float
+) -> list[NDArray[np.float64]]:
+    """Time runs that are too long, or too different each time, to be calls of one timing.
+
+    A round is one run of each kind. Every other round goes backwards, so that a machine that slows
+    down or speeds up favours none.
+
+    Args:
+        runs: each makes one run and returns the seconds of its unit of work, timed by itself: what
+            only prepares it is left out.
+        fewest: rounds.
+        seconds: no round is begun after that long, but the fewest.
+
+    Returns:
+        The seconds of each kind, (rounds,): two of them are what :meth:`Comparison.of` compares.
+    """
+    taken: list[list[float]] = [[] for _ in runs]
+    number = 0
+    start = perf_counter()
+    while number < fewest or perf_counter() - start < seconds:
+        for run, times in list(zip(runs, taken, strict=True))[:: -1 if number % 2 else 1]:
+            times.append(run())
+        number += 1
+    return [np.array(times) for times in taken]
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Return the seconds that one call takes."""
+    start = perf_counter()
+    call()
+    return perf_counter() - start
 
 
 @contextmanager

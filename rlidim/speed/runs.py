@@ -72,11 +72,12 @@ def write(figures: dict[str, Any], out: Path) -> Path:
 def table(figures: dict[str, Any]) -> str:
     """Return the figures a line each."""
     lines = []
+    width = max(len(key) for key in figures)
     for key, value in figures.items():
         if isinstance(value, dict):
             continue
         numbers = value if isinstance(value, list) else [value]
         shown = " to ".join(f"{n:,.4g}" if isinstance(n, float) else str(n) for n in numbers)
-        lines.append(f"{key.replace('_', ' '):34} {shown}")
-    lines.append(f"{'processor':34} {figures['hardware']['processor']}")
+        lines.append(f"{key.replace('_', ' '):{width}} {shown}")
+    lines.append(f"{'processor':{width}} {figures['hardware']['processor']}")
     return "\n".join(lines)

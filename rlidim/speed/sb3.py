@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from rlidim.networks import acting as acting_networks
 from rlidim.records.cell import Cell, Seeds
 from rlidim.speed.atari import rates
+from rlidim.speed.paired import Comparison, rounds, seconds_of
 from rlidim.tasks.problems import Atari
 from rlidim.tasks.task import Task
 from rlidim.trainers.sb3.confine import confine
@@ -22,8 +21,9 @@ def throughput(
     """Time pairs of short runs, natively and in a subspace, evaluations left out.
 
     Returns:
-        Medians of the paired runs' seconds, their ratio, and environment steps per second; of an
-        Atari game also what :func:`rlidim.speed.atari.rates` says.
+        Seconds natively, the median; the median of the pairs' ratios, with its quartiles; and
+        seconds and environment steps per second in a subspace, which the two give. Of an Atari game
+        also what :func:`rlidim.speed.atari.rates` says.
     """
     settings, environment = task.settings(trainer), task.control.environment
     steps = min(settings.n_timesteps, 10 * max(1_000, settings.n_steps))
@@ -31,24 +31,18 @@ def throughput(
         starts = min(settings.learning_starts, steps // 10)
         task = task.replace_settings(trainer, {"learning_starts": starts})
     seeds = Seeds.of(Cell(task.name, trainer, projection, d, 0))
-    pairs = []
 
     def run(confined: bool) -> float:
         model, _ = build(task, trainer, seeds)
         if confined:
             confine(model, d=d, projection=projection, seed=seeds.projection)
         model.set_logger(logger_of(None))
-        start = time.perf_counter()
-        model.learn(steps)
-        taken = time.perf_counter() - start
+        taken = seconds_of(partial(model.learn, steps))
         assert model._n_updates > 0
         return taken
 
-    for index in range(repeats):
-        order = (True, False) if index % 2 else (False, True)
-        times = {confined: run(confined) for confined in order}
-        pairs.append((times[False], times[True]))
-    native, inside = (float(np.median(column)) for column in zip(*pairs, strict=True))
+    native, inside = rounds([partial(run, False), partial(run, True)], fewest=repeats, seconds=0.0)
+    found = Comparison.of(inside, native)
     return {
         "task": task.name,
         "trainer": trainer,
@@ -56,10 +50,10 @@ def throughput(
         "D": acting_networks.architecture(task).D,
         "d": d,
         "steps": steps,
-        "repeats": repeats,
-        "native_seconds": native,
-        "subspace_seconds": inside,
-        "ratio": float(np.median([after / before for before, after in pairs])),
-        "subspace_steps_per_second": steps / inside,
+        "repeats": found.pairs,
+        "native_seconds": found.other_seconds,
+        "subspace_seconds": found.agreeing_seconds,
+        **found.figures("ratio"),
+        "subspace_steps_per_second": steps / found.agreeing_seconds,
         **(rates(environment, settings.n_envs) if isinstance(environment, Atari) else {}),
     }

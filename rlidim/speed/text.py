@@ -109,6 +109,7 @@ def step_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
             "native step": duration(row["native_seconds"]),
             "step": duration(row["seconds"]),
             "/ native": ratio(row),
+            "pairs": row["pairs"],
             **recorded_columns(row, rows),
         }
         for row in rows
@@ -144,6 +145,7 @@ def recorded_columns(row: Row, rows: Sequence[Row]) -> dict[str, str]:
         "native, recorded": duration(found.get("native_seconds")),
         "recorded": duration(found.get("seconds")),
         "/ native, recorded": ratio(found),
+        "pairs, recorded": str(found.get("pairs", NONE)),
     }
 
 

@@ -26,26 +26,102 @@ from scipy.stats import chi2
 
 Array = NDArray[np.float64]
 
-LOCATIONS = 24  # of the crossing in each gap between tested rungs, and on either side of them
-WIDTHS = 24  # of either side's curve: how many, and from where to where in units of log d
-NARROWEST, WIDEST = 0.005, 4.0
-STEP = 0.02  # of the narrowest gap between rungs: a curve this narrow is a step within it
-PLATEAUS = np.array([0.92, 0.95, 0.98, 1.0])  # shares of the highest rung, if that is above 1
-BEYOND = 1.02  # times a threshold that no plateau reaches: the plateau that is then supposed
-MARGIN = 1.5  # of log d, how far beyond the tested rungs the crossing may lie
-THRESHOLD_NODES = np.array([-1.7320508, 0.0, 1.7320508])  # Gauss-Hermite, for the baseline's doubt
-THRESHOLD_WEIGHTS = np.array([1 / 6, 2 / 3, 1 / 6])
-LEAST_THRESHOLD = 1e-3  # a baseline in so much doubt that it may be no better than random
-LEAST_NOISE = 0.02**2  # unless many runs show less
-FINEST = 0.002**2  # no score is known better than that: ten thousand test images say no more
-SURE = 1e-3  # the chance that so little scatter hides more noise or bimodality than that
-HIGH, SEVERAL = 0.3, 2  # a rung's mean, and how many such rungs it takes to see that
-LEFT_OUT = 20.0  # in log-likelihood below the best: crossings that the second grid need not cover
-PRIOR_BIMODALITY = 0.5  # assumed of v where no rung on the way up has been seen,
-PRIOR_STRENGTH = 0.1  # with the strength of one run at m = 0.5
-SHAPE = 0.3  # how far a rung's mean may leave the curve, as a share of its distance below the
-INNER = 0.2  # threshold: the way up may be of any shape; a typical m (1 - m) in between
-SCORES = np.linspace(-1.0, 2.0, 1501)  # the range that quasi-likelihoods are integrated over
+
+@dataclass(frozen=True)
+class Grid:
+    """Which curves are summed over, and how finely.
+
+    Attributes:
+        locations: of the crossing in each gap between tested rungs, and on either side of them.
+            Quantiles are read off between them: with so many, an interval's end is far finer than
+            the gap that it lies in.
+        margin: of log d: how far beyond the tested rungs the crossing may lie. The scores cannot
+            tell, so that a bound is supposed.
+        widths: how many slopes each side of a curve may have. One side's are summed over without
+            the other's, so that many cost little.
+        narrowest: of the widths, in units of log d: practically a step.
+        step: a share of the narrowest gap between rungs. A curve of this width is a step within the
+            gap, and where rungs are close together ``narrowest`` alone would not be one.
+        widest: of the widths, in units of log d: hardly a slope over all the rungs that are tested.
+        plateaus: what the upper side of a curve may rise to, as shares of solved: of the baseline,
+            or of the highest rung's mean if that is above it.
+        beyond: times the threshold: the one plateau that is supposed where the threshold lies above
+            all the others, because a curve must reach the threshold to cross it.
+        left_out: of log-likelihood. Crossings that lie so far below the best have no weight that
+            would show, and the second grid need not cover them.
+        nodes: of the Gauss-Hermite rule of three points, in standard errors of the baseline: where
+            the baseline is in doubt, the threshold is taken at each.
+        weights: of the nodes.
+        least_threshold: a baseline may be in so much doubt that a node lies at or below random
+            actions' score, where no curve has a crossing; the threshold is never taken below this.
+        lowest: normalised score from which quasi-likelihoods are integrated. Scores below it are
+            read as this one.
+        highest: normalised score up to which they are, likewise.
+        points: from one to the other, in steps of 0.002, as fine as ``Prior.finest`` is.
+    """
+
+    locations: int = 24
+    margin: float = 1.5
+    widths: int = 24
+    narrowest: float = 0.005
+    step: float = 0.02
+    widest: float = 4.0
+    plateaus: tuple[float, ...] = (0.92, 0.95, 0.98, 1.0)
+    beyond: float = 1.02
+    left_out: float = 20.0
+    nodes: tuple[float, ...] = (-1.7320508, 0.0, 1.7320508)
+    weights: tuple[float, ...] = (1 / 6, 2 / 3, 1 / 6)
+    least_threshold: float = 1e-3
+    lowest: float = -1.0
+    highest: float = 2.0
+    points: int = 1501
+
+    @property
+    def scores(self) -> Array:
+        """The points over which quasi-likelihoods are integrated, (points,)."""
+        return np.linspace(self.lowest, self.highest, self.points)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is believed of the scores' variance e + v m (1 - m) where they are too few to show it.
+
+    Attributes:
+        flat: a rung whose m (1 - m) is below this is at the bottom or on the plateau: its scatter
+            is all noise. The others are on the way up, where bimodality shows.
+        noise: e, unless many runs show less: a standard deviation of 0.02.
+        finest: the least e that any runs can show, a standard deviation of 0.002: ten thousand test
+            images tell no more of a classifier.
+        high: a rung on the way up is high from this mean on. Lower rungs scatter little even where
+            runs are solved or not, because hardly any is solved.
+        several: so many high rungs must hardly scatter before that is taken as the rule: one may
+            have been lucky.
+        sure: the chance that so little scatter hides more noise or bimodality than is then
+            believed.
+        bimodality: v where no rung on the way up has been seen: halfway between noise alone and
+            solved or not.
+        strength: of that belief in v, in runs at m = 0.5: a tenth of one, so that the first rungs
+            on the way up decide.
+        shape: the way up may be of any shape. A rung's mean may leave the curve by this share of
+            its distance below the threshold, so that no number of seeds there outweighs the rungs
+            at the crossing.
+        inner: the m (1 - m) of a typical rung on the way up, by which that liberty is weighed
+            against the variance of a score.
+    """
+
+    flat: float = 0.05
+    noise: float = 0.02**2
+    finest: float = 0.002**2
+    high: float = 0.3
+    several: int = 2
+    sure: float = 1e-3
+    bimodality: float = 0.5
+    strength: float = 0.1
+    shape: float = 0.3
+    inner: float = 0.2
+
+
+GRID, PRIOR = Grid(), Prior()
 
 
 @dataclass(frozen=True)
@@ -81,23 +157,23 @@ def posterior(
     squares = np.array([np.var(scores[d]) * len(scores[d]) for d in dims]) / highest**2
     noise, bimodality = scatter(count, mean, squares)
     threshold = fraction / highest
-    drift = (SHAPE * np.clip(threshold - mean, 0, None)) ** 2
+    drift = (PRIOR.shape * np.clip(threshold - mean, 0, None)) ** 2
     rungs = Rungs(
-        x, mean, count / (1 + count * drift / (noise + bimodality * INNER)), noise, bimodality
+        x, mean, count / (1 + count * drift / (noise + bimodality * PRIOR.inner)), noise, bimodality
     )
 
     nodes, weights = np.zeros(1), np.ones(1)
     if baseline_error > 0:
-        nodes, weights = THRESHOLD_NODES, THRESHOLD_WEIGHTS
-    thresholds = np.clip(threshold * (1.0 + nodes * baseline_error), LEAST_THRESHOLD, None)
+        nodes, weights = np.array(GRID.nodes), np.array(GRID.weights)
+    thresholds = np.clip(threshold * (1.0 + nodes * baseline_error), GRID.least_threshold, None)
 
     def weigh(crossings: Array) -> Array:
         return np.array([log_likelihood(crossings, t, rungs) for t in thresholds])
 
-    crossings, prior = grid(np.concatenate(([x[0] - MARGIN], x, [x[-1] + MARGIN])))
+    crossings, prior = grid(np.concatenate(([x[0] - GRID.margin], x, [x[-1] + GRID.margin])))
     likelihood = weigh(crossings)
     # Precise scores leave a few points of the grid: it is laid again over what is left.
-    left = (likelihood > likelihood.max(1, keepdims=True) - LEFT_OUT).any(0)
+    left = (likelihood > likelihood.max(1, keepdims=True) - GRID.left_out).any(0)
     crossings, prior = grid(_ends(crossings, left, x))
     # Each threshold by itself: the scores say nothing of the baseline.
     likelihood = weigh(crossings)
@@ -132,10 +208,11 @@ def log_likelihood(crossings: Array, threshold: float, rungs: Rungs) -> Array:
     side is summed over by itself.
     """
     gap = float(np.diff(rungs.x).min(initial=1.0))
-    widths = np.geomspace(min(NARROWEST, STEP * gap), WIDEST, WIDTHS)[:, None, None]
-    plateaus = PLATEAUS[threshold < PLATEAUS]
+    widths = np.geomspace(min(GRID.narrowest, GRID.step * gap), GRID.widest, GRID.widths)
+    widths = widths[:, None, None]
+    plateaus = np.array([level for level in GRID.plateaus if threshold < level])
     if plateaus.size == 0:
-        plateaus = np.array([BEYOND * threshold])
+        plateaus = np.array([GRID.beyond * threshold])
     below = rungs.x < crossings[:, None]  # (crossing, rung)
     # (crossing, width, plateau, rung); the shapes stand before the widths
     z = (rungs.x - crossings[:, None])[:, None, None, :] / widths
@@ -160,9 +237,9 @@ def grid(ends: Array) -> tuple[Array, Array]:
     Every gap has as many, however narrow it is, so that the quantiles within it are smooth.
     """
     gaps = np.diff(ends)
-    middles = (np.arange(LOCATIONS) + 0.5) / LOCATIONS
+    middles = (np.arange(GRID.locations) + 0.5) / GRID.locations
     locations = ends[:-1, None] + gaps[:, None] * middles
-    return locations.ravel(), np.repeat(gaps / LOCATIONS, LOCATIONS)
+    return locations.ravel(), np.repeat(gaps / GRID.locations, GRID.locations)
 
 
 def _ends(locations: Array, kept: NDArray[np.bool_], x: Array) -> Array:
@@ -183,12 +260,12 @@ def scatter(count: Array, mean: Array, squares: Array) -> tuple[float, float]:
     """
     freedom = count - 1
     inner = np.clip(mean * (1 - mean), 0.0, None)
-    flat = inner < 0.05
+    flat = inner < PRIOR.flat
     # Several rungs high on the way up that do not scatter, where solved-or-not runs would: seeds
     # hardly differ. Then noise and bimodality are the most that so little scatter can hide.
-    smooth = ~flat & (mean > HIGH)
-    precise = smooth.sum() >= SEVERAL
-    noise = LEAST_NOISE
+    smooth = ~flat & (mean > PRIOR.high)
+    precise = smooth.sum() >= PRIOR.several
+    noise = PRIOR.noise
     if precise:
         noise = min(noise, _most(float(squares.sum()), float(freedom.sum())))
     if freedom[flat].sum() > 0:
@@ -196,7 +273,7 @@ def scatter(count: Array, mean: Array, squares: Array) -> tuple[float, float]:
     # v by moments from the rungs on the way up, shrunk towards the prior.
     excess = float((squares - freedom * noise)[~flat].sum())
     spread = float((freedom * inner)[~flat].sum())
-    v = (max(excess, 0.0) + PRIOR_BIMODALITY * PRIOR_STRENGTH) / (spread + PRIOR_STRENGTH)
+    v = (max(excess, 0.0) + PRIOR.bimodality * PRIOR.strength) / (spread + PRIOR.strength)
     if precise:
         hidden = _most(float(squares[smooth].sum()), float(freedom[smooth].sum()))
         v = min(v, hidden / float(inner[smooth].mean()))
@@ -207,18 +284,19 @@ def _most(squares: float, freedom: float) -> float:
     """Return the largest variance that so small a sum of squared deviations does not rule out."""
     if freedom <= 0:
         return np.inf
-    return max(squares / float(chi2.ppf(SURE, freedom)), FINEST)
+    return max(squares / float(chi2.ppf(PRIOR.sure, freedom)), PRIOR.finest)
 
 
 def quasi_likelihood(y: Array, m: Array, noise: float, bimodality: float) -> Array:
     """Return the integral of (y - t) / V(t) from y to m, an array like m; y are the rungs'."""
-    variance = noise + bimodality * np.clip(SCORES * (1 - SCORES), 0, None)
-    step = SCORES[1] - SCORES[0]
+    scores = GRID.scores
+    variance = noise + bimodality * np.clip(scores * (1 - scores), 0, None)
+    step = scores[1] - scores[0]
     first = np.cumsum(1 / variance) * step
-    second = np.cumsum(SCORES / variance) * step
-    y = np.clip(y, SCORES[0], SCORES[-1])
+    second = np.cumsum(scores / variance) * step
+    y = np.clip(y, scores[0], scores[-1])
 
     def at(table: Array, where: Array) -> Array:
-        return np.interp(where, SCORES, table)
+        return np.interp(where, scores, table)
 
     return np.asarray(y * (at(first, m) - at(first, y)) - (at(second, m) - at(second, y)))

@@ -200,9 +200,13 @@ def test_rates_are_pairs_of_one_process() -> None:
         ways.add("stable_baselines3")
     for way in ways:
         assert figures[f"{way}_agent_steps_per_second"] > 0
-        assert figures[f"ours_over_{way}"] > 0
+        low, high = figures[f"ours_over_{way}_quartiles"]
+        assert 0 < low <= figures[f"ours_over_{way}"] <= high
+        assert figures[f"ours_over_{way}"] == pytest.approx(
+            figures["ours_agent_steps_per_second"] / figures[f"{way}_agent_steps_per_second"]
+        )
     assert {name for name in figures if name.startswith("ours_over_")} == {
-        f"ours_over_{way}" for way in ways
+        f"ours_over_{way}{what}" for way in ways for what in ("", "_quartiles")
     }
 
 

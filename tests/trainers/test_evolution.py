@@ -141,7 +141,9 @@ def test_scaling_reports_the_pair() -> None:
     )
     assert figures["processes"] == 2
     assert figures["steps_per_second_split"] > 0
-    assert figures["times_one_process"] > 0
+    assert figures["split_repeats"] >= 3
+    low, high = figures["times_one_process_quartiles"]
+    assert 0 < low <= figures["times_one_process"] <= high
 
 
 def test_throughput_reports_the_pair() -> None:
@@ -150,3 +152,6 @@ def test_throughput_reports_the_pair() -> None:
     assert figures["D"] == 562
     assert ours > 0
     assert raw > 0
+    low, high = figures["fraction_of_raw_quartiles"]
+    assert 0 < low <= figures["fraction_of_raw"] <= high
+    assert figures["fraction_of_raw"] == pytest.approx(ours / raw)
