@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,25 +40,52 @@ cli.main()
 """
 
 
+def few_images(name: str) -> data.DataSet:
+    return bars(data.SHAPES[name])
+
+
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give MNIST's name a few images."""
-    monkeypatch.setattr(data, "load", lambda name: bars(data.SHAPES[name]))
+    monkeypatch.setattr(data, "load", few_images)
     classification.sets.cache_clear()
     yield
     classification.sets.cache_clear()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def task() -> Task:
     return tasks.find("mnist-fc").replace_settings("adam", {"n_epochs": 10, "batch_size": 50})
 
 
+Made = tuple[RunRecord, list[description.Description], Path]
+
+
+@pytest.fixture(scope="module")
+def made(task: Task, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Return a run, what describes it, and the folder of both: made once, tests have copies."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", few_images)
+        classification.sets.cache_clear()
+        found = executors.run(Job(task, CELL, folder / "results", folder / "runs"))
+        assert found is not None
+        described = describe(task, found, folder)
+    return found, described, folder
+
+
 @pytest.fixture
-def record(task: Task, tmp_path: Path) -> RunRecord:
-    found = executors.run(Job(task, CELL, tmp_path / "results", tmp_path / "runs"))
-    assert found is not None
-    return found
+def record(made: Made, tmp_path: Path) -> RunRecord:
+    for name in ("results", "runs"):
+        if (made[2] / name).exists():
+            shutil.copytree(made[2] / name, tmp_path / name)
+    return made[0]
+
+
+@pytest.fixture
+def described(made: Made, tmp_path: Path) -> list[description.Description]:
+    shutil.copytree(made[2] / "out", tmp_path / "out")
+    return made[1]
 
 
 def describe(task: Task, record: RunRecord, folder: Path) -> list[description.Description]:
@@ -67,11 +95,11 @@ def describe(task: Task, record: RunRecord, folder: Path) -> list[description.De
 
 
 def test_a_file_keeps_the_accuracy_and_is_far_shorter(
-    task: Task, record: RunRecord, tmp_path: Path
+    task: Task, record: RunRecord, described: list[description.Description], tmp_path: Path
 ) -> None:
     assert record.score is not None
     assert record.score > 0.5
-    found = describe(task, record, tmp_path)
+    found = described
     assert tuple(entry.loss for entry in found) == LOSSES
     for entry in found:
         assert entry.original == record.score
@@ -85,9 +113,8 @@ def test_a_file_keeps_the_accuracy_and_is_far_shorter(
     assert found[1].bytes <= found[0].bytes
 
 
-def test_the_file_alone_is_enough(task: Task, record: RunRecord, tmp_path: Path) -> None:
+def test_the_file_alone_is_enough(described: list[description.Description], tmp_path: Path) -> None:
     """Another process in another folder: no record, no logs, and a name that says nothing."""
-    found = describe(task, record, tmp_path)
     header, theta_d = compression.read(tmp_path / "out" / f"{STEM}-0.rlz")
     assert set(header) == {"task", "settings", "score", "theta_0_seed", "spec"}
     assert theta_d.shape == (300,)
@@ -104,7 +131,7 @@ def test_the_file_alone_is_enough(task: Task, record: RunRecord, tmp_path: Path)
             timeout=300,
         )
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == {"file": name, "score": found[0].score}
+        assert json.loads(done.stdout) == {"file": name, "score": described[0].score}
 
 
 def test_the_training_images_choose(
@@ -130,6 +157,7 @@ def test_the_training_images_choose(
     assert len({numbers for images, numbers in asked if images == "training"}) > len(tested)
 
 
+@pytest.mark.slow
 def test_runs_do_not_overwrite_each_others_files(task: Task, tmp_path: Path) -> None:
     """The same d and seed, of two trainers and two families."""
     task = task.replace_settings("sgd", {"n_epochs": 10, "batch_size": 50})
@@ -150,9 +178,12 @@ def test_runs_do_not_overwrite_each_others_files(task: Task, tmp_path: Path) -> 
 
 
 def test_where_no_form_passes_an_earlier_file_goes(
-    task: Task, record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: Task,
+    record: RunRecord,
+    described: list[description.Description],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    describe(task, record, tmp_path)
     monkeypatch.setattr(compression, "smallest", lambda theta_d, evaluate, least: None)
     for word in ("deleted", "not written"):
         found, problems = description.describe(
@@ -168,8 +199,9 @@ def test_where_no_form_passes_an_earlier_file_goes(
     assert done.stderr.count("warning: ") == len(description.LOSSES)
 
 
-def test_other_settings_are_refused(task: Task, record: RunRecord, tmp_path: Path) -> None:
-    describe(task, record, tmp_path)
+def test_other_settings_are_refused(
+    task: Task, record: RunRecord, described: list[description.Description], tmp_path: Path
+) -> None:
     assert task.data is not None
     scaled = dataclasses.replace(task, data=dataclasses.replace(task.data, scaling="standard"))
     with pytest.raises(RlidimError, match="made with data or a classifier other than those in"):
@@ -181,10 +213,13 @@ def test_other_settings_are_refused(task: Task, record: RunRecord, tmp_path: Pat
 
 
 def test_another_score_is_refused(
-    task: Task, record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: Task,
+    record: RunRecord,
+    described: list[description.Description],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same settings, and images that are not the same."""
-    describe(task, record, tmp_path)
     assert record.score is not None
     changed = dataclasses.replace(record, score=record.score - 0.01)
     with pytest.raises(RlidimError, match="the record says"):
@@ -203,6 +238,7 @@ def test_a_diverged_run_is_refused(
         describe(task, diverged, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_variants_record(tmp_path: Path) -> None:
     """By the task's command as well as by its own; not by another variant's."""
     task = tasks.find("mnist-fc-30x1").replace_settings("adam", {"n_epochs": 10, "batch_size": 50})
@@ -234,8 +270,10 @@ def test_another_task_is_no_variant(tmp_path: Path) -> None:
     assert "of task 'mnist-fc-lenet', not of 'mnist-fc'" in str(refused.exception)
 
 
-def test_the_table_skips_what_is_damaged(task: Task, record: RunRecord, tmp_path: Path) -> None:
-    rows = [entry.to_json() for entry in describe(task, record, tmp_path)]
+def test_the_table_skips_what_is_damaged(
+    described: list[description.Description], tmp_path: Path
+) -> None:
+    rows = [entry.to_json() for entry in described]
     folder = tmp_path / descriptions.DESCRIPTIONS
     folder.mkdir()
     (folder / "a.json").write_text(json.dumps(rows))
@@ -252,8 +290,9 @@ def test_the_table_skips_what_is_damaged(task: Task, record: RunRecord, tmp_path
     assert all(len(row) == len(table.header) for row in table.rows)
 
 
-def test_another_tasks_file_is_refused(task: Task, record: RunRecord, tmp_path: Path) -> None:
-    describe(task, record, tmp_path)
+def test_another_tasks_file_is_refused(
+    task: Task, described: list[description.Description], tmp_path: Path
+) -> None:
     file = tmp_path / "out" / f"{STEM}-0.rlz"
     with pytest.raises(RlidimError, match="describes 'mnist-fc', not 'other'"):
         description.decode(dataclasses.replace(task, name="other"), file)
