@@ -145,7 +145,7 @@ def test_train_then_page_list_and_tables(tmp_path: Path, here: Program) -> None:
     path = tmp_path / "results" / "codimension-1" / "cmaes-hashed" / "d2-s3.json"
     assert Path(record["record"]) == path
     assert "on record" in here(*train).stderr
-    json_of(here(*MEASURE, "--json"))
+    json_of(here(*MEASURE, "--workers", "1", "--json"))
     page = rlidim("codimension-1", folder=tmp_path)
     assert page.returncode == 0
     for words in ("codimension-1.yml", "n_timesteps", "d_int90"):
@@ -330,7 +330,7 @@ def test_a_results_folder_that_cannot_be_written(tmp_path: Path, here: Program) 
 
 
 def test_damaged_records_are_named_and_left_alone(tmp_path: Path, here: Program) -> None:
-    json_of(here(*MEASURE, "--json"))
+    json_of(here(*MEASURE, "--workers", "1", "--json"))
     folder = tmp_path / "results" / "codimension-1" / "cmaes-rademacher"
     damage = {
         folder / "d1-s0.json": lambda text: text[:100],
@@ -344,7 +344,7 @@ def test_damaged_records_are_named_and_left_alone(tmp_path: Path, here: Program)
     assert done.returncode == 0, done.stderr
     for path in damage:
         assert str(path.name) in done.stderr
-    again = here(*MEASURE)
+    again = here(*MEASURE, "--workers", "1")
     assert again.returncode == 2
     assert "d1-s0.json" in again.stderr
     assert {path: path.read_bytes() for path in damage} == before

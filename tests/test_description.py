@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,9 +27,10 @@ from rlidim.records.record import RunRecord
 from rlidim.report import descriptions
 from rlidim.solutions import compressed_file, description
 from rlidim.solutions.file import of_record
+from rlidim.tasks.fields import added_later
 from rlidim.tasks.names import find_task
-from rlidim.tasks.settings import ADDED_LATER
-from rlidim.tasks.task import Data, Task
+from rlidim.tasks.problems import Data
+from rlidim.tasks.task import Task
 from rlidim.trainers import images as image_sets
 from tests.factory import bars, make_record
 
@@ -46,25 +48,52 @@ cli.main()
 """
 
 
+def few_images(name: str) -> datasets.DataSet:
+    return bars(datasets.SHAPES[name])
+
+
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give MNIST's name a few images."""
-    monkeypatch.setattr(datasets, "load", lambda name: bars(datasets.SHAPES[name]))
+    monkeypatch.setattr(datasets, "load", few_images)
     image_sets.sets.cache_clear()
     yield
     image_sets.sets.cache_clear()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def task() -> Task:
     return find_task("mnist-fc").replace_settings("adam", {"n_epochs": 10, "batch_size": 50})
 
 
+Made = tuple[RunRecord, list[description.Description], Path]
+
+
+@pytest.fixture(scope="module")
+def made(task: Task, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Return a run, what describes it, and the folder of both: made once, tests have copies."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load", few_images)
+        image_sets.sets.cache_clear()
+        found = run(Job(task, CELL, folder / "results", folder / "runs"))
+        assert found is not None
+        described = describe(task, found, folder)
+    return found, described, folder
+
+
 @pytest.fixture
-def record(task: Task, tmp_path: Path) -> RunRecord:
-    found = run(Job(task, CELL, tmp_path / "results", tmp_path / "runs"))
-    assert found is not None
-    return found
+def record(made: Made, tmp_path: Path) -> RunRecord:
+    for name in ("results", "runs"):
+        if (made[2] / name).exists():
+            shutil.copytree(made[2] / name, tmp_path / name)
+    return made[0]
+
+
+@pytest.fixture
+def described(made: Made, tmp_path: Path) -> list[description.Description]:
+    shutil.copytree(made[2] / "out", tmp_path / "out")
+    return made[1]
 
 
 def describe(task: Task, record: RunRecord, folder: Path) -> list[description.Description]:
@@ -74,11 +103,11 @@ def describe(task: Task, record: RunRecord, folder: Path) -> list[description.De
 
 
 def test_a_file_keeps_the_accuracy_and_is_far_shorter(
-    task: Task, record: RunRecord, tmp_path: Path
+    task: Task, record: RunRecord, described: list[description.Description], tmp_path: Path
 ) -> None:
     assert record.score is not None
     assert record.score > 0.5
-    found = describe(task, record, tmp_path)
+    found = described
     assert tuple(entry.loss for entry in found) == LOSSES
     for entry in found:
         assert entry.original == record.score
@@ -92,9 +121,8 @@ def test_a_file_keeps_the_accuracy_and_is_far_shorter(
     assert found[1].bytes <= found[0].bytes
 
 
-def test_the_file_alone_is_enough(task: Task, record: RunRecord, tmp_path: Path) -> None:
+def test_the_file_alone_is_enough(described: list[description.Description], tmp_path: Path) -> None:
     """Another process in another folder: no record, no logs, and a name that says nothing."""
-    found = describe(task, record, tmp_path)
     header, theta_d = compressed_file.read(tmp_path / "out" / f"{STEM}-0.rlz")
     assert set(header) == {"task", "settings", "score", "theta_0_seed", "spec"}
     assert theta_d.shape == (300,)
@@ -111,7 +139,7 @@ def test_the_file_alone_is_enough(task: Task, record: RunRecord, tmp_path: Path)
             timeout=300,
         )
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == {"file": name, "score": found[0].score}
+        assert json.loads(done.stdout) == {"file": name, "score": described[0].score}
 
 
 def test_the_training_images_choose(
@@ -137,6 +165,7 @@ def test_the_training_images_choose(
     assert len({numbers for images, numbers in asked if images == "training"}) > len(tested)
 
 
+@pytest.mark.slow
 def test_runs_do_not_overwrite_each_others_files(task: Task, tmp_path: Path) -> None:
     """The same d and seed, of two trainers and two families."""
     task = task.replace_settings("sgd", {"n_epochs": 10, "batch_size": 50})
@@ -157,9 +186,12 @@ def test_runs_do_not_overwrite_each_others_files(task: Task, tmp_path: Path) -> 
 
 
 def test_where_no_form_passes_an_earlier_file_goes(
-    task: Task, record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: Task,
+    record: RunRecord,
+    described: list[description.Description],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    describe(task, record, tmp_path)
     monkeypatch.setattr(description, "smallest", lambda theta_d, evaluate, least: None)
     for word in ("deleted", "not written"):
         found, problems = description.describe(
@@ -175,8 +207,9 @@ def test_where_no_form_passes_an_earlier_file_goes(
     assert done.stderr.count("warning: ") == len(description.LOSSES)
 
 
-def test_other_settings_are_refused(task: Task, record: RunRecord, tmp_path: Path) -> None:
-    describe(task, record, tmp_path)
+def test_other_settings_are_refused(
+    task: Task, record: RunRecord, described: list[description.Description], tmp_path: Path
+) -> None:
     standard = dataclasses.replace(task.supervised.data, scaling="standard")
     scaled = task.replace_problem(data=standard)
     with pytest.raises(RlidimError, match="made with data or a classifier other than those in"):
@@ -190,21 +223,23 @@ def test_other_settings_are_refused(task: Task, record: RunRecord, tmp_path: Pat
 def test_a_field_that_comes_later_leaves_the_files_their_hash(task: Task) -> None:
     @dataclasses.dataclass(frozen=True)
     class Later(Data):
-        noise: float = dataclasses.field(default=0.0, metadata=ADDED_LATER)
+        noise: float = added_later(0.0)
 
-    assert task.data is not None
-    settings = dataclasses.asdict(task.data)
-    later = dataclasses.replace(task, data=Later(**settings))
+    settings = dataclasses.asdict(task.supervised.data)
+    later = task.replace_problem(data=Later(**settings))
     assert description.settings_of(later) == description.settings_of(task)
-    noisy = dataclasses.replace(task, data=Later(**settings, noise=0.1))
+    noisy = task.replace_problem(data=Later(**settings, noise=0.1))
     assert description.settings_of(noisy) != description.settings_of(task)
 
 
 def test_another_score_is_refused(
-    task: Task, record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: Task,
+    record: RunRecord,
+    described: list[description.Description],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same settings, and images that are not the same."""
-    describe(task, record, tmp_path)
     assert record.score is not None
     changed = dataclasses.replace(record, score=record.score - 0.01)
     with pytest.raises(RlidimError, match="the record says"):
@@ -223,6 +258,7 @@ def test_a_diverged_run_is_refused(
         describe(task, diverged, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_variants_record(tmp_path: Path) -> None:
     """By the task's command as well as by its own; not by another variant's."""
     task = find_task("mnist-fc-30x1").replace_settings("adam", {"n_epochs": 10, "batch_size": 50})
@@ -254,8 +290,10 @@ def test_another_task_is_no_variant(tmp_path: Path) -> None:
     assert "of task 'mnist-fc-lenet', not of 'mnist-fc'" in str(refused.exception)
 
 
-def test_the_table_skips_what_is_damaged(task: Task, record: RunRecord, tmp_path: Path) -> None:
-    rows = [entry.to_json() for entry in describe(task, record, tmp_path)]
+def test_the_table_skips_what_is_damaged(
+    described: list[description.Description], tmp_path: Path
+) -> None:
+    rows = [entry.to_json() for entry in described]
     folder = tmp_path / descriptions.DESCRIPTIONS
     folder.mkdir()
     (folder / "a.json").write_text(json.dumps(rows))
@@ -272,8 +310,9 @@ def test_the_table_skips_what_is_damaged(task: Task, record: RunRecord, tmp_path
     assert all(len(row) == len(table.header) for row in table.rows)
 
 
-def test_another_tasks_file_is_refused(task: Task, record: RunRecord, tmp_path: Path) -> None:
-    describe(task, record, tmp_path)
+def test_another_tasks_file_is_refused(
+    task: Task, described: list[description.Description], tmp_path: Path
+) -> None:
     file = tmp_path / "out" / f"{STEM}-0.rlz"
     with pytest.raises(RlidimError, match="describes 'mnist-fc', not 'other'"):
         description.decode(dataclasses.replace(task, name="other"), file)

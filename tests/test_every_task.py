@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 
 import gymnasium
@@ -240,9 +239,6 @@ def test_every_supervised_task_and_published_variant_is_in_the_table() -> None:
 
 
 def test_the_loader_knows_the_data_sets() -> None:
-    known = {
-        name: (sources.SOURCES[name].train, math.prod(datasets.SHAPES[name]))
-        for name in datasets.NAMES
-    }
+    known = {name: (sources.SOURCES[name].train, datasets.SHAPES[name]) for name in datasets.NAMES}
     assert known == DATA_SETS
     assert sources.CLASSES == CLASSES

@@ -273,6 +273,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_is_never_killed(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
@@ -332,6 +333,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_two_sweeps_on_one_folder_share_the_work(tmp_path: Path) -> None:
     first, second = start(tmp_path), start(tmp_path)
     assert first.wait(120) == 0

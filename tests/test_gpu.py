@@ -101,6 +101,7 @@ def in_its_place(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return asked
 
 
+@pytest.mark.slow
 def test_on_a_bare_machine(tmp_path: Path) -> None:
     """Every part runs there but the queue, which says in one row what is missing."""
     ended = subprocess.run(

@@ -125,10 +125,20 @@ def noisy(cell: Cell) -> float:
     return 1.0 if solved else float(generator.uniform(0, 0.8))
 
 
-@pytest.mark.parametrize("killed_after", range(1, 60, 3))
-def test_a_killed_search_goes_on_as_if_nothing_had_happened(task: Task, killed_after: int) -> None:
+@pytest.fixture(scope="module")
+def whole() -> dict[Cell, RunRecord]:
+    """Return the records of a search that was not killed."""
+    return play(Plan.of(make_task(), "es", runs=60), noisy)
+
+
+@pytest.mark.parametrize(
+    "killed_after",
+    [n if n % 15 == 1 else pytest.param(n, marks=pytest.mark.slow) for n in range(1, 60, 3)],
+)
+def test_a_killed_search_goes_on_as_if_nothing_had_happened(
+    task: Task, whole: dict[Cell, RunRecord], killed_after: int
+) -> None:
     plan = Plan.of(task, "es", runs=60)
-    whole = play(plan, noisy)
     part = play(plan, noisy, stop_after=killed_after)
     assert len(part) == killed_after
     assert carry_on(plan, part, noisy) == whole

@@ -328,8 +328,8 @@ def test_many_rows_with_a_mean_keep_their_digits(family: str) -> None:
 
 
 def test_a_backend_that_is_not_here_is_named() -> None:
-    with pytest.raises(RlidimError, match="did you mean 'native'"):
-        projection("rotation", 10, 2, 0, backend="nativ")
+    with pytest.raises(RlidimError, match="did you mean 'cpp'"):
+        projection("rotation", 10, 2, 0, backend="cp")
     with pytest.raises(RlidimError, match="does not compute rotation on cpu here"):
         projection("rotation", 10, 2, 0, backend="triton")
     with pytest.raises(ValueError, match="no instruction set 'sse9'"):

@@ -372,6 +372,24 @@ SPILLING = 2**12  # from this length on a transform fills the registers
 SPILL_SHARE = 0.1
 
 
+# What is compiled beside two quick examples.
+COMPILED = [
+    ("rademacher", {}, 700, torch.float32),
+    ("rademacher", {}, 700, torch.float64),
+    ("gaussian", {}, 20, torch.float32),
+    ("gaussian", {}, 700, torch.float32),
+    ("gaussian", {}, 700, torch.float64),
+    ("sparse", {}, 20, torch.float32),
+    ("sparse", {}, 20, torch.float64),
+    ("sparse", {}, 700, torch.float64),
+    ("fastfood", {}, 20, torch.float32),
+    *(("stacked_fastfood", {}, 2**power, torch.float32) for power in (3, 7, 8, 9, 12, 13)),
+    ("stacked_fastfood", {}, 20_000, torch.float32),
+    ("hashed", {}, 700, torch.float64),
+    (*HASHED_3, 700, torch.float32),
+]
+
+
 class TestPlain:
     __test__ = not INTERPRETED
 
@@ -390,20 +408,8 @@ class TestPlain:
         ("family", "options", "d", "dtype"),
         [
             ("rademacher", {}, 20, torch.float32),
-            ("rademacher", {}, 700, torch.float32),
-            ("rademacher", {}, 700, torch.float64),
-            ("gaussian", {}, 20, torch.float32),
-            ("gaussian", {}, 700, torch.float32),
-            ("gaussian", {}, 700, torch.float64),
-            ("sparse", {}, 20, torch.float32),
-            ("sparse", {}, 20, torch.float64),
-            ("sparse", {}, 700, torch.float64),
-            ("fastfood", {}, 20, torch.float32),
-            *(("stacked_fastfood", {}, 2**power, torch.float32) for power in (3, 7, 8, 9, 12, 13)),
-            ("stacked_fastfood", {}, 20_000, torch.float32),
             ("rotation", {}, 700, torch.float32),
-            ("hashed", {}, 700, torch.float64),
-            (*HASHED_3, 700, torch.float32),
+            *(pytest.param(*case, marks=pytest.mark.slow) for case in COMPILED),
         ],
         ids=str,
     )
@@ -429,6 +435,7 @@ class TestPlain:
             allowed = SPILL_SHARE if family == "stacked_fastfood" and d >= SPILLING else 0.0
             assert spills(kernel.asm["cubin"]) <= allowed, name
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore:.*encountered")  # scales of squares that no kernel summed
     def test_what_make_gpu_checks_reaches_the_kernels(
         self, monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,7 @@ from rlidim.report.text import text_table
 from rlidim.statistics.wording import describe as short
 from rlidim.statistics.wording import interval, read
 from rlidim.tasks.problems import Analytic
-from rlidim.tasks.task import Task
+from rlidim.tasks.task import Baseline, Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import measured, published, runs
 
@@ -66,7 +66,7 @@ def test_published_numbers_are_compared_plainly() -> None:
 
 
 def test_a_published_number_stands_beside_the_interval_that_its_rule_gives() -> None:
-    entry = dataclasses.replace(published(25, trainer="es"), baseline="30 (global)")
+    entry = dataclasses.replace(published(25, trainer="es"), baseline=Baseline("global", 30.0))
     theirs = reread(entry, one(make_task(), STEP))
     assert theirs is not None
     line = f"by their rule ours is {read(theirs)} {interval(theirs)}, which misses it"
