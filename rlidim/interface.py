@@ -186,8 +186,8 @@ def _check_resume(log_dir: str | Path | None, cluster: RayCluster | None) -> Non
 
 def _tell_what_cannot_be_resumed(job: Job, tell: Tell) -> None:
     """Say why a run begins anew that was to go on from its checkpoint."""
-    assert job.runs is not None
-    checkpoint = job.runs / str(job.cell) / checkpoints.FILE
+    assert job.log_dir is not None
+    checkpoint = job.log_dir / str(job.cell) / checkpoints.FILE
     if not is_resumable(job.task, job.cell.trainer):
         able = [name for name in job.task.trainers if is_resumable(job.task, name)]
         tell(

@@ -21,9 +21,7 @@ from numpy.typing import NDArray
 from rlidim.errors import RlidimError
 from rlidim.solutions.arithmetic_code import GROWTHS, code_length, decode_indices, encode_indices
 from rlidim.solutions.compressed_file import (
-    KMEANS,
     LEVELS,
-    METHODS,
     paper_bound,
     read,
     recognises,
@@ -31,7 +29,7 @@ from rlidim.solutions.compressed_file import (
     smallest,
     write,
 )
-from rlidim.solutions.quantisation import GRID, UNIFORM, Quantised, quantise
+from rlidim.solutions.quantisation import GRID, KMEANS, METHODS, UNIFORM, Quantised, quantise
 
 HEADER: dict[str, Any] = {
     "score": 0.9024,

@@ -22,6 +22,7 @@ from rlidim.executors.local import InProcess, ProcessPool
 from rlidim.executors.making import one_thread
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
+from rlidim.records.lock import claim
 from rlidim.records.record import Outcome, RunRecord
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.search import search
@@ -213,7 +214,7 @@ def test_a_users_mistake_is_raised_and_leaves_no_record(tmp_path: Path, pool: Pr
 
 def test_a_cell_held_elsewhere_is_waited_for(tmp_path: Path) -> None:
     results = Results(tmp_path)
-    with results.claim(CELLS[0]) as mine:
+    with claim(results.folder, CELLS[0]) as mine:
         assert mine
         assert run(jobs(tmp_path)[0]) is None
     assert run_when_free(jobs(tmp_path)[0]).status == "ok"

@@ -33,7 +33,7 @@ from rlidim.executors.ray.cluster import RayCluster
 from rlidim.executors.ray.driver import reason_of
 from rlidim.executors.ray.node import Mistake, NodeDied, WorkerDied, hide_other_gpus, on_node
 from rlidim.records.cell import Cell
-from rlidim.records.folder import Results
+from rlidim.records.lock import claim
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file
 from rlidim.tasks.names import find_task
@@ -224,7 +224,7 @@ def test_a_run_split_over_two_nodes_survives_a_worker(
 @pytest.mark.slow
 def test_what_is_on_record_or_held_elsewhere_is_not_run(tmp_path: Path, shared: RayCluster) -> None:
     first, second = jobs(tmp_path)
-    with Results(first.results).claim(first.cell) as mine:
+    with claim(first.results, first.cell) as mine:
         assert mine
         running = shared.run([first, second])
         assert next(running).cell == second.cell
@@ -292,7 +292,7 @@ def test_no_cluster_at_the_address(tmp_path: Path, place: Path) -> None:
     with pytest.raises(RlidimError, match=r"--address 127\.0\.0\.1:1: no Ray cluster there"):
         list(executor.run(jobs(tmp_path)))
     executor.close()
-    with Results(tmp_path / "results").claim(CELLS[0]) as free:
+    with claim(tmp_path / "results", CELLS[0]) as free:
         assert free
 
 

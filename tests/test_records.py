@@ -21,6 +21,7 @@ from rlidim.executors.ledger import run
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.folder import Results, read_record
+from rlidim.records.lock import claim
 from rlidim.records.record import CURVE_POINTS, decode, encode, thinned
 from rlidim.tasks.names import find_task
 from tests.factory import make_record, make_task
@@ -132,7 +133,7 @@ def test_nothing_is_left_of_an_interrupted_write(
 
 
 def _hold(folder: Path, held: multiprocessing.synchronize.Event) -> None:
-    with Results(folder).claim(CELL) as mine:
+    with claim(folder, CELL) as mine:
         assert mine
         held.set()
         time.sleep(60)
@@ -144,12 +145,12 @@ def test_a_claim_is_exclusive_and_dies_with_its_holder(tmp_path: Path) -> None:
     holder = context.Process(target=_hold, args=(tmp_path, held))
     holder.start()
     assert held.wait(30)
-    with Results(tmp_path).claim(CELL) as mine:
+    with claim(tmp_path, CELL) as mine:
         assert not mine
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGKILL)
     holder.join()
-    with Results(tmp_path).claim(CELL) as mine:
+    with claim(tmp_path, CELL) as mine:
         assert mine
 
 

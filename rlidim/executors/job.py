@@ -18,16 +18,16 @@ from rlidim.tasks.task import Task
 class Job:
     """A cell and all that a worker process needs to run it.
 
-    ``runs`` is the folder for logs and for solutions that a record does not hold, native ones and
-    those of a large d (None: write neither). ``processes`` is how many the run is split over, and
-    ``resume`` says whether it goes on from a checkpoint of an interrupted one: both change how long
-    it takes and nothing else.
+    ``log_dir`` is the folder for logs and for solutions that a record does not hold, native ones
+    and those of a large d (None: write neither). ``processes`` is how many the run is split over,
+    and ``resume`` says whether it goes on from a checkpoint of an interrupted one: both change how
+    long it takes and nothing else.
     """
 
     task: Task
     cell: Cell
     results: Path
-    runs: Path | None = None
+    log_dir: Path | None = None
     processes: int = 1
     resume: bool = True
 

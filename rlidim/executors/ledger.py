@@ -8,6 +8,7 @@ from rlidim.executors.making import Made, death, make
 from rlidim.records import checkpoints
 from rlidim.records.configuration import differences
 from rlidim.records.folder import Results
+from rlidim.records.lock import claim
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file
 from rlidim.trainers.run import Report, unheard
@@ -66,8 +67,8 @@ def keep(job: Job, made: Made) -> RunRecord:
     Raises:
         RlidimError: a file cannot be written.
     """
-    if made.solution is not None and job.runs is not None:
-        file.write(job.runs / str(job.cell) / file.FILE, made.solution)
+    if made.solution is not None and job.log_dir is not None:
+        file.write(job.log_dir / str(job.cell) / file.FILE, made.solution)
     Results(job.results).write(made.record)
     return made.record
 
@@ -91,15 +92,15 @@ def run(
         RlidimError: a mistake that only the user can mend, such as a folder of logs that cannot
             be written; nothing is recorded.
     """
-    with Results(job.results).claim(job.cell, wait=wait_for_lock) as mine:
+    with claim(job.results, job.cell, wait=wait_for_lock) as mine:
         if not mine:
             return None
         earlier = None if force else standing(job)
         if earlier is not None and finished(earlier):
             return earlier
-        logs = None if job.runs is None else job.runs / str(job.cell)
-        if job.runs is not None:
-            checkpoints.check_writable(job.runs)
+        logs = None if job.log_dir is None else job.log_dir / str(job.cell)
+        if job.log_dir is not None:
+            checkpoints.check_writable(job.log_dir)
         record = keep(job, make(job, next_attempt(earlier), logs, report=report))
         if logs is not None and finished(record):  # another attempt goes on from there
             checkpoints.clear(logs)

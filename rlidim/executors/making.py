@@ -79,7 +79,7 @@ def make(
         record = _record(job, seeds, None, traceback.format_exc(), attempt)
     else:
         record = _record(job, seeds, outcome, None, attempt)
-        if job.runs is not None and too_long(outcome):
+        if job.log_dir is not None and too_long(outcome):
             solution = _solution(outcome, seeds)
     spent = Spent(time.perf_counter() - clock, time.process_time() - processor)
     provenance: dict[str, Any] = {"started": started.isoformat(timespec="seconds")}

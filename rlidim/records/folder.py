@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rlidim.errors import RlidimError
@@ -77,32 +75,6 @@ class Results:
             except RlidimError as error:
                 problems.append(str(error))
         return records, problems
-
-    @contextmanager
-    def claim(self, cell: Cell, *, wait: bool = False) -> Iterator[bool]:
-        """Hold the cell's lock, so that two sweeps on one folder never make the same run.
-
-        Yields whether the lock was got; with ``wait`` it always is. The lock is the operating
-        system's: it goes when its holder dies, however it dies.
-        """
-        import filelock
-
-        folder = self.folder / ".locks"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(folder / f"{cell}.lock".replace("/", "--"))
-            lock.acquire(timeout=-1 if wait else 0)
-        except filelock.Timeout:
-            yield False
-            return
-        except OSError as error:
-            raise RlidimError(
-                f"--results {self.folder}: cannot be written ({error.strerror})"
-            ) from error
-        try:
-            yield True
-        finally:
-            lock.release()
 
 
 def read_record(path: Path) -> RunRecord:

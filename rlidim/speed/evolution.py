@@ -16,8 +16,7 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.speed.paired import Comparison, rounds, seconds_of
 from rlidim.tasks.task import Task
 from rlidim.trainers.evolution import workers
-from rlidim.trainers.evolution.population import Generation, Player, Population
-from rlidim.trainers.evolution.searches import begin
+from rlidim.trainers.evolution.population import Generation, Player, Population, begin
 from rlidim.trainers.evolution.train import train
 from rlidim.trainers.run import Run
 

@@ -11,14 +11,7 @@ from typing import Annotated, Any
 from rlidim.errors import RlidimError, nearest
 from rlidim.tasks.fields import Count, Range
 from rlidim.tasks.parsing import parse
-from rlidim.tasks.problems import (
-    DEEPEST,
-    Classifier,
-    Control,
-    Problem,
-    Supervised,
-    check_size,
-)
+from rlidim.tasks.problems import DEEPEST, Classifier, Control, Problem, Supervised, check_size
 from rlidim.tasks.settings import known_trainers
 
 TIERS = ("smoke", "quick", "full")

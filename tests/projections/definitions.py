@@ -14,14 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import hadamard
 
 from rlidim.projections.normal import CUBICS
-from rlidim.projections.philox import (
-    MASK,
-    MULTIPLIER_0,
-    MULTIPLIER_1,
-    ROUNDS,
-    WEYL_0,
-    WEYL_1,
-)
+from rlidim.projections.philox import MASK, MULTIPLIER_0, MULTIPLIER_1, ROUNDS, WEYL_0, WEYL_1
 
 Matrix = NDArray[np.float64]
 

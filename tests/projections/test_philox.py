@@ -12,12 +12,7 @@ from scipy import stats
 from rlidim.projections import normal as normal_numbers
 from rlidim.projections import projection
 from rlidim.projections.backends import FAMILIES
-from rlidim.projections.philox import (
-    philox,
-    sign_stream,
-    uniform,
-    words,
-)
+from rlidim.projections.philox import philox, sign_stream, uniform, words
 from tests.projections.definitions import philox_numpy
 
 # Random123's known-answer vectors for philox4x32-10: counter, key, result.

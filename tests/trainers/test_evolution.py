@@ -14,13 +14,10 @@ from rlidim.records.record import Outcome
 from rlidim.speed.evolution import scaling, throughput
 from rlidim.tasks.names import find_task
 from rlidim.tasks.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
+from rlidim.trainers.evolution.cma_es import CovarianceAdaptation
+from rlidim.trainers.evolution.openai_es import OpenAIEvolutionStrategy, centred_ranks
 from rlidim.trainers.evolution.population import Space
-from rlidim.trainers.evolution.searches import (
-    CovarianceAdaptation,
-    OpenAIEvolutionStrategy,
-    Search,
-    centred_ranks,
-)
+from rlidim.trainers.evolution.searches import Search
 from rlidim.trainers.evolution.train import train
 from rlidim.trainers.run import Run
 

@@ -25,8 +25,9 @@ from rlidim.tasks.problems import Environment
 from rlidim.tasks.task import Task
 from rlidim.trainers.evolution import workers
 from rlidim.trainers.evolution.normalisation import CLIP, SMALLEST_VARIANCE, RunningStatistics
+from rlidim.trainers.evolution.openai_es import OpenAIEvolutionStrategy, Perturbations
 from rlidim.trainers.evolution.population import Generation, Played, Player, Population
-from rlidim.trainers.evolution.searches import OpenAIEvolutionStrategy, Perturbations, Vector
+from rlidim.trainers.evolution.searches import Vector
 from rlidim.trainers.run import Run, train
 
 POPULATION = 10

@@ -32,8 +32,8 @@ from rlidim.executors.ledger import (
 from rlidim.executors.making import Made
 from rlidim.executors.ray.driver import Defect, Slots, Stop, Submit, drive
 from rlidim.executors.ray.node import Mistake, NodeDied, WorkerDied
+from rlidim.records import lock
 from rlidim.records.cell import Cell
-from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 
 CONNECT_SECONDS = 90  # to start Ray here, or to be let into a cluster; a busy machine needs 40
@@ -186,7 +186,7 @@ class RayCluster:
     def _claim(self, job: Job, queue: Queue) -> RunRecord | None:
         """Claim a job's cell and submit it, unless it is held elsewhere or on record."""
         with ExitStack() as claim:
-            if not claim.enter_context(Results(job.results).claim(job.cell)):
+            if not claim.enter_context(lock.claim(job.results, job.cell)):
                 queue.busy.append(job)
                 return None
             earlier = None if queue.force else standing(job)

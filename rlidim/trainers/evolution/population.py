@@ -26,8 +26,11 @@ from rlidim.networks.acting import AnyArchitecture
 from rlidim.networks.perceptron import Architecture
 from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
+from rlidim.tasks.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
 from rlidim.tasks.task import Task
-from rlidim.trainers.evolution.searches import OpenAIEvolutionStrategy, Vector, begin
+from rlidim.trainers.evolution.cma_es import CovarianceAdaptation
+from rlidim.trainers.evolution.openai_es import OpenAIEvolutionStrategy
+from rlidim.trainers.evolution.searches import Search, Vector
 
 # Members that play side by side where each has an environment of its own: few, so that their
 # simulations and weights stay in the cache, and enough to share the cost of calling numpy.
@@ -261,3 +264,12 @@ def check_split(task: Task, trainer: str, processes: int) -> None:
             f"--processes {processes}: {identity} is one vector of environments with "
             "one random stream, which cannot be split; it takes 1"
         )
+
+
+def begin(task: Task, trainer: str, n: int, scale: float, seed: int) -> Search:
+    """Return the trainer's search over n dimensions."""
+    settings = task.settings(trainer)
+    if isinstance(settings, EvolutionStrategySettings):
+        return OpenAIEvolutionStrategy(n, scale, settings, seed)
+    assert isinstance(settings, CmaEvolutionStrategySettings)
+    return CovarianceAdaptation(n, scale, settings, seed)

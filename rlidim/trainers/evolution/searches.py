@@ -1,23 +1,13 @@
-"""Searches that evolution strategies make: OpenAI-ES and CMA-ES, over any n numbers.
-
-Salimans et al. 2017; Hansen 2016.
-"""
+"""What every evolution strategy offers: candidates are asked for, their returns are told."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim.tasks.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
-from rlidim.tasks.task import Task
-
 Vector = NDArray[np.float64]
-ADAM_DECAYS = (0.9, 0.999)
-ADAM_EPSILON = 1e-8
 
 
 class Search(Protocol):
@@ -35,153 +25,3 @@ class Search(Protocol):
     def mean(self) -> Vector:
         """The search distribution's mean, (n,)."""
         ...
-
-
-class Perturbations:
-    """Standard normal numbers for each generation, a pure function of a seed.
-
-    They are one stream, generation after generation: whoever holds the seed draws the same ones
-    and need not be sent any. A generation may be asked for again, but going back starts the stream
-    anew, and going ahead draws what lies between.
-    """
-
-    def __init__(self, seed: int, shape: tuple[int, int]) -> None:
-        """Fix the stream and a generation's shape, (pairs, n)."""
-        self.shape = shape
-        self._seed = seed
-        self._restart()
-
-    def _restart(self) -> None:
-        self._generator = np.random.default_rng(self._seed)
-        self._generation = -1
-        self._drawn = np.zeros(self.shape)
-
-    def of(self, generation: int) -> Vector:
-        """Return a generation's numbers, (pairs, n); the first generation is 0."""
-        if generation < self._generation:
-            self._restart()
-        while self._generation < generation:
-            self._drawn = self._generator.standard_normal(self.shape)
-            self._generation += 1
-        return self._drawn
-
-
-class OpenAIEvolutionStrategy:
-    """Antithetic perturbations, centred ranks, Adam (Salimans et al. 2017, algorithm 1)."""
-
-    def __init__(
-        self, n: int, scale: float, settings: EvolutionStrategySettings, seed: int
-    ) -> None:
-        """Start at zero.
-
-        Args:
-            n: dimensions searched.
-            scale: the length, in the searched space, that ``sigma`` and ``learning_rate`` count in.
-            settings: see there.
-            seed: of the perturbations.
-        """
-        self.settings = settings
-        self.sigma = settings.sigma * scale / math.sqrt(n)
-        self.rate = settings.learning_rate * scale / math.sqrt(n)
-        self._perturbations = Perturbations(seed, (settings.population // 2, n))
-        self._mean = np.zeros(n)
-        self._moments = np.zeros((2, n))
-        self._step = 0
-
-    @property
-    def mean(self) -> Vector:
-        """The centre of the perturbations, (n,)."""
-        return self._mean
-
-    def ask(self) -> Vector:
-        """Return pairs mean + sigma e and mean - sigma e, (population, n)."""
-        return self.candidates(self._step, self._mean, np.arange(self.settings.population))
-
-    def candidates(self, generation: int, centre: Vector, members: NDArray[np.intp]) -> Vector:
-        """Return some members of a generation around a centre (n,), drawn anew: (members, n).
-
-        The first half of the population is centre + sigma e, the second centre - sigma e.
-        """
-        noise = self._perturbations.of(generation)
-        steps = np.where(members < len(noise), self.sigma, -self.sigma)
-        return np.asarray(centre + steps[:, None] * noise[members % len(noise)])
-
-    def tell(self, returns: Vector) -> None:
-        """Follow the ranks."""
-        noise = self._perturbations.of(self._step)
-        ranks = centred_ranks(returns)
-        half = len(noise)
-        ascent = (ranks[:half] - ranks[half:]) @ noise / len(returns)
-        ascent -= self.settings.weight_decay * self._mean
-        self._step += 1
-        first, second = ADAM_DECAYS
-        self._moments[0] += (1 - first) * (ascent - self._moments[0])
-        self._moments[1] += (1 - second) * (ascent**2 - self._moments[1])
-        mean = self._moments[0] / (1 - first**self._step)
-        spread = np.sqrt(self._moments[1] / (1 - second**self._step))
-        self._mean = self._mean + self.rate * mean / (spread + ADAM_EPSILON)
-
-
-def centred_ranks(returns: Vector) -> Vector:
-    """Map returns to ranks between -1/2 and 1/2; equal returns share their mean rank."""
-    order = np.argsort(returns, kind="stable")
-    ranks = np.empty(len(returns))
-    ranks[order] = np.arange(len(returns))
-    _, inverse, counts = np.unique(returns, return_inverse=True, return_counts=True)
-    shared = np.bincount(inverse, weights=ranks) / counts
-    return np.asarray(shared[inverse] / (len(returns) - 1) - 0.5)
-
-
-class CovarianceAdaptation:
-    """CMA-ES by the ``cma`` package, restarted at theta_0 whenever it has converged."""
-
-    def __init__(
-        self, n: int, scale: float, settings: CmaEvolutionStrategySettings, seed: int
-    ) -> None:
-        """Start at zero; see :class:`OpenAIEvolutionStrategy` for the arguments."""
-        self.n = n
-        # The package needs two dimensions: a second, without effect, stands beside a single one.
-        self._searched = max(n, 2)
-        self._sigma = settings.sigma0 * scale / math.sqrt(n)
-        self._generator = np.random.default_rng(seed)
-        self._options = {
-            "popsize": settings.population,
-            "verbose": -9,
-            "seed": math.nan,  # no global seeding: all randomness comes from our generator
-            "randn": lambda *shape: self._generator.standard_normal(shape),
-            "CMA_diagonal": n > settings.diagonal_above,
-            "maxiter": math.inf,
-        }
-        self._candidates: list[Any] = []
-        self._start()
-
-    def _start(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # matplotlib's absence, and the like
-            import cma
-        self._inner = cma.CMAEvolutionStrategy(np.zeros(self._searched), self._sigma, self._options)
-
-    @property
-    def mean(self) -> Vector:
-        """The distribution's mean, (n,)."""
-        return np.asarray(self._inner.mean[: self.n], dtype=np.float64)
-
-    def ask(self) -> Vector:
-        """Return candidates, (population, n)."""
-        if self._inner.stop():
-            self._start()
-        self._candidates = self._inner.ask()
-        return np.asarray(self._candidates)[:, : self.n]
-
-    def tell(self, returns: Vector) -> None:
-        """Adapt; the package minimises."""
-        self._inner.tell(self._candidates, (-returns).tolist())
-
-
-def begin(task: Task, trainer: str, n: int, scale: float, seed: int) -> Search:
-    """Return the trainer's search over n dimensions."""
-    settings = task.settings(trainer)
-    if isinstance(settings, EvolutionStrategySettings):
-        return OpenAIEvolutionStrategy(n, scale, settings, seed)
-    assert isinstance(settings, CmaEvolutionStrategySettings)
-    return CovarianceAdaptation(n, scale, settings, seed)
