@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from rlidim.environments.gate import is_finite, not_finite, regular_actions
 from rlidim.environments.making import (
     has_one_stream,
     has_vector_form,
@@ -68,6 +69,9 @@ class Arena:
         self.width = width
         self._vector = make_vector(task, width) if has_vector_form(task) else None
         self._one_stream = has_one_stream(task)
+        self._regular = (
+            None if self._vector is None else regular_actions(self._vector.single_action_space)
+        )
         if self._vector is not None and self._one_stream:
             trust_actions(self._vector.unwrapped)
         # Gymnasium's checker of a first step looks at the first environment alone.
@@ -122,6 +126,7 @@ class Arena:
     ) -> Episodes:
         observations, _ = vector.reset(seed=seed)
         first = int(np.min(seed))
+        self._check(observations, 0.0, 0, first)
         returns = np.zeros(self.width)
         active, over = np.ones(self.width, dtype=bool), np.empty(self.width, dtype=bool)
         unfinished, steps, time = self.width, 0, 0
@@ -132,10 +137,14 @@ class Arena:
             if moments is not None:
                 rows = np.flatnonzero(active)
                 moments.add(rows, observations[rows].reshape(len(rows), -1))
-            observations, rewards, terminated, truncated, _ = vector.step(actor.act(observations))
+            actions = actor.act(observations)
+            if self._regular is not None:
+                actions = self._regular(actions)
+            observations, rewards, terminated, truncated, _ = vector.step(actions)
+            if rewards.shape != returns.shape:
+                rewards = self._one_each(rewards)
             np.add(returns, rewards, out=returns, where=active)
-            observed = 0.0 if observations.dtype == np.uint8 else np.add.reduce(observations, None)
-            self._check(observed, np.add.reduce(returns), time, first)
+            self._check(observations, np.add.reduce(returns), time, first)
             # A finished environment resets itself and plays on; what it earns then is not counted.
             np.logical_or(terminated, truncated, out=over)
             np.greater(active, over, out=active)
@@ -150,6 +159,7 @@ class Arena:
         moments: Moments | None,
     ) -> Episodes:
         observations = rows.reset(seeds)
+        self._check(observations, 0.0, 0, seeds[0])
         returns = np.zeros(self.width)
         active = np.arange(self.width)
         members = actor
@@ -161,7 +171,7 @@ class Arena:
                 moments.add(active, observations)
             observations, rewards, over = rows.step(active, members.act(observations))
             returns[active] += rewards
-            self._check(float(observations.sum()), float(returns.sum()), time, seeds[0])
+            self._check(observations, float(returns.sum()), time, seeds[0])
             if over.any():
                 going = np.flatnonzero(~over)
                 active, observations = active[going], observations[going]
@@ -169,15 +179,22 @@ class Arena:
                     members = members.select(going)
         return Episodes(returns, steps)
 
-    def _check(self, observed: float, rewarded: float, time: int, seed: int) -> None:
-        if math.isfinite(observed) and math.isfinite(rewarded):
+    def _check(self, observations: NDArray[Any], earned: float, time: int, seed: int) -> None:
+        """Refuse NaN and infinity, of a reset where no step has been made."""
+        if math.isfinite(earned) and is_finite(observations):
             return
-        what = "observation" if not math.isfinite(observed) else "reward"
         identity = self.task.control.environment.id
-        raise RlidimError(
-            f"environment '{identity}' returned a {what} that is NaN or infinite "
-            f"at step {time} of the episodes from seed {seed}: mend the environment"
-        )
+        moment = f"at step {time} of the episodes" if time else "at the reset of the episodes"
+        raise not_finite(identity, math.isfinite(earned), f"{moment} from seed {seed}")
+
+    def _one_each(self, rewards: NDArray[Any]) -> NDArray[Any]:
+        """Return rewards (N,), whether they came so or as (N, 1)."""
+        if rewards.size != self.width:
+            raise RlidimError(
+                f"environment '{self.task.control.environment.id}' returned rewards of shape "
+                f"{rewards.shape}: one number for each of {self.width} is expected"
+            )
+        return rewards.reshape(self.width)
 
 
 def evaluate(task: Task, actor: Actor, episodes: int, seed: int) -> Episodes:

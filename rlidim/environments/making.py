@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import math
 import warnings
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 from gymnasium import error as gymnasium_errors
 
 from rlidim.environments import atari
@@ -75,6 +73,13 @@ class Registered:
         except (gymnasium_errors.Error, TypeError) as error:
             reason = " ".join(str(error).split())
             raise RlidimError(f"{self.file}: environment '{identity}': {reason}") from error
+        except KeyboardInterrupt:  # the user's
+            raise
+        except BaseException as error:  # whatever a user's module raises, sys.exit() too
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise RlidimError(
+                f"{self.file}: environment '{identity}' cannot be made ({reason})"
+            ) from error
 
 
 class Games:
@@ -183,23 +188,3 @@ def trust_actions(vector: Any) -> None:
     space = copy.copy(vector.action_space)
     space.contains = lambda actions: True
     vector.action_space = space
-
-
-class FiniteGuard(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Stops a run whose environment returns NaN or infinity: no trainer can mend that."""
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Step and look at the result.
-
-        Raises:
-            RlidimError: the observation or the reward is not finite.
-        """
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if not math.isfinite(float(reward)) or not math.isfinite(float(np.sum(observation))):
-            what = "reward" if not math.isfinite(float(reward)) else "observation"
-            identity = self.env.spec.id if self.env.spec else type(self.env.unwrapped).__name__
-            raise RlidimError(
-                f"environment '{identity}' returned a {what} that is NaN or infinite for the "
-                f"action {action}: mend the environment"
-            )
-        return observation, reward, terminated, truncated, info

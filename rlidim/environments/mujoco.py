@@ -17,6 +17,8 @@ import numpy as np
 from gymnasium import wrappers
 from numpy.typing import NDArray
 
+from rlidim.environments.gate import one_number, regular_actions
+
 MODULES = "gymnasium.envs.mujoco."
 # What gymnasium.make puts around them: checks of the first step and of the order of calls, which
 # this file needs none of, and the time limit, which it keeps.
@@ -249,6 +251,9 @@ class Separate:
         """Take hold of the environments."""
         self._environments = environments
         self._shape = environments[0].action_space.shape or ()
+        self._regular = regular_actions(environments[0].action_space)
+        specification = environments[0].spec
+        self._identity = "" if specification is None else specification.id
 
     def reset(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """Begin an episode in each, at a seed each; return the observations, (N, size)."""
@@ -260,12 +265,14 @@ class Separate:
         """Step some of them; see :meth:`Simulations.step`."""
         observations, rewards, over = [], [], []
         for index, action in zip(active, actions, strict=True):
-            observation, reward, terminated, truncated, _ = self._environments[index].step(
-                action if np.shape(action) == self._shape else np.reshape(action, self._shape)
-            )
+            if np.shape(action) != self._shape:
+                action = np.reshape(action, self._shape)
+            if self._regular is not None:
+                action = self._regular(action)
+            observation, reward, terminated, truncated, _ = self._environments[index].step(action)
             observations.append(np.ravel(observation))
-            rewards.append(float(reward))
-            over.append(terminated or truncated)
+            rewards.append(one_number(reward, self._identity))
+            over.append(bool(terminated or truncated))
         return np.array(observations, dtype=np.float32), np.array(rewards), np.array(over)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
-from rlidim.executors.making import Made, death, make
+from rlidim.executors.making import DIED, Made, failure, make
 from rlidim.records import checkpoints
 from rlidim.records.configuration import differences
 from rlidim.records.folder import Results
@@ -14,12 +14,18 @@ from rlidim.solutions import file
 from rlidim.trainers.run import Report, unheard
 
 ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
+DEATH = "death"  # why a run stopped: its worker process died as often as it may
 WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as failed
 
 
 def finished(record: RunRecord) -> bool:
     """Say whether a record stands as it is: a failure does so only after its last attempt."""
     return record.status != "failed" or record.attempts >= ATTEMPTS
+
+
+def died(record: RunRecord) -> bool:
+    """Say whether a record is of a worker's deaths: the next command tries the cell again."""
+    return record.stopped == DEATH
 
 
 def check_settings(job: Job, record: RunRecord) -> None:
@@ -50,7 +56,7 @@ def standing(job: Job) -> RunRecord | None:
         RlidimError: the file is no record of this cell, or was made with other settings.
     """
     earlier = Results(job.results).load(job.cell)
-    if earlier is None or superseded(job, earlier):
+    if earlier is None or superseded(job, earlier) or died(earlier):
         return None
     check_settings(job, earlier)
     return earlier
@@ -64,18 +70,36 @@ def next_attempt(earlier: RunRecord | None) -> int:
 def keep(job: Job, made: Made) -> RunRecord:
     """Write a run that was made under a claim: first what the record refers to, then the record.
 
+    A record with numbers that JSON has not is kept as that of a failed run.
+
     Raises:
         RlidimError: a file cannot be written.
     """
     if made.solution is not None and job.log_dir is not None:
         file.write(job.log_dir / str(job.cell) / file.FILE, made.solution)
-    Results(job.results).write(made.record)
+    try:
+        Results(job.results).write(made.record)
+    except ValueError as error:
+        made = failure(job, f"the record cannot be written: {error}", made.record.attempts)
+        Results(job.results).write(made.record)
     return made.record
 
 
 def keep_death(job: Job) -> RunRecord:
-    """Record that a cell's worker process died as often as it may."""
-    return keep(job, death(job, ATTEMPTS))
+    """Record under a claim that a cell's worker process died as often as it may.
+
+    What another sweep has put on record meanwhile stands.
+    """
+    earlier = standing(job)
+    if earlier is not None and finished(earlier):
+        return earlier
+    return keep(job, failure(job, DIED, ATTEMPTS, stopped=DEATH))
+
+
+def record_death(job: Job) -> RunRecord | None:
+    """Claim a cell and :func:`keep_death`; None if another sweep is making the run just now."""
+    with claim(job.results, job.cell) as mine:
+        return keep_death(job) if mine else None
 
 
 def run(

@@ -13,7 +13,7 @@ from multiprocessing import get_context, parent_process
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
-from rlidim.executors.ledger import WORKER_DEATHS, keep_death, run, run_when_free
+from rlidim.executors.ledger import WORKER_DEATHS, record_death, run, run_when_free
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
 
@@ -82,7 +82,7 @@ class ProcessPool:
                     if deaths[job.cell] < WORKER_DEATHS:
                         suspects.append(job)
                         continue
-                    record: RunRecord | None = keep_death(job)
+                    record = record_death(job)
                 else:
                     record = future.result()
                 if record is None:

@@ -24,7 +24,8 @@ from rlidim.trainers.run import Report, Run, is_resumable, train, unheard
 if TYPE_CHECKING:
     from rlidim.trainers.evolution.population import Worker
 
-CHECKPOINT_FORMAT = 3  # another one's checkpoints are not read
+CHECKPOINT_FORMAT = 4  # another one's checkpoints are not read
+DIED = "the worker process died (killed, or out of memory)"
 RECORDED = 20_000  # numbers of theta_d that a record holds at most: 100 kB
 
 
@@ -73,9 +74,9 @@ def make(
             outcome = train(
                 Run(job.task, job.cell, seeds, report, logs, checkpoints, job.processes, worker)
             )
-    except (RlidimError, MachineLostError):
+    except (RlidimError, MachineLostError, KeyboardInterrupt):
         raise
-    except Exception:
+    except BaseException:  # sys.exit() in an environment too: it ends the run and nothing else
         record = _record(job, seeds, None, traceback.format_exc(), attempt)
     else:
         record = _record(job, seeds, outcome, None, attempt)
@@ -115,12 +116,18 @@ def _checkpoints(job: Job, seeds: Seeds, logs: Path | None) -> Checkpoints | Non
     return Checkpoints(logs, about, resume=job.resume)
 
 
-def death(job: Job, attempts: int) -> Made:
-    """Return the record of a cell whose worker process died as often as it may."""
-    error = "the worker process died (killed, or out of memory)"
+def failure(job: Job, error: str, attempts: int, stopped: str = "error") -> Made:
+    """Return the record of a run that came to nothing outside of its trainer.
+
+    Args:
+        job: the cell.
+        error: what happened, a line.
+        attempts: how often the cell was tried.
+        stopped: why the run ended.
+    """
     record = _record(job, Seeds.of(job.cell), None, error, attempts)
     provenance = {"seconds": 0.0, "versions": versions(), "hardware": hardware()}
-    return Made(dataclasses.replace(record, provenance=provenance))
+    return Made(dataclasses.replace(record, stopped=stopped, provenance=provenance))
 
 
 @contextmanager

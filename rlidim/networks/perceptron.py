@@ -170,11 +170,15 @@ class Architecture:
         return Policy(self, theta)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
-        return {
+        """Return JSON-ready values; a bound that is infinite is null."""
+        content = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
+        for name in ("low", "high"):
+            if content[name] is not None:
+                content[name] = [bound if math.isfinite(bound) else None for bound in content[name]]
+        return content
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Architecture:
@@ -184,7 +188,11 @@ class Architecture:
             RlidimError: the content describes no network.
         """
         try:
-            return cls(**with_tuples(content))
+            content = with_tuples(content)
+            for name, end in (("low", -math.inf), ("high", math.inf)):
+                if content.get(name) is not None:
+                    content[name] = tuple(end if at is None else at for at in content[name])
+            return cls(**content)
         except TypeError as error:
             raise RlidimError(f"not the description of a network ({error})") from error
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from rlidim.errors import RlidimError
 from rlidim.records.cell import RANDOM, Cell
 from rlidim.tasks.fields import recorded
 from rlidim.tasks.problems import Control, Supervised
@@ -15,6 +16,9 @@ from rlidim.tasks.task import Task
 
 def configuration(task: Task, cell: Cell) -> dict[str, Any]:
     """Return every setting that the run's result depends on, as JSON-ready values.
+
+    Raises:
+        RlidimError: a value that JSON has not, such as a date or infinity.
 
     Fields that came after the first records are left out at their defaults: ``fields.recorded``.
     """
@@ -30,7 +34,13 @@ def configuration(task: Task, cell: Cell) -> dict[str, Any]:
     elif isinstance(problem, Supervised):
         settings["data"] = recorded(problem.data)
         settings["classifier"] = recorded(problem.classifier)
-    return json.loads(json.dumps(settings))  # type: ignore[no-any-return]
+    try:
+        return json.loads(json.dumps(settings, allow_nan=False))  # type: ignore[no-any-return]
+    except (TypeError, ValueError) as error:
+        raise RlidimError(
+            f"{task.file}: a value that no record can hold ({error}): numbers, text, true, false, "
+            "lists and mappings are what an environment's kwargs may be"
+        ) from error
 
 
 def differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from rlidim.data import datasets
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
-from rlidim.executors.ledger import check_settings, finished, superseded
+from rlidim.executors.ledger import check_settings, died, finished, superseded
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, read_measurement
@@ -223,7 +223,7 @@ def on_disk(plan: Plan, results: Results) -> dict[Cell, RunRecord]:
             if record is not None:
                 job = Job(plan.task, cell, results.folder)
                 check_settings(job, record)
-                if finished(record) and not superseded(job, record):
+                if finished(record) and not superseded(job, record) and not died(record):
                     found[cell] = record
     return found
 

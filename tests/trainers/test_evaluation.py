@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rlidim.environments.arena import Arena, evaluate
-from rlidim.environments.making import FiniteGuard, make, make_vector, trust_actions
+from rlidim.environments.gate import Gate
+from rlidim.environments.making import make, make_vector, trust_actions
 from rlidim.errors import RlidimError
 from rlidim.networks.acting import architecture
 from rlidim.networks.perceptron import Policy
@@ -120,7 +121,7 @@ def test_not_a_number_is_the_environments_fault(what: str) -> None:
     task = task_of("tests.trainers.faulty:NotANumber-v0", what=what)
     with pytest.raises(RlidimError, match=f"NotANumber-v0' returned a {what} that is NaN or inf"):
         evaluate(task, Constant(), 3, seed=0)
-    guarded = FiniteGuard(make(task))
+    guarded = Gate(make(task))
     guarded.reset(seed=0)
     for _ in range(3):
         guarded.step(1)

@@ -6,6 +6,9 @@ the d numbers themselves; the native baseline searches all D.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from rlidim.devices import device
@@ -16,9 +19,32 @@ from rlidim.trainers.early_stopping import SEED_SPAN, Champion
 from rlidim.trainers.evolution import workers
 from rlidim.trainers.evolution.normalisation import RunningStatistics
 from rlidim.trainers.evolution.population import Generation, Player, Population, check_split
-from rlidim.trainers.evolution.searches import Vector
+from rlidim.trainers.evolution.searches import Search, Vector
 from rlidim.trainers.evolution.workers import ProcessWorker
 from rlidim.trainers.run import Run
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a search stands between two generations: what a checkpoint holds.
+
+    Attributes:
+        search: its distribution and perturbations.
+        episodes: draws each generation's first seed.
+        statistics: of the observations, None where they are not normalised.
+        curve: (environment steps, checkpoint score) pairs so far.
+        steps: made in training.
+        generation: how many have been played.
+        champion: of :meth:`Champion.state`.
+    """
+
+    search: Search
+    episodes: np.random.Generator
+    statistics: RunningStatistics | None
+    curve: list[tuple[int, float]]
+    steps: int
+    generation: int
+    champion: dict[str, Any]
 
 
 def train(run: Run) -> Outcome:
@@ -51,8 +77,9 @@ def train(run: Run) -> Outcome:
     steps, generation = 0, 0
     saved = None if checkpoints is None else checkpoints.load()
     if checkpoints is not None and saved is not None:
-        player.search, episodes, statistics, curve, steps, generation, best = saved
-        champion.take_up(best)
+        player.search, episodes, statistics = saved.search, saved.episodes, saved.statistics
+        curve, steps, generation = saved.curve, saved.steps, saved.generation
+        champion.take_up(saved.champion)
         checkpoints.take_up(steps)
     search = player.search
     normalised = None if statistics is None else statistics.freeze()
@@ -86,7 +113,9 @@ def train(run: Run) -> Outcome:
                 normalised = statistics.freeze()
             if checkpoints is not None and checkpoints.due():
                 best = champion.state()
-                checkpoints.save((search, episodes, statistics, curve, steps, generation, best))
+                checkpoints.save(
+                    State(search, episodes, statistics, curve, steps, generation, best)
+                )
     champion.close()
     diverged = not np.isfinite(search.mean).all()
     point = champion.solution

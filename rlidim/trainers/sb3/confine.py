@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -110,13 +111,21 @@ def confine(
                 for group in policy.critic.optimizer.param_groups
                 for parameter in group["params"]
             ]
-            replace(policy.critic, critic, seed + 1)
+            replace(policy.critic, critic, critic_seed(seed))
     else:
         confined = acting if scope == "policy" else list(policy.optimizer.param_groups[0]["params"])
         replace(policy, confined, seed)
         if hasattr(model, "max_grad_norm"):
             model.max_grad_norm = NO_CLIPPING
     return model
+
+
+def critic_seed(seed: int) -> int:
+    """Return the seed of the critic's P, which is another one than the actor's.
+
+    Derived, not counted up: the next seed is that of another run's actor.
+    """
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0])
 
 
 def _arguments(optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from torch import nn
 
 from rlidim.devices import device
 from rlidim.environments import arena, making
-from rlidim.environments.making import FiniteGuard
+from rlidim.environments.gate import Gate
 from rlidim.errors import RlidimError
 from rlidim.networks import acting as acting_networks
 from rlidim.networks.acting import AnyArchitecture
@@ -71,6 +71,12 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
     if (trainer == "dqn" and continuous) or (squash and not continuous):
         kind = "discrete" if trainer == "dqn" else "continuous"
         raise RlidimError(f"{trainer} needs {kind} actions, task '{task.name}' has others")
+    low, high = (getattr(architecture, name, None) or () for name in ("low", "high"))
+    if not np.isfinite((*low, *high)).all():
+        raise RlidimError(
+            f"{trainer} needs actions with finite bounds, task '{task.name}' has some without: es "
+            "and cmaes take them"
+        )
     if isinstance(architecture, PixelArchitecture):
         # Gradients pass through fixed statistics: theta_0's own.
         architecture = architecture.gathered(architecture.module(theta_0))
@@ -142,9 +148,7 @@ def environments(task: Task, settings: Any, seed: int) -> VecEnv:
         games = AtariVecEnv(environment, settings.n_envs)
         games.seed(seed)
         return Recorded(games)
-    env = Recorded(
-        make_vec_env(lambda: FiniteGuard(making.make(task)), n_envs=settings.n_envs, seed=seed)
-    )
+    env = Recorded(make_vec_env(lambda: Gate(making.make(task)), n_envs=settings.n_envs, seed=seed))
     return VecNormalize(env, gamma=settings.gamma) if settings.normalize else env
 
 
@@ -213,6 +217,7 @@ class Evaluations(BaseCallback):
         self.champion: Champion[Snapshot] = Champion(task, seeds)
         self.curve: list[tuple[int, float]] = []
         self.diverged = False
+        self.begun = False  # whether the environments were reset and training has started
         self._next = frequency
         self._checkpoints = checkpoints
 
@@ -254,6 +259,7 @@ class Evaluations(BaseCallback):
         self.curve, self._next = state["curve"], state["next"]
 
     def _on_training_start(self) -> None:
+        self.begun = True
         if self._checkpoints is None or self._checkpoints.resumed is None:
             self.evaluate()
 
@@ -326,7 +332,7 @@ def train(run: Run) -> Outcome:
     except (ValueError, RuntimeError, RlidimError):
         # Distributions, samplers and environments raise these on NaN. With finite parameters it is
         # a defect, or the environment's fault.
-        if np.isfinite(evaluations.snapshot().theta).all():
+        if not evaluations.begun or np.isfinite(evaluations.snapshot().theta).all():
             raise
         evaluations.diverged = True
     finally:

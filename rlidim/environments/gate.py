@@ -1,0 +1,120 @@
+"""The gate: what goes to an environment and what comes from it, made regular or refused.
+
+One place for the lone environment and the vectorised form, under every trainer: actions of the
+space's own kind, rewards that are one number, flags that are true or false, observations and
+rewards that are finite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from rlidim.errors import RlidimError
+
+
+def is_finite(numbers: Any) -> bool:
+    """Say whether no number is NaN or infinite.
+
+    The sum tells at once where there is none; a sum that is not finite, as that of large float32
+    numbers may be, makes it look at each number.
+    """
+    array = np.asarray(numbers)
+    if array.dtype.kind != "f":
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.add.reduce(array, None)
+    return math.isfinite(total) or bool(np.isfinite(array).all())
+
+
+def one_number(reward: Any, identity: str) -> float:
+    """Return a reward as a number, whether it came as one or as an array of one.
+
+    Raises:
+        RlidimError: it is neither.
+    """
+    if isinstance(reward, float):
+        return reward
+    array = np.asarray(reward)
+    if array.size != 1 or array.dtype.kind not in "fiub":
+        raise RlidimError(
+            f"environment '{identity}' returned the reward {reward!r}: one number is expected"
+        )
+    return float(array.reshape(())) if array.ndim == 0 else float(array.ravel()[0])
+
+
+def regular_actions(space: spaces.Space[Any]) -> Callable[[Any], Any] | None:
+    """Return what makes actions of a space's kind; None where they are as they should be.
+
+    A policy's continuous actions are float32: those of a Box of whole numbers are rounded, and kept
+    within its bounds.
+    """
+    if not isinstance(space, spaces.Box) or space.dtype is None or space.dtype.kind not in "iu":
+        return None
+    low, high, dtype = space.low, space.high, space.dtype
+
+    def regular(actions: Any) -> NDArray[Any]:
+        rounded: NDArray[Any] = np.clip(np.rint(actions), low, high).astype(dtype)
+        return rounded
+
+    return regular
+
+
+def not_finite(identity: str, observed: bool, moment: str) -> RlidimError:
+    """Return the error of an observation, or else a reward, that is NaN or infinite.
+
+    Args:
+        identity: the environment's.
+        observed: whether it was an observation.
+        moment: when: ``at step 4 of the episodes from seed 0``.
+    """
+    quantity = "observation" if observed else "reward"
+    return RlidimError(
+        f"environment '{identity}' returned a {quantity} that is NaN or infinite {moment}: mend "
+        "the environment"
+    )
+
+
+class Gate(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """The gate of a lone environment that a training library steps."""
+
+    def __init__(self, environment: gymnasium.Env[Any, Any]) -> None:
+        """Take hold of the environment."""
+        super().__init__(environment)
+        specification = environment.spec
+        bare = type(environment.unwrapped).__name__
+        self._identity = specification.id if specification else bare
+        self._regular = regular_actions(environment.action_space)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset and look at the observation.
+
+        Raises:
+            RlidimError: it is not finite.
+        """
+        observation, info = self.env.reset(seed=seed, options=options)
+        if not is_finite(observation):
+            raise not_finite(self._identity, True, "at its reset")
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Step and look at the result.
+
+        Raises:
+            RlidimError: the observation or the reward is not finite, or the reward no number.
+        """
+        if self._regular is not None:
+            action = self._regular(action)
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        earned = one_number(reward, self._identity)
+        if not math.isfinite(earned) or not is_finite(observation):
+            raise not_finite(self._identity, math.isfinite(earned), f"for the action {action}")
+        return observation, earned, bool(terminated), bool(truncated), info
