@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import math
 import os
 import signal
 import subprocess
@@ -17,7 +20,7 @@ import pytest
 from rlidim.errors import RlidimError
 from rlidim.executors import making
 from rlidim.executors.job import Executor, Job
-from rlidim.executors.ledger import ATTEMPTS, run, run_when_free
+from rlidim.executors.ledger import ATTEMPTS, finished, record_death, run, run_when_free
 from rlidim.executors.local import InProcess, ProcessPool
 from rlidim.executors.making import one_thread
 from rlidim.records.cell import Cell
@@ -27,6 +30,7 @@ from rlidim.records.record import Outcome, RunRecord
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.search import search
 from rlidim.tasks.names import find_task
+from rlidim.tasks.problems import Environment
 from rlidim.tasks.task import Task
 from tests.factory import make_record
 
@@ -410,3 +414,75 @@ def test_a_record_at_another_version_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RlidimError, match=str(path)):
         run(jobs(tmp_path)[0])
     assert path.read_bytes() == before
+
+
+def test_a_worker_s_death_leaves_what_another_sweep_has_made(tmp_path: Path) -> None:
+    job = jobs(tmp_path)[0]
+    good = run(job)
+    assert record_death(job) == good
+    assert Results(tmp_path).load(job.cell) == good
+
+
+def test_a_death_is_recorded_and_tried_again_by_the_next_command(tmp_path: Path) -> None:
+    job = jobs(tmp_path)[0]
+    death = record_death(job)
+    assert death is not None
+    assert (death.status, death.stopped, finished(death)) == ("failed", "death", True)
+    assert Results(tmp_path).load(job.cell) == death
+    again = run(job)
+    assert again is not None
+    assert (again.status, again.attempts) == ("ok", 1)
+
+
+def test_a_death_waits_for_whoever_makes_the_cell(tmp_path: Path) -> None:
+    job = jobs(tmp_path)[0]
+    with claim(tmp_path, job.cell) as mine:
+        assert mine
+        assert record_death(job) is None
+    assert Results(tmp_path).load(job.cell) is None
+
+
+@pytest.mark.parametrize("end", [SystemExit(0), SystemExit("bye"), GeneratorExit()])
+def test_whatever_ends_a_trainer_is_a_failed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    def leave(run: Any) -> Outcome:
+        raise end
+
+    trainer_that(monkeypatch, leave)
+    record = run(jobs(tmp_path)[0])
+    assert record is not None
+    assert record.status == "failed"
+    assert type(end).__name__ in (record.error or "")
+
+
+def test_ctrl_c_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(run: Any) -> Outcome:
+        raise KeyboardInterrupt
+
+    trainer_that(monkeypatch, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(jobs(tmp_path)[0])
+    assert Results(tmp_path).load(CELLS[0]) is None
+
+
+def test_numbers_that_json_has_not_are_a_failed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = dataclasses.replace(outcome(), details={"width": math.inf})
+    trainer_that(monkeypatch, lambda run: endless)
+    record = run(jobs(tmp_path)[0])
+    assert record is not None
+    assert record.status == "failed"
+    assert "the record cannot be written: Out of range float values" in (record.error or "")
+    assert Results(tmp_path).load(CELLS[0]) == record
+
+
+@pytest.mark.parametrize("value", [math.inf, datetime.date(2026, 1, 1)])
+def test_a_setting_that_no_record_can_hold_is_refused_before_training(
+    tmp_path: Path, value: object
+) -> None:
+    environment = Environment(id="CartPole-v1", kwargs={"sutton_barto_reward": value})
+    task = quick().replace_problem(environment=environment)
+    with pytest.raises(RlidimError, match="a value that no record can hold"):
+        run(Job(task, CELLS[0], tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium
@@ -49,3 +50,44 @@ class Images(gymnasium.Env[Any, Any]):
 
 gymnasium.register("Images-v0", entry_point="tests.trainers.faulty:Images")
 gymnasium.register("NotANumber-v0", entry_point="tests.trainers.faulty:NotANumber")
+
+
+class Irregular(gymnasium.Env[Any, Any]):
+    """Ten steps of an environment that is right in what it means, not in how it says it."""
+
+    observation_space: spaces.Space[Any] = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space: spaces.Space[Any] = spaces.Discrete(2)
+
+    def __init__(
+        self,
+        flags: str = "true",
+        rewards: str = "number",
+        actions: str = "choice",
+        first: float = 0.0,
+        exits: bool = False,
+    ) -> None:
+        if exits:
+            sys.exit(3)
+        self.flags, self.rewards, self.first = flags, rewards, first
+        if actions == "whole":
+            self.action_space = spaces.Box(0, 5, (2,), np.int64)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.time = 0
+        return np.full(3, self.first, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        assert self.action_space.contains(action), action
+        self.time += 1
+        reward = {"number": 1.0, "array": np.ones(1), "pair": np.ones(2)}[self.rewards]
+        over: Any = self.time >= 10
+        if self.flags == "whole":
+            over = int(over)
+        return np.zeros(3, np.float32), reward, over, 0 if self.flags == "whole" else False, {}
+
+
+# Gymnasium's checker looks at a lone environment's first step and mends flags there.
+gymnasium.register(
+    "Irregular-v0", entry_point="tests.trainers.faulty:Irregular", disable_env_checker=True
+)
