@@ -149,7 +149,9 @@ def train_command(
     else:
         click.echo(f"{record.cell}: {record.status}; record: {path}")
     if record.status == "failed":
-        click.echo(record.error, err=True)
+        # One line: the traceback, if there is one, stands in the record.
+        reason = (record.error or "").strip().splitlines()[-1:]
+        click.echo(f"{record.cell}: failed: {' '.join(reason)}", err=True)
         context.exit(1)
 
 

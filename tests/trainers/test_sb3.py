@@ -229,3 +229,25 @@ def test_throughput_times_training(trainer: str) -> None:
 def test_mistakes_are_named(call: Any, message: str) -> None:
     with pytest.raises(RlidimError, match=message):
         call()
+
+
+def test_a_model_is_confined_once() -> None:
+    model = confine(PPO("MlpPolicy", "CartPole-v1", device="cpu"), d=3)
+    with pytest.raises(RlidimError, match="this PPO is confined already"):
+        confine(model, d=3)
+
+
+def test_frozen_parameters_of_a_model_stay_where_they_are() -> None:
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, device="cpu")
+    frozen = model.policy.mlp_extractor.policy_net[0]
+    for parameter in frozen.parameters():
+        parameter.requires_grad_(False)
+    before = frozen.weight.detach().clone()
+    trainable = sum(each.numel() for each in acting_parameters(model) if each.requires_grad)
+    confine(model, d=3)
+    optimizer = actor_optimizer(model)
+    assert isinstance(optimizer, SubspaceOptimizer)
+    assert trainable == optimizer.subspace.projection.D
+    model.learn(128)
+    assert torch.equal(frozen.weight, before)
+    assert optimizer.theta_d.abs().max() > 0

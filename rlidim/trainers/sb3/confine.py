@@ -86,6 +86,12 @@ def confine(
 
     def replace(holder: Any, confined: list[nn.Parameter], seed: int) -> None:
         before = holder.optimizer
+        if isinstance(before, SubspaceOptimizer):
+            raise RlidimError(
+                f"this {type(model).__name__} is confined already: confine a model once, as it "
+                "was built or loaded"
+            )
+        confined = [parameter for parameter in confined if parameter.requires_grad]
         chosen = {id(parameter) for parameter in confined}
         every = [parameter for group in before.param_groups for parameter in group["params"]]
         rest = [parameter for parameter in every if id(parameter) not in chosen]
