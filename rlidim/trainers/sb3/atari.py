@@ -19,6 +19,7 @@ from torch import Tensor
 from rlidim.environments import atari
 from rlidim.networks.atari import PixelArchitecture
 from rlidim.tasks.problems import Atari
+from rlidim.trainers.sb3.time_limits import ending
 
 # glibc's names of two numbers in malloc.h, and what they are set to.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -82,11 +83,9 @@ class AtariVecEnv(VecEnv):
         self._frames = frames
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for index in np.flatnonzero(dones):
-            infos[index] = {
-                # After a lost life the game goes on: what it shows next is what the step led to.
-                "terminal_observation": (info["final_obs"] if over[index] else observations)[index],
-                "TimeLimit.truncated": bool(truncated[index] and not terminated[index]),
-            }
+            # After a lost life the game goes on: what it shows next is what the step led to.
+            shown = (info["final_obs"] if over[index] else observations)[index]
+            infos[index] = ending(shown, terminated=terminated[index], truncated=truncated[index])
         for index in np.flatnonzero(over):
             infos[index]["episode"] = {
                 "r": float(self._returns[index]),
