@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rlidim.tasks.task import Task as Task
     from rlidim.trainers.run import Run as Run
     from rlidim.trainers.sb3.confine import confine as confine
+    from rlidim.trainers.sb3.confine import load_confined as load_confined
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ _HOMES = {
     "confine": "rlidim.trainers.sb3.confine",
     "estimate": "rlidim.interface",
     "load": "rlidim.interface",
+    "load_confined": "rlidim.trainers.sb3.confine",
     "measure": "rlidim.interface",
     "projection": "rlidim.projections",
     "train": "rlidim.interface",
@@ -57,6 +59,7 @@ __all__ = [
     "confine",
     "estimate",
     "load",
+    "load_confined",
     "measure",
     "projection",
     "train",

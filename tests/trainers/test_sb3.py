@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -26,7 +27,13 @@ from rlidim.tasks.problems import Environment, Evaluation, Network
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import Run
-from rlidim.trainers.sb3.confine import NO_CLIPPING, acting_parameters, actor_optimizer, confine
+from rlidim.trainers.sb3.confine import (
+    NO_CLIPPING,
+    acting_parameters,
+    actor_optimizer,
+    confine,
+    load_confined,
+)
 from rlidim.trainers.sb3.train import Evaluations, build, train
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
@@ -167,6 +174,46 @@ def test_a_saved_model_is_taken_up_again(
     assert isinstance(theirs, SubspaceOptimizer)
     torch.testing.assert_close(ours.theta_d, theirs.theta_d)
     loaded.learn(128)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "identity", "scope"),
+    [
+        (PPO, "CartPole-v1", "policy"),
+        (PPO, "CartPole-v1", "all"),
+        (DQN, "CartPole-v1", "policy"),
+        (SAC, "Pendulum-v1", "policy"),
+        (TD3, "Pendulum-v1", "all"),
+    ],
+)
+def test_a_confined_model_is_loaded_in_its_subspace(
+    algorithm: type[BaseAlgorithm], identity: str, scope: str, tmp_path: Path
+) -> None:
+    small: dict[str, Any] = {"n_steps": 64} if algorithm is PPO else {}
+    built = algorithm("MlpPolicy", identity, seed=0, device="cpu", **small)
+    model = confine(built, d=8, seed=3, scope=scope)
+    model.learn(128)
+    model.save(tmp_path / "model")
+    loaded = load_confined(
+        algorithm, tmp_path / "model", env=gymnasium.make(identity), device="cpu"
+    )
+    assert type(loaded) is algorithm
+    torch.testing.assert_close(acting(loaded), acting(model), rtol=0, atol=0)
+    ours, theirs = (actor_optimizer(each) for each in (loaded, model))
+    assert isinstance(ours, SubspaceOptimizer)
+    assert isinstance(theirs, SubspaceOptimizer)
+    assert ours.subspace.projection.spec == theirs.subspace.projection.spec
+    assert len(ours.param_groups) == len(theirs.param_groups)
+    loaded.learn(128)
+    P, moved = ours.subspace.projection, ours.subspace.theta_0
+    confined = torch.cat([each.detach().reshape(-1) for each in ours.subspace.parameters])
+    torch.testing.assert_close(confined, P.forward(ours.theta_d.detach(), base=moved))
+
+
+def test_a_model_that_was_not_confined_is_loaded_by_its_own_load(tmp_path: Path) -> None:
+    PPO("MlpPolicy", "CartPole-v1", device="cpu").save(tmp_path / "model")
+    with pytest.raises(RlidimError, match="this PPO was not confined when it was saved"):
+        load_confined(PPO, tmp_path / "model")
 
 
 def test_logs_carry_the_usual_names_and_ours(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 
 from rlidim.errors import RlidimError
 from rlidim.projections import projection as make_projection
+from rlidim.projections.spec import ProjectionSpec
 from rlidim.subspace import SubspaceOptimizer
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -66,8 +68,7 @@ def confine(
 
     Stable-Baselines3 clips gradients natively, before P^T; that is switched off here, and
     ``max_grad_norm`` clips the gradient of theta_d instead. To take a saved
-    model up again, build and confine one in the same way and call its ``set_parameters``; the
-    algorithm's ``load`` builds the optimizer that was there before.
+    model up again use :func:`load_confined`.
 
     Args:
         model: PPO, A2C, DQN, SAC or TD3.
@@ -124,6 +125,77 @@ def confine(
         if hasattr(model, "max_grad_norm"):
             model.max_grad_norm = NO_CLIPPING
     return model
+
+
+def load_confined(
+    algorithm: type[Model],
+    path: str | Path,
+    env: Any = None,
+    *,
+    max_grad_norm: float | None = None,
+    **options: Any,
+) -> Model:
+    """Load a model that was confined when it was saved, in its subspace.
+
+    The algorithm's own ``load`` builds the optimizer that was there before :func:`confine`, which
+    refuses the state of another ("parameter groups").
+
+    Args:
+        algorithm: PPO, A2C, DQN, SAC or TD3.
+        path: what ``model.save`` wrote.
+        env: as in the algorithm's ``load``.
+        max_grad_norm: as in :func:`confine`; it is not saved.
+        options: further ones of the algorithm's ``load``.
+
+    Raises:
+        RlidimError: the file holds a model that was not confined.
+
+    Example:
+        >>> import rlidim, tempfile
+        >>> from stable_baselines3 import PPO
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rlidim.confine(PPO("MlpPolicy", "CartPole-v1"), d=3).save(f"{folder}/model")
+        ...     model = rlidim.load_confined(PPO, f"{folder}/model")
+        >>> model.policy.optimizer.theta_d.shape
+        torch.Size([3])
+    """
+
+    class Confined(algorithm):  # type: ignore[misc, valid-type]
+        def set_parameters(self, load_path_or_dict: Any, *rest: Any, **named: Any) -> None:
+            """Confine the model as it was, then set what was saved."""
+            _confine_as(self, load_path_or_dict, max_grad_norm)
+            super().set_parameters(load_path_or_dict, *rest, **named)
+
+    model: Any = Confined.load(path, env=env, **options)
+    model.__class__ = algorithm
+    loaded: Model = model
+    return loaded
+
+
+def _confine_as(
+    model: BaseAlgorithm, parameters: dict[str, Any], max_grad_norm: float | None
+) -> None:
+    """Confine a model as the one was whose parameters these are."""
+    actor = "actor.optimizer" if isinstance(model, SAC | TD3) else "policy.optimizer"
+    state = parameters[actor]
+    if "subspace" not in state:
+        raise RlidimError(
+            f"this {type(model).__bases__[0].__name__} was not confined when it was saved: load it "
+            "with the algorithm's own load"
+        )
+    if isinstance(model, SAC | TD3):
+        whole = "subspace" in parameters["critic.optimizer"]
+    else:
+        whole = isinstance(model, PPO | A2C) and len(state["param_groups"]) == 1
+    spec = ProjectionSpec.from_json(state["subspace"]["spec"])
+    confine(
+        model,
+        d=spec.d,
+        projection=spec.family,
+        seed=spec.seed,
+        scope="all" if whole else "policy",
+        max_grad_norm=max_grad_norm,
+    )
 
 
 def critic_seed(seed: int) -> int:
