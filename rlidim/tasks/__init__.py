@@ -1,1 +1,1 @@
-"""Tasks: what is measured, as one YAML file each says it."""
+"""Tasks, each described by one YAML file."""

@@ -1,4 +1,4 @@
-"""What a field of a task's file may hold: its range, the words for a number, what records keep."""
+"""Fields of a task's file: ranges of numbers, texts for numbers, and the form that records keep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Range:
     """The finite numbers that a field may hold, and the texts that stand for some.
 
     ``also`` is a number outside that means something else; ``prefix`` stands before a number in
-    text (``lin_0.001``), and ``word`` for a number that is found by itself (``auto``).
+    text (``lin_0.001``), and ``word`` for a number that the trainer chooses (``auto``).
     """
 
     at_least: float | None = None
@@ -28,7 +28,7 @@ class Range:
     word: str | None = None
 
     def __contains__(self, value: float) -> bool:
-        """Say whether a number is one of them."""
+        """Say whether a number lies in the range."""
         return value == self.also or (
             (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
@@ -37,7 +37,7 @@ class Range:
         )
 
     def __str__(self) -> str:
-        """Return it in words: ``above 0 and at most 1``."""
+        """Return the range in words: ``above 0 and at most 1``."""
         ends = {
             "at least": self.at_least,
             "above": self.above,
@@ -52,10 +52,10 @@ class Range:
 
         Args:
             name: of the field.
-            value: what it is to hold, of the right type.
+            value: of the field, of the right type.
 
         Raises:
-            RlidimError: it may not; the line names the field and what would be right.
+            RlidimError: the number is out of the range; the line names the field and the range.
         """
         if isinstance(value, tuple):
             for item in value:
@@ -92,25 +92,25 @@ Rate = Annotated[float | str, Range(above=0, prefix="lin_")]  # "lin_x": from x 
 
 
 def range_of(hint: Any) -> Range | None:
-    """Return the range that a field's type is annotated with, of each number if it is a list."""
-    for found in (*getattr(hint, "__metadata__", ()), *typing.get_args(hint)):
-        inner = found if isinstance(found, Range) else range_of(found)
-        if inner is not None:
-            return inner
+    """Return the range in a field's annotated type; that of a list holds for each number."""
+    for part in (*getattr(hint, "__metadata__", ()), *typing.get_args(hint)):
+        range = part if isinstance(part, Range) else range_of(part)
+        if range is not None:
+            return range
     return None
 
 
 def added_later(default: Any) -> Any:
-    """Return a dataclass's field that came when records had been made without it."""
+    """Return a dataclass's field that is younger than some records: they lack it."""
     return dataclasses.field(default=default, metadata={"added_later": True})
 
 
 def recorded(section: Any) -> dict[str, Any]:
-    """Return a section of a task file as a run's record keeps it.
+    """Return a section of a task file in the form that a run's record keeps.
 
     This is the one place where a record's settings and a dataclass's fields part: a field that was
-    ``added_later`` is left out while it has its default. What was measured before the field came
-    was measured with that default, so those records' settings still are today's.
+    ``added_later`` is left out while it has its default. Runs older than the field were
+    made with that default, so that their records' settings are still today's.
 
     Args:
         section: a dataclass: a trainer's settings, an environment, a network ...

@@ -59,11 +59,11 @@ MODULE = "module"  # of a trainer's settings: the user's own code
 def load_task(path: Path) -> Task:
     """Read one YAML file.
 
-    A trainer whose settings name a ``module`` is that module's: it is imported here.
+    A ``module`` that a trainer's settings name is imported.
 
     Raises:
-        RlidimError: not readable, not YAML, or a key or value that does not belong (named with the
-            file and the nearest key).
+        RlidimError: the file cannot be read or is no YAML, or a key or value is wrong (with the
+            nearest key).
     """
     content = _content(path)
     trainers = _trainers(content["trainers"], path, "trainers", {})
@@ -90,7 +90,7 @@ def load_task(path: Path) -> Task:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """Return the file's mapping, its keys known and none of the needed ones missing."""
+    """Return the file's mapping, all of its keys known and no required one missing."""
     import yaml
 
     try:
@@ -112,7 +112,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _problem(content: Mapping[str, Any], trainers: Mapping[str, Any], path: Path) -> Problem:
-    """Return what the file's kind and sections pose."""
+    """Return the problem of the file's kind and sections."""
     kind = content.get("kind", Control.kind)
     if not isinstance(kind, str) or kind not in PROBLEMS:
         raise RlidimError(f"{path}: unknown kind '{kind}'{nearest(str(kind), PROBLEMS)}")
@@ -178,8 +178,8 @@ def _trainers(content: object, path: Path, key: str, own: Mapping[str, Any]) -> 
     Args:
         content: the section.
         path: the file.
-        key: the section's.
-        own: trainers whose settings are classes of the user's, by name.
+        key: of the section.
+        own: the user's own trainers: their settings by name.
     """
     if not isinstance(content, dict) or not content:
         raise RlidimError(f"{path}: {key}: expected a mapping of trainers to their settings")
@@ -201,14 +201,14 @@ def _trainers(content: object, path: Path, key: str, own: Mapping[str, Any]) -> 
 def _own_trainer(
     name: str, module: object, path: Path, where: str, known: Mapping[str, type[TrainerSettings]]
 ) -> type[TrainerSettings]:
-    """Import a trainer of the user's and return its ``Settings``.
+    """Import a user's own trainer and return its ``Settings``.
 
     Args:
         name: of the trainer.
         module: a file beside the task's (``reinforce.py``), or a module that can be imported.
         path: the task's file.
         where: file, section and trainer, for messages.
-        known: the trainers that there are already.
+        known: the other trainers' settings classes by name.
     """
     if not isinstance(module, str) or not module:
         raise RlidimError(f"{where}: module: expected a file or a module's name, found {module!r}")
@@ -217,25 +217,26 @@ def _own_trainer(
         file = (path.parent / module).resolve()
         if not file.is_file():
             raise RlidimError(f"{where}: module: no such file: {file}")
-        # Found by worker processes too, which take the search path over.
+        # Worker processes inherit the search path, and so find the module too.
         if str(file.parent) not in sys.path:
             sys.path.append(str(file.parent))
         dotted = file.stem
     try:
-        found = importlib.import_module(dotted)
+        imported = importlib.import_module(dotted)
     except Exception as error:  # whatever the user's module raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise RlidimError(f"{where}: module '{module}' cannot be imported ({reason})") from error
-    if module.endswith(".py") and Path(found.__file__ or "").resolve() != file:
+    if module.endswith(".py") and Path(imported.__file__ or "").resolve() != file:
         raise RlidimError(
             f"{where}: module '{module}': another module '{dotted}' is found first "
-            f"({found.__file__}): give the file another name"
+            f"({imported.__file__}): give the file another name"
         )
-    for needed in ("Settings", "train"):
-        if not hasattr(found, needed):
-            raise RlidimError(f"{where}: module '{module}' has no {needed}")
-    others = {each: settings for each, settings in known.items() if settings is not found.Settings}
-    return checked_trainer(found.Settings, name, where, others)
+    for required in ("Settings", "train"):
+        if not hasattr(imported, required):
+            raise RlidimError(f"{where}: module '{module}' has no {required}")
+    own = imported.Settings
+    others = {other: settings for other, settings in known.items() if settings is not own}
+    return checked_trainer(own, name, where, others)
 
 
 def _searches(
@@ -349,6 +350,6 @@ def _check_classifier(classifier: Classifier, data: Data, path: Path) -> None:
         )
 
 
-def _one_of(what: str, value: str, known: Collection[str]) -> None:
+def _one_of(complaint: str, value: str, known: Collection[str]) -> None:
     if value not in known:
-        raise RlidimError(f"{what} '{value}'{nearest(value, known)}")
+        raise RlidimError(f"{complaint} '{value}'{nearest(value, known)}")

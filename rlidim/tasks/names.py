@@ -1,4 +1,4 @@
-"""Tasks by name: the folders of YAML files, and the variants that a name asks for."""
+"""Tasks by name: the folders of their YAML files, and variants such as ``mnist-fc-400x3``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAME = re.compile(r"[a-z0-9_]+")
 
 
 def task_folders(extra: Path | None = None) -> list[Path]:
-    """Return the folders that tasks are read from: the user's own first, then the suite's.
+    """Return the folders of the tasks' files: the user's own first, then the suite's.
 
     The suite's are beside the package in a checkout and inside it in an installed wheel.
 
@@ -44,11 +44,11 @@ def task_folders(extra: Path | None = None) -> list[Path]:
 
 def task_files(extra: Path | None = None) -> dict[str, Path]:
     """Return every task's file by name, without opening any; the user's come before the suite's."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for folder in task_folders(extra):
         for path in sorted(folder.glob("*.yml")):
-            found.setdefault(path.stem, path)
-    return dict(sorted(found.items()))
+            files.setdefault(path.stem, path)
+    return dict(sorted(files.items()))
 
 
 def find_task(name: str, extra: Path | None = None) -> Task:
@@ -58,15 +58,15 @@ def find_task(name: str, extra: Path | None = None) -> Task:
         RlidimError: there is none of that name (with the nearest).
     """
     known = task_files(extra)
-    found = split_name(name, known)
-    if found is None:
+    parts = split_name(name, known)
+    if parts is None:
         raise RlidimError(f"unknown task '{name}'{nearest(name, known)}")
-    task = load_task(known[found.base])
-    return task if found.base == name else task.variant(**found.choices)
+    task = load_task(known[parts.base])
+    return task if parts.base == name else task.variant(**parts.choices)
 
 
 class Variant(NamedTuple):
-    """What a name says: a task's own, and what a variant's adds to it."""
+    """The parts of a name: the task's own name, and the choices of a variant."""
 
     base: str
     width: int | None = None
@@ -76,15 +76,15 @@ class Variant(NamedTuple):
 
     @property
     def choices(self) -> dict[str, Any]:
-        """What :meth:`Task.variant` takes."""
+        """The arguments of :meth:`Task.variant`."""
         return {name: value for name, value in self._asdict().items() if name != "base"}
 
 
 def split_name(name: str, known: Collection[str]) -> Variant | None:
-    """Take a name apart, without opening a file.
+    """Split a name into its parts, without opening a file.
 
-    ``mnist-fc`` for ``mnist-fc`` and ``mnist-fc-400x3-paper``; ``mnist-fc-lenet`` for itself;
-    ``atari`` for ``atari-seaquest``. None if the name is neither a task's nor a variant's.
+    The base of ``mnist-fc-400x3-paper`` is ``mnist-fc``, that of ``atari-seaquest`` is ``atari``.
+    None if the name is neither a task's nor a variant's.
     """
     if name in known:
         return Variant(name)
@@ -104,10 +104,10 @@ def split_name(name: str, known: Collection[str]) -> Variant | None:
 
 
 def find_tasks(names: Iterable[str], extra: Path | None = None) -> dict[str, Task]:
-    """Load every task of the folders, and what variants of them are among the names."""
-    found = {name: load_task(path) for name, path in task_files(extra).items()}
+    """Load every task of the folders, and those of the names that are variants of one."""
+    tasks = {name: load_task(path) for name, path in task_files(extra).items()}
     for name in names:
-        if name not in found:
-            with contextlib.suppress(RlidimError):  # records of tasks that are unknown here
-                found[name] = find_task(name, extra)
-    return found
+        if name not in tasks:
+            with contextlib.suppress(RlidimError):  # a record's task may have no file
+                tasks[name] = find_task(name, extra)
+    return tasks

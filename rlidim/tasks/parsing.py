@@ -1,4 +1,4 @@
-"""A section of a task's file becomes a frozen dataclass, or one line says why not."""
+"""Strict parsing of a section of a task's file into a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Section = TypeVar("Section")
 
 
 def parse(kind: type[Section], values: object, where: str) -> Section:
-    """Build a section's dataclass from a mapping, strictly.
+    """Parse a section into its dataclass.
 
     Args:
         kind: the dataclass; a field's type may be annotated with the range of its numbers.
-        values: what the YAML file says.
+        values: of the section, as YAML reads them.
         where: file and section, for the message.
 
     Raises:
@@ -54,7 +54,7 @@ def parse(kind: type[Section], values: object, where: str) -> Section:
 
 
 def _check(value: Any, hint: Any, where: str) -> Any:
-    """Return the value as the hinted type, or say what it should have been."""
+    """Return the value as the hinted type, or raise an error that names the type."""
     origin = typing.get_origin(hint)
     if origin is typing.Annotated:
         return _check(value, typing.get_args(hint)[0], where)

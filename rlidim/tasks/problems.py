@@ -1,4 +1,4 @@
-"""What a task poses: control, classification, or a loss that is known; and their sections."""
+"""The problems that tasks pose: control, classification, or a known loss; and their sections."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Atari:
 
     84 x 84 grey frames, the last four of them, each the maximum of two emulator frames (Mnih et al.
     2015; Machado et al. 2018 on sticky actions). Scores are of whole games and unclipped rewards;
-    what ends a life and clips rewards does so in training alone.
+    ``terminal_on_life_loss`` and ``clip_reward`` act in training alone.
 
     ``game`` is the ROM's name (``space_invaders``), None in a file for any game; ``frame_skip``
     emulator frames make an agent's step; ``repeat_action_probability`` is that of a sticky action;
@@ -85,12 +85,12 @@ class Atari:
 
     @property
     def steps(self) -> str:
-        """What a trainer counts."""
+        """The unit of a training budget."""
         return f"environment steps of {self.frame_skip} frames"
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        """What differs from the defaults, for a task's page."""
+        """The settings that differ from the defaults, for a task's page."""
         return {
             field.name: value
             for field in dataclasses.fields(self)
@@ -142,11 +142,11 @@ class PixelNetwork:
 
 @dataclass(frozen=True)
 class Data:
-    """Labelled images, and what is done to them.
+    """Labelled images, and their preparation.
 
     ``scaling`` is ``unit`` (pixels in 0 .. 1) or ``standard`` (mean 0, deviation 1 in every channel
-    of the training images); ``shuffled`` names what one fixed permutation, the same in all runs,
-    puts out of order: ``pixels`` (of every image alike) or ``labels`` (of the training images);
+    of the training images); ``shuffled`` is ``pixels`` (of every image alike) or ``labels`` (of the
+    training images), by one fixed permutation, the same in all runs;
     ``share`` is the part of the training images that is used, the first ones; ``measured_on`` says
     whose accuracy is the score: ``test`` or ``training``.
     """
@@ -180,7 +180,7 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a policy is scored: episodes, and when training may stop early.
+    """The scoring of a policy: episodes, and when training may stop early.
 
     ``solved`` is the mean return at which a run stops, once fresh episodes confirm it;
     ``minimum`` the lowest possible return, which the paper's rule shifts to zero.
@@ -206,7 +206,7 @@ class Control:
 
     @property
     def steps(self) -> str:
-        """What a trainer counts."""
+        """The unit of a training budget."""
         return self.environment.steps
 
     @property
@@ -237,9 +237,9 @@ class Supervised:
 
 @dataclass(frozen=True)
 class Analytic:
-    """The paper's toy: a loss that is known (Li et al. 2018, section 2); the score is exp(-loss).
+    """The paper's toy problem: a known loss (Li et al. 2018, section 2); the score is exp(-loss).
 
-    D parameters in ``GROUPS`` groups; group i must sum to i, so that the dimension is ``GROUPS``.
+    D parameters in ``GROUPS`` groups; group i must sum to i, so that d_int is ``GROUPS``.
     """
 
     kind: ClassVar[str] = "analytic"
@@ -259,13 +259,13 @@ PROBLEMS = {problem.kind: problem for problem in (Control, Supervised, Analytic)
 
 
 def check_size(hidden: tuple[int, ...], where: str, data: Data | None = None) -> None:
-    """Refuse a fully connected network that no memory holds.
+    """Refuse a fully connected network that is too large for any memory.
 
     Args:
         hidden: the widths of its layers.
         where: for the message.
-        data: what a classifier sees; None for a policy, whose spaces are not known here: then the
-            fewest parameters count.
+        data: of a classifier; None for a policy, whose spaces are not known yet: one input and one
+            output are then assumed.
 
     Raises:
         RlidimError: more layers or parameters than fit.
@@ -274,6 +274,6 @@ def check_size(hidden: tuple[int, ...], where: str, data: Data | None = None) ->
     if len(hidden) > DEEPEST:
         raise RlidimError(f"{where}: more than {DEEPEST:,} hidden layers")
     layers = itertools.pairwise((inputs, *hidden, outputs))
-    D = sum((before + 1) * after for before, after in layers)
+    D = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
     if D > LARGEST_D:
         raise RlidimError(f"{where}: the network would have D = {D:,}, at most {LARGEST_D:,} fit")

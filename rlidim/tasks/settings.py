@@ -1,7 +1,7 @@
 """The hyper-parameters of every trainer, one frozen dataclass each, and the registry of trainers.
 
 The keys are rl_zoo3's. A YAML file's ``trainers:`` section is parsed into these, so that an unknown
-key is found before anything runs. Nothing here imports a training library: a trainer's code is
+key is found before anything runs. This module imports no training library: a trainer's code is
 imported when a run asks for it.
 """
 
@@ -31,15 +31,15 @@ ENTRY_POINTS = "rlidim.trainers"  # the group in which a package of the user's n
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """What a trainer's settings say of the trainer, beside its hyper-parameters.
+    """The base of every trainer's settings, with facts about the trainer itself.
 
     Attributes:
         trains: the kind of task that it is for: ``control``, ``supervised`` or ``analytic``.
-        module: whose ``train(run)`` makes a run (:mod:`rlidim.trainers.run`); empty: the module
-            that the settings are defined in.
+        module: the module whose ``train(run)`` makes a run (:mod:`rlidim.trainers.run`); empty:
+            the one that defines the settings.
         resumable: whether an interrupted run goes on from a checkpoint as if it had not been.
         splits: whether a run can be split over processes, with the same outcome.
-        has_critic: whether it trains a critic, which ``--scope all`` confines too.
+        has_critic: whether the trainer has a critic, which ``--scope all`` confines too.
     """
 
     trains: ClassVar[str]
@@ -50,13 +50,13 @@ class TrainerSettings:
 
     @classmethod
     def home(cls) -> str:
-        """Return the dotted name of the module that makes the runs."""
+        """Return the dotted name of the module whose ``train`` makes the runs."""
         return cls.module or cls.__module__
 
 
 @dataclass(frozen=True)
 class _PopulationSettings(TrainerSettings):
-    """What every evolution strategy takes."""
+    """Settings of every evolution strategy."""
 
     trains = "control"
     module = "rlidim.trainers.evolution.train"
@@ -66,10 +66,10 @@ class _PopulationSettings(TrainerSettings):
     population: Count = 64
 
     def __post_init__(self) -> None:
-        """Refuse a population that does not fall into pairs.
+        """Refuse a population of odd size: perturbations come in pairs.
 
         Raises:
-            RlidimError: its size is odd.
+            RlidimError: the size is odd.
         """
         if self.population % 2:
             raise RlidimError(f"population must be even, got {self.population}")
@@ -113,7 +113,7 @@ class CmaEvolutionStrategySettings(_PopulationSettings):
 
 @dataclass(frozen=True)
 class ToySettings(TrainerSettings):
-    """Full-batch Adam on a known loss, the rate falling linearly to zero."""
+    """Full-batch Adam on a known loss; the learning rate falls linearly to zero."""
 
     trains = "analytic"
     module = "rlidim.trainers.toy"
@@ -158,7 +158,7 @@ class SGDSettings(_MinibatchSettings):
 
 @dataclass(frozen=True)
 class _StableBaselinesSettings(TrainerSettings):
-    """What every Stable-Baselines3 trainer takes."""
+    """Settings of every Stable-Baselines3 trainer."""
 
     trains = "control"
     module = "rlidim.trainers.sb3.train"
@@ -188,7 +188,7 @@ class _OnPolicySettings(_StableBaselinesSettings):
         """Refuse a rollout of one step where its advantages are to be normalised.
 
         Raises:
-            RlidimError: they have no deviation.
+            RlidimError: a single advantage has no deviation.
         """
         if self.normalize_advantage and self.n_steps * self.n_envs < 2:
             raise RlidimError("normalize_advantage needs n_steps times n_envs of at least 2, got 1")
@@ -217,7 +217,7 @@ class PPOSettings(_OnPolicySettings):
         """Refuse a minibatch of one step too.
 
         Raises:
-            RlidimError: see the class above.
+            RlidimError: as for a rollout of one step.
         """
         super().__post_init__()
         if self.normalize_advantage and self.batch_size < 2:
@@ -303,25 +303,26 @@ def installed_trainers() -> Mapping[str, type[TrainerSettings]]:
         RlidimError: an entry point cannot be imported, is no such class, or takes a name that is
             in use.
     """
-    found: dict[str, type[TrainerSettings]] = {}
+    installed: dict[str, type[TrainerSettings]] = {}
     for point in metadata.entry_points(group=ENTRY_POINTS):
         where = f"entry point '{point.name}' of {ENTRY_POINTS} ({point.value})"
         try:
             settings = point.load()
         except Exception as error:  # whatever a foreign module raises
             raise RlidimError(f"{where} cannot be imported: {error}") from error
-        found[point.name] = checked_trainer(settings, point.name, where, {**TRAINERS, **found})
-    return found
+        known = {**TRAINERS, **installed}
+        installed[point.name] = checked_trainer(settings, point.name, where, known)
+    return installed
 
 
 def checked_trainer(
     settings: Any, name: str, where: str, known: Mapping[str, type[TrainerSettings]]
 ) -> type[TrainerSettings]:
-    """Return the settings of somebody else's trainer, if they can be registered.
+    """Return the settings class of a trainer from outside the suite, checked.
 
     Raises:
-        RlidimError: they are no subclass of :class:`TrainerSettings`, do not say what they train,
-            or the name is in use.
+        RlidimError: not a subclass of :class:`TrainerSettings`, without ``trains``, or the name is
+            in use.
     """
     if not (isinstance(settings, type) and issubclass(settings, TrainerSettings)):
         raise RlidimError(f"{where}: expected a subclass of TrainerSettings, found {settings!r}")

@@ -1,4 +1,4 @@
-"""A task: what is measured, as its file in ``envs/`` says it."""
+"""The task: a problem, its trainers, search settings and published numbers, from ``envs/``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PAPER = "paper"  # the protocol whose settings are those of Li et al. 2018
 
 @dataclass(frozen=True)
 class Search:
-    """Where the search over d begins, how far it may go, and how narrow an interval is enough.
+    """The settings of the search over d: its start, its budget, the interval to reach.
 
-    ``precision`` is the ratio high / low at which the search is content.
+    ``precision`` is the ratio high / low of an interval at which the search ends.
     """
 
     hint: Count = 8
@@ -31,14 +31,14 @@ class Search:
     seeds: Count = 4  # a rung, before replication; even: rounds fill two workers
     most_seeds: Count = 10  # a rung, after replication
     baseline_seeds: Count = 5
-    # The most in subspaces, but for what the seeds around the crossing need.
+    # In subspaces, at most; the seeds around the crossing may exceed it.
     runs: Count = 120
     precision: Annotated[float, Range(at_least=1)] = 1.5
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a published number was read against.
+    """The baseline that a published number was read against.
 
     ``kind`` is ``global``, a score that is the same for all networks, or ``local``, that of the
     paper's own direct run; ``score`` is None where the paper prints none.
@@ -48,7 +48,7 @@ class Baseline:
     score: float | None = None
 
     def __str__(self) -> str:
-        """Return it in words: ``0.5 (global)``."""
+        """Return the baseline in words: ``0.5 (global)``."""
         return "its own direct run" if self.score is None else f"{self.score} ({self.kind})"
 
 
@@ -57,7 +57,7 @@ class Published:
     """A number from the literature, with the rule and the baseline it was read by.
 
     ``fraction`` is the share of the baseline at which it was read, where that is not the paper's
-    0.9; ``variant`` the one of the task that it is about: ``400x3``.
+    0.9; ``variant`` names the task's variant that was measured: ``400x3``.
     """
 
     d_int: Count
@@ -74,7 +74,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Task:
-    """One task: what ``envs/<name>.yml`` says.
+    """A task, as ``envs/<name>.yml`` describes it.
 
     ``known`` is the intrinsic dimension where construction fixes it (calibration tasks); ``bench``
     maps a trainer to the tiers of ``rlidim bench`` that measure it.
@@ -101,7 +101,7 @@ class Task:
 
     @property
     def steps(self) -> str:
-        """What a trainer counts."""
+        """The unit of a training budget: ``gradient steps``."""
         return self.problem.steps
 
     @property
@@ -109,7 +109,7 @@ class Task:
         """The problem of a task whose policy acts in an environment.
 
         Raises:
-            RlidimError: this task's does not.
+            RlidimError: the task is of another kind.
         """
         if not isinstance(self.problem, Control):
             raise RlidimError(f"task '{self.name}' has no environment: it is {self.kind}")
@@ -120,7 +120,7 @@ class Task:
         """The problem of a task whose network classifies images.
 
         Raises:
-            RlidimError: this task's does not.
+            RlidimError: the task is of another kind.
         """
         if not isinstance(self.problem, Supervised):
             raise RlidimError(f"task '{self.name}' has no images to classify: it is {self.kind}")
@@ -172,8 +172,8 @@ class Task:
     ) -> Task:
         """Return the task with another fully connected network, the paper's settings, or a game.
 
-        It has a name of its own, ``mnist-fc-400x3-paper`` or ``atari-seaquest``, and so records of
-        its own.
+        The variant has its own name, ``mnist-fc-400x3-paper`` or ``atari-seaquest``, and so its own
+        records.
 
         Args:
             width: of every hidden layer.
@@ -232,7 +232,7 @@ class Task:
         )
 
     def _classifier(self) -> Classifier:
-        """Return the fully connected classifier that variants have other sizes of."""
+        """Return the fully connected classifier whose sizes a variant may change."""
         problem = self.problem
         if not isinstance(problem, Supervised) or problem.classifier.architecture != "fc":
             raise RlidimError(
@@ -248,13 +248,13 @@ class Task:
     def _hidden(
         self, old: tuple[int, ...], width: int | None, depth: int | None
     ) -> tuple[int, ...]:
-        """Return the hidden widths of a variant; what is None stays as it is."""
+        """Return the hidden widths of a variant; None keeps the task's own width or depth."""
         width = old[0] if width is None else width
         depth = len(old) if depth is None else depth
         if width < 1 or depth < 1:
             raise RlidimError(f"width and depth must be at least 1, got {width} and {depth}")
         where = f"task '{self.name}', width {width} and depth {depth}"
-        # Before there is a tuple as long as the network is deep.
+        # Checked before a tuple of that length is made.
         if depth > DEEPEST:
             raise RlidimError(f"{where}: more than {DEEPEST:,} hidden layers")
         hidden = (width,) * depth
