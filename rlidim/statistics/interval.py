@@ -9,9 +9,9 @@ Shapes, slopes and plateaus are summed over on a grid. A score at d has the vari
 V(m) = e + v m (1 - m): e is the noise that every run has, v says how far the scores are bimodal (1:
 solved or not, nothing between). Both are read off the scatter within the rungs, so that rungs on
 the way up teach how little three solved runs prove; where many runs hardly scatter, as classifiers
-do, both are as small as that scatter allows. Rungs are weighed by Wedderburn's quasi-likelihood (Biometrika 1974),
-the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not scores and the normal one for
-pure noise.
+do, both are as small as that scatter allows. Rungs are weighed by Wedderburn's quasi-likelihood
+(Biometrika 1974), the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not scores and
+the normal one for pure noise.
 """
 
 from __future__ import annotations
