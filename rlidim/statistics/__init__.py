@@ -1,1 +1,1 @@
-"""From scores to d_int90 with its 95 % interval; needs numpy and scipy alone."""
+"""Estimation of d_int90 and its 95 % interval from scores; needs numpy and scipy alone."""

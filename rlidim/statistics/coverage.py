@@ -1,4 +1,4 @@
-"""How often the interval holds the truth, in simulation."""
+"""The interval's coverage in simulation: how often it holds the true dimension."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlidim.statistics.estimate import estimate, whole
 LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 FRACTION = 0.9
 BASELINE_SEEDS = 5
-LOW, HIGH = 0.1, 1.05  # what unsolved and solved runs score that overshoot the baseline
+LOW, HIGH = 0.1, 1.05  # mean scores of unsolved and of solved runs, which overshoot the baseline
 Scores = Mapping[int, Sequence[float]]
 Interval = Callable[[Scores], tuple[float, float]]
 
@@ -40,11 +40,11 @@ def gaussian_around(
 def bimodal(
     generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
 ) -> Scores:
-    """Draw scores that are either solved, at 1, or somewhere below, as RL gives them."""
+    """Draw bimodal scores, as in RL: a run is solved, at 1, or ends somewhere below."""
     share = generator.uniform(0.1, 0.8)
     scores = {}
     for d, mean in zip(LADDER, means, strict=True):
-        unsolved = min(share * mean, 0.44)  # its mean; uniform from 0 to twice that
+        unsolved = min(share * mean, 0.44)  # the mean of a uniform score from 0 to twice that
         solved = generator.uniform(size=seeds) < (mean - unsolved) / (1.0 - unsolved)
         scores[d] = np.where(solved, 1.0, generator.uniform(0.0, 2.0 * unsolved, seeds)).tolist()
     return scores
@@ -53,7 +53,7 @@ def bimodal(
 def step(
     generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
 ) -> Scores:
-    """Draw scores of a calibration task: near 0 below the threshold, near 1 from it on."""
+    """Draw scores of a calibration task: low below the crossing, near 1 from it on."""
     return {
         d: generator.uniform(*((0.98, 1.0) if mean >= FRACTION else (0.0, 0.3)), seeds).tolist()
         for d, mean in zip(LADDER, means, strict=True)
@@ -82,7 +82,7 @@ def few(
 def jump(
     generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
 ) -> Scores:
-    """Draw normal scores that jump from a high plateau to solved: an easy part, a hard rest."""
+    """Draw normal scores that jump from a high plateau to solved: only a part is easy."""
     plateau = generator.uniform(0.5, 0.85)
     curve = np.where(np.log(LADDER) >= crossing, 1.0, plateau)
     return gaussian_around(generator, curve, generator.uniform(0.02, 0.1), seeds)
@@ -91,7 +91,7 @@ def jump(
 def bend(
     generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
 ) -> Scores:
-    """Draw normal scores of a curve whose slope is another one beyond the crossing."""
+    """Draw normal scores of a curve whose slope changes at the crossing."""
     x = np.log(LADDER) - crossing
     below, above = np.exp(generator.uniform(math.log(0.03), math.log(0.5), 2))
     curve = np.clip(FRACTION + np.where(x < 0, below, above) * x, 0.0, 1.0)
@@ -102,7 +102,7 @@ def bend(
 def overshoot(
     generator: np.random.Generator, means: NDArray[np.float64], crossing: float, seeds: int
 ) -> Scores:
-    """Draw scores whose solved runs do better than the baseline; the others are near random."""
+    """Draw scores whose solved runs exceed the baseline; the others are near random."""
     scores = {}
     for d, mean in zip(LADDER, means, strict=True):
         solved = generator.uniform(size=seeds) < (mean - LOW) / (HIGH - LOW)
@@ -123,7 +123,7 @@ def coverage_study(
     seed: int,
     interval: Interval | None = None,
 ) -> dict[str, Any]:
-    """Simulate measurements of known truth and count how often the interval holds it.
+    """Simulate measurements of a known dimension and count how often the interval holds it.
 
     The expected score is logistic in log d, its crossing anywhere between d = 3 and 64, its width
     between 0.05 and 0.6; the truth is the smallest integer d that reaches 0.9.
@@ -133,10 +133,10 @@ def coverage_study(
         seeds_per_rung: of each.
         kind: one of :data:`KINDS`.
         seed: of the simulation.
-        interval: what to study instead of the suite's own interval.
+        interval: the function to study; None: the suite's own interval.
 
     Returns:
-        coverage, the shares of misses on either side, and the median ratio of the interval's ends.
+        Coverage, the shares of misses on either side, and the median ratio of the interval's ends.
 
     Raises:
         RlidimError: an unknown kind.
@@ -171,7 +171,7 @@ def coverage_study(
 
 
 def own_interval(scores: Mapping[int, Sequence[float]]) -> tuple[float, float]:
-    """Return the suite's interval, an open end put just beyond the ladder."""
-    found = estimate(scores, baseline=[1.0] * BASELINE_SEEDS, random=0.0, D=10 * LADDER[-1])
-    low, high = found.interval
+    """Return the suite's interval; an open end lies just beyond the ladder."""
+    reading = estimate(scores, baseline=[1.0] * BASELINE_SEEDS, random=0.0, D=10 * LADDER[-1])
+    low, high = reading.interval
     return 1 if low is None else low, 2 * LADDER[-1] if high is None else high

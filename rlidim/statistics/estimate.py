@@ -26,7 +26,7 @@ REMEMBERED = 256  # posteriors: a search asks about the same scores again, and s
 
 @dataclass(frozen=True)
 class Rung:
-    """What is known at one subspace dimension.
+    """The scores at one tested subspace dimension, and whether they pass.
 
     Attributes:
         d: the dimension.
@@ -51,7 +51,7 @@ class Estimate:
 
     Attributes:
         fraction: of the baseline's normalised score that counts as solved.
-        D: the native dimension.
+        D: the network's number of parameters.
         d_int: the smallest integer d whose expected normalised score reaches the fraction; None if
             no tested d does.
         crossing: where the isotonic fit over log d crosses the fraction.
@@ -60,7 +60,7 @@ class Estimate:
         first_passing_d: the smallest tested d whose mean passes.
         paper_rule_d: by the rule of the paper, see :func:`paper_rule`.
         fit: (d, isotonic mean) at each tested d.
-        rungs: what is known at each.
+        rungs: the scores at each tested d.
     """
 
     fraction: float
@@ -84,7 +84,7 @@ class Estimate:
         low, high = self.interval
         if (low is not None and d < low) or (high is not None and d > high):
             return False
-        # An end that is open leaves open what lies beyond the reading on its side.
+        # An open end leaves every d beyond the estimate undecided on its side.
         reading = self.rungs[-1].d if self.d_int is None else self.d_int
         below = d < reading or (d == reading and self.censored == "below")
         above = d > reading
@@ -153,11 +153,11 @@ def estimate(
         scores: raw scores at each tested d, NaN for runs that diverged.
         baseline: raw scores of native runs.
         random: the mean score of random actions.
-        D: the native dimension, which no d exceeds.
-        fraction: what counts as solved.
+        D: the network's number of parameters, which no d exceeds.
+        fraction: of the baseline's normalised score that counts as solved.
         confidence: of the interval.
-        minimum_score: the lowest possible score, which the paper's rule shifts to zero; random
-            actions' where that is lower, for tasks that have no lowest.
+        minimum_score: the lowest possible score, which the paper's rule shifts to zero; the score
+            of random actions where that is lower.
 
     Raises:
         RlidimError: the baseline is no better than random.
@@ -185,26 +185,26 @@ def estimate(
     dims = [rung.d for rung in rungs]
     fit = isotonic_fit([rung.mean for rung in rungs], [len(rung.scores) for rung in rungs])
     crossing = crossing_of(dims, fit, fraction)
-    found = None if crossing is None else whole(crossing)
+    d_int = None if crossing is None else whole(crossing)
     error = float(np.std(baseline, ddof=1) / math.sqrt(len(baseline))) if len(baseline) > 1 else 0.0
     interval = interval_of(
         {rung.d: rung.normalised for rung in rungs},
         fraction,
         error / (reached - random),
         confidence,
-        found,
+        d_int,
         D,
     )
     passing = [rung.d for rung in rungs if rung.passes]
     censored = None
     if crossing is None:
         censored = "above"
-    elif found == dims[0] and dims[0] > 1:
+    elif d_int == dims[0] and dims[0] > 1:
         censored = "below"
     return Estimate(
         fraction=fraction,
         D=D,
-        d_int=found,
+        d_int=d_int,
         crossing=crossing,
         interval=interval,
         censored=censored,
@@ -225,12 +225,12 @@ def interval_of(
     fraction: float,
     baseline_error: float,
     confidence: float,
-    found: int | None,
+    d_int: int | None,
     D: int,
 ) -> tuple[int | None, int | None]:
     """Return the interval of the integer dimension; an end that the tested d leave open is None.
 
-    It always holds the estimate itself.
+    The interval always holds d_int itself.
     """
     dims = sorted(normalised)
     scores = tuple((d, tuple(normalised[d])) for d in dims)
@@ -244,10 +244,10 @@ def interval_of(
         low = None
     if high_log > math.log(dims[-1]) and dims[-1] < D:
         high = None
-    if found is None:
+    if d_int is None:
         return (min(low, D) if low is not None else None), None
-    low = None if low is None else min(low, found)
-    high = None if high is None else max(high, found)
+    low = None if low is None else min(low, d_int)
+    high = None if high is None else max(high, d_int)
     return low, high
 
 
@@ -255,14 +255,14 @@ def interval_of(
 def _posterior(
     scores: tuple[tuple[int, tuple[float, ...]], ...], fraction: float, baseline_error: float
 ) -> Posterior:
-    """Return the crossing's posterior, which takes most of an estimate's time, computed once."""
+    """Return the crossing's posterior, cached: it takes most of an estimate's time."""
     return posterior(dict(scores), fraction, baseline_error)
 
 
 def _to_rung(log_d: float, dims: Sequence[int]) -> float:
-    """Move an end that lies next to a tested rung, in its gap's outer eighth, to the rung.
+    """Move an interval's end in the outer eighth of a gap between tested rungs to the rung there.
 
-    A curve that is a step may rise exactly there: what lies in a gap is unknown up to its ends.
+    The curve may be a step that rises anywhere in the gap, up to its ends.
     """
     for low, high in itertools.pairwise(math.log(d) for d in dims):
         edge = EDGE * (high - low)
@@ -282,8 +282,8 @@ def paper_rule(
     (Li et al. 2018, as its released notebooks compute it).
     """
     for d, values in sorted(scores.items()):
-        reached = [minimum if math.isnan(value) else value for value in values]
-        if np.mean(reached) - minimum > fraction * (baseline - minimum):
+        known = [minimum if math.isnan(value) else value for value in values]
+        if np.mean(known) - minimum > fraction * (baseline - minimum):
             return d
     return None
 

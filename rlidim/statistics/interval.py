@@ -4,14 +4,14 @@ It must hold the truth in at least 93 % of cases, with Gaussian, bimodal and pre
 and 10 seeds a rung (:mod:`rlidim.statistics.coverage`). Resampling seeds within a rung fails that:
 where all seeds of a rung pass, it sees no doubt at all. Here the rungs speak together. The expected
 normalised score is a curve of log d through the crossing c, m(c) = t, logistic or straight, on
-either side of it with a slope of its own: what happens on the way up says nothing of how the curve
-goes on to its plateau A. Shapes, slopes and plateaus are summed over on a grid. A score at d has
-variance V(m) = e + v m (1 - m): e is the noise that every run has, v says how far the scores are
-bimodal (1: solved or not, nothing between). Both are read off the scatter within the rungs, so that
-rungs on the way up teach how little three solved runs prove; where many runs hardly scatter, as
-classifiers do, both are as small as that scatter allows. Rungs are weighed by Wedderburn's quasi-
-likelihood (Biometrika 1974), the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not
-scores and the normal one for pure noise.
+either side of it with a slope of its own: the way up tells nothing of the way on to the plateau A.
+Shapes, slopes and plateaus are summed over on a grid. A score at d has the variance
+V(m) = e + v m (1 - m): e is the noise that every run has, v says how far the scores are bimodal (1:
+solved or not, nothing between). Both are read off the scatter within the rungs, so that rungs on
+the way up teach how little three solved runs prove; where many runs hardly scatter, as classifiers
+do, both are as small as that scatter allows. Rungs are weighed by Wedderburn's quasi-likelihood
+(Biometrika 1974), the integral of (y - m) / V(m), which is Bernoulli's for solved-or-not scores and
+the normal one for pure noise.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Grid:
-    """Which curves are summed over, and how finely.
+    """The grid of curves that are summed over.
 
     Attributes:
         locations: of the crossing in each gap between tested rungs, and on either side of them.
@@ -43,8 +43,8 @@ class Grid:
         step: a share of the narrowest gap between rungs. A curve of this width is a step within the
             gap, and where rungs are close together ``narrowest`` alone would not be one.
         widest: of the widths, in units of log d: hardly a slope over all the rungs that are tested.
-        plateaus: what the upper side of a curve may rise to, as shares of solved: of the baseline,
-            or of the highest rung's mean if that is above it.
+        plateaus: of the upper side of a curve, as shares of solved: of the baseline, or of the
+            highest rung's mean if that is above it.
         beyond: times the threshold: the one plateau that is supposed where the threshold lies above
             all the others, because a curve must reach the threshold to cross it.
         left_out: of log-likelihood. Crossings that lie so far below the best have no weight that
@@ -84,7 +84,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Prior:
-    """What is believed of the scores' variance e + v m (1 - m) where they are too few to show it.
+    """The prior of the scores' variance e + v m (1 - m), for where too few scores show it.
 
     Attributes:
         flat: a rung whose m (1 - m) is below this is at the bottom or on the plateau: its scatter
@@ -126,7 +126,7 @@ GRID, PRIOR = Grid(), Prior()
 
 @dataclass(frozen=True)
 class Posterior:
-    """Where the crossing lies: candidate values of log d, ascending, and their weights."""
+    """The posterior of the crossing: candidate values of log d, ascending, and their weights."""
 
     crossing: Array
     weight: Array
@@ -149,7 +149,7 @@ def posterior(
         baseline_error: standard error of the baseline's mean, in normalised units.
     """
     dims = sorted(scores)
-    # Runs in a subspace may do better than the baseline: solved is then what they reach.
+    # Runs in a subspace may do better than the baseline: solved is then their highest mean.
     highest = max(1.0, *(float(np.mean(scores[d])) for d in dims))
     x = np.log(np.array(dims, dtype=np.float64))
     count = np.array([len(scores[d]) for d in dims], dtype=np.float64)
@@ -172,7 +172,7 @@ def posterior(
 
     crossings, prior = grid(np.concatenate(([x[0] - GRID.margin], x, [x[-1] + GRID.margin])))
     likelihood = weigh(crossings)
-    # Precise scores leave a few points of the grid: it is laid again over what is left.
+    # Precise scores rule out most of the grid: a second one covers the rest.
     left = (likelihood > likelihood.max(1, keepdims=True) - GRID.left_out).any(0)
     crossings, prior = grid(_ends(crossings, left, x))
     # Each threshold by itself: the scores say nothing of the baseline.
@@ -184,7 +184,7 @@ def posterior(
 
 @dataclass(frozen=True)
 class Rungs:
-    """What the scores say, an entry for each tested d.
+    """The scores' statistics, an entry for each tested d.
 
     Attributes:
         x: log d, ascending.
@@ -217,7 +217,7 @@ def log_likelihood(crossings: Array, threshold: float, rungs: Rungs) -> Array:
     # (crossing, width, plateau, rung); the shapes stand before the widths
     z = (rungs.x - crossings[:, None])[:, None, None, :] / widths
 
-    def side(levels: Array, mine: NDArray[np.bool_]) -> Array:
+    def side(levels: Array, on_side: NDArray[np.bool_]) -> Array:
         levels = levels[:, None]
         logistic = levels * expit(z + logit(threshold / levels))
         slope = threshold * (1.0 - threshold / levels)  # the logistic curve's at the crossing
@@ -225,7 +225,7 @@ def log_likelihood(crossings: Array, threshold: float, rungs: Rungs) -> Array:
         fit = rungs.trust * quasi_likelihood(
             rungs.mean, np.stack((logistic, straight), 1), rungs.noise, rungs.bimodality
         )
-        fit = np.where(mine[:, None, None, None, :], fit, 0.0).sum(-1)
+        fit = np.where(on_side[:, None, None, None, :], fit, 0.0).sum(-1)
         return np.asarray(logsumexp(fit, axis=(1, 2, 3)))
 
     return side(plateaus[-1:], below) + side(plateaus, ~below)
@@ -288,7 +288,7 @@ def _most(squares: float, freedom: float) -> float:
 
 
 def quasi_likelihood(y: Array, m: Array, noise: float, bimodality: float) -> Array:
-    """Return the integral of (y - t) / V(t) from y to m, an array like m; y are the rungs'."""
+    """Return the integral of (y - t) / V(t) from y to m, like m; y are the rungs' means."""
     scores = GRID.scores
     variance = noise + bimodality * np.clip(scores * (1 - scores), 0, None)
     step = scores[1] - scores[0]
@@ -296,7 +296,7 @@ def quasi_likelihood(y: Array, m: Array, noise: float, bimodality: float) -> Arr
     second = np.cumsum(scores / variance) * step
     y = np.clip(y, scores[0], scores[-1])
 
-    def at(table: Array, where: Array) -> Array:
-        return np.interp(where, scores, table)
+    def at(table: Array, score: Array) -> Array:
+        return np.interp(score, scores, table)
 
     return np.asarray(y * (at(first, m) - at(first, y)) - (at(second, m) - at(second, y)))

@@ -1,10 +1,10 @@
-"""How a reading and its interval are written, the same on a screen, in a table, in a figure."""
+"""An estimate and its interval in words: the same on a screen, in a table, in a figure."""
 
 from __future__ import annotations
 
 from rlidim.statistics.estimate import Estimate
 
-NONE = "-"  # where there is nothing to show
+NONE = "-"  # in place of a missing value
 
 
 def name_of(fraction: float) -> str:
@@ -41,8 +41,8 @@ def interval(estimate: Estimate | None) -> str:
 
 
 def describe(estimate: Estimate) -> str:
-    """Return ``d_int90 = 8 [6, 12]``, or the bound if the search has found only one."""
-    found = statement(estimate)
+    """Return ``d_int90 = 8 [6, 12]``, or the bound where the tested d give only one."""
+    words = statement(estimate)
     if estimate.unreached:
-        return f"{found}, not even at d = D = {estimate.D:,}"
-    return f"{found} {interval(estimate)}"
+        return f"{words}, not even at d = D = {estimate.D:,}"
+    return f"{words} {interval(estimate)}"
