@@ -1,4 +1,4 @@
-"""Native training that no run in a subspace stands beside yet: how far it came, and the cost."""
+"""Native runs without runs in subspaces to compare: their scores, costs, learning curves."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Baseline:
     """The native runs of a task and trainer that did not fail, at least one.
 
     Attributes:
-        task: None if its file is not known here.
-        name: the task's.
-        trainer: likewise.
-        runs: by seed, of one kind of settings.
+        task: None if it has no file.
+        name: of the task.
+        trainer: of the runs.
+        runs: by seed, all made with the same settings.
         random: the record of random actions, if there is one.
-        warnings: what was left out.
+        warnings: a line for each group of records that is left out.
     """
 
     task: Task | None
@@ -45,17 +45,17 @@ class Baseline:
 
     @property
     def label(self) -> str:
-        """``humanoid, ppo, native``."""
+        """The name in words: ``humanoid, ppo, native``."""
         return f"{self.name}, {self.trainer}, native"
 
     @property
     def stem(self) -> str:
-        """The figure's name, without an ending."""
+        """The figure's file name, without an ending."""
         return f"native-{self.name}-{self.trainer}"
 
     @property
     def scores(self) -> list[float]:
-        """The runs' scores; one that diverged has random actions' score, if that is on record."""
+        """The runs' scores; a run that diverged has that of random actions, if on record."""
         return baseline_scores(self.runs, self.random)
 
 
@@ -65,7 +65,7 @@ def unmeasured(
     tasks: Mapping[str, Task],
 ) -> list[Baseline]:
     """Return the native runs whose task and trainer have no measurement, by task and trainer."""
-    measured = {(each.task_name, each.trainer) for each in measurements}
+    measured = {(measurement.task_name, measurement.trainer) for measurement in measurements}
     groups: dict[tuple[str, str], dict[int, RunRecord]] = {}
     random: dict[str, RunRecord] = {}
     for record in records:
@@ -74,30 +74,31 @@ def unmeasured(
             random[record.cell.task] = record
         elif record.cell.d is None and key not in measured and record.status != "failed":
             groups.setdefault(key, {}).setdefault(record.cell.seed, record)
-    found = []
+    baselines = []
     for (name, trainer), by_seed in sorted(groups.items()):
         task = tasks.get(name)
         runs, warnings = of_one_kind(task, [by_seed[seed] for seed in sorted(by_seed)])
         baseline = Baseline(task, name, trainer, tuple(runs), random.get(name), tuple(warnings))
-        found.append(baseline)
-    return found
+        baselines.append(baseline)
+    return baselines
 
 
 def table(baselines: Sequence[Baseline]) -> Table:
-    """Return one row for each."""
+    """Return one row for each baseline."""
     rows = []
-    for each in baselines:
-        solved = None if each.task is None else each.task.problem.evaluation.solved
-        count = len(each.runs)
+    for baseline in baselines:
+        task = baseline.task
+        solved = None if task is None else task.problem.evaluation.solved
+        count = len(baseline.runs)
         rows.append(
             (
-                each.name,
-                each.trainer,
-                text.whole(max(record.D for record in each.runs)),
-                text.spread(each.scores),
+                baseline.name,
+                baseline.trainer,
+                text.whole(max(record.D for record in baseline.runs)),
+                text.spread(baseline.scores),
                 text.number(solved),
-                text.whole(round(total_steps(each.runs) / count)),
-                text.hours(total_seconds(each.runs) / count),
+                text.whole(round(total_steps(baseline.runs) / count)),
+                text.hours(total_seconds(baseline.runs) / count),
             )
         )
     header = ("task", "trainer", "D", "score", "solved at", "steps a run", "core hours a run")

@@ -1,4 +1,4 @@
-"""The paper's claims about supervised tasks, each supported or refuted by what is on record.
+"""The paper's claims about supervised tasks, each supported, refuted or left open by the records.
 
 Li et al. 2018, section 3. A claim compares measurements by one trainer and family of P, the first
 that has all it needs; intervals decide, not estimates alone.
@@ -31,7 +31,7 @@ SUPPORTED, REFUTED, OPEN = "supported", "refuted", "undecided"
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says, what the records say of it, and their figures."""
+    """A claim of the paper, the records' verdict on it, and their figures."""
 
     claim: str
     verdict: str
@@ -42,18 +42,18 @@ Measured = dict[str, Measurement]
 
 
 def claims(measurements: Sequence[Measurement]) -> list[Claim]:
-    """Return every claim that the measurements say something about."""
+    """Return every claim that the measurements can judge."""
     groups: dict[tuple[str, str, str], Measured] = {}
     for measurement in measurements:
         if measurement.estimate is not None:
             key = (measurement.trainer, measurement.projection, measurement.scope)
             groups.setdefault(key, {})[measurement.task_name] = measurement
-    most = sorted(groups.values(), key=len, reverse=True)  # those that say most come first
-    found = []
+    largest = sorted(groups.values(), key=len, reverse=True)
+    verdicts = []
     for judge in (_size, _lenet, _pixels, _labels, _compression):
-        judged = [claim for group in most if (claim := judge(group)) is not None]
-        found += judged[:1]
-    return found
+        judged = [claim for group in largest if (claim := judge(group)) is not None]
+        verdicts += judged[:1]
+    return verdicts
 
 
 def _size(group: Measured) -> Claim | None:
@@ -119,19 +119,19 @@ def _labels(group: Measured) -> Claim | None:
         costs.append((measurement, measurement.task.supervised.data.share))
     far = [_above(_ends(measurement), FAR * _ends(group[FC])[1]) for measurement in known]
     # Dimensions a label, from the fewest labels to the most.
-    each = [tuple(end / share for end in _ends(measurement)) for measurement, share in costs]
-    falls = [_order(more, fewer) for fewer, more in itertools.pairwise(each)]
+    label_costs = [tuple(end / share for end in _ends(measurement)) for measurement, share in costs]
+    falls = [_order(more, fewer) for fewer, more in itertools.pairwise(label_costs)]
     verdict = _all([*far, *(falls or [OPEN])])
     figures = ", ".join(
         f"{share:.0%} of the labels {_reading(measurement)}, "
         f"{_d(measurement) / (share * IMAGES):.1f} numbers a label"
         for measurement, share in costs
     ).replace("%", " %")
-    alone = "; the costs of several sizes have yet to be compared" if len(known) < 2 else ""
+    caveat = "; the costs of several sizes have yet to be compared" if len(known) < 2 else ""
     return Claim(
         "memorising shuffled labels costs far more than learning, and less a label as they grow",
         verdict,
-        f"{figures}; true labels {_reading(group[FC])}{alone} (the paper: {PAPERS_LABELS})",
+        f"{figures}; true labels {_reading(group[FC])}{caveat} (the paper: {PAPERS_LABELS})",
     )
 
 
@@ -193,7 +193,7 @@ def _at_least(first: Measurement, second: Measurement) -> str:
 
 
 def _alike(first: Measurement, second: Measurement) -> str:
-    """Say whether two need about the same: both intervals lie within one rung."""
+    """Say whether two measurements agree: both intervals lie within one rung."""
     ends = [*_ends(first), *_ends(second)]
     if max(ends) <= HARDLY * min(ends):
         return SUPPORTED
@@ -201,7 +201,7 @@ def _alike(first: Measurement, second: Measurement) -> str:
 
 
 def _all(verdicts: Sequence[str]) -> str:
-    """Return the verdict on several things that are claimed together."""
+    """Return the verdict on a claim of several parts."""
     return REFUTED if REFUTED in verdicts else OPEN if OPEN in verdicts else SUPPORTED
 
 
@@ -220,7 +220,7 @@ def _reading(measurement: Measurement) -> str:
 
 def table(measurements: Sequence[Measurement]) -> Table:
     """Return a row for each claim."""
-    rows = tuple((found.claim, found.verdict, found.figures) for found in claims(measurements))
+    rows = tuple((claim.claim, claim.verdict, claim.figures) for claim in claims(measurements))
     notes = (
         "Intervals are 95 %, and their ends decide. A claim that two intervals overlap on is "
         f"undecided; d that hardly moves: by no more than {HARDLY:g} times; far more: "

@@ -1,4 +1,4 @@
-"""How short the files that describe classifiers are: what ``rlidim TASK compress`` wrote."""
+"""The table of description lengths: of the files that ``rlidim TASK compress`` wrote."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DESCRIPTIONS = "descriptions"  # the folder below the results
 
 
 def read(results: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return every description below the results, one for each run and loss.
+    """Return every description below the results, one for each run and loss, and the problems.
 
-    And a line for each file that is no list of whole descriptions, which is left out.
+    A problem is a line about a file that is no list of whole descriptions, which is left out.
     """
-    found: list[dict[str, Any]] = []
+    descriptions: list[dict[str, Any]] = []
     problems = []
     for path in sorted((results / DESCRIPTIONS).glob("*.json")):
         try:
@@ -29,8 +29,8 @@ def read(results: Path) -> tuple[list[dict[str, Any]], list[str]]:
         except (OSError, ValueError, TypeError) as error:
             problems.append(f"{path}: not what compress writes ({error}); skipped")
         else:
-            found += rows
-    return found, problems
+            descriptions += rows
+    return descriptions, problems
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the figures share: colours for the colour-blind too, log axes, files without dates."""
+"""Drawing shared by the figures: colours for the colour-blind, log axes, files without dates."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PIXELS_PER_INCH = 160
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Draw in the house's style, whatever the user's own matplotlib settings are."""
+    """Set the figures' style in place of the user's own matplotlib settings."""
     import matplotlib
 
     with matplotlib.rc_context():
@@ -76,7 +76,7 @@ def save(figure: Any, stem: Path) -> list[Path]:
 
 
 def inches(words: str, size: float, weight: str = "normal") -> float:
-    """Return how wide a line of text is, in inches, at a font size in points."""
+    """Return the width of a line of text, in inches, at a font size in points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
@@ -87,7 +87,7 @@ def inches(words: str, size: float, weight: str = "normal") -> float:
 
 
 def fit(words: str, size: float, room: float, weight: str = "normal") -> str:
-    """Return the words, as much of their middle left out as makes them fit into so many inches."""
+    """Return the words, shortened in the middle until they fit into the room, in inches."""
     shown, length = words, len(words)
     while inches(shown, size, weight) > room and length > 3:
         length -= 1
@@ -111,7 +111,7 @@ def beside(axes: Any, d: float, share: float) -> float:
 
 
 def ends(axes: Any, interval: tuple[int | None, int | None]) -> tuple[float, float]:
-    """Return where an interval is drawn from and to: an open end lies at the axis's own.
+    """Return the ends of an interval as drawn: an open end lies at the axis's own end.
 
     An interval of a single d is drawn a little wider, so that it can be seen.
     """
@@ -141,7 +141,7 @@ def draw_interval(axes: Any, estimate: Estimate, y: float, colour: str, width: f
 
 
 def open_ends(estimate: Estimate) -> list[float]:
-    """Return a d beyond each open end of the interval, to leave room there."""
+    """Return a d beyond each open end of the interval, for the axis to hold."""
     if estimate.unreached:
         return []
     low, high = estimate.interval
@@ -175,7 +175,7 @@ def fitting(axes: Any, candidates: Sequence[int], length: float, size: float) ->
     """Return the candidate d, ascending, whose labels fit side by side on a log axis.
 
     Args:
-        axes: whose limits are set before.
+        axes: with their limits set.
         candidates: the d, ascending.
         length: of the axis, in inches.
         size: of the labels, in points.

@@ -1,4 +1,4 @@
-"""Do all families of P find solutions at the same d? One table, from runs made for the question."""
+"""The table that compares the families of P: the d_int of each on the same tasks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rlidim.report.tables import Table
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import NONE, interval, read
 
-FOLDER = "families"  # below the results: those runs would crowd the tables of the tasks
+FOLDER = "families"  # below the results, since their records would crowd the other tables
 REFERENCE = "gaussian"  # the paper's own dense P
 
 
 def differs(measurement: Measurement, reference: Measurement | None) -> bool:
-    """Say whether two 95 % intervals have nothing in common: then the families differ."""
+    """Say whether two measurements' 95 % intervals are disjoint."""
     if reference is None or measurement.estimate is None or reference.estimate is None:
         return False
     low, high = _bounds(measurement.estimate)
@@ -25,34 +25,35 @@ def differs(measurement: Measurement, reference: Measurement | None) -> bool:
 
 def differing(measurements: Sequence[Measurement]) -> dict[str, list[str]]:
     """Return the families that differ from the reference, each with the tasks where it does."""
-    found: dict[str, list[str]] = {}
+    places: dict[str, list[str]] = {}
     for measurement in measurements:
         if differs(measurement, _reference(measurement, measurements)):
             place = f"{measurement.task_name} {measurement.trainer}"
-            found.setdefault(measurement.projection, []).append(place)
-    return found
+            places.setdefault(measurement.projection, []).append(place)
+    return places
 
 
 def table(measurements: Sequence[Measurement]) -> Table:
     """Return one row for each family, one column for each task and trainer."""
-    places = sorted({(found.task_name, found.trainer) for found in measurements})
+    places = sorted({(measurement.task_name, measurement.trainer) for measurement in measurements})
     families = sorted(
-        {found.projection for found in measurements}, key=lambda name: (name != REFERENCE, name)
+        {measurement.projection for measurement in measurements},
+        key=lambda name: (name != REFERENCE, name),
     )
-    apart = differing(measurements)
+    different = differing(measurements)
     rows = []
     for family in families:
         cells = []
         for place in places:
-            found = [
+            matches = [
                 measurement
                 for measurement in measurements
                 if (measurement.task_name, measurement.trainer) == place
                 and measurement.projection == family
             ]
-            estimate = found[0].estimate if found else None
-            cells.append(f"{read(estimate)} {interval(estimate)}" if found else NONE)
-        rows.append((family, *cells, ", ".join(apart.get(family, ())) or NONE))
+            estimate = matches[0].estimate if matches else None
+            cells.append(f"{read(estimate)} {interval(estimate)}" if matches else NONE)
+        rows.append((family, *cells, ", ".join(different.get(family, ())) or NONE))
     return Table(
         "d_int90 by family",
         ("family", *(" ".join(place) for place in places), f"differs from {REFERENCE}"),

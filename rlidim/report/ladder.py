@@ -16,14 +16,14 @@ from rlidim.statistics.wording import interval, name_of, read
 
 ROW, AXIS = 0.27, 4.6  # inches: a row's height, the width of the log axis
 TOP, BOTTOM = 0.78, 0.55  # inches above and below the rows
-NAME, NUMBER, MARK = 9.0, 9.0, 8.5  # points: a row's name, what it reads, what the marks mean
+NAME, NUMBER, MARK = 9.0, 9.0, 8.5  # points: a row's name, its reading, the legend
 CALIBRATION = "calibration"
 LONGEST = 3.2  # inches, the most that a row's name may take
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A measurement that has an estimate, under the name it is shown by."""
+    """A measurement that has an estimate, with its displayed name."""
 
     name: str
     measurement: Measurement
@@ -77,7 +77,7 @@ def plot_ladder(measurements: Sequence[Measurement], path_stem: Path) -> list[Pa
 
 
 def _rows(measurements: Sequence[Measurement]) -> list[_Row]:
-    """Name the measurements, no more precisely than it takes, and sort them by difficulty."""
+    """Name the measurements, as shortly as is unambiguous, and sort them by difficulty."""
     rows = []
     for measurement, names in zip(measurements, text.short_names(measurements), strict=True):
         if measurement.estimate is None:
@@ -149,7 +149,7 @@ def _write(
 
 
 def _write_head(figure: Any, drawn: Sequence[_Row], height: float) -> None:
-    """Write the title and, below it, what each mark means."""
+    """Write the title and, below it, the legend of the marks."""
     name = name_of(drawn[0].estimate.fraction)
     width = figure.get_size_inches()[0]
     x, y = 0.2, 1 - 0.52 / height

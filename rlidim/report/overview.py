@@ -1,4 +1,4 @@
-"""What the command line says of a task and of a measurement, as text."""
+"""Summaries of tasks and measurements as text, for the command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def describe(measurement: Measurement) -> str:
 
 
 def statements(measurement: Measurement) -> list[str]:
-    """Return what there is to say of a measurement, a line each."""
+    """Return the statements about a measurement, a line each."""
     estimate = measurement.estimate
     random = None if measurement.random is None else measurement.random.score
     steps = "steps" if measurement.task is None else measurement.task.steps
@@ -62,17 +62,17 @@ def statements(measurement: Measurement) -> list[str]:
 def list_rows(
     tasks: Mapping[str, Task], measurements: Sequence[Measurement], sizes: Mapping[str, int | None]
 ) -> list[dict[str, Any]]:
-    """Return what ``rlidim list`` shows of each task, as JSON-ready values.
+    """Return the rows of ``rlidim list``, one for each task, as JSON-ready values.
 
     Args:
         tasks: by name.
         measurements: of any of them.
-        sizes: each task's D; None where its environment cannot be made here.
+        sizes: each task's D; None where its environment cannot be made.
     """
     rows = []
     for name, task in sorted(tasks.items()):
-        mine = [measurement for measurement in measurements if measurement.task_name == name]
-        names = text.short_names(mine)
+        measured = [measurement for measurement in measurements if measurement.task_name == name]
+        names = text.short_names(measured)
         rows.append(
             {
                 "task": name,
@@ -84,7 +84,7 @@ def list_rows(
                 "ours": [
                     f"{' '.join(parts)} {read(measurement.estimate)} "
                     f"{interval(measurement.estimate)}"
-                    for measurement, (_, *parts) in zip(mine, names, strict=True)
+                    for measurement, (_, *parts) in zip(measured, names, strict=True)
                     if measurement.estimate is not None
                 ],
             }
@@ -93,7 +93,7 @@ def list_rows(
 
 
 def network(task: Task) -> str:
-    """Return ``20-20 relu``, or what stands in its place."""
+    """Return the network in words: ``20-20 relu``."""
     match task.problem:
         case Control(network=network):
             return str(network)
@@ -104,7 +104,7 @@ def network(task: Task) -> str:
 
 
 def _facts(task: Task, D: int | None) -> dict[str, str]:
-    """Return what a page says of a task's problem."""
+    """Return the facts about a task's problem that its page shows, by name."""
     score = text.one_line(task.scores)
     match task.problem:
         case Control(environment=environment, network=network, evaluation=evaluation):
@@ -134,8 +134,8 @@ def task_page(
 ) -> str:
     """Return a task's page: its file, settings, published numbers and our records.
 
-    ``D`` is None where the task's environment cannot be made here; ``natives`` are the native runs
-    of trainers that no measurement has.
+    ``D`` is None where the task's environment cannot be made; ``natives`` are the native runs of
+    trainers without a measurement.
     """
     lines = [f"{task.name}: {text.one_line(task.title)}", ""]
     facts = {"file": str(task.file), "kind": task.kind}

@@ -1,4 +1,4 @@
-"""The figure of one measurement: normalised score against d, and what was read from it."""
+"""The figure of one measurement: normalised score against d, with d_int and its interval."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def plot_measurement(measurement: Measurement, path_stem: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Line:
-    """A row of the strip above the scores; ``d`` is None in ours, the first."""
+    """A row of the strip above the scores; ``d`` is None in the first, the measured one."""
 
     name: str
     d: int | None
@@ -78,13 +78,13 @@ class _Line:
 
 
 def _lines(measurement: Measurement) -> list[_Line]:
-    found = [_Line("measured", None, BLUE)]
+    lines = [_Line("measured", None, BLUE)]
     if measurement.known is not None:
-        found.append(_Line("known", measurement.known, GREEN))
+        lines.append(_Line("known", measurement.known, GREEN))
     for entry in measurement.published:
         name = drawing.fit(f"published, {entry.trainer}", SMALL, NAMES)
-        found.append(_Line(name, entry.d_int, VERMILION))
-    return found
+        lines.append(_Line(name, entry.d_int, VERMILION))
+    return lines
 
 
 def _draw_scores(axes: Any, measurement: Measurement, estimate: Estimate) -> None:
@@ -168,7 +168,7 @@ def _side_by_side(rung: Rung) -> list[tuple[float, float, bool]]:
 
 
 def _smallest_gap(dims: Sequence[int], span: float) -> float:
-    """Return how wide a rung's runs may be spread, in log d: less than the gap to the next."""
+    """Return the width that a rung's runs may take, in log d: less than the gap to the next."""
     gaps = np.diff(np.log(dims))
     return float(min([0.75 * gap for gap in gaps] + [0.07 * span]))
 

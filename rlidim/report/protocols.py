@@ -1,4 +1,4 @@
-"""The shorter default beside the paper's protocol: does it read the same dimension?
+"""The table that compares each task's own protocol with the paper's: baseline, d_int, hours.
 
 Li et al. 2018 trained classifiers for 100 epochs at one learning rate; the tasks' own settings are
 shorter and let the rate fall.
@@ -18,11 +18,11 @@ UNKNOWN = "not known"
 
 
 def table(measurements: Sequence[Measurement], fraction: float) -> Table:
-    """Return one row for each measurement that was made by both protocols."""
-    found = {measurement.names: measurement for measurement in measurements}
+    """Return one row for each subject that was measured by both protocols."""
+    by_names = {measurement.names: measurement for measurement in measurements}
     rows = []
-    for names, ours in found.items():
-        paper = found.get((f"{names[0]}-{PAPER}", *names[1:]))
+    for names, ours in by_names.items():
+        paper = by_names.get((f"{names[0]}-{PAPER}", *names[1:]))
         if paper is None or ours.estimate is None or paper.estimate is None:
             continue
         task, trainer, *rest = names
@@ -56,7 +56,7 @@ def _reading(measurement: Measurement) -> tuple[str, str, str]:
 
 
 def _same(first: Measurement, second: Measurement) -> str:
-    """Say whether each one's d_int lies in the other's interval."""
+    """Say whether the d_int of each lies in the other's interval."""
     ours, theirs = first.estimate, second.estimate
     if ours is None or theirs is None or ours.d_int is None or theirs.d_int is None:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""Published numbers beside ours, read by the published rule from our own scores."""
+"""Published numbers beside ours: d_int from our own scores by the published rule."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OPEN = "leaves it open"
 
 
 def threshold(entry: Published, measurement: Measurement) -> float | None:
-    """Return the baseline that the published number was read against, as a score of the task.
+    """Return the baseline for the published rule, as a score of the task.
 
-    A global baseline is the number that the entry names; a local one is native training's score,
-    so here our own. None if the entry prints no score.
+    A global baseline is the number that the entry names; a local one is our own native runs' mean
+    score. None if the entry prints no score.
     """
     baseline = entry.baseline
     if baseline.score is not None and baseline.kind == "local":
@@ -72,14 +72,14 @@ def verdict(entry: Published, measurement: Measurement) -> str:
 
     An end that our tested d leave open holds nothing: where it would decide, nothing is decided.
     """
-    found = reread(entry, measurement) or measurement.estimate
-    if found is None:
+    ours = reread(entry, measurement) or measurement.estimate
+    if ours is None:
         return "not measured"
-    holds = found.holds(entry.d_int)
+    holds = ours.holds(entry.d_int)
     if holds:
         return CONTAINS
     if holds is None:
         return OPEN if entry.d_int <= (measurement.D or entry.d_int) else MISSES
-    low, high = found.interval
+    low, high = ours.interval
     near = entry.d_int * RUNG >= (low or 1) and (high is None or entry.d_int <= high * RUNG)
     return NEARLY if near else MISSES

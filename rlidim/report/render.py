@@ -42,19 +42,19 @@ pre { background: #f4f4f4; padding: .7rem 1rem; overflow-x: auto; }
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that GitHub's Markdown shows as it is, in a table's cell too."""
+    """Return the text escaped for GitHub's Markdown, in a table's cell too."""
     escaped = re.sub(r"([\\`*_|$~<])", r"\\\1", one_line(text).replace("&", "&amp;"))
-    # A bracket is a link's only before one of these: intervals stay legible.
+    # A bracket closes a link only before ( [ or :, so that intervals stay legible.
     return re.sub(r"\](?=[(\[:])", r"\\]", escaped)
 
 
 def escape_latex(text: str) -> str:
-    """Return text that LaTeX sets as it is."""
+    """Return the text escaped for LaTeX."""
     return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
 def markdown_table(table: Table) -> str:
-    """Return a pipe table; numbers to the right."""
+    """Return a pipe table, its numbers aligned to the right."""
     cells = [[escape_markdown(cell) for cell in row] for row in (table.header, *table.rows)]
     rule = ["---" if column < table.left else "--:" for column in range(len(table.header))]
     lines = [cells[0], rule, *cells[1:]]

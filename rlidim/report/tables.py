@@ -1,4 +1,4 @@
-"""What the tables say: rows of text, the same for Markdown, LaTeX and HTML; CSV has the numbers."""
+"""The tables' contents: rows of text for Markdown, LaTeX and HTML; numbers in full for CSV."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Table:
 
 
 def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
-    """Return one row for each measurement of a task whose dimension is not known beforehand."""
+    """Return one row for each measurement of a task of unknown dimension."""
     name = name_of(fraction)
     rows, reasons = [], []
     for measurement in measurements:
@@ -90,7 +90,7 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
 
 
 def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
-    """Return one row for each measurement of a task whose dimension construction fixes."""
+    """Return one row for each measurement of a task whose dimension is known by construction."""
     rows = []
     for measurement in measurements:
         estimate, known = measurement.estimate, measurement.known
@@ -134,7 +134,7 @@ def comparison(
 ) -> Table:
     """Return one row for each measurement and published number of its task.
 
-    What is published of any other of the tasks is named below the table.
+    The published numbers of the other tasks are named below the table.
     """
     rows = []
     notes = [
@@ -201,7 +201,7 @@ def comparison(
 
 
 def _ratio(estimate: Estimate | None, d: int) -> str:
-    """Return ours over theirs."""
+    """Return our d_int over the published one."""
     if estimate is None or estimate.censored or estimate.d_int is None:
         return NONE
     return f"{estimate.d_int / d:.2f}"
@@ -263,34 +263,34 @@ def _runs(measurement: Measurement) -> str:
 
 
 def measurements_csv(measurements: Sequence[Measurement]) -> str:
-    """Return one line for each measurement, with every number in full."""
+    """Return a CSV with one line for each measurement, every number in full."""
     rows = []
     for measurement in measurements:
-        found = measurement.to_json()
+        content = measurement.to_json()
         scores = measurement.baseline_scores
         estimate = measurement.estimate
-        low, high = found["interval"]
+        low, high = content["interval"]
         rows.append(
             {
-                **{name: found[name] for name in ("task", "trainer", "projection", "scope")},
-                "D": found["D"],
-                "fraction": found["fraction"],
-                "d_int": found["d_int"],
+                **{name: content[name] for name in ("task", "trainer", "projection", "scope")},
+                "D": content["D"],
+                "fraction": content["fraction"],
+                "d_int": content["d_int"],
                 "interval_low": low,
                 "interval_high": high,
-                "censored": found["censored"],
+                "censored": content["censored"],
                 "smallest_d": None if estimate is None else estimate.rungs[0].d,
                 "largest_d": None if estimate is None else estimate.rungs[-1].d,
-                "first_passing_d": found["first_passing_d"],
-                "paper_rule_d": found["paper_rule_d"],
+                "first_passing_d": content["first_passing_d"],
+                "paper_rule_d": content["paper_rule_d"],
                 "known": measurement.known,
                 "published": " ".join(
                     f"{entry.trainer}:{entry.d_int}" for entry in measurement.published
                 ),
-                "baseline_mean": found["baseline"]["mean"],
+                "baseline_mean": content["baseline"]["mean"],
                 "baseline_sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
                 "baseline_seeds": len(scores),
-                "random_mean": found["random"]["mean"],
+                "random_mean": content["random"]["mean"],
                 "runs_ok": measurement.succeeded,
                 "runs_diverged": measurement.diverged,
                 "runs_failed": measurement.failed,
@@ -303,7 +303,7 @@ def measurements_csv(measurements: Sequence[Measurement]) -> str:
 
 
 def scores_csv(measurements: Sequence[Measurement]) -> str:
-    """Return one line for each run in a subspace, with its score and normalised score."""
+    """Return a CSV with one line for each run in a subspace: its score, raw and normalised."""
     rows = []
     for measurement in measurements:
         normalised: dict[int, list[float]] = {}

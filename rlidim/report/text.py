@@ -1,4 +1,4 @@
-"""How numbers, intervals and plain tables are written, the same in every output."""
+"""Numbers, intervals and plain tables as text, the same in every output."""
 
 from __future__ import annotations
 
@@ -58,28 +58,28 @@ def hours(seconds: float) -> str:
 
 
 def holds(estimate: Estimate, d: int) -> str:
-    """Return whether the interval holds d: yes, NO, or open where an open end would decide."""
-    found = estimate.holds(d)
-    return "open" if found is None else "yes" if found else "NO"
+    """Say whether the interval holds d: yes, NO, or open where an open end would decide."""
+    inside = estimate.holds(d)
+    return "open" if inside is None else "yes" if inside else "NO"
 
 
 def published(entry: Published) -> str:
-    """Return ``25 (dqn)``."""
+    """Return a published number with its trainer: ``25 (dqn)``."""
     return f"{entry.d_int:,} ({entry.trainer})"
 
 
 def differences(entry: Published, measurement: Measurement) -> str:
-    """Return in what a published number was read otherwise than ours, in a few words."""
-    found = []
+    """Return the differences between a published measurement and ours, in a few words."""
+    parts = []
     if entry.trainer != measurement.trainer:
-        found.append(f"trainer {entry.trainer}")
+        parts.append(f"trainer {entry.trainer}")
     if measurement.D is not None and entry.D != measurement.D:
-        found.append(f"D {entry.D:,}")
-    return ", ".join(found) or NONE
+        parts.append(f"D {entry.D:,}")
+    return ", ".join(parts) or NONE
 
 
 def short_names(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
-    """Return (task, trainer), and projection and scope where those two name several."""
+    """Return each one's (task, trainer), with projection and scope where those are ambiguous."""
     counts = Counter(measurement.names[:2] for measurement in measurements)
     return [
         measurement.names if counts[measurement.names[:2]] > 1 else measurement.names[:2]
@@ -88,7 +88,7 @@ def short_names(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
 
 
 def one_line(text: str) -> str:
-    """Return text with every run of white space as one space."""
+    """Return the text on one line, with single spaces."""
     return " ".join(text.split())
 
 

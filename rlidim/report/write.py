@@ -1,4 +1,4 @@
-"""Everything that ``rlidim tables`` writes, from the records alone and the same every time."""
+"""The files that ``rlidim tables`` writes, from the records alone and the same every time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_tables(
 ) -> tuple[list[Path], list[str]]:
     """Write TABLES.md, tables.csv, scores.csv, tables.tex, index.html and the figures.
 
-    And FAMILIES.md where runs that compare the families of P lie in ``families/``.
+    FAMILIES.md too, where ``families/`` holds records that compare the families of P.
 
     Args:
         results: the folder of records, where the files go too.
@@ -81,12 +81,12 @@ def write_tables(
         "tables.tex": page.latex(),
         "index.html": page.html(),
     }
-    aside = Results(results.folder / families.FOLDER)
-    if aside.folder.is_dir():
-        records, wrong = aside.scan()
-        problems += [f"{problem}; skipped" for problem in wrong]
-        compared = families.table(gather(records, tasks, results_folder=aside.folder))
-        parts = [f"# {compared.title}", *_markdown(compared), "```console\n$ rlidim tables\n```"]
+    comparison = Results(results.folder / families.FOLDER)
+    if comparison.folder.is_dir():
+        records, unreadable = comparison.scan()
+        problems += [f"{problem}; skipped" for problem in unreadable]
+        table = families.table(gather(records, tasks, results_folder=comparison.folder))
+        parts = [f"# {table.title}", *_markdown(table), "```console\n$ rlidim tables\n```"]
         contents["FAMILIES.md"] = "\n\n".join(parts) + "\n"
     for name, content in contents.items():
         write_atomically(results.folder / name, content)
@@ -111,7 +111,7 @@ class _Page:
         self.problems = problems
         ours = [measurement for measurement in measurements if measurement.known is None]
         known = [measurement for measurement in measurements if measurement.known is not None]
-        found = [
+        candidates = [
             tables.summary(ours, fraction),
             tables.calibration(known, fraction),
             tables.comparison(measurements, tasks, fraction),
@@ -120,7 +120,7 @@ class _Page:
             descriptions.table(described),
             baselines.table(natives),
         ]
-        self.tables = [table for table in found if table.rows]
+        self.tables = [table for table in candidates if table.rows]
         self.origins = tables.origins(records)
         self.ladder = any(measurement.estimate is not None for measurement in measurements)
 
