@@ -1,7 +1,7 @@
 """The cache: decoded arrays as .npy files, written whole or not at all, by one process at a time.
 
 Below the folder: ``downloads/<name>/``, ``decoded/<name>-<key>/``, ``locks/<name>.lock``. The key
-stands for the checksums of the published files, so arrays of other content are never found.
+stands for the checksums of the published files, so arrays of other content are never read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from rlidim.data.formats import Arrays, expected_shapes
-from rlidim.data.places import Found
+from rlidim.data.places import Copy
 from rlidim.data.show import say
 from rlidim.data.sources import Source
 from rlidim.errors import RlidimError
@@ -52,7 +52,7 @@ def folder() -> Path:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the operating system says against a write into the user's error.
+    """Turn an operating system's error in a write into the user's.
 
     Raises:
         RlidimError: the file cannot be written, or the disk is full.
@@ -72,7 +72,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Hold the data set's lock; it goes when its holder dies, however it dies.
+    """Hold the data set's lock, which ends with its holder, however that dies.
 
     Raises:
         RlidimError: the cache cannot be written.
@@ -96,7 +96,7 @@ class Decoded:
     """The decoded arrays of one data set."""
 
     def __init__(self, name: str, source: Source) -> None:
-        """Work out the folder; nothing is read."""
+        """Derive the folder; nothing is read."""
         checksums = [file.sha256[0] for edition in source.editions for file in edition.files]
         key = hashlib.sha256(json.dumps([LAYOUT, checksums]).encode()).hexdigest()[:16]
         self.name = name
@@ -140,13 +140,13 @@ class Decoded:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
 
-    def knows(self, found: Found) -> bool:
-        """Say whether these files were verified before and are still the same."""
-        return _stamps(found).items() <= self._verified().items()
+    def knows(self, copy: Copy) -> bool:
+        """Say whether the copy was verified before and is still the same."""
+        return _stamps(copy).items() <= self._verified().items()
 
-    def remember(self, found: Found) -> None:
-        """Note that these files were verified."""
-        stamps = {**self._verified(), **_stamps(found)}
+    def remember(self, copy: Copy) -> None:
+        """Note that the copy was verified."""
+        stamps = {**self._verified(), **_stamps(copy)}
         # A cache that may only be read serves as well; it verifies each time.
         with contextlib.suppress(OSError):
             descriptor, name = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
@@ -176,9 +176,9 @@ def _save(path: Path, array: np.ndarray) -> None:
         os.fsync(file.fileno())
 
 
-def _stamps(found: Found) -> dict[str, list[int]]:
+def _stamps(copy: Copy) -> dict[str, list[int]]:
     stamps = {}
-    for path in found.paths:
+    for path in copy.paths:
         with contextlib.suppress(OSError):  # unreadable: its verification says so
             status = path.stat()
             stamps[str(path.resolve())] = [status.st_size, status.st_mtime_ns]

@@ -1,4 +1,4 @@
-"""A data set by its name: found or downloaded, verified, decoded once, mapped from the cache."""
+"""Data sets by name: located or downloaded, verified, decoded once, mapped from the cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rlidim.data import cache, download, formats, places
 from rlidim.data.cache import Decoded
 from rlidim.data.formats import Arrays
-from rlidim.data.places import Found
+from rlidim.data.places import Copy
 from rlidim.data.show import say
 from rlidim.data.sources import CLASSES, SOURCES, Source
 from rlidim.errors import RlidimError, nearest
@@ -19,7 +19,7 @@ from rlidim.errors import RlidimError, nearest
 NAMES = ("mnist", "fashion-mnist", "cifar10")
 
 
-SHAPES = {name: SOURCES[name].shape for name in NAMES}  # (C, H, W), known before the data are here
+SHAPES = {name: SOURCES[name].shape for name in NAMES}  # (C, H, W), known before a download
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class DataSet:
 
 
 def load(name: str) -> DataSet:
-    """Return a data set; the first time it is decoded, and downloaded if it is nowhere here.
+    """Return a data set; its first use decodes it, and downloads it if this machine has no copy.
 
     The images come in their published order, the same on every machine. Processes that ask at
     once wait for the first of them.
@@ -57,15 +57,15 @@ def load(name: str) -> DataSet:
             failed, or the cache cannot be written.
     """
     source = _source(name)
-    found = places.locate(source)
+    copy = places.locate(source)
     decoded = Decoded(name, source)
-    arrays = _arrays(decoded, found)
+    arrays = _arrays(decoded, copy)
     if arrays is None:
         with cache.lock(name):
-            # Whoever held the lock before may have done it all.
-            arrays = _arrays(decoded, found)
+            # The lock's previous holder may have prepared the arrays.
+            arrays = _arrays(decoded, copy)
             if arrays is None:
-                arrays = _prepare(decoded, found)
+                arrays = _prepare(decoded, copy)
     return DataSet(name=name, classes=CLASSES, **arrays)
 
 
@@ -76,9 +76,9 @@ def place(name: str) -> Path | None:
         RlidimError: no such data set, or RLIDIM_DATA names no folder or half a data set.
     """
     source = _source(name)
-    found = places.locate(source)
-    if found is not None:
-        return found.folder
+    copy = places.locate(source)
+    if copy is not None:
+        return copy.folder
     decoded = Decoded(name, source)
     return None if decoded.read() is None else decoded.folder
 
@@ -89,25 +89,25 @@ def _source(name: str) -> Source:
     return SOURCES[name]
 
 
-def _arrays(decoded: Decoded, found: Found | None) -> Arrays | None:
+def _arrays(decoded: Decoded, copy: Copy | None) -> Arrays | None:
     """Return the cache's arrays unless the user's files, if any, are of other content."""
     arrays = decoded.read()
-    if arrays is not None and found is not None and not decoded.knows(found):
-        formats.verify(found)
-        decoded.remember(found)
+    if arrays is not None and copy is not None and not decoded.knows(copy):
+        formats.verify(copy)
+        decoded.remember(copy)
     return arrays
 
 
-def _prepare(decoded: Decoded, found: Found | None) -> Arrays:
-    if found is None:
+def _prepare(decoded: Decoded, copy: Copy | None) -> Arrays:
+    if copy is None:
         published = decoded.source.editions[0]
         folder = cache.folder() / "downloads" / decoded.name
         for file in published.files:
             download.fetch(file, folder, decoded.source.folders[0])
-        found = Found(published, folder)
-    say(f"{decoded.name}: decoding {found.folder}, once")
-    decoded.write(formats.decode(decoded.source, found))
-    decoded.remember(found)
+        copy = Copy(published, folder)
+    say(f"{decoded.name}: decoding {copy.folder}, once")
+    decoded.write(formats.decode(decoded.source, copy))
+    decoded.remember(copy)
     arrays = decoded.read()
     if arrays is None:
         raise RlidimError(f"{decoded.folder}: removed while it was written; try again")

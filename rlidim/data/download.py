@@ -1,7 +1,7 @@
 """Downloads: over https from several mirrors in turn, resumed where they broke off, verified.
 
-What has come so far lies in ``<name>.part``. It gets its name only after its SHA-256 matched, so
-a half file is never taken for a whole one.
+The bytes so far lie in ``<name>.part``, which gets its name only once its SHA-256 matches, so that
+half a file is never taken for a whole one.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ RANGE_NOT_SATISFIABLE = 416
 
 
 class _MirrorError(Exception):
-    """Why this mirror did not serve; the next one may."""
+    """A failure of one mirror; the next one may serve."""
 
 
 def fetch(file: File, folder: Path, wanted: str) -> Path:
     """Return the file in the folder, downloaded unless it is there; the lock is held.
 
     Args:
-        file: what to download.
-        folder: where to.
-        wanted: the folder below RLIDIM_DATA where a copy would have been found, for messages.
+        file: to download.
+        folder: of the download.
+        wanted: the folder below RLIDIM_DATA where a copy may lie, for messages.
 
     Raises:
         RlidimError: every mirror failed (names them all), or the folder cannot be written.
@@ -65,7 +65,7 @@ def fetch(file: File, folder: Path, wanted: str) -> Path:
 
 
 def _fetch_from(url: str, file: File, part: Path) -> None:
-    """Make the part whole and verified."""
+    """Complete the part and verify it."""
     reason = "nothing came"
     for _ in range(ATTEMPTS):
         before = _size(part)
@@ -73,13 +73,13 @@ def _fetch_from(url: str, file: File, part: Path) -> None:
             reason = _transfer(url, file, part, before)
         have = _size(part)
         if have == file.size:
-            found = _digest(part)
-            if found in file.sha256:
+            checksum = _digest(part)
+            if checksum in file.sha256:
                 return
             _discard(part)
             if before == 0:
-                raise _MirrorError(f"wrong SHA-256 {found}, expected {file.sha256[0]}")
-            # What was there before may have been the fault: once more from the start.
+                raise _MirrorError(f"wrong SHA-256 {checksum}, expected {file.sha256[0]}")
+            # The bytes of an earlier download may have been wrong: once more from the start.
         elif have > file.size:
             _discard(part)
         elif have == before:
@@ -88,7 +88,7 @@ def _fetch_from(url: str, file: File, part: Path) -> None:
 
 
 def _transfer(url: str, file: File, part: Path, have: int) -> str:
-    """Append what the mirror sends to the part, and return why it ended."""
+    """Append the mirror's bytes to the part, and return the reason why they ended."""
     headers = {"User-Agent": "rlidim"}
     if have:
         headers["Range"] = f"bytes={have}-"

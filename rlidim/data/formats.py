@@ -1,6 +1,6 @@
 """The published formats: idx files (LeCun 1998) and CIFAR-10's pickled batches (Krizhevsky 2009).
 
-Whatever is read is verified first, by the SHA-256 of the very bytes that are decoded.
+Every file is verified first, by the SHA-256 of the very bytes that are decoded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim.data.places import Found
+from rlidim.data.places import Copy
 from rlidim.data.sources import CLASSES, File, Source
 from rlidim.errors import RlidimError
 
@@ -43,34 +43,34 @@ def expected_shapes(source: Source) -> dict[str, tuple[int, ...]]:
     }
 
 
-def verify(found: Found) -> None:
+def verify(copy: Copy) -> None:
     """Check the SHA-256 of every file.
 
     Raises:
         RlidimError: a file cannot be read, or is not the published one.
     """
-    for file, path in zip(found.edition.files, found.paths, strict=True):
+    for file, path in zip(copy.edition.files, copy.paths, strict=True):
         _opened(path, file).close()
 
 
-def decode(source: Source, found: Found) -> Arrays:
+def decode(source: Source, copy: Copy) -> Arrays:
     """Return the four arrays: images uint8 (N, C, H, W), labels uint8 (N,).
 
     Raises:
-        RlidimError: a file cannot be read, is not the published one, or holds something else than
-            its name says.
+        RlidimError: a file cannot be read, is not the published one, or holds another array than
+            expected.
     """
-    arrays = DECODERS[found.edition.format](source, found)
+    arrays = DECODERS[copy.edition.format](source, copy)
     for name, shape in expected_shapes(source).items():
         if arrays[name].shape != shape:
-            raise RlidimError(f"{found.folder}: {name} {arrays[name].shape}, expected {shape}")
+            raise RlidimError(f"{copy.folder}: {name} {arrays[name].shape}, expected {shape}")
         if name.endswith("labels") and arrays[name].max(initial=0) >= CLASSES:
-            raise RlidimError(f"{found.folder}: {name}: a label is not below {CLASSES}")
+            raise RlidimError(f"{copy.folder}: {name}: a label is not below {CLASSES}")
     return arrays
 
 
 def digest(file: io.BufferedReader) -> str:
-    """Return the SHA-256 of what is left of a file."""
+    """Return the SHA-256 of a file from its current position on."""
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -92,16 +92,16 @@ def _opened(path: Path, file: File) -> io.BufferedReader:
     return opened
 
 
-def _check(found: str, where: Path | str, file: File) -> None:
-    if found not in file.sha256:
+def _check(checksum: str, where: Path | str, file: File) -> None:
+    if checksum not in file.sha256:
         raise RlidimError(
-            f"{where}: not the published file: its SHA-256 is {found}, expected {file.sha256[0]}"
+            f"{where}: not the published file: its SHA-256 is {checksum}, expected {file.sha256[0]}"
         )
 
 
-def _read_idx_files(source: Source, found: Found) -> Arrays:
+def _read_idx_files(source: Source, copy: Copy) -> Arrays:
     parsed = []
-    for file, path in zip(found.edition.files, found.paths, strict=True):
+    for file, path in zip(copy.edition.files, copy.paths, strict=True):
         with _opened(path, file) as opened:
             try:
                 content = gzip.decompress(opened.read())
@@ -113,7 +113,7 @@ def _read_idx_files(source: Source, found: Found) -> Arrays:
 
 
 def parse_idx(content: bytes, where: Path) -> Images:
-    """Return what an idx file of unsigned bytes holds, in the shape that it states.
+    """Return the array of an idx file of unsigned bytes, in the shape of its header.
 
     Raises:
         RlidimError: another type, or shorter or longer than its header says.
@@ -130,24 +130,24 @@ def parse_idx(content: bytes, where: Path) -> Images:
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _read_batches(source: Source, found: Found) -> Arrays:
+def _read_batches(source: Source, copy: Copy) -> Arrays:
     contents = {}
-    for file, path in zip(found.edition.files, found.paths, strict=True):
+    for file, path in zip(copy.edition.files, copy.paths, strict=True):
         with _opened(path, file) as opened:
             contents[file.name] = opened.read()
-    return _join(source, found, found.edition.files, contents)
+    return _join(source, copy, copy.edition.files, contents)
 
 
-def _read_archive(source: Source, found: Found) -> Arrays:
+def _read_archive(source: Source, copy: Copy) -> Arrays:
     """Read members by their names; nothing is ever extracted to the disk."""
-    wanted = {f"{ARCHIVE_FOLDER}/{member.name}": member.name for member in found.edition.members}
+    wanted = {f"{ARCHIVE_FOLDER}/{member.name}": member.name for member in copy.edition.members}
     contents = {}
-    (path,) = found.paths
-    with _opened(path, found.edition.files[0]) as opened:
+    (path,) = copy.paths
+    with _opened(path, copy.edition.files[0]) as opened:
         try:
             with tarfile.open(fileobj=opened, mode="r:*") as archive:
                 for member in archive:
-                    # Nobody extracts it here, but who packed this meant harm to those who do.
+                    # Nothing is extracted, but such a name is meant to harm those who do.
                     for name in (member.name, member.linkname):
                         if name.startswith("/") or ".." in name.split("/"):
                             raise RlidimError(f"{path}: refused: '{name}' leaves the folder")
@@ -159,16 +159,16 @@ def _read_archive(source: Source, found: Found) -> Arrays:
     for name, short in wanted.items():
         if short not in contents:
             raise RlidimError(f"{path}: holds no {name}")
-    return _join(source, found, found.edition.members, contents)
+    return _join(source, copy, copy.edition.members, contents)
 
 
 def _join(
-    source: Source, found: Found, files: tuple[File, ...], contents: dict[str, bytes]
+    source: Source, copy: Copy, files: tuple[File, ...], contents: dict[str, bytes]
 ) -> Arrays:
     """Verify and unpickle the batches, of which the last is the test set."""
     images, labels = [], []
     for file in files:
-        where = found.folder / file.name
+        where = copy.folder / file.name
         content = contents.pop(file.name)
         _check(hashlib.sha256(content).hexdigest(), where, file)
         batch = _unpickle(content, where, source)
@@ -214,11 +214,11 @@ def _unpickle(content: bytes, where: Path, source: Source) -> tuple[Images, Imag
             np.ascontiguousarray(images, dtype=np.uint8).reshape(-1, *source.shape),
             np.array(labels, dtype=np.uint8).reshape(len(images)),
         )
-    except Exception as error:  # any at all: pickle promises no list of what it raises
+    except Exception as error:  # pickle documents no list of its exceptions
         raise RlidimError(f"{where}: not a batch of CIFAR-10 ({error})") from error
 
 
-DECODERS: dict[str, Callable[[Source, Found], Arrays]] = {
+DECODERS: dict[str, Callable[[Source, Copy], Arrays]] = {
     "idx": _read_idx_files,
     "archive": _read_archive,
     "batches": _read_batches,

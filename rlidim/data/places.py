@@ -1,4 +1,4 @@
-"""Where a data set may lie already: below RLIDIM_DATA, or where a system package puts it."""
+"""Local copies of the data sets: below RLIDIM_DATA, or in a system package's folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rlidim.errors import RlidimError
 
 
 @dataclass(frozen=True)
-class Found:
-    """An edition whose files all lie in one folder; whether they are right is not known yet."""
+class Copy:
+    """A copy of an edition: all its files, not yet verified, in one folder."""
 
     edition: Edition
     folder: Path
@@ -40,8 +40,8 @@ def data_folder() -> Path | None:
     return folder
 
 
-def locate(source: Source) -> Found | None:
-    """Return the first folder that holds a whole edition, or None if none holds any file.
+def locate(source: Source) -> Copy | None:
+    """Return the first copy of an edition, or None if no folder holds any file.
 
     Raises:
         RlidimError: RLIDIM_DATA names no folder, or holds some of an edition's files only (a copy
@@ -52,10 +52,10 @@ def locate(source: Source) -> Found | None:
     incomplete = None
     for folder in (*own, *map(Path, source.installed)):
         for edition in source.editions:
-            found = Found(edition, folder)
-            missing = [path for path in found.paths if not os.path.isfile(path)]
+            copy = Copy(edition, folder)
+            missing = [path for path in copy.paths if not os.path.isfile(path)]
             if not missing:
-                return found
+                return copy
             if len(missing) < len(edition.files) and folder in own and incomplete is None:
                 incomplete = missing[0]
     if incomplete is not None:

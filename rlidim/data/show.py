@@ -1,4 +1,4 @@
-"""What a download shows on standard error: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a download on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def progress(name: str, url: str, size: int) -> Iterator[Callable[[int], None]]:
-    """Show a download; what is yielded is called with the number of bytes that are here."""
+    """Show a download; yield a function to call with the number of bytes so far."""
     console = _console()
     if console.is_terminal:
         columns = (

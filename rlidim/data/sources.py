@@ -1,4 +1,4 @@
-"""What is published where: file names, sizes, SHA-256 and mirrors of each data set.
+"""The published files of each data set: names, sizes, SHA-256 and mirrors.
 
 MNIST: LeCun, Bottou, Bengio and Haffner 1998. Fashion-MNIST: Xiao, Rasul and Vollgraf 2017
 (https://arxiv.org/abs/1708.07747). CIFAR-10: Krizhevsky 2009, Learning Multiple Layers of
@@ -14,7 +14,7 @@ CLASSES = 10  # of each of the three
 
 @dataclass(frozen=True)
 class File:
-    """One file.
+    """A published file.
 
     Attributes:
         name: as published.
@@ -46,7 +46,7 @@ class Source:
     """A data set as it is published.
 
     Attributes:
-        editions: what a folder may hold; the first is the one that is downloaded.
+        editions: that a folder may hold; the first is the one that is downloaded.
         folders: below RLIDIM_DATA, in the order they are searched.
         shape: (C, H, W) of an image.
         train: number of training images.
