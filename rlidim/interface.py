@@ -1,4 +1,4 @@
-"""The Python face: what ``import rlidim`` offers beside projections and subspaces.
+"""The Python interface: load a task, train, measure, estimate.
 
 Li, Farkhoor, Liu, Yosinski, "Measuring the Intrinsic Dimension of Objective Landscapes", ICLR 2018.
 """
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from rlidim.executors.ray.cluster import RayCluster
 
 RunListener = Callable[[Cell, int, float | None], None]
-"""Told a run's cell, the environment steps made, and the score so far (None before the first)."""
+"""Called with a run's cell, its steps so far, and its score so far (None before the first)."""
 Tell = Callable[[str], None]
 
 
 def untold(line: str) -> None:
-    """Tell nobody."""
+    """Drop the line: the default listener to messages."""
 
 
 def load(task: str, envs: str | Path | None = None) -> Task:
@@ -98,7 +98,7 @@ def train(
         d: the subspace dimension, 1 to D; None trains the whole network.
         seed: at least 0.
         projection: the family of P; ``auto`` goes by the task's D.
-        scope: what is confined: ``policy`` (a critic trains natively) or ``all``.
+        scope: of the subspace: ``policy`` (a critic trains natively) or ``all``.
         results: the folder of records.
         log_dir: the folder for training logs, checkpoints, and solutions that a record does not
             hold: native ones and those of more than 20,000 numbers. None writes none of them.
@@ -108,8 +108,8 @@ def train(
         cluster: a Ray cluster that makes the run, with as many CPUs a cell as ``processes``, closed
             by the caller; None: this machine. It leaves no logs and no checkpoints.
         listener: called as the run goes on, if this machine makes it.
-        tell: called with a line where the run is not simply made: it is on record, was resumed, or
-            begins anew although it was to be resumed.
+        tell: called with a line where the run is on record, was resumed, or begins anew although it
+            was to be resumed.
 
     Returns:
         The record: ``score`` (the mean return over fresh episodes, or a classifier's accuracy),
@@ -148,15 +148,15 @@ def train(
         if d is None
         else Cell(chosen.name, trainer, family, d, seed, scope)
     )
-    folder = Results(Path(results))
-    folder.check_writable()
-    logs = None if log_dir is None else Path(log_dir)
-    job = Job(chosen, cell, folder.folder, logs, processes, resume)
-    on_record = folder.path(cell).exists() and not force
+    records = Results(Path(results))
+    records.check_writable()
+    log_folder = None if log_dir is None else Path(log_dir)
+    job = Job(chosen, cell, records.folder, log_folder, processes, resume)
+    on_record = records.path(cell).exists() and not force
     if on_record:
-        tell(f"{folder.path(cell)}: on record; --force runs it again")
+        tell(f"{records.path(cell)}: on record; --force runs it again")
     elif resume:
-        _tell_what_cannot_be_resumed(job, tell)
+        _tell_of_missing_checkpoint(job, tell)
     if cluster is None:
         report = unheard if listener is None else functools.partial(listener, cell)
         record = run_when_free(job, force, report)
@@ -168,10 +168,10 @@ def train(
 
 
 def _chosen(task: Task | str, trainer: str | None) -> tuple[Task, str]:
-    """Return the task, loaded, and the trainer, the task's first unless another is named."""
+    """Return the task, loaded, and the trainer; None stands for the task's first."""
     chosen = load(task) if isinstance(task, str) else task
     trainer = trainer or next(iter(chosen.trainers))
-    chosen.settings(trainer)  # there are some, or it says so
+    chosen.settings(trainer)  # raises if there are none
     return chosen, trainer
 
 
@@ -184,22 +184,22 @@ def _check_resume(log_dir: str | Path | None, cluster: RayCluster | None) -> Non
         raise RlidimError("--resume goes on from a checkpoint below --log-dir: name that folder")
 
 
-def _tell_what_cannot_be_resumed(job: Job, tell: Tell) -> None:
+def _tell_of_missing_checkpoint(job: Job, tell: Tell) -> None:
     """Say why a run begins anew that was to go on from its checkpoint."""
     assert job.runs is not None
     checkpoint = job.runs / str(job.cell) / checkpoints.FILE
     if not is_resumable(job.task, job.cell.trainer):
-        able = [name for name in job.task.trainers if is_resumable(job.task, name)]
+        resumable = [name for name in job.task.trainers if is_resumable(job.task, name)]
         tell(
             f"a run of {job.cell.trainer} cannot be resumed: it begins anew "
-            f"({', '.join(able) or 'none of the task'} can be)"
+            f"({', '.join(resumable) or 'none of the task'} can be)"
         )
     elif not checkpoint.exists():
         tell(f"{checkpoint}: no checkpoint there: the run begins anew")
 
 
 def _tell_of_checkpoints(record: RunRecord, tell: Tell) -> None:
-    """Say where a run was taken up, or why not."""
+    """Say at which step a run was resumed, or why not."""
     if "resumed_at" in record.provenance:
         tell(f"resumed after {record.provenance['resumed_at']} steps")
     if "checkpoint_not_used" in record.provenance:
@@ -234,7 +234,7 @@ def measure(
         task: a loaded task, or a name as :func:`load` takes it.
         trainer: one that the task has settings for; None: its first.
         projection: the family of P; ``auto`` goes by the task's D.
-        scope: what is confined: ``policy`` or ``all``.
+        scope: of the subspace: ``policy`` or ``all``.
         fraction: of the native baseline's normalised score, 0.9 for d_int90.
         dims: measure at these d instead of searching.
         seeds: runs at each d, and of the baseline; None: the task's.
@@ -251,7 +251,7 @@ def measure(
         runs: the former name of ``most_runs``.
 
     Returns:
-        The estimate: ``d_int``, ``interval``, the rungs and what they scored.
+        The estimate: ``d_int``, ``interval``, the rungs and their scores.
 
     Raises:
         RlidimError: unknown names, values out of range, an environment whose package is missing.
@@ -273,27 +273,27 @@ def measure(
         dims=None if dims is None else tuple(dims),
         seeds=seeds,
         baseline_seeds=baseline_seeds,
-        runs=runs if most_runs is None else most_runs,
+        most_runs=runs if most_runs is None else most_runs,
         precision=precision,
     )
     if executor is not None and workers != 1:
         raise RlidimError(f"workers = {workers} is for this machine: leave it out with an executor")
-    folder = Results(Path(results))
-    logs = None if log_dir is None else Path(log_dir)
-    with _place(executor, workers) as place:
-        found = search(plan, folder, executor=place, runs=logs, listener=listener)
-    if found.estimate is None:
+    records = Results(Path(results))
+    log_folder = None if log_dir is None else Path(log_dir)
+    with _executor(executor, workers) as used:
+        measurement = search(plan, records, executor=used, log_dir=log_folder, listener=listener)
+    if measurement.estimate is None:
         raise RlidimError(
-            f"{chosen.name}: no estimate: {found.reason}; see the records in {results}"
+            f"{chosen.name}: no estimate: {measurement.reason}; see the records in {results}"
         )
-    return found.estimate
+    return measurement.estimate
 
 
 @contextmanager
-def _place(executor: Executor | None, workers: int) -> Iterator[Executor]:
-    """Lend the caller's executor, or one of this machine that is closed afterwards."""
-    if executor is not None:
-        yield executor
+def _executor(given: Executor | None, workers: int) -> Iterator[Executor]:
+    """Yield the caller's executor, or one of this machine that is closed afterwards."""
+    if given is not None:
+        yield given
         return
     own: Executor = InProcess() if workers == 1 else ProcessPool(workers)
     try:
@@ -311,7 +311,7 @@ def estimate(
     fraction: float = 0.9,
     minimum_score: float = 0.0,
 ) -> Estimate:
-    """Estimate d_int from scores of your own, however they were made: no run is made.
+    """Estimate d_int from your own scores, without any run.
 
     Args:
         scores: the scores of the runs at each d tested, one a seed, the higher the better. A run
@@ -335,18 +335,18 @@ def estimate(
     Example:
         >>> import rlidim
         >>> scores = {4: [31.0, 22.0], 8: [118.0, 94.0], 16: [195.0, 200.0], 32: [200.0, 198.0]}
-        >>> found = rlidim.estimate(scores, baseline=[200.0, 199.0], random=21.0, D=562)
-        >>> found.d_int, found.interval
+        >>> estimate = rlidim.estimate(scores, baseline=[200.0, 199.0], random=21.0, D=562)
+        >>> estimate.d_int, estimate.interval
         (15, (9, 25))
     """
     if not isinstance(scores, Mapping) or not scores:
         raise RlidimError("scores: expected the scores at each d, as {4: [0.1, 0.3], 8: [0.9]}")
-    if D is not None and not _counts(D):
+    if D is not None and not _is_count(D):
         raise RlidimError(f"D must be a whole number of at least 1, got {D!r}")
     most = LARGEST_D if D is None else int(D)
     checked: dict[int, list[float]] = {}
     for d, values in scores.items():
-        if not _counts(d) or d > most:
+        if not _is_count(d) or d > most:
             raise RlidimError(f"scores: a d must be a whole number from 1 to D = {most}, got {d!r}")
         checked[int(d)] = _finite(values, f"scores at d = {d}")
     if not 0.0 < fraction < 1.0:
@@ -363,8 +363,8 @@ def estimate(
     )
 
 
-def _counts(number: object) -> bool:
-    """Say whether something is a whole number of at least 1, numpy's among them."""
+def _is_count(number: object) -> bool:
+    """Say whether an object is a whole number of at least 1, of Python or numpy."""
     return not isinstance(number, bool) and isinstance(number, Integral) and int(number) >= 1
 
 

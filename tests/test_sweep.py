@@ -68,11 +68,11 @@ def test_a_step_is_found_from_any_hint(task: Task, truth: int, hint: int) -> Non
     assert found is not None
     low, high = found.interval
     assert (low or 1) <= truth <= (high or 562)
-    assert sum(cell.d is not None for cell in records) <= plan.runs
+    assert sum(cell.d is not None for cell in records) <= plan.most_runs
 
 
 def test_precision_one_finds_a_step_exactly(task: Task) -> None:
-    plan = Plan.of(task, "es", precision=1.0, runs=400, most_seeds=30)
+    plan = Plan.of(task, "es", precision=1.0, most_runs=400, most_seeds=30)
     found = reading(plan, play(plan, step(10))).estimate
     assert found is not None
     assert found.d_int == 10
@@ -89,18 +89,18 @@ def test_at_least_five_seeds_around_the_crossing(task: Task) -> None:
 
 def test_the_budget_holds_but_for_the_seeds_around_the_crossing(task: Task) -> None:
     generator = np.random.default_rng(0)
-    plan = Plan.of(task, "es", runs=18, precision=1.0)
+    plan = Plan.of(task, "es", most_runs=18, precision=1.0)
     records = play(plan, lambda cell: float(generator.uniform()))
     made = sum(cell.d is not None for cell in records)
     assert 18 <= made <= 18 + 2 * CROSSING_SEEDS
 
 
 @pytest.mark.parametrize("truth", [1, 5, 60, 562])
-@pytest.mark.parametrize("runs", [1, 5, 12, 20])
+@pytest.mark.parametrize("most_runs", [1, 5, 12, 20])
 def test_a_small_budget_still_gives_the_crossing_its_seeds(
-    task: Task, truth: int, runs: int
+    task: Task, truth: int, most_runs: int
 ) -> None:
-    plan = Plan.of(task, "es", runs=runs)
+    plan = Plan.of(task, "es", most_runs=most_runs)
     found = reading(plan, play(plan, step(truth))).estimate
     assert found is not None
     passing = [rung for rung in found.rungs if rung.passes][:1]
@@ -128,7 +128,7 @@ def noisy(cell: Cell) -> float:
 @pytest.fixture(scope="module")
 def whole() -> dict[Cell, RunRecord]:
     """Return the records of a search that was not killed."""
-    return play(Plan.of(make_task(), "es", runs=60), noisy)
+    return play(Plan.of(make_task(), "es", most_runs=60), noisy)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def whole() -> dict[Cell, RunRecord]:
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(
     task: Task, whole: dict[Cell, RunRecord], killed_after: int
 ) -> None:
-    plan = Plan.of(task, "es", runs=60)
+    plan = Plan.of(task, "es", most_runs=60)
     part = play(plan, noisy, stop_after=killed_after)
     assert len(part) == killed_after
     assert carry_on(plan, part, noisy) == whole
@@ -200,7 +200,7 @@ def test_a_baseline_no_better_than_random_is_said(task: Task) -> None:
     ("choices", "expected"),
     [
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-        ({"runs": -1}, "--runs must be at least 1"),
+        ({"most_runs": -1}, "--runs must be at least 1"),
         ({"fraction": 1.5}, "--fraction must be between 0 and 1"),
         ({"precision": 0.5}, "--precision is a ratio of at least 1"),
         ({"dims": (0, 1)}, "--dims must be whole numbers of at least 1"),
@@ -236,7 +236,7 @@ def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has() ->
 
 def test_lucky_seeds_do_not_keep_the_search_from_the_crossing(task: Task) -> None:
     """A rung that passes by luck, below one that fails: the fit's crossing gets the seeds."""
-    plan = Plan.of(task, "es", hint=8, runs=60)
+    plan = Plan.of(task, "es", hint=8, most_runs=60)
     known = {
         cell: make_record(plan.task, cell, 0.0 if cell.trainer == "random" else 1.0)
         for cell in plan.baselines()

@@ -1,4 +1,4 @@
-"""What the commands share: options, and the way from a command line to tasks and records."""
+"""Options shared by the commands, and the tasks, records and executors that they name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Dimensions(ParamType):
     name = "d,d,..."
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """Parse, or say what was expected."""
+        """Parse the numbers, or name the form expected."""
         if isinstance(value, tuple):
             return value
         try:
@@ -102,7 +102,7 @@ log_option = click.option(
 
 
 def variant_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that choose a variant of a task: what ``Task.variant`` takes."""
+    """Add the options that choose a variant of a task: the arguments of ``Task.variant``."""
     for option in (
         click.option(
             "--protocol",
@@ -129,22 +129,22 @@ def task_of(
     depth: int | None = None,
     protocol: str | None = None,
 ) -> Task:
-    """Load the task that a task's command is about, or its variant that the options name.
+    """Load the task of a command's group, or its variant that the options name.
 
     Raises:
-        RlidimError: its file is wrong, it has no such variant, or there is no such game.
+        RlidimError: the task's file is wrong, or it has no such variant or game.
     """
     from rlidim.environments import making
     from rlidim.tasks.names import find_task, split_name, task_files
 
     top = context.find_root().obj
-    found = split_name(top["task"], task_files(top["envs"]))
-    if found is None:
+    parts = split_name(top["task"], task_files(top["envs"]))
+    if parts is None:
         return find_task(top["task"], top["envs"])
-    # The options change the variant, not what it is named.
+    # The options go before the choices in the group's name.
     given = {"width": width, "depth": depth, "protocol": protocol, "game": top["game"]}
     chosen = {key: value for key, value in given.items() if value is not None}
-    task = find_task(found.base, top["envs"]).variant(**{**found.choices, **chosen})
+    task = find_task(parts.base, top["envs"]).variant(**{**parts.choices, **chosen})
     if given["game"] is not None:
         making.check(task)
     return task
@@ -160,7 +160,7 @@ def tasks_of(context: click.Context) -> dict[str, Task]:
 
 
 def records_of(context: click.Context) -> list[RunRecord]:
-    """Read what is on record, with a warning for each file that is no record."""
+    """Read the records, with a warning for each file that is no record."""
     records, problems = results_of(context).scan()
     for problem in problems:
         click.echo(f"warning: {problem}; skipped", err=True)
@@ -168,7 +168,7 @@ def records_of(context: click.Context) -> list[RunRecord]:
 
 
 def tell(line: str) -> None:
-    """Say what goes on."""
+    """Print a line about the progress on standard error."""
     click.echo(line, err=True)
 
 
@@ -178,7 +178,7 @@ def print_json(content: Any) -> None:
 
 
 def place_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say on which machines cells run."""
+    """Add the options for the machines that cells run on."""
     for option in (
         click.option(
             "--gpus-per-cell",
@@ -206,7 +206,7 @@ def place_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def executor_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say where cells run; the command gets them as one ``executor``."""
+    """Add the options for where cells run; the command gets them as one ``executor``."""
 
     @functools.wraps(command)
     def with_executor(
@@ -217,8 +217,8 @@ def executor_options(command: Callable[..., None]) -> Callable[..., None]:
         gpus_per_cell: float | None,
         **others: Any,
     ) -> None:
-        where = executor_of(executor, workers, address, gpus_per_cell)
-        command(*arguments, executor=where, **others)
+        chosen = executor_of(executor, workers, address, gpus_per_cell)
+        command(*arguments, executor=chosen, **others)
 
     workers = click.option(
         "--workers",
@@ -247,7 +247,7 @@ def executor_of(
 
 
 def check_local(address: str | None, gpus_per_cell: float | None) -> None:
-    """Make sure that no option of a cluster was given for this machine.
+    """Check that no option of a cluster was given for this machine.
 
     Raises:
         RlidimError: one was.
@@ -260,20 +260,20 @@ def check_local(address: str | None, gpus_per_cell: float | None) -> None:
 def search_and_gather(
     context: click.Context, plan: Plan, executor: Executor, log_dir: Path
 ) -> Measurement:
-    """Run a plan with its progress shown, and return what the records then say.
+    """Run a plan with its progress shown, and return the measurement.
 
     Raises:
-        RlidimError: they give no estimate.
+        RlidimError: the records give no estimate.
     """
     from rlidim.cli.progress import Progress
     from rlidim.sweep.search import search
 
     results = results_of(context)
     with Progress() as progress:
-        found = search(plan, results, executor=executor, runs=log_dir, listener=progress)
-    if found.estimate is None:
+        measurement = search(plan, results, executor=executor, log_dir=log_dir, listener=progress)
+    if measurement.estimate is None:
         raise RlidimError(
-            f"{plan.task.name}: no estimate: {found.reason}; see the records below "
+            f"{plan.task.name}: no estimate: {measurement.reason}; see the records below "
             f"{results.folder / plan.task.name}"
         )
-    return found
+    return measurement

@@ -36,26 +36,26 @@ if TYPE_CHECKING:
 
 @click.pass_context
 def begin(context: click.Context, game: str | None = None) -> None:
-    """Note the task that the commands are about; without a command, show its page."""
+    """Note the group's task for its commands; without a command, show its page."""
     context.obj |= {"task": context.command.name, "game": game}
     if context.invoked_subcommand is None:
         show_page(context)
 
 
 def show_page(context: click.Context) -> None:
-    """Print what the task is and what is on record of it."""
+    """Print the task's page: its settings and its records."""
     from rlidim.networks.dimension import native_dimension
     from rlidim.records.measurement import gather
     from rlidim.report.baselines import unmeasured
     from rlidim.report.overview import task_page
 
     task = task_of(context)
-    mine = [each for each in records_of(context) if each.cell.task == task.name]
+    records = [record for record in records_of(context) if record.cell.task == task.name]
     folder = results_of(context).folder
-    found = gather(mine, {task.name: task}, results_folder=folder)
-    alone = unmeasured(mine, found, {task.name: task})
+    measurements = gather(records, {task.name: task}, results_folder=folder)
+    natives = unmeasured(records, measurements, {task.name: task})
     D = native_dimension(task)
-    click.echo(task_page(task, found, D, natives=alone))
+    click.echo(task_page(task, measurements, D, natives=natives))
 
 
 @click.command("train")
@@ -213,7 +213,7 @@ def measure_command(
         dims=dims,
         seeds=seeds,
         baseline_seeds=baseline_seeds,
-        runs=most_runs,
+        most_runs=most_runs,
         precision=precision,
     )
     try:
@@ -248,7 +248,9 @@ def play_command(
     from rlidim.solutions import playback
 
     task = task_of(context)
-    returns = playback.play(task, record, video=video, episodes=episodes, seed=seed, runs=log_dir)
+    returns = playback.play(
+        task, record, video=video, episodes=episodes, seed=seed, log_dir=log_dir
+    )
     for index, value in enumerate(returns):
         click.echo(f"episode {index + 1}: return {value:g}")
     if video is not None:
@@ -265,7 +267,7 @@ def export_command(context: click.Context, record: Path, out: Path, log_dir: Pat
     from rlidim.solutions import playback
 
     task = task_of(context)
-    for path in playback.export(task, record, out=out, runs=log_dir):
+    for path in playback.export(task, record, out=out, log_dir=log_dir):
         click.echo(str(path))
 
 
@@ -290,7 +292,7 @@ def compress_command(context: click.Context, record: Path, log_dir: Path, as_jso
     from rlidim.solutions.compressed_file import recognises
 
     task = task_of(context)
-    # The ending too: a damaged file may have lost its beginning.
+    # By its ending too: a damaged file may have lost its beginning.
     if recognises(record) or record.suffix.lower() == ".rlz":
         task = variant_of(context, task, description.task_of(record))
         score = description.decode(task, record)
@@ -302,10 +304,10 @@ def compress_command(context: click.Context, record: Path, log_dir: Path, as_jso
     run = read_record(record)
     task = variant_of(context, task, run.cell.task)
     out = results_of(context).folder / DESCRIPTIONS
-    found, problems = description.describe(task, run, record, log_dir, out, description.LOSSES)
+    described, problems = description.describe(task, run, record, log_dir, out, description.LOSSES)
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
-    rows = [entry.to_json() for entry in found]
+    rows = [entry.to_json() for entry in described]
     path = out / f"{description.stem(run)}.json"
     write_atomically(path, json.dumps(rows, indent=1) + "\n")
     if as_json:
@@ -324,8 +326,8 @@ def variant_of(context: click.Context, task: Task, name: str) -> Task:
     from rlidim.tasks.names import find_task, split_name, task_files
 
     envs = context.find_root().obj["envs"]
-    found = split_name(name, task_files(envs))
-    if task.name not in (name, found and found.base):
+    parts = split_name(name, task_files(envs))
+    if task.name not in (name, parts and parts.base):
         raise RlidimError(f"a record of task '{name}', not of '{task.name}'")
     return find_task(name, envs)
 
@@ -334,7 +336,7 @@ COMMANDS = (train_command, measure_command, play_command, export_command, compre
 
 
 def task_group(name: str) -> click.Group:
-    """Return the commands of a task or a variant; its file is read only when one of them runs."""
+    """Return the command group of a task or a variant, whose file is read when a command runs."""
     game = click.Option(["--game"], help="The ROM's name, such as seaquest.")
     return click.Group(
         name,

@@ -1,1 +1,1 @@
-"""Solutions: what is done with a trained theta_d: kept, rebuilt, played, exported, compressed."""
+"""Solutions: a trained theta_d, saved, rebuilt, played, exported or compressed."""

@@ -1,4 +1,4 @@
-"""An arithmetic coder of small whole numbers, whose model learns as it goes.
+"""An adaptive arithmetic coder of small whole numbers.
 
 Witten, Neal, Cleary, "Arithmetic coding for data compression", 1987. A number is a path of binary
 decisions down a tree of splits of the levels; each decision has a count of either outcome so far,
@@ -27,17 +27,17 @@ GROWTHS = (0, 1, 2)  # of the model: how fast the prior grows down the tree, see
 
 def _splits(levels: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (first, middle, end, depth) of each split; ``middle`` is different in each."""
-    waiting = [(0, levels, 0)]
-    while waiting:
-        first, end, depth = waiting.pop()
+    stack = [(0, levels, 0)]
+    while stack:
+        first, end, depth = stack.pop()
         if end - first > 1:
             middle = (first + end) // 2
             yield first, middle, end, depth
-            waiting += [(first, middle, depth + 1), (middle, end, depth + 1)]
+            stack += [(first, middle, depth + 1), (middle, end, depth + 1)]
 
 
 def _prior(levels: int, growth: int) -> tuple[list[int], list[int]]:
-    """Return the counts before anything is seen, of indices below and not below each middle.
+    """Return the prior counts of indices below and not below each middle.
 
     A split at depth l starts with 2 * 2^(growth l) observations, shared by the number of levels on
     either side: a Polya tree (Lavine, "Some aspects of Polya tree distributions for statistical
@@ -60,7 +60,7 @@ def code_length(indices: NDArray[np.uint8], levels: int, growth: int) -> float:
         levels: 1 .. 256.
         growth: of the model: one of ``GROWTHS``.
 
-    The file's bytes are these, rounded up, and at most one more.
+    The code's bytes are these bits, rounded up, and at most one more.
     """
     counts = np.concatenate([[0], np.cumsum(np.bincount(indices, minlength=levels))]).tolist()
     below, above = _prior(levels, growth)
@@ -75,7 +75,7 @@ def code_length(indices: NDArray[np.uint8], levels: int, growth: int) -> float:
 
 
 def best_growth(indices: NDArray[np.uint8], levels: int) -> tuple[float, int]:
-    """Return the least bits that some growth of the model gives, and that growth.
+    """Return the shortest code's bits over the model's growths, and that growth.
 
     Args:
         indices: uint8 (d,), below ``levels``.
@@ -134,7 +134,7 @@ def decode_indices(code: bytes, levels: int, growth: int, d: int) -> NDArray[np.
     """Undo :func:`encode_indices`; any bytes decode to some d indices below ``levels``.
 
     Args:
-        code: what :func:`encode_indices` returned; zeros follow it.
+        code: of :func:`encode_indices`; zeros follow it.
         levels: as encoded.
         growth: as encoded.
         d: how many indices.

@@ -1,15 +1,15 @@
 """The file of a compressed solution (``.rlz``): a header of seeds, and theta_d in few levels.
 
 Li, Farkhoor, Liu, Yosinski, "Measuring the Intrinsic Dimension of Objective Landscapes", ICLR 2018,
-section 4: a network found in a subspace is described by d floats and a seed. Here the floats become
+section 4: a network trained in a subspace is described by d floats and a seed. The floats become
 indices into a codebook (:mod:`rlidim.solutions.quantisation`), and the indices an arithmetic code
 (:mod:`rlidim.solutions.arithmetic_code`):
 
     magic, version, flags, levels, header's size, d    | 12 bytes, little-endian
-    header: compact JSON, deflated where that is less  | what rebuilds theta_0 and P
+    header: compact JSON, deflated where that is less  | how to rebuild theta_0 and P
     codebook: its ends; inner levels if not even       | float32, float32; uint16 each
     indices                                            | see ``encode_indices``
-    CRC-32 of all that                                 | 4 bytes
+    CRC-32 of all the above                            | 4 bytes
 
 The code's model is adaptive, so that no table of frequencies is stored. A library's static coder
 would need one, and comes out larger: for d = 750 and 64 even levels the indices' entropy is 482
@@ -56,7 +56,7 @@ _CHECKSUM = struct.Struct("<I")
 _GROWTH_BITS = 0b11  # of the indices' model
 _NOT_EVEN = 0b100
 _DEFLATED = 0b1000
-_HEADER_LIMIT = 2**16 - 1  # bytes, of JSON as well as of what is stored
+_HEADER_LIMIT = 2**16 - 1  # bytes, of the JSON as well as of its stored form
 # Deflate refers back into this text, so that the usual keys cost next to nothing. A change of it
 # is a new version of the format.
 _USUAL_HEADER = (
@@ -74,7 +74,7 @@ SEED_BYTES = 8  # 0 .. 2^64 - 1
 
 @dataclass(frozen=True)
 class Parts:
-    """Bytes of a file's parts.
+    """The sizes of a file's parts, in bytes.
 
     Attributes:
         frame: magic, version, sizes and checksum.
@@ -95,17 +95,17 @@ class Parts:
 
 
 def paper_bound(d: int, seeds: int = 1) -> int:
-    """Return the bytes of "d floats and a seed" (Li et al. 2018, section 4): 4 d and 8 a seed.
+    """Return the bytes of "d floats and a seed" (Li et al. 2018, section 4): 4 a float, 8 a seed.
 
     Args:
         d: the subspace dimension.
-        seeds: the paper's one draws both theta_0 and P.
+        seeds: how many; the paper's one draws both theta_0 and P.
     """
     return 4 * d + SEED_BYTES * seeds
 
 
 def _pieces(header: dict[str, Any], quantised: Quantised) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return start, header, codebook and code; the checksum is missing."""
+    """Return the file's parts before its checksum: start, header, codebook and code."""
     try:
         text = json.dumps(
             header, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -136,7 +136,7 @@ def _stored_codebook(quantised: Quantised) -> bytes:
 
 
 def size_of_parts(header: dict[str, Any], quantised: Quantised) -> Parts:
-    """Return how the bytes that :func:`write` would write divide.
+    """Return the sizes of the parts that :func:`write` would write.
 
     Raises:
         RlidimError: see :func:`write`.
@@ -150,8 +150,8 @@ def write(path: Path, header: dict[str, Any], quantised: Quantised) -> int:
 
     Args:
         path: the file; its folder is made.
-        header: JSON-ready values that rebuild theta_0 and P and say of what: task, settings,
-            score, seeds, the projection's specification. At most 65,535 bytes.
+        header: JSON-ready values that name the solution and rebuild theta_0 and P: task,
+            settings, score, seeds, the projection's specification. At most 65,535 bytes.
         quantised: theta_d.
 
     Raises:
@@ -167,7 +167,7 @@ def write(path: Path, header: dict[str, Any], quantised: Quantised) -> int:
 
 
 def recognises(path: Path) -> bool:
-    """Say whether a file begins as these do, whatever its name; False if it cannot be read."""
+    """Say whether a file begins as a compressed solution; False if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -179,7 +179,7 @@ def read(path: Path) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Read a file.
 
     Returns:
-        The header, and theta_d float32 (d,), bit-equal to what ``Quantised.values`` returned.
+        The header, and theta_d float32 (d,), bit-equal to ``Quantised.values``.
 
     Raises:
         RlidimError: missing, damaged, truncated, foreign, or of another version (names the file).
@@ -196,7 +196,7 @@ def read(path: Path) -> tuple[dict[str, Any], NDArray[np.float32]]:
 
 
 def _parse(content: bytes) -> tuple[dict[str, Any], Quantised]:
-    """Return what a file's content holds."""
+    """Return the header and theta_d of a file's content."""
     if not content.startswith(MAGIC):
         raise RlidimError("not a compressed solution of rlidim")
     if len(content) < _START.size + _ENDS.size + _CHECKSUM.size:
@@ -210,7 +210,7 @@ def _parse(content: bytes) -> tuple[dict[str, Any], Quantised]:
         )
     if _CHECKSUM.unpack(end) != (zlib.crc32(body),):
         raise RlidimError("damaged or truncated: its checksum does not match")
-    # From here on only a file that was made wrong can fail.
+    # From this point on only a badly written file can fail.
     levels = last_level + 1
     growth = flags & _GROWTH_BITS
     if growth not in GROWTHS or flags > _DEFLATED | _NOT_EVEN | _GROWTH_BITS or d > LARGEST_D:
@@ -250,7 +250,7 @@ def smallest(
     evaluate: Callable[[NDArray[np.float32]], float],
     least: float,
 ) -> Quantised | None:
-    """Return the smallest form of theta_d that is still good enough, or None if none is.
+    """Return the smallest quantised theta_d that scores at least ``least``, or None.
 
     Every method and every number in ``LEVELS`` is a candidate. Their sizes are computed in closed
     form, to within a byte, and they are evaluated from the smallest on until one passes: at most 24

@@ -1,7 +1,7 @@
-"""How short a description of a trained classifier is: theta_d in few levels, as a real file.
+"""Description lengths of trained classifiers: theta_d in few levels, as a real file.
 
 Li et al. 2018, section 4: d numbers and a seed bound the description length of a solution. The file
-holds the task's name, what tells its data and network from others, theta_0's seed, P's
+holds the task's name, a hash of its data and network, theta_0's seed, P's
 specification and the coded numbers, and gives the same network on any machine that has rlidim.
 """
 
@@ -33,7 +33,7 @@ from rlidim.trainers import classification
 LOSSES = (0.0, 0.005, 0.01)  # of accuracy, that the coded network may have
 FLOAT = 4  # bytes of a parameter of the unconfined network
 CHOSEN_ON = "training"  # the images whose accuracy chooses a form
-SECTIONS = ("data", "classifier")  # of a record's settings, that a file's hash is of
+SECTIONS = ("data", "classifier")  # of a record's settings: a file holds their hash
 DIGITS = 8  # of the settings' hash: 32 bits tell one set from another, and 16 digits cost 8 bytes
 # Another device or library rounds otherwise, which moves an image or two across a boundary.
 ROUNDING = 0.002
@@ -41,16 +41,16 @@ ROUNDING = 0.002
 
 @dataclass(frozen=True)
 class Description:
-    """One file and what its network scores.
+    """One file, the sizes of its parts, and its network's score.
 
     Attributes:
         record: the run that the numbers are from.
         D: parameters of the network.
         d: numbers that describe it.
-        loss: of accuracy on the training images that was allowed.
-        lost: of it, by the network that the file was decoded to; negative if it gained.
+        loss: of accuracy on the training images, as allowed.
+        lost: of that accuracy, by the decoded network; negative if it gained.
         original: the score with all numbers in float32.
-        score: the score of the network that the file was decoded to.
+        score: of the decoded network.
         method: of quantisation.
         levels: that a number may take.
         bytes: of the file.
@@ -83,14 +83,14 @@ class Description:
 
 
 def stem(record: RunRecord) -> str:
-    """Return what the names of a run's files begin with, no other run's."""
+    """Return the beginning of the names of a run's files, unique to the run."""
     return str(record.cell).replace("/", "-")
 
 
 def describe(
-    task: Task, record: RunRecord, path: Path, runs: Path, out: Path, losses: Sequence[float]
+    task: Task, record: RunRecord, path: Path, log_dir: Path, out: Path, losses: Sequence[float]
 ) -> tuple[list[Description], list[str]]:
-    """Write the shortest file for each loss and score what it decodes to.
+    """Write the shortest file for each loss and score its decoded network.
 
     The form is chosen by the accuracy on the training images, so that no score on test images has
     been selected by itself. Where a task's score is of the training images, as with shuffled
@@ -100,21 +100,21 @@ def describe(
         task: the record's, a supervised one.
         record: a run in a subspace.
         path: where it was read, for messages.
-        runs: the folder of logs, where solutions of a large d are.
+        log_dir: the folder of logs, where solutions of a large d are.
         out: the folder of the files, ``<task>-<trainer>-<projection>-<d>-<seed>-<loss>.rlz``.
         losses: of accuracy on the training images, that a description may have.
 
     Returns:
-        One for each loss that some form in 256 levels or fewer keeps to, and a line for each that
-        none does; an earlier file for it is deleted.
+        A description for each loss that some form in 256 levels or fewer keeps to, and a line for
+        each other loss, whose earlier file is deleted.
 
     Raises:
         RlidimError: no supervised task, a run that did not end well or not in a subspace, one made
             with other data or another network than the task has, a score that is not the record's
             (by more than ``ROUNDING``), or a file that cannot be written.
     """
-    found = _solution(task, record, path, runs)
-    theta_d, spec, seed = found.theta_d, found.spec, found.theta_0_seed
+    solution = _solution(task, record, path, log_dir)
+    theta_d, spec, seed = solution.theta_d, solution.spec, solution.theta_0_seed
     assert theta_d is not None
     assert spec is not None
     known: dict[tuple[bytes, str], float] = {}
@@ -172,16 +172,16 @@ def describe(
     return described, problems
 
 
-def _solution(task: Task, record: RunRecord, path: Path, runs: Path) -> Solution:
-    """Return the numbers to describe, if the run is one that can be described."""
+def _solution(task: Task, record: RunRecord, path: Path, log_dir: Path) -> Solution:
+    """Return the solution to describe; refuse a run that cannot be described."""
     if not isinstance(task.problem, Supervised):
         raise RlidimError(f"task '{task.name}' is {task.kind}: compress describes classifiers")
     if record.cell.trainer != RANDOM and record.cell.d is None:
         raise RlidimError(f"{path}: a native run: compress needs one in a subspace (--dim)")
     if record.status != "ok":
         raise RlidimError(f"{path}: a {record.status} run: compress needs one that ended well")
-    found = solution_file.of_record(record, path, runs)
-    if found.theta_d is None or found.spec is None or found.theta_0_seed is None:
+    solution = solution_file.of_record(record, path, log_dir)
+    if solution.theta_d is None or solution.spec is None or solution.theta_0_seed is None:
         raise RlidimError(f"{path}: its solution is not one in a subspace")
     for section, ours in _sections(task).items():
         theirs = record.settings.get(section)
@@ -190,11 +190,11 @@ def _solution(task: Task, record: RunRecord, path: Path, runs: Path) -> Solution
                 f"{path}: made with {section} {json.dumps(theirs)}; "
                 f"task '{task.name}' has {json.dumps(ours)}"
             )
-    return found
+    return solution
 
 
 def _without(file: Path, loss: float) -> str:
-    """Delete an earlier file for a loss that no form keeps to, and say so."""
+    """Delete an earlier file for a loss that no form keeps to, and return a line about it."""
     line = (
         f"no form in {MOST_LEVELS} levels or fewer keeps to a loss of {loss * 100:g} "
         "points on the training images"
@@ -209,13 +209,13 @@ def _without(file: Path, loss: float) -> str:
 
 
 def _sections(task: Task) -> dict[str, Any]:
-    """Return what a network and its score depend on beside its numbers, as a record has it."""
+    """Return the settings that decide a network's score beside its numbers, as in a record."""
     settings = configuration(task, Cell.random(task.name))
     return {section: settings[section] for section in SECTIONS}
 
 
 def settings_of(task: Task) -> str:
-    """Return what tells a supervised task's data and network from others: ``DIGITS`` digits."""
+    """Return the hash of a supervised task's data and network: ``DIGITS`` digits."""
     return hash_of(_sections(task))[:DIGITS]
 
 
@@ -232,7 +232,7 @@ def decode(task: Task, path: Path) -> float:
         raise RlidimError(f"{path}: describes '{header.get('task')}', not '{task.name}'")
     try:
         spec, seed = ProjectionSpec.from_json(header["spec"]), int(header["theta_0_seed"])
-        settings, said = str(header["settings"]), float(header["score"])
+        settings, expected = str(header["settings"]), float(header["score"])
     except (KeyError, TypeError, ValueError) as error:
         raise RlidimError(
             f"{path}: names no projection, seed, settings and score ({error})"
@@ -243,9 +243,9 @@ def decode(task: Task, path: Path) -> float:
             f"(settings {settings}, not {settings_of(task)})"
         )
     score = accuracy_of(task, spec, seed, theta_d, _scored(task))
-    if not abs(score - said) <= ROUNDING:
+    if not abs(score - expected) <= ROUNDING:
         raise RlidimError(
-            f"{path}: its network scores {score:.4f} here, the file says {said:.4f}: "
+            f"{path}: its network scores {score:.4f} here, the file says {expected:.4f}: "
             "made from other data, or by another version of rlidim"
         )
     return score
@@ -274,6 +274,6 @@ def accuracy_of(
         RlidimError: the data cannot be had, or the numbers do not fit the task's network.
     """
     assert seed is not None
-    whole = Solution(spec, theta_d, seed, None, {}, {})
-    there = task.replace_problem(data=replace(task.supervised.data, measured_on=images))
-    return classification.score(there, whole.parameters(classifiers.theta_0(task, seed)))
+    solution = Solution(spec, theta_d, seed, None, {}, {})
+    measured = task.replace_problem(data=replace(task.supervised.data, measured_on=images))
+    return classification.score(measured, solution.parameters(classifiers.theta_0(task, seed)))

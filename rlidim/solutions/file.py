@@ -1,4 +1,4 @@
-"""Solutions on disk: a seed and d floats, as safetensors with JSON beside them; never a pickle."""
+"""Solutions on disk: a seed and d floats, as safetensors with JSON metadata; never a pickle."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FILE = "solution.safetensors"  # in the folder of a run's logs
 
 @dataclass(frozen=True)
 class Solution:
-    """A policy's parameters: theta_0 + P theta_d, or all D of them.
+    """A network's parameters: theta_0 + P theta_d, or all D of them.
 
     Attributes:
         spec: names P; None for native parameters.
         theta_d: float32 (d,); None for native parameters.
-        theta_0_seed: what theta_0 is drawn from; None if it is given in full.
+        theta_0_seed: theta_0 is drawn from it; None if theta_0 is given in full.
         theta_0: float32 (D,): theta_0 itself, or the native parameters.
-        network: what builds the network, as JSON.
+        network: its description, as JSON.
         versions: of the packages that made it.
     """
 
@@ -127,7 +127,7 @@ def load(path: Path) -> Solution:
         if about["format"] != FORMAT:
             raise KeyError(about["format"])
         spec = None if about["spec"] is None else ProjectionSpec.from_json(about["spec"])
-        found = Solution(
+        solution = Solution(
             spec=spec,
             theta_d=tensors.get("theta_d"),
             theta_0_seed=about["theta_0_seed"],
@@ -137,18 +137,18 @@ def load(path: Path) -> Solution:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise RlidimError(f"{path}: not a solution of rlidim ({error})") from error
-    if spec is not None and (found.theta_d is None or found.theta_d.shape != (spec.d,)):
+    if spec is not None and (solution.theta_d is None or solution.theta_d.shape != (spec.d,)):
         raise RlidimError(f"{path}: theta_d does not fit its projection of d = {spec.d}")
-    return found
+    return solution
 
 
-def of_record(record: RunRecord, path: Path, runs: Path) -> Solution:
-    """Return a record's solution, or the one beside its run's logs if it is too long for a record.
+def of_record(record: RunRecord, path: Path, log_dir: Path) -> Solution:
+    """Return a record's solution, from beside the run's logs if it is too long for a record.
 
     Args:
         record: a finished run.
         path: where it was read, for messages.
-        runs: the folder of logs.
+        log_dir: the folder of logs.
 
     Raises:
         RlidimError: the run has no solution, or the file that holds it is gone, or another run's.
@@ -166,23 +166,23 @@ def of_record(record: RunRecord, path: Path, runs: Path) -> Solution:
             network=record.solution["network"],
             versions={},
         )
-    beside, cell = runs / str(record.cell) / FILE, record.cell
+    file, cell = log_dir / str(record.cell) / FILE, record.cell
     dimension = "" if cell.d is None else f"--dim {cell.d} --projection {cell.projection} "
     if cell.d is not None and cell.scope != Cell.scope:
         dimension += f"--scope {cell.scope} "
     command = (
         f"'rlidim {cell.task} train --trainer {cell.trainer} {dimension}--seed {cell.seed} --force'"
     )
-    if not beside.exists():
+    if not file.exists():
         raise RlidimError(
-            f"{beside}: missing; so many parameters are not in the record: run {command} again"
+            f"{file}: missing; so many parameters are not in the record: run {command} again"
         )
-    found = load(beside)
-    numbers = found.theta_0 if found.theta_d is None else found.theta_d
-    wanted = record.solution.get("sha256")  # not in the first records
-    if wanted is not None and (numbers is None or digest(numbers) != wanted):
+    solution = load(file)
+    numbers = solution.theta_0 if solution.theta_d is None else solution.theta_d
+    expected = record.solution.get("sha256")  # not in the first records
+    if expected is not None and (numbers is None or digest(numbers) != expected):
         raise RlidimError(
-            f"{beside}: the solution of another run than {path}, made since with the same "
+            f"{file}: the solution of another run than {path}, made since with the same "
             f"--log-dir: run {command} again, with a --log-dir of its own"
         )
-    return found
+    return solution

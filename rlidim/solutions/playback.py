@@ -1,4 +1,4 @@
-"""Watch a recorded solution: rebuilt from its seeds and d numbers, played in its environment."""
+"""Playback and export of recorded solutions, rebuilt from their seeds and d numbers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ VIDEO_KINDS = (".gif", ".mp4")
 
 
 def parameters_of(
-    record: RunRecord, path: Path, runs: Path
+    record: RunRecord, path: Path, log_dir: Path
 ) -> tuple[AnyArchitecture, NDArray[np.float32]]:
     """Rebuild a record's network: theta_0 from its seed, P from its specification.
 
     Args:
         record: a finished run.
         path: where it was read, for messages.
-        runs: the folder where native runs keep their parameters.
+        log_dir: the folder of logs, where native runs keep their parameters.
 
     Returns:
         The architecture, and its parameters, float32 (D,).
@@ -39,28 +39,28 @@ def parameters_of(
         RlidimError: the record holds no solution, a native run's file is gone, or the solution
             does not fit its network.
     """
-    found = file.of_record(record, path, runs)
-    architecture = acting.architecture_of(found.network)
+    solution = file.of_record(record, path, log_dir)
+    architecture = acting.architecture_of(solution.network)
     theta_0 = None
-    if found.theta_0_seed is not None:
-        theta_0 = architecture.initial_parameters(found.theta_0_seed)
-    return architecture, found.parameters(theta_0)
+    if solution.theta_0_seed is not None:
+        theta_0 = architecture.initial_parameters(solution.theta_0_seed)
+    return architecture, solution.parameters(theta_0)
 
 
-def policy_of(record: RunRecord, path: Path, runs: Path) -> AnyPolicy:
+def policy_of(record: RunRecord, path: Path, log_dir: Path) -> AnyPolicy:
     """Rebuild a record's policy: see :func:`parameters_of`."""
-    architecture, theta = parameters_of(record, path, runs)
+    architecture, theta = parameters_of(record, path, log_dir)
     return architecture.policy(theta)
 
 
-def export(task: Task, path: Path, *, out: Path, runs: Path) -> list[Path]:
+def export(task: Task, path: Path, *, out: Path, log_dir: Path) -> list[Path]:
     """Write a recorded solution as a model of stock Stable-Baselines3.
 
     Args:
         task: the record's task.
         path: the record.
         out: a name that ends in ``.zip``.
-        runs: the folder where native runs keep their parameters.
+        log_dir: the folder of logs, where native runs keep their parameters.
 
     Returns:
         The files: the model, and the normalisation of observations where there is one.
@@ -71,12 +71,12 @@ def export(task: Task, path: Path, *, out: Path, runs: Path) -> list[Path]:
     from rlidim.trainers.sb3 import export as sb3_export
 
     record = _record_of(task, path)
-    architecture, theta = parameters_of(record, path, runs)
+    architecture, theta = parameters_of(record, path, log_dir)
     return sb3_export.export(task, record.cell.trainer, architecture, theta, out)
 
 
 def _record_of(task: Task, path: Path) -> RunRecord:
-    _ = task.control  # a task without an environment says so before its record is looked for
+    _ = task.control  # raises for a task without an environment, before its record is read
     record = read_record(path)
     if record.cell.task != task.name:
         raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
@@ -92,7 +92,7 @@ def _record_of(task: Task, path: Path) -> RunRecord:
 
 
 def play(
-    task: Task, path: Path, *, video: Path | None, episodes: int, seed: int, runs: Path
+    task: Task, path: Path, *, video: Path | None, episodes: int, seed: int, log_dir: Path
 ) -> list[float]:
     """Play episodes of a recorded solution in a window, or into a video.
 
@@ -102,7 +102,7 @@ def play(
         video: a ``.gif`` or ``.mp4`` to write; without one a window opens.
         episodes: how many.
         seed: of the first episode; the others count upwards.
-        runs: the folder where native runs keep their parameters.
+        log_dir: the folder of logs, where native runs keep their parameters.
 
     Returns:
         The episodes' undiscounted returns.
@@ -117,7 +117,7 @@ def play(
         raise RlidimError(f"--episodes must be at least 1, got {episodes}")
     if seed < 0:
         raise RlidimError(f"--seed must be at least 0, got {seed}")
-    policy = policy_of(record, path, runs)
+    policy = policy_of(record, path, log_dir)
     environment = task.control.environment
     if isinstance(environment, Atari):
         returns, frames, rate = _play_game(environment, policy, episodes, seed, video)
@@ -157,7 +157,7 @@ def _play(
 def _play_game(
     game: Atari, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
 ) -> tuple[list[float], list[Any], int]:
-    """Play an Atari game; its picture comes from a second console that is played alike."""
+    """Play an Atari game; the video is of a second console that gets the same actions."""
     if video is None:
         raise RlidimError("an Atari game is shown in a video: --video out.gif")
     seen, shown = atari.make(game, 1), atari.make(game, 1, picture=True)

@@ -1,4 +1,4 @@
-"""theta_d in few levels: even ones, or k-means' (Lloyd 1982).
+"""Quantisation of theta_d to few levels: evenly spaced, or by k-means (Lloyd 1982).
 
 Li et al. 2018, section 4, describes a network by d floats and a seed. Here the floats become
 indices into a codebook of at most 256 levels, which :mod:`rlidim.solutions.arithmetic_code` codes.
@@ -22,10 +22,10 @@ GRID = 2**16 - 1  # steps between the codebook's ends: one part in 65,535 of the
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """theta_d in few levels.
+    """theta_d in few levels: a codebook and indices into it.
 
     The codebook is kept as its ends and its levels' places between them, because that is the form
-    it has in the file. 16 bits a level are half of float32 and, unlike float16, as fine for any
+    in the file. 16 bits a level are half of float32 and, unlike float16, as fine for any
     scale and offset of theta_d.
 
     Attributes:
@@ -37,7 +37,7 @@ class Quantised:
         indices: uint8 (d,), into the codebook.
 
     Raises:
-        RlidimError: these do not make a codebook and indices into it.
+        RlidimError: the values make no codebook, or no indices into it.
     """
 
     method: str
@@ -47,7 +47,7 @@ class Quantised:
     indices: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
-        """Check what both the encoder and a file's reader rely on."""
+        """Check the values, for the encoder and a file's reader alike."""
         _check_method(self.method)
         levels, d = self.places.size, self.indices.size
         if self.places.dtype != np.uint16 or self.places.shape != (levels,):
@@ -80,7 +80,7 @@ class Quantised:
         return levels.astype(np.float32)
 
     def values(self) -> NDArray[np.float32]:
-        """Return theta_d as it comes back from the file, float32 (d,)."""
+        """Return theta_d as decoded from the file, float32 (d,)."""
         return self.codebook[self.indices]
 
 

@@ -1,1 +1,1 @@
-"""Sweeps: which runs to make, so that they decide d_int90."""
+"""Sweeps over d: the choice of the runs that decide d_int90."""

@@ -1,4 +1,4 @@
-"""Does the instrument read known weights right? Tasks whose dimension construction fixes.
+"""Calibration: measurements of tasks whose dimension is known, and simulated coverage.
 
 Li et al. 2018, section 2 (the toy problem).
 """
@@ -22,9 +22,9 @@ SEEDS = (3, 5, 10)
 
 @dataclass(frozen=True)
 class Reading:
-    """What the instrument said of one known dimension.
+    """A measurement of one known dimension.
 
-    ``holds`` says whether it lies inside the interval, None where an open end would decide.
+    ``holds`` says whether the interval holds the dimension, None where an open end would decide.
     """
 
     task: str
@@ -37,7 +37,7 @@ class Reading:
 
     @classmethod
     def of(cls, task: Task, measurement: Measurement) -> Reading:
-        """Read a measurement of a task whose dimension is known."""
+        """Return the reading of a measurement, whose task's dimension is known."""
         assert task.known is not None
         estimate = measurement.estimate
         assert estimate is not None

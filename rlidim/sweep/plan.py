@@ -1,4 +1,4 @@
-"""What a measurement is to find out, and how hard it tries."""
+"""The plan of a measurement: its subject, its search settings, its budget of runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ AUTO = "auto"  # the family that suits the task's size
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure and how hard to try; ``dims`` makes it a grid instead of a search."""
+    """A measurement's subject and settings; ``dims`` makes it a grid instead of a search.
+
+    ``most_runs`` is the budget of runs in subspaces: see :class:`rlidim.tasks.task.Search`.
+    """
 
     task: Task
     trainer: str
@@ -29,26 +32,27 @@ class Plan:
     seeds: int = 4
     most_seeds: int = 10
     baseline_seeds: int = 5
-    runs: int = 120
+    most_runs: int = 120
     precision: float = 1.5
     hint: int = 8
     largest: int | None = None
 
     @classmethod
     def of(cls, task: Task, trainer: str, **choices: object) -> Plan:
-        """Take the task's search settings and replace those that are given (not None).
+        """Return the plan by the task's search settings, those replaced that are given (not None).
 
         Raises:
             RlidimError: an unknown trainer or projection, or a choice out of its range.
         """
         task.settings(trainer)
         search = dataclasses.asdict(task.search_for(trainer))
+        search["most_runs"] = search.pop("runs")
         given = {name: value for name, value in choices.items() if value is not None}
         given["projection"] = projection_family(task, str(given.get("projection", AUTO)))
         seeds = given.get("seeds")
-        if isinstance(seeds, int):  # asked for: so many at every rung, and natively
+        if isinstance(seeds, int):  # given: as many at every rung, and for the baseline
             search["most_seeds"] = max(search["most_seeds"], seeds)
-            # One native run would leave the baseline's doubt unknown.
+            # One native run would leave the baseline's error unknown.
             search["baseline_seeds"] = max(2, seeds)
         plan = cls(task, trainer, **{**search, **given})
         plan.check()
@@ -58,12 +62,16 @@ class Plan:
         """Check the ranges.
 
         Raises:
-            RlidimError: one is wrong; the line says which and what would be right.
+            RlidimError: a setting is out of its range; the line names both.
         """
-        for name in ("seeds", "baseline_seeds", "runs", "hint"):
-            if getattr(self, name) < 1:
-                option = name.replace("_", "-")
-                raise RlidimError(f"--{option} must be at least 1, got {getattr(self, name)}")
+        for option, count in {
+            "--seeds": self.seeds,
+            "--baseline-seeds": self.baseline_seeds,
+            "--runs": self.most_runs,
+            "--hint": self.hint,
+        }.items():
+            if count < 1:
+                raise RlidimError(f"{option} must be at least 1, got {count}")
         if not 0.0 < self.fraction < 1.0:
             raise RlidimError(f"--fraction must be between 0 and 1, got {self.fraction}")
         if self.precision < 1.0:
@@ -75,7 +83,7 @@ class Plan:
 
     @property
     def subject(self) -> Subject:
-        """What is measured."""
+        """The subject: task, trainer, family of P, scope."""
         return Subject(self.task.name, self.trainer, self.projection, self.scope)
 
     def cell(self, d: int, seed: int) -> Cell:
@@ -91,10 +99,10 @@ class Plan:
 
 
 def check_scope(task: Task, scope: str, trainer: str) -> None:
-    """Make sure that a trainer has what the scope confines.
+    """Check that a trainer has the networks that the scope confines.
 
     Raises:
-        RlidimError: it has not, or there is no such scope.
+        RlidimError: the trainer has no critic to confine, or there is no such scope.
     """
     if scope not in ("policy", "all"):
         raise RlidimError(f"--scope must be policy or all, got '{scope}'")

@@ -1,4 +1,4 @@
-"""Which cells to run next: ladder, bracket, bisection, replication.
+"""The search over d: ladder, bracket, bisection, replication.
 
 The next round of cells is a function of the rounds before, so a search that was killed continues as
 if nothing had happened, and its path does not depend on the number of workers.
@@ -29,7 +29,7 @@ REPLICATES = 2  # seeds added to a rung at a time
 
 @dataclass(frozen=True)
 class State:
-    """Where a search stands: what a listener is told after every record."""
+    """The state of a search, which a listener gets after every record."""
 
     plan: Plan
     records: Mapping[Cell, RunRecord]
@@ -57,81 +57,82 @@ def reading(
     """Read the plan's measurement from the records so far.
 
     Args:
-        plan: what is measured.
-        records: all of the plan's settings.
-        results_folder: where they lie; nothing is read there.
+        plan: of the measurement.
+        records: made with the plan's settings.
+        results_folder: of the records; nothing is read there.
 
     Raises:
         RlidimError: the baseline is no better than random, so nothing can be measured.
     """
-    found = read_measurement(
+    measurement = read_measurement(
         records.values(),
         plan.subject,
         plan.task,
         fraction=plan.fraction,
         results_folder=results_folder,
     )
-    if found.estimate is None and found.missing is None:
-        raise RlidimError(str(found.reason))
-    return found
+    if measurement.estimate is None and measurement.missing is None:
+        raise RlidimError(str(measurement.reason))
+    return measurement
 
 
 def next_cells(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
     """Return the next round of cells, or none when the search is over.
 
     Args:
-        plan: what is searched.
-        records: those of the rounds before.
+        plan: of the search.
+        records: of the rounds before.
     """
     wanted = _wanted(plan, records)
     missing = [cell for cell in wanted if cell not in records]
     if plan.dims is not None:
         return missing
-    room = plan.runs - sum(cell.d is not None for cell in records)
-    if room <= 0:
+    remaining = plan.most_runs - sum(cell.d is not None for cell in records)
+    if remaining <= 0:
         return _complete(plan, records)
-    subspace = [cell for cell in missing if cell.d is not None][:room]
+    subspace = [cell for cell in missing if cell.d is not None][:remaining]
     return [cell for cell in missing if cell.d is None or cell in subspace]
 
 
 def _complete(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
-    """Return what the tested rungs around the crossing lack in seeds, when all else is spent."""
+    """Return the cells that the rungs around the crossing lack, once the budget is spent."""
     current = reading(plan, records).estimate
     if current is None:
         return []
     passing = [d for d, mean in current.fit if mean >= plan.fraction]
     failing = [d for d, mean in current.fit if mean < plan.fraction]
     around = failing[-1:] + passing[:1]
-    return _replicate(plan, {d: _made(plan, records, d) for d in around}, around, CROSSING_SEEDS)
+    counts = {d: _seeds_on_record(plan, records, d) for d in around}
+    return _replicate(plan, counts, around, CROSSING_SEEDS)
 
 
 def _wanted(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
     if plan.dims is not None:
-        # The largest d first: if it exceeds D, that is said before anything is spent.
+        # The largest d first: if it exceeds D, the error comes before other runs are made.
         return _rung_cells(plan, sorted(set(plan.dims))[::-1], plan.seeds) + plan.baselines()
-    natives = [records[cell].D for cell in plan.baselines() if cell in records]
-    if len(natives) < len(plan.baselines()):
+    sizes = [records[cell].D for cell in plan.baselines() if cell in records]
+    if len(sizes) < len(plan.baselines()):
         return plan.baselines()
-    hint = min(plan.hint, plan.largest or plan.hint, max(*natives, 1))
+    hint = min(plan.hint, plan.largest or plan.hint, max(*sizes, 1))
     start = _rung_cells(plan, [hint], plan.seeds)
     if any(cell not in records for cell in start):
         return start
-    found = reading(plan, records)
-    if found.estimate is None or found.D is None:
+    measurement = reading(plan, records)
+    if measurement.estimate is None or measurement.D is None:
         return []
-    rungs = ladder(min(plan.largest or found.D, found.D))
-    return _search(plan, records, found.estimate, rungs)
+    rungs = ladder(min(plan.largest or measurement.D, measurement.D))
+    return _search(plan, records, measurement.estimate, rungs)
 
 
 def _search(
     plan: Plan, records: Mapping[Cell, RunRecord], current: Estimate, rungs: Sequence[int]
 ) -> list[Cell]:
-    """Bracket, then bisect, then replicate: around the crossing of the isotonic fit.
+    """Bracket, then bisect, then replicate around the crossing of the isotonic fit.
 
-    Not around the first d whose own mean passes: a few lucky seeds there would keep the search
-    from the rungs that decide.
+    The first d whose own mean passes may owe it to a few lucky seeds, far from the rungs that
+    decide.
     """
-    counts = {d: _made(plan, records, d) for d, _ in current.fit}
+    counts = {d: _seeds_on_record(plan, records, d) for d, _ in current.fit}
     passing = [d for d, mean in current.fit if mean >= plan.fraction]
     failing = [d for d, mean in current.fit if mean < plan.fraction]
     largest = rungs[-1]
@@ -165,16 +166,16 @@ def _narrow(
     interval: tuple[int, int],
     rungs: Sequence[int],
 ) -> list[Cell]:
-    """Choose what most likely narrows the interval: new rungs inside it, or more seeds."""
+    """Choose the cells that most likely narrow the interval: new rungs inside it, or more seeds."""
     low, high = interval
     if low > lower and high <= upper and upper - lower > 1:
-        # The seeds leave no doubt on either side: only a rung in between can tell more.
+        # The seeds leave no doubt at either rung: only a rung in between can tell more.
         return _rung_cells(plan, [round(math.sqrt(lower * upper))], plan.seeds)
     untested = [d for d in rungs if low <= d <= high and d not in counts]
     if untested:
         nearest = sorted(untested, key=lambda d: abs(math.log(d / upper)))
         return _rung_cells(plan, nearest[:1], plan.seeds)
-    # What bounds the interval from below are the rungs at and under its lower end.
+    # The rungs at and under its lower end bound the interval from below.
     outer = max((d for d in counts if d < low), default=low)
     inside = [d for d in counts if outer <= d <= high and counts[d] < plan.most_seeds]
     inside.sort(key=lambda d: (counts[d], abs(math.log(d / upper))))
@@ -186,8 +187,8 @@ def _narrow(
     ]
 
 
-def _made(plan: Plan, records: Mapping[Cell, RunRecord], d: int) -> int:
-    """Return how many of the first seeds at d have a record, failed ones included."""
+def _seeds_on_record(plan: Plan, records: Mapping[Cell, RunRecord], d: int) -> int:
+    """Return how many seeds at d, counted from the first, have a record, failed runs included."""
     seed = 0
     while plan.cell(d, seed) in records:
         seed += 1
@@ -210,10 +211,10 @@ def on_disk(plan: Plan, results: Results) -> dict[Cell, RunRecord]:
     """Return every finished record that belongs to the plan.
 
     Raises:
-        RlidimError: a file at a cell's place is no record, or was made with other settings.
+        RlidimError: a cell's file is no record, or its run was made with other settings.
     """
     folders = {cell.group for cell in [*plan.baselines(), plan.cell(1, 0)]}
-    found: dict[Cell, RunRecord] = {}
+    records: dict[Cell, RunRecord] = {}
     for folder in sorted(folders):
         for path in sorted((results.folder / plan.task.name / folder).glob("*.json")):
             cell = _cell_at(plan, path)
@@ -224,12 +225,12 @@ def on_disk(plan: Plan, results: Results) -> dict[Cell, RunRecord]:
                 job = Job(plan.task, cell, results.folder)
                 check_settings(job, record)
                 if finished(record) and not superseded(job, record):
-                    found[cell] = record
-    return found
+                    records[cell] = record
+    return records
 
 
 def _cell_at(plan: Plan, path: Path) -> Cell | None:
-    """Return the cell that a file's name stands for, None for a name that stands for none."""
+    """Return the cell that a file's name stands for, or None."""
     if path.parent.name == Cell.random(plan.task.name).group:
         random = Cell.random(plan.task.name)
         return random if path.stem == random.label else None
@@ -248,17 +249,24 @@ def search(
     results: Results,
     *,
     executor: Executor,
-    runs: Path | None = None,
+    log_dir: Path | None = None,
     listener: Listener | None = None,
 ) -> Measurement:
-    """Run the plan to its end and return what its records say.
+    """Run the plan to its end and return the measurement.
+
+    Args:
+        plan: of the search.
+        results: the folder of records.
+        executor: makes the runs.
+        log_dir: the folder for training logs; None: none are written.
+        listener: called after every record.
 
     Raises:
         RlidimError: a mistake that only the user can mend; the records made so far stay.
     """
     results.check_writable()
     if isinstance(plan.task.problem, Supervised):
-        # Downloaded and decoded here, once, before any worker asks.
+        # Downloaded and decoded once, before any worker asks.
         datasets.load(plan.task.problem.data.name)
     records = on_disk(plan, results)
     resumed = len(records)
@@ -267,11 +275,11 @@ def search(
         if listener is None:
             return
         complete = all(cell in records for cell in plan.baselines())
-        found = reading(plan, records, results.folder).estimate if complete else None
-        listener(State(plan, records, running, found, resumed))
+        estimate = reading(plan, records, results.folder).estimate if complete else None
+        listener(State(plan, records, running, estimate, resumed))
 
     tell([])
-    # What the search knows: whole rounds. A round that was cut short is completed before the next
+    # The search sees whole rounds alone. A round that was cut short is completed before the next
     # is chosen, so that a search killed in its middle goes on as if nothing had happened.
     known: dict[Cell, RunRecord] = {}
     while cells := next_cells(plan, known):
@@ -279,7 +287,7 @@ def search(
         again: list[Cell] = []
         while pending:
             tell(pending)
-            jobs = [Job(plan.task, cell, results.folder, runs) for cell in pending]
+            jobs = [Job(plan.task, cell, results.folder, log_dir) for cell in pending]
             for record in executor.run(jobs):
                 pending.remove(record.cell)
                 if finished(record):

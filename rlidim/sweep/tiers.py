@@ -1,4 +1,4 @@
-"""The suite: which task is measured by which trainer in which tier."""
+"""The tiers of ``rlidim bench``: which trainers measure which tasks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rlidim.errors import RlidimError
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.task import Task
 
-SMOKE_RUNS = 12  # in subspaces, a measurement of the smoke tier: shows the way, claims nothing
-FULL = 4  # times the runs that the task allows a search, in the full tier: narrower intervals
+SMOKE_BUDGET = 12  # runs in subspaces of a measurement of the smoke tier, which claims nothing
+FULL_FACTOR = 4  # times the task's own budget, in the full tier: narrower intervals
 
 
 def plans(tasks: Mapping[str, Task], tier: str) -> list[Plan]:
-    """Return what a tier measures, as the ``bench:`` sections of the task files say.
+    """Return the plans of a tier, by the ``bench:`` sections of the task files.
 
-    The quick tier is to each task what ``rlidim TASK measure`` does.
+    The quick tier measures each task as ``rlidim TASK measure`` does.
 
     The calibration tasks come first: an instrument that reads known weights wrong need not weigh
     anything else.
@@ -35,7 +35,10 @@ def plans(tasks: Mapping[str, Task], tier: str) -> list[Plan]:
     chosen.sort(key=lambda pair: (pair[0].known is None, pair[0].name))
     chosen_plans = [Plan.of(task, trainer) for task, trainer in chosen]
     if tier == "smoke":
-        return [dataclasses.replace(plan, runs=SMOKE_RUNS) for plan in chosen_plans]
+        return [dataclasses.replace(plan, most_runs=SMOKE_BUDGET) for plan in chosen_plans]
     if tier == "full":
-        return [dataclasses.replace(plan, runs=FULL * plan.runs) for plan in chosen_plans]
+        return [
+            dataclasses.replace(plan, most_runs=FULL_FACTOR * plan.most_runs)
+            for plan in chosen_plans
+        ]
     return chosen_plans

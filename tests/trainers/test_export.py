@@ -97,7 +97,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AnyPolic
             trainers={trainer: TRAINERS[trainer](**settings)},
         )
         record, path = recorded(task, trainer, folder)
-        files = playback.export(task, path, out=folder / "model.zip", runs=folder)
+        files = playback.export(task, path, out=folder / "model.zip", log_dir=folder)
         beside = ["model-vecnormalize.pkl"] if name == "normalised" else []
         assert [file.name for file in files] == ["model.zip", *beside]
         space, _ = making.spaces_of(task)
@@ -144,4 +144,4 @@ def test_another_ending_is_named(tmp_path: Path) -> None:
     )
     _, path = recorded(task, "es", tmp_path)
     with pytest.raises(RlidimError, match=r"expected a name that ends in .zip"):
-        playback.export(task, path, out=tmp_path / "model.pt", runs=tmp_path)
+        playback.export(task, path, out=tmp_path / "model.pt", log_dir=tmp_path)
