@@ -16,7 +16,7 @@ from rlidim.errors import RlidimError, nearest
 
 
 class Rlidim(click.Group):
-    """The top level: its own commands, and one group a task, found by file name alone."""
+    """The top level: its own commands, and a group for each task, from its file's name alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the suite's own commands; the tasks stand in the help's last section."""
@@ -30,10 +30,10 @@ class Rlidim(click.Group):
             return self.commands[name]
         envs = ctx.params.get("envs")
         try:
-            found = split_name(name, task_files(envs))
-            if found is not None and found.base != name:
-                find_task(name, envs)  # a task that has no such variant says so
-            return None if found is None else task_group(name)
+            parts = split_name(name, task_files(envs))
+            if parts is not None and parts.base != name:
+                find_task(name, envs)  # raises if the task has no such variant
+            return None if parts is None else task_group(name)
         except RlidimError as error:
             raise Usage(error) from error
 

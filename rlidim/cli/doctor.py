@@ -1,4 +1,4 @@
-"""What is here and what is missing: versions, devices, kernels, optional parts, data."""
+"""The state of an installation: versions, devices, kernels, optional parts, data, and gaps."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FASTER = {"cpu": "cpp", "cuda": "triton"}  # than torch, by device
 
 
 def examine(results: Results) -> dict[str, Any]:
-    """Look at this machine.
+    """Return the findings about this machine.
 
     Returns:
-        versions, hardware, devices, kernels (what computes each family on each device), optional
+        Versions, hardware, devices, kernels (the backend of each family on each device), optional
         parts with the pip extra that brings them, data folders, and whether the results folder can
         be written.
     """
@@ -58,39 +58,39 @@ def examine(results: Results) -> dict[str, Any]:
 
 
 def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
-    """Say by device what computes each family, and why nothing faster does."""
+    """Return each device's backend of every family, and the reason why none is faster."""
     import torch
 
     from rlidim.projections import cpp_kernels
     from rlidim.projections.backends import AUTO, FAMILIES, implementation, reason
 
-    found = {}
+    by_device = {}
     for device in devices:
         backends = {
             family: implementation(family, torch.device(device), AUTO).backend
             for family in FAMILIES
         }
         missing = "torch" in backends.values()
-        found[device] = {
+        by_device[device] = {
             "backends": backends,
             "missing": reason(FASTER[device]) if missing else None,
             "instruction_set": cpp_kernels.instruction_set() if device == "cpu" else None,
         }
-    return found
+    return by_device
 
 
 def data_sets() -> dict[str, Any]:
-    """Say where each supervised data set lies; None is one that its first use downloads."""
+    """Return the folder of each data set; None where its first use downloads it."""
     from rlidim.data import cache, datasets
 
-    found: dict[str, str | None] = {}
+    folders: dict[str, str | None] = {}
     problems = []
     for name in datasets.NAMES:
         try:
             place = datasets.place(name)
-            found[name] = None if place is None else str(place)
+            folders[name] = None if place is None else str(place)
         except RlidimError as error:
-            found[name] = None
+            folders[name] = None
             problems.append(str(error))
     try:
         downloads = str(cache.folder())
@@ -99,7 +99,7 @@ def data_sets() -> dict[str, Any]:
     return {
         "folder": os.environ.get("RLIDIM_DATA"),
         "cache": downloads,
-        "found": found,
+        "found": folders,
         "problems": list(dict.fromkeys(problems)),
     }
 
@@ -110,13 +110,13 @@ def table(findings: dict[str, Any]) -> str:
     machine = findings["hardware"]
     lines.append(f"{'processor':20} {machine['processor']}, {machine['cores']} cores")
     lines.append(f"{'devices':20} {', '.join(findings['devices'])}")
-    for device, found in findings["kernels"].items():
-        for family, backend in found["backends"].items():
-            path = found["instruction_set"] if backend == "cpp" else None
-            shown = f"{backend} ({path})" if path else backend
+    for device, kernel in findings["kernels"].items():
+        for family, backend in kernel["backends"].items():
+            instructions = kernel["instruction_set"] if backend == "cpp" else None
+            shown = f"{backend} ({instructions})" if instructions else backend
             lines.append(f"{'projection':20} {family} on {device}: {shown}")
-        if found["missing"]:
-            lines.append(f"{FASTER[device]:20} not for every family: {found['missing']}")
+        if kernel["missing"]:
+            lines.append(f"{FASTER[device]:20} not for every family: {kernel['missing']}")
     for module, part in findings["optional"].items():
         state = "present" if part["present"] else f"missing: pip install '{part['extra']}'"
         lines.append(f"{module:20} {state} ({part['for']})")

@@ -17,7 +17,7 @@ class Size(ParamType):
     name = "D,d"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Parse, or say what was expected."""
+        """Parse the two numbers, or name the form expected."""
         if isinstance(value, tuple):
             return value
         try:
@@ -82,11 +82,11 @@ def speed_command(
         return
     if networks or again:
         raise RlidimError("--network and --again belong to the training steps: leave out TASK")
-    found = find_task(task, context.find_root().obj["envs"])
-    trainer = trainer or ("es" if "es" in found.trainers else next(iter(found.trainers)))
-    family = projection_family(found, projection or "auto")
+    loaded = find_task(task, context.find_root().obj["envs"])
+    trainer = trainer or ("es" if "es" in loaded.trainers else next(iter(loaded.trainers)))
+    family = projection_family(loaded, projection or "auto")
     measured = runs.measure(
-        found, trainer, projection=family, d=16 if dim is None else dim, processes=processes
+        loaded, trainer, projection=family, d=16 if dim is None else dim, processes=processes
     )
     if out is not None:
         runs.write(measured, out)
@@ -168,11 +168,11 @@ def projections_command(device: str, as_json: bool) -> None:
     from rlidim.speed.cases import device_of
     from rlidim.speed.families import overview, table
 
-    found = overview(device_of(device))
+    families = overview(device_of(device))
     if as_json:
-        print_json(found)
+        print_json(families)
     else:
-        click.echo(table(found))
+        click.echo(table(families))
 
 
 @click.command("doctor")

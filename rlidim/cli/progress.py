@@ -1,4 +1,4 @@
-"""What a long job shows while it runs: a live line on a terminal, plain lines elsewhere."""
+"""The progress of a long job: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Shown:
     """A line on standard error that changes: in place on a terminal, now and then elsewhere."""
 
     def __init__(self) -> None:
-        """Look whether standard error is a terminal."""
+        """Open the console on standard error."""
         self.console = Console(stderr=True, highlight=False)
         self._live: Live | None = None
         self.started = self._shown = time.monotonic()
@@ -58,7 +58,7 @@ class Shown:
 
 
 class Progress(Shown):
-    """Shows a search's states: cells done, running, time left, the estimate."""
+    """The progress of a search: cells done, running, time left, the estimate."""
 
     def __call__(self, state: State) -> None:
         """Show a state."""
@@ -66,25 +66,25 @@ class Progress(Shown):
 
     def line(self, state: State) -> str:
         """Return one line about a state."""
-        made = len(state.records) - state.resumed
+        finished = len(state.records) - state.resumed
         parts = [f"{state.plan.task.name} {state.plan.trainer}: {len(state.records)} runs done"]
         if state.resumed:
             parts.append(f"{state.resumed} of them on record before")
         if state.running:
             parts.append(f"{len(state.running)} to go in this round")
             elapsed = time.monotonic() - self.started
-            if made:
-                parts.append(f"about {elapsed / made * len(state.running):.0f} s")
+            if finished:
+                parts.append(f"about {elapsed / finished * len(state.running):.0f} s")
         if state.estimate is not None:
             parts.append(describe(state.estimate))
         return ", ".join(parts)
 
 
 class RunProgress(Shown):
-    """Shows how far one run has come: steps, seconds, and the score so far."""
+    """The progress of one run: steps, seconds, and the score so far."""
 
     def __init__(self, steps: str) -> None:
-        """Name what the run's steps are."""
+        """Keep the unit of the run's steps."""
         super().__init__()
         self.steps = steps
 

@@ -124,8 +124,8 @@ def bench_command(context: click.Context, tier: str, executor: Executor, log_dir
                 measurement = search_and_gather(context, plan, executor, log_dir)
                 click.echo(describe(measurement))
             except RlidimError as error:
-                executor.close()  # ends what the round still has running
-                # One task that cannot be measured here costs the others nothing.
+                executor.close()  # ends the round's other runs
+                # A task that cannot be measured does not keep the others from it.
                 problems.append(f"{plan.task.name} {plan.trainer}: {error}")
                 click.echo(f"error: {problems[-1]}", err=True)
     finally:
