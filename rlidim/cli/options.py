@@ -141,7 +141,7 @@ def task_of(
     parts = split_name(top["task"], task_files(top["envs"]))
     if parts is None:
         return find_task(top["task"], top["envs"])
-    # The options go before the choices in the group's name.
+    # An option overrides the choice in the group's name.
     given = {"width": width, "depth": depth, "protocol": protocol, "game": top["game"]}
     chosen = {key: value for key, value in given.items() if value is not None}
     task = find_task(parts.base, top["envs"]).variant(**{**parts.choices, **chosen})
