@@ -60,9 +60,9 @@ class Dense(Projection):
                 (stop - start, *theta.shape[1:]), dtype=self.dtype, device=self.device
             )
         for first, last in self._blocks(start, stop):
-            part = slice(first - start, last - start)
+            block = slice(first - start, last - start)
             rows = self._generate(first, last)
-            multiply(rows, theta, None if base is None else base[part], out[part])
+            multiply(rows, theta, None if base is None else base[block], out[block])
         return out
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""P theta and P^T g as torch operators: differentiable any number of times, compiled, mapped.
+"""P theta and P^T g as torch operators, for autograd of any order, torch.compile and vmap.
 
 An operator takes a tensor and the key of its projection, a string that says how to make it again.
 """
