@@ -118,7 +118,7 @@ class AtariVecEnv(VecEnv):
         raise NotImplementedError("the games of a vector environment have no methods to call")
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """Say no: there is nothing around a game."""
+        """Say no: no game is wrapped."""
         return [False] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
@@ -136,12 +136,12 @@ class PixelFeatures(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the features, (N, units), of frames in 0 .. 1."""
-        found: Tensor = self.features(observations)
-        return found
+        features: Tensor = self.features(observations)
+        return features
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed: a minibatch of frames is asked for anew at every step.
+    """Let glibc keep freed memory: each step asks anew for a minibatch of frames.
 
     Without it each of the large blocks is given back to the system and faulted in again, page by
     page, which takes longer than the convolutions. Elsewhere than on glibc it does nothing.

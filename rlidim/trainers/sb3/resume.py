@@ -68,13 +68,13 @@ class Recorded(VecEnvWrapper):
         return self.observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Take note of the actions and pass them on."""
+        """Record the actions and pass them on."""
         if self._file is not None:
             self._waiting.append(np.ascontiguousarray(actions).tobytes())
         self.venv.step_async(actions)
 
     def step_wait(self) -> Any:
-        """Return what the environments do."""
+        """Return the environments' observations, rewards, dones and infos."""
         step = self.venv.step_wait()
         self.observations = step[0]
         self.count += 1
@@ -118,7 +118,7 @@ class Recorded(VecEnvWrapper):
 
 
 def recorded_of(model: BaseAlgorithm) -> Recorded:
-    """Return the model's environments where their actions are seen."""
+    """Return the wrapper that records the actions of a model's environments."""
     env: Any = model.get_env()
     while not isinstance(env, Recorded):
         env = env.venv
