@@ -1,4 +1,4 @@
-"""Everything that waits for a GPU: correctness, the benchmarks, then queued experiments, as JSON.
+"""All work that needs a GPU: correctness, the benchmarks, then queued experiments, as JSON.
 
 Needs torch, triton, numpy and click alone, so that it runs on a bare GPU machine; queued commands
 need the packages that ``make gpu-packages`` brings. Each part is written as it is finished; what is
@@ -91,7 +91,7 @@ def run(
 
 
 def check(out: Path, rows: list[dict[str, Any]]) -> None:
-    """Make sure that all that was compared agrees, and that nothing but time was missing.
+    """Make sure that all comparisons agree, and that none is missing but for want of time.
 
     Raises:
         RlidimError: it does not, or a comparison failed.
