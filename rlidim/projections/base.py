@@ -46,8 +46,8 @@ class Projection(ABC):
     family: ClassVar[str]
     tag: ClassVar[int]  # the family's own part of the random stream, see philox.words
     layout_version: ClassVar[int] = 1
-    backend: ClassVar[str] = "torch"  # what computes the products
-    option_names: ClassVar[tuple[str, ...]] = ()  # what projection() takes beside the size
+    backend: ClassVar[str] = "torch"  # the program that computes the products
+    option_names: ClassVar[tuple[str, ...]] = ()  # options of projection() beside the size
     dense: ClassVar[bool] = False  # every entry of P is drawn by itself
     exact: ClassVar[bool] = False  # an entry has the same bits on every device
     transformed: ClassVar[bool] = False  # even a product with one column is made of sums

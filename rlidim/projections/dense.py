@@ -30,7 +30,7 @@ class Dense(Projection):
         """Return the unscaled entries of rows start .. stop - 1, (stop - start, d)."""
 
     def _column_scale(self) -> Tensor:
-        """Return what each column is multiplied by to have unit length, float64 (d,)."""
+        """Return the factor that gives each column unit length, float64 (d,)."""
         total = torch.zeros(self.d, dtype=torch.int64, device=self.device)
         for start, stop in self._blocks(0, self.D):
             # Whole numbers: exact in any order, in float64 for a block, in 64 bits for all rows.

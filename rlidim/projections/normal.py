@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-SCALE = 4096  # what stands for one standard deviation
+SCALE = 4096  # one standard deviation
 BITS = 16  # of the stream for each number
 MAGNITUDES = 2 ** (BITS - 1)
 

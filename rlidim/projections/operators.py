@@ -104,7 +104,7 @@ adjoint.register_autograd(_adjoint_backward, setup_context=_remember)
 
 
 def _map(operator: Any) -> Any:
-    """Return an operator's rule under vmap: a batch is so many more members."""
+    """Return an operator's rule under vmap: a batch's vectors become members of a block."""
 
     def rule(
         info: Any, dimensions: tuple[int | None, None], x: Tensor, key: str
