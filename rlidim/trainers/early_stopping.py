@@ -49,7 +49,7 @@ class Champion(Generic[Solution]):
             self.policy, self.solution, self.score = policy, solution, score
 
     def state(self) -> dict[str, Any]:
-        """Return what :meth:`take_up` goes on from."""
+        """Return the state that :meth:`take_up` goes on from."""
         names = ("policy", "solution", "score", "solved", "_evaluations")
         return {name: getattr(self, name) for name in names}
 

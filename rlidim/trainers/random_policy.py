@@ -18,7 +18,7 @@ GAMES = 100  # of Atari, where an episode is not cheap and random play scores ev
 
 
 class UniformActions:
-    """Draws from the action space, whatever it observes."""
+    """A policy that draws from the action space, whatever it observes."""
 
     def __init__(self, space: spaces.Space[Any], seed: int) -> None:
         """Seed the space."""

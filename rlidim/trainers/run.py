@@ -29,7 +29,7 @@ def unheard(steps: int, score: float | None) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What a trainer's ``train(run)`` is given; it returns an ``Outcome``.
+    """A training run: the argument of a trainer's ``train(run)``, which returns an ``Outcome``.
 
     A trainer is deterministic given the seeds, reports its progress, writes nothing but what it
     likes below ``folder``, returns the status ``diverged`` instead of raising when numbers

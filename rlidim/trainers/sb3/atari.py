@@ -20,7 +20,7 @@ from rlidim.environments import atari
 from rlidim.networks.atari import PixelArchitecture
 from rlidim.tasks.problems import Atari
 
-# glibc's names of two numbers in malloc.h, and what they are set to.
+# Parameters of glibc's mallopt, by their numbers in malloc.h, and a value of the first.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 NEVER_TRIM = 2**31 - 1
 
@@ -83,7 +83,7 @@ class AtariVecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for index in np.flatnonzero(dones):
             infos[index] = {
-                # After a lost life the game goes on: what it shows next is what the step led to.
+                # After a lost life the game goes on: its frames are those that the step led to.
                 "terminal_observation": (info["final_obs"] if over[index] else observations)[index],
                 "TimeLimit.truncated": bool(truncated[index] and not terminated[index]),
             }

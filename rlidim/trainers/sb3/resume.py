@@ -52,7 +52,7 @@ class Recorded(VecEnvWrapper):
         self._file: Path | None = None
 
     def to(self, path: Path) -> None:
-        """Write to a file from now on, over what it held.
+        """Write to a file from now on, in place of its content.
 
         Raises:
             RlidimError: it cannot be written.
@@ -158,7 +158,7 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
 
 
 def _on_cpu(state: Any) -> Any:
-    """Return a state_dict, or what is in one, with its tensors on the CPU.
+    """Return a state_dict, or a part of one, with its tensors on the CPU.
 
     Each is a copy: one that is part of a larger tensor would be pickled with all of it.
     """
