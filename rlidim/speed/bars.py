@@ -17,7 +17,7 @@ LARGE = MNIST_FC[0]  # D from which memory and the adjoint are judged
 Read = Callable[[Row], float | None]
 
 
-# Why a bar may be missed: what the work consists of, not a measurement of each machine.
+# Why a bar may be missed: reasons in the work itself, whatever the machine.
 TWO_VECTORS = {
     "hashed": "the adjoint keeps a block's g and the d sums at hand, 8 d bytes, where the forward "
     "product keeps theta alone: at d = 6000 they leave the first cache",

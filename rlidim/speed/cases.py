@@ -33,12 +33,12 @@ SIZES = (
 CUDA_SIZES = ((10**8, 10**4), (10**9, 10**5))
 NARROW = ("rademacher", 5_000, 10)  # as many bits of a row as d: the stored matrix is small too
 POPULATION = 32
-NAMES = ("family", "D", "d", "operation", "threads", "backend")  # what names a row
+NAMES = ("family", "D", "d", "operation", "threads", "backend")  # the fields that name a row
 THREADED_FROM = 10**6  # rows of P from which two threads are compared with one
 PROBED_FROM = 2**28  # entries of P from which a smaller P foretells the time
 PROBE_ENTRIES = 2**25  # of that smaller P
 COPIES = {"torch": 5}  # of a block's product that a backend may need besides; 1 for the others
-VECTORS = 3  # of D that any product needs: what is read, what is written, and P's own
+VECTORS = 3  # of D that any product needs: its input, its output, and P's own
 LONGEST = 10.0  # seconds of one product
 CALLS_A_ROW = 12  # of a slow product, for its comparisons
 SPENT = "the time for the whole benchmark was spent"
@@ -121,7 +121,7 @@ def time_cases(
     limits: Limits = DEFAULT_LIMITS,
     listener: Listener = lambda line: None,
 ) -> list[Row]:
-    """Time what is not on file yet, in the given order, and return the rows of these cases.
+    """Time the cases that are not on file yet, in the given order; return the rows of all.
 
     Raises:
         RlidimError: the file cannot be written.
@@ -239,7 +239,7 @@ def reason_of(error: Exception) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what was asked of a GPU."""
+    """Wait until a GPU has done its work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 

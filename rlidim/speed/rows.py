@@ -108,7 +108,7 @@ class RowFile:
         self._old = set(self.rows) if again else set()
 
     def name(self, row: Row) -> tuple[Any, ...]:
-        """Return what names a row."""
+        """Return the values of the fields that name a row."""
         return tuple(row[field] for field in self.names)
 
     def done(self, row: Row) -> bool:

@@ -25,7 +25,7 @@ TIMED = {
 def measure(
     task: Task, trainer: str, *, projection: str, d: int, processes: int = 1
 ) -> dict[str, Any]:
-    """Time a trainer, in one process, against what bounds it.
+    """Time a trainer, in one process, against the bare environment or native training.
 
     Args:
         task: to be trained on.

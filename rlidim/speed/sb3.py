@@ -27,7 +27,7 @@ def throughput(
     """
     settings, environment = task.settings(trainer), task.control.environment
     steps = min(settings.n_timesteps, 10 * max(1_000, settings.n_steps))
-    if hasattr(settings, "learning_starts"):  # what is timed is training, not waiting for it
+    if hasattr(settings, "learning_starts"):  # training is timed, not the wait for it
         starts = min(settings.learning_starts, steps // 10)
         task = task.replace_settings(trainer, {"learning_starts": starts})
     seeds = Seeds.of(Cell(task.name, trainer, projection, d, 0))

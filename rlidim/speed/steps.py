@@ -46,11 +46,11 @@ from rlidim.speed.text import step_table
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.tasks.problems import Classifier, PixelNetwork
 
-NAMES = ("network", "family", "batch", "backend")  # what names a row
+NAMES = ("network", "family", "batch", "backend")  # the fields that name a row
 LEARNING_RATE = 1e-6  # so small that no gradient vanishes however many steps are timed
 SECONDS_A_COMPARISON = {"cpu": 5.0, "cuda": 0.4}
 ROUNDS = 51  # of a step's parts
-FRAMES, ACTIONS = (4, 84, 84), 6  # Pong's: four stacked screens, and what can be done
+FRAMES, ACTIONS = (4, 84, 84), 6  # Pong's: four stacked screens, and the actions
 FILE = "steps.json"
 
 

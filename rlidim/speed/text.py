@@ -58,7 +58,7 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def kernel_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
-    """Return what ``rlidim kernels`` shows.
+    """Return the tables of ``rlidim kernels``.
 
     Ratios are our time / the other's, with their quartiles; ``extra`` is the memory beyond the
     vectors read and written, in vectors of D.
@@ -97,7 +97,7 @@ def kernel_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
 
 
 def step_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
-    """Return what ``rlidim speed`` shows."""
+    """Return the tables of training steps."""
     shown = [
         {
             "network": row["network"],

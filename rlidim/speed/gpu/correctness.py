@@ -31,7 +31,7 @@ TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 BITS = "bits"
 POPULATIONS = (5, 80)  # less than a tile's members, and more than one tile of them
 MOST_NUMBERS = 2 * 10**7  # of a block of members
-NAMES = ("family", "D", "d", "dtype", "rows", "device", "backend")  # what names a row
+NAMES = ("family", "D", "d", "dtype", "rows", "device", "backend")  # the fields that name a row
 FILE = "correctness.json"
 
 
@@ -177,10 +177,10 @@ def difference(mine: Tensor, right: Tensor, name: str) -> float | None:
 
 
 def checked_and_reference(case: Case, seed: int) -> tuple[Projection, Projection]:
-    """Return P as it is checked, and the reference: torch's on the CPU.
+    """Return the P that is checked, and the reference: torch's on the CPU.
 
-    That keeps a sign for each row in stacked_fastfood: far rows are compared with what torch
-    computes on the same device in float64, block by block.
+    The reference keeps a sign for each row in stacked_fastfood: far rows are compared with what
+    torch computes on the same device in float64, block by block.
     """
     import torch
 

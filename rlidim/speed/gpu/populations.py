@@ -23,7 +23,7 @@ MEMBERS = (8, 32, 128)
 SIGMA = 0.02  # of a member's distance from the others, as evolution draws them
 TOLERANCE = 1e-4  # of the largest output
 SECONDS = 0.5  # of a comparison
-NAMES = ("network", "members")  # what names a row
+NAMES = ("network", "members")  # the fields that name a row
 FILE = "populations.json"
 
 

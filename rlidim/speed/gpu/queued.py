@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rlidim.speed.cases import Limits, Listener
 
 OUTPUT = 2_000  # characters at the end of a command's output that are kept
-LOOKED = 0.1  # seconds between two looks at what still runs
+LOOKED = 0.1  # seconds between two looks at the running commands
 # Processes take turns on a GPU: enough of them that it works while others begin and evaluate.
 AT_ONCE, WORKERS = 3, 2  # commands, and worker processes of each
 # Arguments of rlidim, the shortest first.
@@ -43,7 +43,7 @@ PREPARE = "from rlidim.speed.gpu import queued; queued.prepare({only!r})"
 
 
 def prepare(only: str | None = None) -> None:
-    """Import what queued commands need and load their data, or end with what is missing, a line.
+    """Import the packages and load the data that queued commands need, or exit with one line.
 
     Args:
         only: see :func:`selected`.
@@ -71,10 +71,10 @@ def prepare(only: str | None = None) -> None:
 
 
 def selected(only: str | None) -> list[tuple[str, ...]]:
-    """Return what is queued, or what is queued of one task.
+    """Return the queued commands, of all tasks or of one.
 
     Raises:
-        RlidimError: nothing is.
+        RlidimError: none is of that task.
     """
     names = {arguments[0] for arguments in QUEUE}
     if only is not None and only not in names:
@@ -222,5 +222,5 @@ def pack(copy: Path, results: Path, archive: Path) -> None:
 
 
 def same(path: Path, other: Path) -> bool:
-    """Say whether there is another file, of the same content."""
+    """Say whether the other file exists and has the same content."""
     return other.exists() and filecmp.cmp(path, other, shallow=False)
