@@ -1,4 +1,4 @@
-"""The device of networks that are worth a GPU, and functions that it repeats as CUDA graphs."""
+"""The device that large networks are on, and functions that a GPU repeats as CUDA graphs."""
 
 from __future__ import annotations
 

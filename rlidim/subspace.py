@@ -182,7 +182,7 @@ class Subspace:
         self._zero = torch.zeros_like(self.theta_0[:1])  # of a parameter without gradient
         shapes = [parameter.shape for parameter in self.parameters]
         self._words, self._flat = _vector(written.numel(), written)
-        self._flat.copy_(written)  # what was last written
+        self._flat.copy_(written)  # as last written
         self._parts = _parts(self._flat, shapes)
         self._gradient_parts = _parts(self.gradient, shapes)
 
