@@ -1,4 +1,4 @@
-"""Where networks that are worth a GPU are, and what it repeats from a recording (CUDA graphs)."""
+"""The device that large networks are on, and functions that a GPU repeats as CUDA graphs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-CALLS_BEFORE = 3  # compile, choose algorithms, make the optimizer's state: none is recorded
+CALLS_BEFORE = 3  # unrecorded: they compile, choose algorithms, make the optimizer's state
 
 
 class Repeated:
     """A function of tensors of always the same shapes, recorded once and repeated from then on.
 
     The first calls run as they are, on a stream of their own, as PyTorch's notes on CUDA graphs
-    ask. What the function does on the GPU is all that is repeated: it must read and write the same
-    tensors each time, and its Python must have nothing more to say.
+    ask. Only the function's work on the GPU is repeated: it must read and write the same tensors
+    each time, and may leave nothing else for Python to do.
 
     Args:
-        function: returns a tensor; the recording's is the same one at each call, overwritten.
+        function: returns a tensor; a repetition overwrites and returns the recording's.
 
     Example:
         >>> import torch
@@ -45,20 +45,20 @@ class Repeated:
         self._output: Tensor
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Call the function, or repeat what it did, with these inputs in their places."""
+        """Call the function, or repeat its recording on these inputs."""
         if self._calls < CALLS_BEFORE:
             self._calls += 1
             return self._called(*inputs)
         if self._graph is None:
-            self._inputs = tuple(each.clone() for each in inputs)
-            # An earlier recording may wait in a cycle with what it repeats; none may end meanwhile.
+            self._inputs = tuple(tensor.clone() for tensor in inputs)
+            # An earlier recording may wait in a reference cycle; none may be freed during this one.
             gc.collect()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 self._output = self._function(*self._inputs)
             self._graph = graph
-        for place, given in zip(self._inputs, inputs, strict=True):
-            place.copy_(given)
+        for place, tensor in zip(self._inputs, inputs, strict=True):
+            place.copy_(tensor)
         self._graph.replay()
         return self._output
 
@@ -66,6 +66,6 @@ class Repeated:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            found = self._function(*inputs)
+            output = self._function(*inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        return found
+        return output

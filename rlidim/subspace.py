@@ -1,7 +1,7 @@
-"""A subspace is an optimizer: theta_D = theta_0 + P theta_d, and only theta_d is trained.
+"""Training in a random subspace: theta_D = theta_0 + P theta_d, of which only theta_d is trained.
 
 Li et al. 2018, section 2. The network keeps its ordinary parameters, so every trainer works
-unchanged: a step gathers the native gradient g_D, forms g_d = P^T g_D, lets any inner optimizer
+unchanged: a step gathers the network's gradient g_D, forms g_d = P^T g_D, lets any inner optimizer
 move theta_d, and writes theta_0 + P theta_d into the parameters.
 """
 
@@ -43,7 +43,7 @@ class Subspace:
         projection: P.
         theta_0: (D,), frozen.
         theta_d: a parameter (d,), zero at first.
-        gradient: (D,), the native gradient, as last gathered.
+        gradient: g_D, (D,), as last gathered.
 
     Example:
         >>> import rlidim, torch
@@ -64,9 +64,9 @@ class Subspace:
             RlidimError: the number of those not frozen is not the projection's D, they differ in
                 dtype or device, or two of them share memory.
         """
-        given = list(parameters)
-        self.parameters = trainable(given)
-        self._frozen = [parameter for parameter in given if not parameter.requires_grad]
+        all_parameters = list(parameters)
+        self.parameters = trainable(all_parameters)
+        self._frozen = [parameter for parameter in all_parameters if not parameter.requires_grad]
         count = sum(parameter.numel() for parameter in self.parameters)
         if count != projection.D:
             without = " (the frozen ones left out)" if self._frozen else ""
@@ -105,10 +105,10 @@ class Subspace:
     def gather(self) -> Tensor:
         """Copy the parameters' gradients into :attr:`gradient`, (D,), and return it."""
         gradients = [parameter.grad for parameter in self.parameters]
-        if not all([each is not None and each.layout is torch.strided for each in gradients]):
+        if not all([g is not None and g.layout is torch.strided for g in gradients]):
             gradients = [
-                self._zero.expand(part.shape) if each is None else each.to_dense()
-                for each, part in zip(gradients, self._gradient_parts, strict=True)
+                self._zero.expand(part.shape) if g is None else g.to_dense()
+                for g, part in zip(gradients, self._gradient_parts, strict=True)
             ]
         torch._foreach_copy_(self._gradient_parts, gradients)  # type: ignore[arg-type]
         return self.gradient
@@ -165,12 +165,12 @@ class Subspace:
         self.write()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: views and counters are of this one's memory."""
+        """Return what a copy needs, without views and counters of this one's memory."""
         names = ("parameters", "_frozen", "projection", "theta_0", "theta_d", "_flat")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a state up; the first step compares the parameters with it."""
+        """Take up a copy's state; the first step compares the parameters with it."""
         self.__dict__.update(state)
         self._lay_out(self._flat)
         self._bind()
@@ -182,12 +182,12 @@ class Subspace:
         self._zero = torch.zeros_like(self.theta_0[:1])  # of a parameter without gradient
         shapes = [parameter.shape for parameter in self.parameters]
         self._words, self._flat = _vector(written.numel(), written)
-        self._flat.copy_(written)  # what was last written
+        self._flat.copy_(written)  # as last written
         self._parts = _parts(self._flat, shapes)
         self._gradient_parts = _parts(self.gradient, shapes)
 
     def _bind(self) -> None:
-        """Look at the parameters' storages, which hold what was last written, as they now are."""
+        """Take note of the parameters' storages as they are, which hold what was last written."""
         # Detached, they take what is written without autograd, and count it as the parameters do.
         self._targets = [parameter.detach() for parameter in self.parameters]
         self._versions = [target._version for target in self._targets]
@@ -197,10 +197,10 @@ class Subspace:
         shapes = [glimpse.shape for glimpse in self._glimpses]
         size = sum(shape.numel() for shape in shapes)
         self._sampled: bool = 0 < size < self._flat.numel()
-        self._read_words, read = _vector(size, self._flat)
-        self._read_parts = _parts(read, shapes)
-        self._kept_words, kept = _vector(size, self._flat)
-        self._kept_parts: list[Tensor] = _parts(kept, shapes)
+        self._read_words, read_numbers = _vector(size, self._flat)
+        self._read_parts = _parts(read_numbers, shapes)
+        self._kept_words, kept_numbers = _vector(size, self._flat)
+        self._kept_parts: list[Tensor] = _parts(kept_numbers, shapes)
         if self._sampled:
             torch._foreach_copy_(self._kept_parts, self._glimpses)
         else:
@@ -281,16 +281,16 @@ class SubspaceOptimizer(Optimizer):
         self._length: Tensor | None = None  # of the last g_d before it was clipped
         self._kind, self._arguments = inner, dict(inner_kwargs or {})
         self.inner = self._build_inner()
-        known = {name: value for name, value in self.inner.defaults.items() if name != "lr"}
-        self.defaults.update(known)
-        self._known = tuple(known)
-        self._read = itemgetter("native", "lr", *known)
+        defaults = {name: value for name, value in self.inner.defaults.items() if name != "lr"}
+        self.defaults.update(defaults)
+        self._known = tuple(defaults)
+        self._read = itemgetter("native", "lr", *defaults)
         for group in self.param_groups:
-            _refuse_unknown_keys(group, known)
-            for name, value in known.items():
+            _refuse_unknown_keys(group, defaults)
+            for name, value in defaults.items():
                 group.setdefault(name, value)
-        unheard = (object(),) * (2 + len(known))
-        self._said: list[tuple[Any, ...]] = [unheard] * len(self.param_groups)
+        placeholder = (object(),) * (2 + len(defaults))
+        self._carried: list[tuple[Any, ...]] = [placeholder] * len(self.param_groups)
         self._carry()
 
     @property
@@ -304,13 +304,13 @@ class SubspaceOptimizer(Optimizer):
 
         None before the first step, and where the gradient was zero.
         """
-        native = float(torch.linalg.vector_norm(self.subspace.gradient))
-        if self.theta_d.grad is None or native == 0.0:
+        full_length = float(torch.linalg.vector_norm(self.subspace.gradient))
+        if self.theta_d.grad is None or full_length == 0.0:
             return None
         length = self._length
         if length is None:
             length = torch.linalg.vector_norm(self.theta_d.grad)
-        return float(length) / native
+        return float(length) / full_length
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -386,8 +386,8 @@ class SubspaceOptimizer(Optimizer):
                 "or other ones are native"
             )
         groups = [
-            group if group["native"] else {**group, "params": mine["params"]}
-            for group, mine in zip(groups, ours, strict=True)
+            group if group["native"] else {**group, "params": own["params"]}
+            for group, own in zip(groups, ours, strict=True)
         ]
         super().load_state_dict({"state": state_dict["state"], "param_groups": groups})
         if spec != P.spec:
@@ -401,17 +401,17 @@ class SubspaceOptimizer(Optimizer):
                         f"{self._kind.__name__}"
                     )
                 outer.setdefault(name, inner[name])
-        self._said = list(map(self._read, self.param_groups))
+        self._carried = list(map(self._read, self.param_groups))
         self.subspace.restore(saved["theta_0"], saved["theta_d"])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: torch's own three alone would leave the subspace behind."""
-        ours = ("subspace", "lr_factor", "max_grad_norm", "_length")
+        """Return what a copy needs: torch's own state, the subspace and the inner optimizer's."""
+        attributes = ("subspace", "lr_factor", "max_grad_norm", "_length")
         of_inner = ("_kind", "_arguments", "_known", "_read")
         return {
             **super().__getstate__(),
-            **{name: getattr(self, name) for name in (*ours, *of_inner)},
-            "inner": self.inner.state_dict(),  # others' attributes do not outlive a pickle
+            **{name: getattr(self, name) for name in (*attributes, *of_inner)},
+            "inner": self.inner.state_dict(),  # torch pickles no attribute that a class adds
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -421,7 +421,7 @@ class SubspaceOptimizer(Optimizer):
         if inner is not None:
             self.inner = self._build_inner()
             self.inner.load_state_dict(inner)
-            self._said = list(map(self._read, self.param_groups))
+            self._carried = list(map(self._read, self.param_groups))
 
     def _build_inner(self) -> Optimizer:
         groups = [
@@ -431,15 +431,15 @@ class SubspaceOptimizer(Optimizer):
         return self._kind(groups, **self._arguments)
 
     def _carry(self) -> None:
-        """Hand what changed in the groups to the inner optimizer, which may count in its own."""
+        """Carry the groups' changes over to the inner optimizer, which may count in its own."""
         for index, (outer, inner) in enumerate(
             zip(self.param_groups, self.inner.param_groups, strict=True)
         ):
-            says, said = self._read(outer), self._said[index]
-            if not all(map(is_, says, said)):
-                changes = zip(self._known, says[2:], said[2:], strict=True)
+            values, carried = self._read(outer), self._carried[index]
+            if not all(map(is_, values, carried)):
+                changes = zip(self._known, values[2:], carried[2:], strict=True)
                 inner.update({name: now for name, now, before in changes if now is not before})
-                self._said[index] = says
+                self._carried[index] = values
             inner["lr"] = outer["lr"] if outer["native"] else outer["lr"] * self.lr_factor
 
     def _pull(self) -> None:
@@ -472,9 +472,9 @@ def trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
 
 
 def _vector(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return zeros twice, in one memory: as words, and as a vector (size,) of a tensor's kind.
+    """Return zeros as 64-bit words and, in the same memory, as a vector (size,) like a tensor.
 
-    Words compare fast, and to the bit: a NaN is itself.
+    Words compare fast, and to the bit: a NaN equals itself.
     """
     words = math.ceil(size * like.itemsize / WORD.itemsize)
     zeros = torch.zeros(words, dtype=WORD, device=like.device)
@@ -491,25 +491,25 @@ def _parts(vector: Tensor, shapes: Iterable[torch.Size]) -> list[Tensor]:
 
 
 def _glimpse(parameter: nn.Parameter) -> Tensor:
-    """Return a view of a parameter's numbers, or of some, evenly spread, of a large one's.
+    """Return a view of a parameter's numbers; of a large one's, of an evenly spread sample.
 
     The stride is odd, so that it falls on every column of a matrix of 2^n.
     """
-    whole = parameter.detach()
+    numbers = parameter.detach()
     if parameter.numel() < LARGE or not parameter.is_contiguous():
-        return whole
-    return whole.view(-1)[:: parameter.numel() // SAMPLE | 1]
+        return numbers
+    return numbers.view(-1)[:: parameter.numel() // SAMPLE | 1]
 
 
 def _same(parameter: Tensor, part: Tensor) -> bool:
-    """Say whether two tensors are equal to the bit: a NaN is itself."""
-    kinds = [(each.shape, each.dtype, each.device) for each in (parameter, part)]
+    """Say whether two tensors are equal to the bit: a NaN equals itself."""
+    kinds = [(tensor.shape, tensor.dtype, tensor.device) for tensor in (parameter, part)]
     bits = torch.int32 if part.itemsize == torch.int32.itemsize else torch.int64
     return kinds[0] == kinds[1] and torch.equal(parameter.detach().view(bits), part.view(bits))
 
 
 def _refuse_shared_memory(parameters: list[nn.Parameter]) -> None:
-    """Refuse parameters that lie in one another: what is written to one would move the other."""
+    """Refuse parameters that share memory: writing one would change the other."""
     spans = []
     for parameter in parameters:
         if parameter.numel():
@@ -518,16 +518,16 @@ def _refuse_shared_memory(parameters: list[nn.Parameter]) -> None:
             first = parameter.data_ptr()
             spans.append((first, first + (last + 1) * parameter.itemsize, tuple(parameter.shape)))
     spans.sort()
-    for (_, stop, shape), (start, _, other) in itertools.pairwise(spans):
+    for (_, stop, shape), (start, _, second) in itertools.pairwise(spans):
         if start < stop:
             raise RlidimError(
-                f"two parameters, of shapes {shape} and {other}, share memory: tie the modules "
+                f"two parameters, of shapes {shape} and {second}, share memory: tie the modules "
                 "instead, second.weight = first.weight"
             )
 
 
 def _refuse_unknown_keys(group: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Refuse what nobody would read; later, schedulers may add keys of their own."""
+    """Refuse a key that neither the optimizers nor torch's schedulers read."""
     names = (*GROUP_KEYS, *known)
     for name in group:
         if name not in names and name not in SCHEDULER_KEYS:

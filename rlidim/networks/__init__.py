@@ -1,1 +1,1 @@
-"""Networks: what is trained, and how theta_0 is drawn."""
+"""Networks that are trained, and how their theta_0 is drawn."""

@@ -1,4 +1,4 @@
-"""The acting network of a task: which architecture its environment's spaces ask for."""
+"""The acting network of a task: an architecture for its environment's spaces."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def architecture(task: Task, *, squash: bool = False, seed: int | None = None) -
         return Architecture.of(network, observations, actions, squash=squash)
     assert observations.shape is not None
     assert isinstance(actions, gymnasium.spaces.Discrete)
-    found = PixelArchitecture.of(network, observations.shape, int(actions.n))
-    if not found.batch_norm or seed is None:
-        return found
-    return dataclasses.replace(found, reference=reference_batch(task, seed))
+    convolutional = PixelArchitecture.of(network, observations.shape, int(actions.n))
+    if not convolutional.batch_norm or seed is None:
+        return convolutional
+    return dataclasses.replace(convolutional, reference=reference_batch(task, seed))
 
 
 def architecture_of(content: dict[str, Any]) -> AnyArchitecture:
@@ -60,15 +60,15 @@ def architecture_of(content: dict[str, Any]) -> AnyArchitecture:
 
 
 def reference_batch(task: Task, seed: int) -> NDArray[Any]:
-    """Return observations (N, ...) met by random actions (Salimans et al. 2017, section 2.2)."""
-    games, each, apart = REFERENCE
+    """Return observations (N, ...) of random play (Salimans et al. 2017, section 2.2)."""
+    games, count, apart = REFERENCE
     vector = make_vector(task, games)
     discrete: Any = vector.single_action_space
     choices = int(discrete.n)
     generator = np.random.default_rng(seed)
     observations, _ = vector.reset(seed=seed)
     batch = []
-    for _ in range(each):
+    for _ in range(count):
         for _ in range(apart):
             actions = generator.integers(choices, size=games)
             observations, *_ = vector.step(actions)

@@ -25,7 +25,7 @@ from rlidim.errors import RlidimError
 from rlidim.networks.initialisation import HIDDEN_GAIN, fitting, initial_weight, with_tuples
 from rlidim.tasks.problems import PixelNetwork
 
-KIND = "pixels"  # what tells such a network's JSON from a multilayer perceptron's
+KIND = "pixels"  # marks such a network's JSON
 CHUNK = 8  # observations that go through the network together, always: see PixelPolicy
 EPSILON = 1e-5  # added to a variance
 BRIGHTEST = 255.0
@@ -82,12 +82,12 @@ class Normalisation(nn.Module):
         self.factor.copy_(torch.rsqrt(variance + EPSILON))
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """Return the factor and the shift, (channels,) each, that all of it comes to."""
+        """Return the factor and the shift, (channels,) each, that normalising amounts to."""
         factor = self.factor * self.scale
         return factor, self.shift - self.mean * factor
 
     def folded(self, layer: nn.Conv2d | nn.Linear) -> tuple[Tensor, Tensor]:
-        """Return the weight and the bias with which a layer before it does its work too."""
+        """Return weight and bias of the layer before, with this normalisation folded in."""
         assert layer.bias is not None
         factor, shift = self.affine()
         shape = (-1,) + (1,) * (layer.weight.dim() - 1)
@@ -180,8 +180,8 @@ class Network(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the outputs, (N, output_size)."""
-        found: Tensor = self.outputs(self.features(observations))
-        return found
+        outputs: Tensor = self.outputs(self.features(observations))
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class PixelArchitecture:
         return np.concatenate(parts).astype(np.float32)
 
     def gathered(self, network: Network) -> PixelArchitecture:
-        """Return the architecture with the statistics of its network under some theta."""
+        """Return the architecture with a network's statistics."""
         layers = network.features.normalisations()
         if not layers:
             return self
@@ -300,7 +300,7 @@ class PixelArchitecture:
 
     @property
     def layers(self) -> Layers:
-        """What it is built of."""
+        """The layers before the outputs."""
         return LAYERS[self.architecture]
 
     def features(self) -> Features:
@@ -352,11 +352,11 @@ class PixelArchitecture:
         """
         values = {name: value for name, value in content.items() if name != "kind"}
         try:
-            found = cls(**with_tuples(values))
-            LAYERS[found.architecture]
+            architecture = cls(**with_tuples(values))
+            LAYERS[architecture.architecture]
         except (TypeError, KeyError) as error:
             raise RlidimError(f"not the description of a network ({error})") from error
-        return found
+        return architecture
 
 
 class StackedNetworks:
@@ -378,17 +378,17 @@ class StackedNetworks:
     def __call__(self, frames: Tensor) -> Tensor:
         """Return the outputs (N, output_size) on the CPU, of one observation each (N, ...)."""
 
-        def one(numbers: dict[str, Tensor], frame: Tensor) -> Tensor:
-            found: Tensor = torch.func.functional_call(self._bare, numbers, (frame[None],))
-            return found[0]
+        def evaluate(numbers: dict[str, Tensor], frame: Tensor) -> Tensor:
+            outputs: Tensor = torch.func.functional_call(self._bare, numbers, (frame[None],))
+            return outputs[0]
 
         # The same sums every time: cuDNN would choose among algorithms, and round to 10 bits.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            found: Tensor = torch.func.vmap(one)(self._numbers, frames.to(self._place))
-        return found.cpu()
+            outputs: Tensor = torch.func.vmap(evaluate)(self._numbers, frames.to(self._place))
+        return outputs.cpu()
 
     def select(self, members: NDArray[np.intp]) -> StackedNetworks:
-        """Return some of them."""
+        """Return the networks of some members."""
         chosen = copy.copy(self)
         rows = torch.from_numpy(members).to(self._place)
         chosen._numbers = {name: value[rows] for name, value in self._numbers.items()}
@@ -399,8 +399,8 @@ class PixelPolicy:
     """A deterministic policy on frames, or a population of them, one observation each.
 
     One policy's observations go through the network in chunks of one size, the last one filled up:
-    what it answers to an observation then does not depend on the others beside it. A population is
-    on the GPU, if there is one.
+    its outputs for an observation then do not depend on the others beside it. A population is on
+    the GPU, if there is one.
 
     Args:
         architecture: of the network; without statistics each policy gathers its own.
@@ -443,18 +443,18 @@ class PixelPolicy:
         frames = torch.from_numpy(np.ascontiguousarray(observations)).reshape(shape)
         with torch.inference_mode():
             if self._stacked is not None:
-                found = self._stacked(frames)
+                outputs = self._stacked(frames)
             elif self.population:
-                each = zip(self._networks, torch.split(frames, 1), strict=True)
-                found = torch.cat([network(frame) for network, frame in each])
+                pairs = zip(self._networks, torch.split(frames, 1), strict=True)
+                outputs = torch.cat([network(frame) for network, frame in pairs])
             else:
-                found = torch.cat([self._chunk(part) for part in torch.split(frames, CHUNK)])
-        return np.asarray(found.numpy())
+                outputs = torch.cat([self._chunk(chunk) for chunk in torch.split(frames, CHUNK)])
+        return np.asarray(outputs.numpy())
 
     def _chunk(self, frames: Tensor) -> Tensor:
         filled = torch.cat([frames, frames.new_zeros(CHUNK - len(frames), *frames.shape[1:])])
-        found: Tensor = self.network(filled)[: len(frames)]
-        return found
+        outputs: Tensor = self.network(filled)[: len(frames)]
+        return outputs
 
     def select(self, members: NDArray[np.intp]) -> PixelPolicy:
         """Return the population of the given members alone."""

@@ -51,8 +51,8 @@ class LocallyConnected(nn.Module):
         # Views and one copy: nn.functional.unfold launches a kernel for each image on a GPU.
         windows = x.unfold(2, KERNEL, 1).unfold(3, KERNEL, 1)  # (N, inputs, p, p, 5, 5)
         patches = windows.permute(2, 3, 0, 1, 4, 5).reshape(self.width**2, len(x), -1)
-        found = torch.baddbmm(self.bias[:, None, :], patches, self.weight.transpose(1, 2))
-        return found.permute(1, 2, 0).reshape(len(x), -1, self.width, self.width)
+        outputs = torch.baddbmm(self.bias[:, None, :], patches, self.weight.transpose(1, 2))
+        return outputs.permute(1, 2, 0).reshape(len(x), -1, self.width, self.width)
 
 
 class WholeConvolution(nn.Conv2d):
@@ -69,13 +69,13 @@ class WholeConvolution(nn.Conv2d):
         self.pixels = pixels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply by every window; the last is the first output pixel's."""
+        """Multiply the image by every window; the last window is the first output pixel's."""
         p = self.pixels
         windows = self.weight.unfold(2, p, 1).unfold(3, p, 1)  # (outputs, inputs, p, p, p, p)
         matrix = windows.permute(1, 4, 5, 0, 2, 3).reshape(-1, self.out_channels * p * p)
-        found = (x.flatten(1) @ matrix).view(len(x), self.out_channels, p, p)
+        outputs = (x.flatten(1) @ matrix).view(len(x), self.out_channels, p, p)
         assert self.bias is not None
-        return found.flip((2, 3)) + self.bias[:, None, None]
+        return outputs.flip((2, 3)) + self.bias[:, None, None]
 
 
 def build(classifier: Classifier, shape: tuple[int, int, int], classes: int) -> nn.Sequential:
@@ -95,8 +95,8 @@ def build(classifier: Classifier, shape: tuple[int, int, int], classes: int) -> 
         if not classifier.linear_convolutions:
             layers.append(nn.ReLU())
         layers.append(nn.MaxPool2d(POOL))
-        kept = pixels if classifier.architecture == "fctied-lenet" else pixels - KERNEL + 1
-        channels, pixels = outputs, kept // POOL
+        width = pixels if classifier.architecture == "fctied-lenet" else pixels - KERNEL + 1
+        channels, pixels = outputs, width // POOL
     return nn.Sequential(
         *layers, nn.Flatten(), *fully_connected((channels * pixels**2, *UNITS, classes))
     )
@@ -119,8 +119,8 @@ def _untied(inputs: int, outputs: int, pixels: int) -> list[nn.Module]:
 
 
 def _dense(inputs: int, outputs: int, pixels: int) -> list[nn.Module]:
-    kept = pixels - KERNEL + 1
-    shape = (outputs, kept, kept)
+    width = pixels - KERNEL + 1
+    shape = (outputs, width, width)
     return [
         nn.Flatten(),
         nn.Linear(inputs * pixels**2, math.prod(shape)),
@@ -129,7 +129,7 @@ def _dense(inputs: int, outputs: int, pixels: int) -> list[nn.Module]:
 
 
 def _tied(inputs: int, outputs: int, pixels: int) -> list[nn.Module]:
-    """Return a convolution of the whole image: D as others count it."""
+    """Return a convolution that sees the whole image, with the D that others report."""
     return [WholeConvolution(inputs, outputs, pixels)]
 
 
@@ -147,7 +147,7 @@ def count(network: nn.Module) -> int:
 
 
 def kernels(network: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters that are no biases."""
+    """Return the weights, without the biases."""
     return [value for name, value in network.named_parameters() if name.endswith("weight")]
 
 

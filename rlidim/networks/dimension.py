@@ -1,4 +1,4 @@
-"""D: how many parameters a task's network has, and the family of P that suits it."""
+"""The number of parameters D of a task's network, and the family of P for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rlidim.tasks.task import Task
 
 
 def native_dimension(task: Task) -> int | None:
-    """Return D, the parameters of the task's acting network; None if its package is missing."""
+    """Return D of the task's network; None if a package that it needs is missing."""
     if isinstance(task.problem, Analytic):
         return task.problem.D
     if isinstance(task.problem, Supervised):
@@ -24,7 +24,7 @@ def native_dimension(task: Task) -> int | None:
 
 
 def projection_family(task: Task, choice: str) -> str:
-    """Return the family that a choice means for a task, one for all its d.
+    """Return the family of P that a choice means for a task, the same for every d.
 
     ``auto`` goes by the task's D, for the largest d there is, so that a measurement's runs share
     one family whatever their d.

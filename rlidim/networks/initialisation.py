@@ -1,25 +1,17 @@
-"""theta_0: how a layer's weights are drawn."""
+"""Initial weights of layers, of which theta_0 consists."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 
-if TYPE_CHECKING:
-    pass
-
-
 HIDDEN_GAIN = math.sqrt(2.0)  # of hidden layers, under orthogonal
-
-
 TRUNCATION = 2.0  # standard deviations at which Keras cuts its normal initialisations off
-
-
 TRUNCATED_STD = 0.87962566103423978  # of a standard normal cut off there
 
 

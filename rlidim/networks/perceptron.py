@@ -1,4 +1,4 @@
-"""Acting networks: their sizes, theta_0 from a seed, and fast evaluation of many at once.
+"""Multilayer perceptrons that act: sizes, theta_0 from a seed, fast evaluation of many at once.
 
 Li et al. 2018 use 4-20-20-2 on CartPole (D = 562). theta_0 is an ordinary initialisation of the
 whole network; a parameter vector holds each layer's weight (out, in), then its bias (out,).
@@ -115,10 +115,10 @@ class Architecture:
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the parameters in order: weight (out, in), bias (out,), layer by layer."""
-        found: list[tuple[int, ...]] = []
+        shapes: list[tuple[int, ...]] = []
         for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False):
-            found += [(outputs, inputs), (outputs,)]
-        return found
+            shapes += [(outputs, inputs), (outputs,)]
+        return shapes
 
     @property
     def D(self) -> int:
@@ -221,7 +221,7 @@ class Policy:
         RlidimError: theta does not fit the architecture.
     """
 
-    _together: RectifiedNetworks | None = None
+    _rectified: RectifiedNetworks | None = None
 
     def __init__(self, architecture: Architecture, theta: NDArray[Any]) -> None:
         """Cut theta into layers."""
@@ -229,8 +229,8 @@ class Policy:
         self.architecture = architecture
         self.population = theta.ndim == 2
         if self.population and architecture.activation == "relu":
-            self._together = _rectified(theta, architecture.sizes)
-        parts = [] if self._together else architecture.unflatten(theta)
+            self._rectified = _rectified(theta, architecture.sizes)
+        parts = [] if self._rectified else architecture.unflatten(theta)
         # Transposed once: the products below read (inputs, outputs).
         self._weights = [
             np.ascontiguousarray(np.swapaxes(weight, -1, -2)) for weight in parts[0::2]
@@ -267,8 +267,8 @@ class Policy:
         if self._normalise:
             limit = self.architecture.clip_observation
             x = np.clip((x - self._mean) * self._scale, -limit, limit)
-        if self._together is not None:
-            return self._together(x)
+        if self._rectified is not None:
+            return self._rectified(x)
         last = len(self._weights) - 1
         for index, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             x = np.matmul(x[:, None, :], weight)[:, 0, :] if self.population else x @ weight
@@ -293,8 +293,8 @@ class Policy:
         """Return the population of the given members alone."""
         chosen = object.__new__(Policy)
         chosen.__dict__.update(self.__dict__)
-        if self._together is not None:
-            chosen._together = self._together.select(members)
+        if self._rectified is not None:
+            chosen._rectified = self._rectified.select(members)
         chosen._weights = [weight[members] for weight in self._weights]
         chosen._biases = [bias[members] for bias in self._biases]
         return chosen

@@ -1,4 +1,4 @@
-"""A population's small networks by one call: numpy would make one for each product and each sum."""
+"""A population's small networks evaluated in one call, where numpy makes one an operation."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class RectifiedNetworks:
         self._addresses = [array.ctypes.data for array in arrays]
 
     def __call__(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the outputs (N, outputs) for an observation (N, inputs) each; overwritten next."""
+        """Return the outputs (N, outputs) of observations (N, inputs), until the next call."""
         np.copyto(self._inputs, observations)
         kernels.float32.networks(*self._addresses, len(self._sizes) - 1, len(self._inputs))
         return self._outputs
 
     def select(self, members: NDArray[np.intp]) -> RectifiedNetworks:
-        """Return some of them."""
+        """Return the networks of some members."""
         chosen = object.__new__(RectifiedNetworks)
         chosen._begin(np.ascontiguousarray(self._parameters[:, members]), self._sizes)
         return chosen
 
     def __getstate__(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return what is not an address."""
+        """Return parameters and sizes; addresses are taken anew."""
         return self._parameters, self._sizes
 
     def __setstate__(self, state: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:

@@ -50,18 +50,18 @@ def projection(
         >>> bool(torch.isclose((P @ theta) @ g, theta @ (P.T @ g), rtol=1e-3, atol=1e-3))
         True
     """
-    where = _device(device)
+    place = _device(device)
     D, d, seed = (_whole(name, value) for name, value in (("D", D), ("d", d), ("seed", seed)))
     if family == AUTO:
-        family = choose(D, d, where.type)
+        family = choose(D, d, place.type)
     check_family(family)
     known = families()[family].option_names
     for name in options:
         if name not in known:
             raise RlidimError(f"projection '{family}' has no option '{name}'{nearest(name, known)}")
         options[name] = _whole(name, options[name])
-    kind = implementation(family, where, backend)
-    return kind(D, d, seed, dtype=dtype, device=where, **options)
+    kind = implementation(family, place, backend)
+    return kind(D, d, seed, dtype=dtype, device=place, **options)
 
 
 def _device(name: torch.device | str) -> torch.device:
@@ -71,14 +71,14 @@ def _device(name: torch.device | str) -> torch.device:
         RlidimError: there is none of that name here.
     """
     try:
-        found = torch.device(name)
+        place = torch.device(name)
     except (RuntimeError, TypeError) as error:
         raise RlidimError(f"unknown device {name!r}: projections live on cpu or cuda") from error
-    if found.type not in ("cpu", "cuda"):
-        raise RlidimError(f"device '{found}': projections live on cpu or cuda")
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise RlidimError(f"device '{found}': no CUDA device is visible here, use cpu")
-    return found
+    if place.type not in ("cpu", "cuda"):
+        raise RlidimError(f"device '{place}': projections live on cpu or cuda")
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise RlidimError(f"device '{place}': no CUDA device is visible here, use cpu")
+    return place
 
 
 def _whole(name: str, value: Any) -> int:

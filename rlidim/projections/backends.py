@@ -1,4 +1,4 @@
-"""Which program computes a family's products: C++ on the CPU, Triton on a GPU, torch anywhere.
+"""Backends, which compute a family's products: C++ on the CPU, Triton on a GPU, torch anywhere.
 
 All make the same P, bit for bit; the products differ in the order of their sums at most.
 """
@@ -39,7 +39,7 @@ FAMILIES: dict[str, type[Projection]] = {
 ENTRY_POINTS = "rlidim.projections"  # the group in which a package of the user's names families
 AUTO = "auto"
 BACKENDS = (AUTO, "cpp", "triton", "torch")
-RENAMED = {"native": "cpp"}  # an old name of the C++ kernels: native training is another thing
+RENAMED = {"native": "cpp"}  # an old name of the C++ kernels; native now means unconfined training
 # By type of device.
 FASTEST: dict[str, Callable[[], dict[str, type[Projection]]]] = {
     "cpu": cpp_kernels.implementations,
@@ -66,7 +66,7 @@ def installed_families() -> Mapping[str, type[Projection]]:
         RlidimError: an entry point cannot be imported, is no such class, has another name than its
             family, or takes one that is in use.
     """
-    found: dict[str, type[Projection]] = {}
+    installed: dict[str, type[Projection]] = {}
     for point in metadata.entry_points(group=ENTRY_POINTS):
         where = f"entry point '{point.name}' of {ENTRY_POINTS} ({point.value})"
         try:
@@ -77,10 +77,10 @@ def installed_families() -> Mapping[str, type[Projection]]:
             raise RlidimError(f"{where}: expected a subclass of Projection, found {kind!r}")
         if getattr(kind, "family", None) != point.name:
             raise RlidimError(f"{where}: its family must be '{point.name}' too")
-        if point.name in FAMILIES or point.name in found:
+        if point.name in FAMILIES or point.name in installed:
             raise RlidimError(f"{where}: there is a family '{point.name}' already")
-        found[point.name] = kind
-    return found
+        installed[point.name] = kind
+    return installed
 
 
 def implementation(family: str, device: torch.device, backend: str) -> type[Projection]:
@@ -100,17 +100,17 @@ def implementation(family: str, device: torch.device, backend: str) -> type[Proj
     if backend == "torch":
         return families()[family]
     fastest = FASTEST.get(device.type)
-    found = None if fastest is None else fastest().get(family)
+    kind = None if fastest is None else fastest().get(family)
     if backend == AUTO:
-        return found or families()[family]
-    if found is None or found.backend != backend:
+        return kind or families()[family]
+    if kind is None or kind.backend != backend:
         raise RlidimError(
             f"backend '{backend}' does not compute {family} on {device.type} here"
             f"{': ' * bool(reason(backend))}{reason(backend)}"
         )
-    return found
+    return kind
 
 
 def reason(backend: str) -> str:
-    """Say what is missing for a backend; nothing where it is there."""
+    """Say why a backend may not serve here; empty where nothing is missing."""
     return cpp_kernels.reason() if backend == "cpp" else triton_kernels.reason()

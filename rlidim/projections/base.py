@@ -1,4 +1,4 @@
-"""The contract of every projection P, a D x d matrix that is never stored as one.
+"""The contract of every projection P, a D x d matrix that need not be stored.
 
 theta_D = theta_0 + P theta_d (Li et al. 2018, section 2). The columns of P have unit length over
 all D rows, so that a step in theta_d is a step of the same length in parameter space.
@@ -46,13 +46,13 @@ class Projection(ABC):
     family: ClassVar[str]
     tag: ClassVar[int]  # the family's own part of the random stream, see philox.words
     layout_version: ClassVar[int] = 1
-    backend: ClassVar[str] = "torch"  # what computes the products
-    option_names: ClassVar[tuple[str, ...]] = ()  # what projection() takes beside the size
+    backend: ClassVar[str] = "torch"  # the program that computes the products
+    option_names: ClassVar[tuple[str, ...]] = ()  # options of projection() beside the size
     dense: ClassVar[bool] = False  # every entry of P is drawn by itself
     exact: ClassVar[bool] = False  # an entry has the same bits on every device
-    transformed: ClassVar[bool] = False  # a product of one column, too, is made of sums
+    transformed: ClassVar[bool] = False  # even a product with one column is made of sums
     stored: ClassVar[bool] = False  # P's entries, or vectors as long as theta_D, are kept
-    counted: ClassVar[str] = "bytes"  # what a product's rate is given in: entries, where drawn
+    counted: ClassVar[str] = "bytes"  # unit of a product's rate; entries, where each is drawn
 
     def __init__(
         self, D: int, d: int, seed: int, *, dtype: torch.dtype, device: torch.device
@@ -82,7 +82,7 @@ class Projection(ABC):
 
     @property
     def spec(self) -> ProjectionSpec:
-        """What names this projection."""
+        """The specification, which names this projection."""
         return ProjectionSpec(
             self.family, self.D, self.d, self.seed, self.layout_version, self.options
         )
@@ -196,7 +196,7 @@ class Projection(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Make what the products need."""
+        """Prepare what the products need."""
 
     @abstractmethod
     def _forward(
@@ -239,7 +239,7 @@ class Projection(ABC):
             )
 
     def _differentiated(self, out: Tensor | None, *inputs: Tensor | None) -> bool:
-        """Say whether autograd watches a product, which kernels would hide from it."""
+        """Say whether autograd records a product, whose kernels it cannot see into."""
         watched = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
         if watched and out is not None:
             raise RlidimError(
@@ -251,8 +251,8 @@ class Projection(ABC):
         if not isinstance(x, Tensor):
             raise RlidimError(f"{self!r}: {name} must be a torch tensor, got {type(x).__name__}")
         if x.shape[:1] != (length,) or x.ndim > (1 if vector else 2):
-            wanted = f"({length},)" if vector else f"({length},) or ({length}, N)"
-            raise RlidimError(f"{self!r}: {name} must have shape {wanted}, got {tuple(x.shape)}")
+            expected = f"({length},)" if vector else f"({length},) or ({length}, N)"
+            raise RlidimError(f"{self!r}: {name} must have shape {expected}, got {tuple(x.shape)}")
         self._check_kind(x, name)
 
     def _check_out(self, x: Tensor, shape: tuple[int, ...]) -> None:
@@ -299,7 +299,7 @@ class Rows:
     def forward(self, theta: Tensor, base: Tensor | None = None) -> Tensor:
         """Return these rows of base + P theta; base holds these rows alone.
 
-        Where autograd watches, all rows are computed.
+        Where autograd records, all rows are computed.
 
         Raises:
             RlidimError: a wrong shape, dtype or device.
@@ -314,7 +314,7 @@ class Rows:
     def adjoint(self, g: Tensor) -> Tensor:
         """Return these rows' part of P^T g; g holds these rows alone.
 
-        Where autograd watches, all rows are computed.
+        Where autograd records, all rows are computed.
 
         Raises:
             RlidimError: a wrong shape, dtype or device.
@@ -322,8 +322,8 @@ class Rows:
         self.projection._check(g, self.shape[0], "g")
         if self.projection._differentiated(None, g):
             edges = (self.start, self.projection.D - self.stop)
-            whole = torch.nn.functional.pad(g, (*(0, 0) * (g.ndim - 1), *edges))
-            return self.projection.adjoint(whole)
+            padded = torch.nn.functional.pad(g, (*(0, 0) * (g.ndim - 1), *edges))
+            return self.projection.adjoint(padded)
         return self.projection._adjoint(g, self.start, self.stop)
 
     def to_dense(self) -> Tensor:
@@ -343,7 +343,7 @@ def add_base(product: Tensor, base: Tensor | None, out: Tensor | None) -> Tensor
 
 
 def multiply(rows: Tensor, theta: Tensor, base: Tensor | None, out: Tensor | None) -> Tensor:
-    """Return base + rows @ theta for rows of P that are stored: one call where it can be."""
+    """Return base + rows @ theta for stored rows of P, in one call where possible."""
     if base is None:
         return torch.matmul(rows, theta, out=out)
     if theta.ndim == 1:
@@ -355,7 +355,7 @@ _live: WeakValueDictionary[str, Projection] = WeakValueDictionary()
 
 
 def register(projection: Projection) -> str:
-    """Return a projection's key; as long as the projection lives it is the one that is used."""
+    """Return a projection's key, by which it is found as long as it lives."""
     key = json.dumps(
         {
             "spec": projection.spec.to_json(),

@@ -1,4 +1,4 @@
-"""Families whose P is a stack of signed permutations: one or a few entries a row, no more.
+"""Stacks of signed permutations: the P of families with one or a few entries a row.
 
 Rows are cut into blocks as long as there are columns; in each block every column occurs once. So
 the columns are balanced, none is empty, and the adjoint gathers instead of scattering.
@@ -26,7 +26,7 @@ class SignedBlocks:
     """A D x width matrix of one signed entry a row, its columns of unit length."""
 
     def __init__(self, columns: Tensor, D: int, tag: int, seed: int, dtype: torch.dtype) -> None:
-        """Prepare, for every row, its column and its value; and the inverse of that.
+        """Prepare each row's column and value, and the inverse map.
 
         Args:
             columns: int64 (blocks, width), a permutation of 0 .. width - 1 in each block.
@@ -58,9 +58,9 @@ class SignedBlocks:
     def adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
         """Return each column's sum of values times g in rows start .. stop - 1, by blocks."""
         if (start, stop) != (0, self.D):
-            whole = torch.zeros((self.D, *g.shape[1:]), dtype=g.dtype, device=g.device)
-            whole[start:stop] = g
-            g = whole
+            padded = torch.zeros((self.D, *g.shape[1:]), dtype=g.dtype, device=g.device)
+            padded[start:stop] = g
+            g = padded
         picked = g.index_select(0, self.rows).view(*self.shape, *g.shape[1:])
         values = self.values_by_column
         return picked.mul_(values if g.ndim == 1 else values.unsqueeze(2)).sum(0)

@@ -1,4 +1,4 @@
-"""Which family ``projection="auto"`` means: one table, from the measurements in results/."""
+"""The family that ``projection="auto"`` means: a rule of two rows, from timings in results/."""
 
 from __future__ import annotations
 

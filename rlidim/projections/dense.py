@@ -30,7 +30,7 @@ class Dense(Projection):
         """Return the unscaled entries of rows start .. stop - 1, (stop - start, d)."""
 
     def _column_scale(self) -> Tensor:
-        """Return what each column is multiplied by to have unit length, float64 (d,)."""
+        """Return the factor that gives each column unit length, float64 (d,)."""
         total = torch.zeros(self.d, dtype=torch.int64, device=self.device)
         for start, stop in self._blocks(0, self.D):
             # Whole numbers: exact in any order, in float64 for a block, in 64 bits for all rows.
@@ -60,9 +60,9 @@ class Dense(Projection):
                 (stop - start, *theta.shape[1:]), dtype=self.dtype, device=self.device
             )
         for first, last in self._blocks(start, stop):
-            part = slice(first - start, last - start)
+            block = slice(first - start, last - start)
             rows = self._generate(first, last)
-            multiply(rows, theta, None if base is None else base[part], out[part])
+            multiply(rows, theta, None if base is None else base[block], out[block])
         return out
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:

@@ -65,18 +65,18 @@ class Kronecker(Projection):
 
     def _write_rows(self, left: Tensor, base: Tensor | None, out: Tensor) -> Tensor:
         """Write whole rows of D2 numbers and the last, cut one, without a vector in between."""
-        whole = len(out) // self.D2
-        cut = whole * self.D2
-        rows = out[:cut].view(whole, self.D2)
-        rest = self._right[: len(out) - cut]
+        count = len(out) // self.D2
+        cut = count * self.D2
+        rows = out[:cut].view(count, self.D2)
+        cut_right = self._right[: len(out) - cut]
         if base is None:
-            torch.mm(left[:whole], self._right.T, out=rows)
-            if len(rest):
-                torch.mv(rest, left[whole], out=out[cut:])
+            torch.mm(left[:count], self._right.T, out=rows)
+            if len(cut_right):
+                torch.mv(cut_right, left[count], out=out[cut:])
         else:
-            torch.addmm(base[:cut].reshape(whole, self.D2), left[:whole], self._right.T, out=rows)
-            if len(rest):
-                torch.addmv(base[cut:], rest, left[whole], out=out[cut:])
+            torch.addmm(base[:cut].reshape(count, self.D2), left[:count], self._right.T, out=rows)
+            if len(cut_right):
+                torch.addmv(base[cut:], cut_right, left[count], out=out[cut:])
         return out
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
@@ -86,19 +86,19 @@ class Kronecker(Projection):
         if not members and not skip and g.is_contiguous():
             rows = self._rows_times_right(g)
         else:
-            whole = g.new_zeros(((last - first) * self.D2, *members))
-            whole[skip : skip + stop - start] = g
-            rows = self._right.T @ whole.view(last - first, self.D2, math.prod(members))
+            padded = g.new_zeros(((last - first) * self.D2, *members))
+            padded[skip : skip + stop - start] = g
+            rows = self._right.T @ padded.view(last - first, self.D2, math.prod(members))
         width = self.d2 * math.prod(members)
         product = self._left[first:last].T @ rows.reshape(last - first, width)
         return product.view(self.d1 * self.d2, *members)[: self.d].contiguous()
 
     def _rows_times_right(self, g: Tensor) -> Tensor:
         """Return g as rows of D2 numbers, the last one cut, times B."""
-        whole = len(g) // self.D2
-        cut = whole * self.D2
+        count = len(g) // self.D2
+        cut = count * self.D2
         rows = g.new_empty(-(-len(g) // self.D2), self.d2)
-        torch.mm(g[:cut].view(whole, self.D2), self._right, out=rows[:whole])
+        torch.mm(g[:cut].view(count, self.D2), self._right, out=rows[:count])
         if cut < len(g):
-            torch.mv(self._right[: len(g) - cut].T, g[cut:], out=rows[whole])
+            torch.mv(self._right[: len(g) - cut].T, g[cut:], out=rows[count])
         return rows

@@ -1,8 +1,8 @@
-"""Normal numbers as whole numbers: the same bits on every device, whatever its logarithm does.
+"""Normal numbers rounded to whole multiples of 1/4096: the same bits on every device.
 
 A number takes 16 bits: a sign and a place in the upper half of the distribution, mapped through
-the normal quantile function by cubics, one an octave of the tail probability. The result is rounded
-to a multiple of 1/4096, so that sums of squares are exact in any order.
+the normal quantile function by cubics, one an octave of the tail probability: no device's own
+logarithm takes part. Sums of squares of such multiples are exact in any order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-SCALE = 4096  # what stands for one standard deviation
+SCALE = 4096  # one standard deviation
 BITS = 16  # of the stream for each number
 MAGNITUDES = 2 ** (BITS - 1)
 

@@ -1,4 +1,4 @@
-"""P theta and P^T g as torch operators: differentiable any number of times, compiled, mapped.
+"""P theta and P^T g as torch operators, for autograd of any order, torch.compile and vmap.
 
 An operator takes a tensor and the key of its projection, a string that says how to make it again.
 """
@@ -104,7 +104,7 @@ adjoint.register_autograd(_adjoint_backward, setup_context=_remember)
 
 
 def _map(operator: Any) -> Any:
-    """Return an operator's rule under vmap: a batch is so many more members."""
+    """Return an operator's rule under vmap: a batch's vectors become members of a block."""
 
     def rule(
         info: Any, dimensions: tuple[int | None, None], x: Tensor, key: str

@@ -91,9 +91,9 @@ class Sparse(Projection):
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
         if (start, stop) != (0, self.D):
-            whole = torch.zeros((self.D, *g.shape[1:]), dtype=self.dtype, device=self.device)
-            whole[start:stop] = g
-            g = whole
+            padded = torch.zeros((self.D, *g.shape[1:]), dtype=self.dtype, device=self.device)
+            padded[start:stop] = g
+            g = padded
         return self._transposed @ g
 
     def _part(self, start: int, stop: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What names a projection: P is a pure function of it, on every device."""
+"""The specification of a projection: P is a pure function of it, on every device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlidim.errors import RlidimError
 
 @dataclass(frozen=True)
 class ProjectionSpec:
-    """What names a projection on every device: P is a pure function of it.
+    """All that P depends on: two projections of one specification are equal on every device.
 
     ``layout_version`` is raised whenever a family's bits change.
     """

@@ -62,13 +62,13 @@ class StackedFastfood(Projection):
         """
         first = (self.blocks - 1) * self.n
         hadamard = Hadamard(self.n, torch.float64, self.device)
-        kept = torch.zeros(self.n, dtype=torch.float64, device=self.device)
-        kept[: self.D - first] = 1.0
+        present = torch.zeros(self.n, dtype=torch.float64, device=self.device)
+        present[: self.D - first] = 1.0
         for attempt in count():
             self.middle_tag = self.tag + RETRY * attempt
             signs = sign_stream(self.n, self.middle_tag, self.seed, self.device, first)
             squares = hadamard(signs.to(torch.float64)).square()
-            cut = hadamard(hadamard(kept) * hadamard(squares)) / self.n
+            cut = hadamard(hadamard(present) * hadamard(squares)) / self.n
             lengths = (self.blocks - 1) * self.n**2 + cut[: self.d]
             if bool((lengths > 0).all()):
                 break

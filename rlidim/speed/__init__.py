@@ -1,1 +1,1 @@
-"""Speed: products, training steps and whole runs timed in pairs, against peers and floors."""
+"""Speed: products, training steps and trainers timed in pairs, against peers and floors."""

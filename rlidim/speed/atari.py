@@ -1,7 +1,7 @@
-"""How fast games are stepped: our vector environment, the emulator, SB3's own environments.
+"""Steps per second of games: our vector environment, the emulator, SB3's own environments.
 
-The emulator is timed twice: nobody looking at its screen, and by its Gymnasium environment, which
-reads the screen of each frame.
+The emulator is timed twice: without its screen, and by its Gymnasium environment, which reads the
+screen of each frame.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS
     timed = rounds([partial(seconds_of, way) for way in ways.values()], fewest=repeats, seconds=0.0)
     seconds = dict(zip(ways, timed, strict=True))
     ours = steps / float(np.median(seconds["ours"]))
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "environments": width,
         "environment_repeats": repeats,
         "ours_agent_steps_per_second": ours,
     }
     for name in list(ways)[1:]:
         # Our rate over theirs: their seconds over ours.
-        compared = Comparison.of(seconds[name], seconds["ours"])
-        found[f"{name}_agent_steps_per_second"] = ours / compared.ratio
-        found |= compared.figures(f"ours_over_{name}")
-    return found
+        comparison = Comparison.of(seconds[name], seconds["ours"])
+        figures[f"{name}_agent_steps_per_second"] = ours / comparison.ratio
+        figures |= comparison.figures(f"ours_over_{name}")
+    return figures
 
 
 def _vector(environments: Any, count: int) -> Callable[[], None]:
-    """Return what makes so many steps of every game."""
+    """Return a function that makes so many steps of every game."""
     generator = np.random.default_rng(0)
     actions = generator.integers(environments.action_space.n, size=(16, environments.num_envs))
     environments.seed(0)
@@ -83,7 +83,7 @@ def _vector(environments: Any, count: int) -> Callable[[], None]:
 
 
 def _emulator(game: Atari, steps: int) -> Callable[[], None]:
-    """Return what makes an agent's steps in one console, nobody looking at its screen."""
+    """Return a function that makes an agent's steps in one console, its screen not read."""
     rom = atari.check(game)
     import ale_py
     from ale_py import roms
@@ -108,7 +108,7 @@ def _emulator(game: Atari, steps: int) -> Callable[[], None]:
 
 
 def _gymnasium(game: Atari, steps: int) -> Callable[[], None]:
-    """Return what makes an agent's steps frame by frame, each frame's colour screen read."""
+    """Return a function that makes an agent's steps, each frame's colour screen read."""
     environment = gymnasium.make(
         f"ALE/{atari.registered_name(game)}-v5",
         frameskip=1,

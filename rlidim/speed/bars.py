@@ -1,4 +1,4 @@
-"""What the kernels are held to, one CPU thread: each bar's limit and where its value is read."""
+"""Bars for kernels and training steps on one CPU thread: limits, and where values are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGE = MNIST_FC[0]  # D from which memory and the adjoint are judged
 Read = Callable[[Row], float | None]
 
 
-# Why a bar may be missed: what the work consists of, not a measurement of each machine.
+# Why a bar may be missed: reasons in the work itself, whatever the machine.
 TWO_VECTORS = {
     "hashed": "the adjoint keeps a block's g and the d sums at hand, 8 d bytes, where the forward "
     "product keeps theta alone: at d = 6000 they leave the first cache",
@@ -76,16 +76,16 @@ class Bar:
 
     def value(self, rows: Iterable[Row]) -> float | None:
         """Return the worst value of the rows that the bar reads; None if there is none."""
-        read = [
+        values = [
             value
             for row in rows
-            if all(row.get(name) == wanted for name, wanted in self.where.items())
+            if all(row.get(name) == expected for name, expected in self.where.items())
             and self.only(row)
             and (value := self.read(row)) is not None
         ]
-        if not read:
+        if not values:
             return None
-        return min(read) if self.least else max(read)
+        return min(values) if self.least else max(values)
 
     def met(self, value: float) -> bool:
         """Say whether a value is right."""
@@ -186,14 +186,14 @@ def readings(rows: Sequence[Row], source: str) -> list[dict[str, Any]]:
         A row a bar: bar, limit (as text, with its sense), value, state (``met``, ``missed``, or
         ``not measured``), and why it is missed.
     """
-    found = []
+    judged = []
     for bar in BARS:
         if bar.source == source:
             value = bar.value(rows)
             state = "not measured" if value is None else "met" if bar.met(value) else "missed"
             limit = f"{'>=' if bar.least else '<='} {bar.limit:.3g}"
             why = bar.why if state == "missed" else ""
-            found.append(
+            judged.append(
                 {"bar": bar.name, "limit": limit, "value": value, "state": state, "why": why}
             )
-    return found
+    return judged

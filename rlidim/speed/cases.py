@@ -1,4 +1,4 @@
-"""Every family's products at every size: as time, as a rate, against the floor and the peers."""
+"""Products of every family at every size, timed against filling memory and against peers."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SIZES = (
 CUDA_SIZES = ((10**8, 10**4), (10**9, 10**5))
 NARROW = ("rademacher", 5_000, 10)  # as many bits of a row as d: the stored matrix is small too
 POPULATION = 32
-NAMES = ("family", "D", "d", "operation", "threads", "backend")  # what names a row
+NAMES = ("family", "D", "d", "operation", "threads", "backend")  # the fields that name a row
 THREADED_FROM = 10**6  # rows of P from which two threads are compared with one
 PROBED_FROM = 2**28  # entries of P from which a smaller P foretells the time
 PROBE_ENTRIES = 2**25  # of that smaller P
 COPIES = {"torch": 5}  # of a block's product that a backend may need besides; 1 for the others
-VECTORS = 3  # of D that any product needs: what is read, what is written, and P's own
+VECTORS = 3  # of D that any product needs: its input, its output, and P's own
 LONGEST = 10.0  # seconds of one product
 CALLS_A_ROW = 12  # of a slow product, for its comparisons
 SPENT = "the time for the whole benchmark was spent"
@@ -66,7 +66,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a benchmark may take.
+    """The time that a benchmark may take.
 
     Attributes:
         longest: seconds; a product that would take longer is not measured, nor one whose P would
@@ -107,8 +107,8 @@ def plan(
         sizes: these (D, d) alone.
     """
     chosen = families or tuple(FAMILIES)
-    every = SIZES + (CUDA_SIZES if device.type == "cuda" else ())
-    cases = [Case(family, D, d) for D, d in sizes or every for family in chosen]
+    all_sizes = SIZES + (CUDA_SIZES if device.type == "cuda" else ())
+    cases = [Case(family, D, d) for D, d in sizes or all_sizes for family in chosen]
     if not sizes and NARROW[0] in chosen:
         cases.append(Case(*NARROW))
     return sorted(cases, key=lambda case: case.work)
@@ -121,12 +121,12 @@ def time_cases(
     limits: Limits = DEFAULT_LIMITS,
     listener: Listener = lambda line: None,
 ) -> list[Row]:
-    """Time what is not on file yet, in the given order, and return the rows of these cases.
+    """Time the cases that are not on file yet, in the given order; return the rows of all.
 
     Raises:
         RlidimError: the file cannot be written.
     """
-    found: list[Row] = []
+    rows: list[Row] = []
     inputs = Inputs(0, 0, device, POPULATION)
     with threads_restored():
         for number, case in enumerate(cases, 1):
@@ -141,14 +141,14 @@ def time_cases(
                 else:
                     fill(blank, case, inputs, limits)
                 file.add(blank)
-            found += [file.rows[file.name(row)] for row in blank]
-    return found
+            rows += [file.rows[file.name(row)] for row in blank]
+    return rows
 
 
 def touch(case: Case, device: torch.device) -> None:
-    """Make every product of a case once: what a just-in-time compiler keeps on disk is there then.
+    """Compute every product of a case once, so that a just-in-time compiler's files are on disk.
 
-    Its failure is none here: the timing of the product tells it.
+    A failure is ignored: the product's timing reports it.
     """
     with suppress(Exception):
         P = projection(case.family, case.D, case.d, 0, device=device)
@@ -161,9 +161,9 @@ def touch(case: Case, device: torch.device) -> None:
 def blank_rows(case: Case, device: torch.device) -> list[Row]:
     """Return a case's rows with nothing measured yet."""
     backend = implementation(case.family, device, AUTO).backend
-    wanted = [(operation, 1) for operation in OPERATIONS]
+    products = [(operation, 1) for operation in OPERATIONS]
     if device.type == "cpu" and case.D >= THREADED_FROM and (os.cpu_count() or 1) > 1:
-        wanted.append(("forward", 2))
+        products.append(("forward", 2))
     return [
         {
             "family": case.family,
@@ -181,7 +181,7 @@ def blank_rows(case: Case, device: torch.device) -> list[Row]:
             "against": {},
             "reason": None,
         }
-        for operation, threads in wanted
+        for operation, threads in products
     ]
 
 
@@ -223,9 +223,9 @@ def fill(rows: Sequence[Row], case: Case, inputs: Inputs, limits: Limits) -> Non
             row.update(seconds=None, rate=None, against={}, reason=reason_of(error))
 
 
-def too_long(what: str, seconds: float, most: float) -> str:
-    """Return why something was not even begun."""
-    return f"{what} would take about {seconds:,.0f} s, more than {most:g} s"
+def too_long(work: str, seconds: float, most: float) -> str:
+    """Return why work was not begun: it would take too long."""
+    return f"{work} would take about {seconds:,.0f} s, more than {most:g} s"
 
 
 def reason_of(error: Exception) -> str:
@@ -239,7 +239,7 @@ def reason_of(error: Exception) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what was asked of a GPU."""
+    """Wait until a GPU has done its work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
@@ -286,28 +286,28 @@ def fill_row(row: Row, P: Projection, inputs: Inputs) -> None:
     """
     operation, device = row["operation"], inputs.device
     result = 4 * inputs.D * row["members"]
-    needed = result * (1 + COPIES.get(P.backend, 1))
-    if operation == "population" and needed > available_bytes(device):
-        raise UnavailableError(f"{row['members']} members need about {needed / 2**30:,.0f} GiB")
+    size = result * (1 + COPIES.get(P.backend, 1))
+    if operation == "population" and size > available_bytes(device):
+        raise UnavailableError(f"{row['members']} members need about {size / 2**30:,.0f} GiB")
     call = product(P, inputs, operation)
     ours = Timed(call, device, row["threads"])
     against: dict[str, Any] = row["against"]
     if row["threads"] > 1:
-        found = compare(ours, Timed(call, device))
-        against["1 thread"] = found.to_json()
-        set_time(row, found.seconds)
+        comparison = compare(ours, Timed(call, device))
+        against["1 thread"] = comparison.to_json()
+        set_time(row, comparison.seconds)
 
         def floor() -> Tensor:
             return inputs.out.fill_(1.0)
 
-        itself = compare(Timed(floor, device, row["threads"]), Timed(floor, device))
-        against["fill itself"] = itself.to_json()
+        fill_itself = compare(Timed(floor, device, row["threads"]), Timed(floor, device))
+        against["fill itself"] = fill_itself.to_json()
         return
     written = inputs.out_block if operation == "population" else inputs.out
     fill = Timed(lambda: written.fill_(1.0), device)
-    found = compare(ours, fill)
-    against["fill"] = found.to_json()
-    set_time(row, found.seconds)
+    comparison = compare(ours, fill)
+    against["fill"] = comparison.to_json()
+    set_time(row, comparison.seconds)
     set_device_time(row, ours)
     set_device_time(against["fill"], fill)
     if operation == "adjoint":
@@ -315,9 +315,9 @@ def fill_row(row: Row, P: Projection, inputs: Inputs) -> None:
         against["forward"] = compare(ours, forward).to_json()
     for peer in peers_of(row["family"], device):
         try:
-            other = Timed(peer.build(inputs, operation), device)
-            against[peer.name] = compare(ours, other).to_json()
-            set_device_time(against[peer.name], other)
+            theirs = Timed(peer.build(inputs, operation), device)
+            against[peer.name] = compare(ours, theirs).to_json()
+            set_device_time(against[peer.name], theirs)
         except Exception as error:
             against[peer.name] = {"reason": reason_of(error)}
     if operation != "population":
@@ -326,14 +326,14 @@ def fill_row(row: Row, P: Projection, inputs: Inputs) -> None:
             row["extra_vectors"] = (held_bytes(P) + growth) / (4 * inputs.D)
 
 
-def set_device_time(found: dict[str, Any], timed: Timed) -> None:
+def set_device_time(figures: dict[str, Any], timed: Timed) -> None:
     """Add ``device_seconds``, of a GPU without the launches, or ``device_reason``, why not."""
     if timed.device.type != "cuda":
         return
     try:
-        found["device_seconds"] = device_seconds(timed.call, found["seconds"])
+        figures["device_seconds"] = device_seconds(timed.call, figures["seconds"])
     except Exception as error:  # what a recording cannot hold
-        found["device_reason"] = reason_of(error)
+        figures["device_reason"] = reason_of(error)
 
 
 def set_time(row: Row, seconds: float) -> None:

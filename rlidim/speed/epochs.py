@@ -1,4 +1,4 @@
-"""Classifiers' training timed: epochs natively and in a subspace, in pairs."""
+"""Timings of classifiers' epochs, natively and in a subspace, in pairs."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def throughput(
         if device().type == "cuda":
             torch.cuda.synchronize()
 
-    both = [partial(seconds_of, partial(epoch, descent)) for descent in (native, inside)]
-    for run in both:  # to warm up
-        run()
-    before, after = rounds(both, fewest=repeats, seconds=seconds)
-    found = Comparison.of(after, before)
+    timings = [partial(seconds_of, partial(epoch, descent)) for descent in (native, inside)]
+    for timing in timings:  # to warm up
+        timing()
+    native_seconds, seconds_inside = rounds(timings, fewest=repeats, seconds=seconds)
+    comparison = Comparison.of(seconds_inside, native_seconds)
     return {
         "task": task.name,
         "trainer": trainer,
@@ -52,9 +52,9 @@ def throughput(
         "D": native_dimension(task),
         "d": d,
         "batch_size": native.settings.batch_size,
-        "repeats": found.pairs,
-        "native_seconds": found.other_seconds,
-        "subspace_seconds": found.agreeing_seconds,
-        **found.figures("ratio"),
-        "subspace_images_per_second": len(native.sets.training) / found.agreeing_seconds,
+        "repeats": comparison.pairs,
+        "native_seconds": comparison.other_seconds,
+        "subspace_seconds": comparison.agreeing_seconds,
+        **comparison.figures("ratio"),
+        "subspace_images_per_second": len(native.sets.training) / comparison.agreeing_seconds,
     }

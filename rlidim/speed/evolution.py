@@ -1,4 +1,4 @@
-"""Evolution strategies timed: generations against the bare environment, and over processes."""
+"""Timings of evolution strategies: generations against the bare environment, and over processes."""
 
 from __future__ import annotations
 
@@ -54,25 +54,25 @@ def throughput(
     trusted = (False, True) if making.has_one_stream(task) else (False,)
     count = itertools.count()
 
-    def generation() -> float:
+    def generation_seconds() -> float:
         index = next(count)
         steps = 0
 
         def play() -> None:
             nonlocal steps
-            here = Generation(index, seeds.training + index, normalised)
-            played = player.play(here, search.ask() + centre, members)
+            generation = Generation(index, seeds.training + index, normalised)
+            played = player.play(generation, search.ask() + centre, members)
             search.tell(played.returns)
             steps = played.steps
 
         return seconds_of(play) / steps
 
     raw = [partial(raw_seconds, task, settings.population, trusted=how) for how in trusted]
-    ours, *bare = rounds([generation, *raw], fewest=REPEATS, seconds=seconds)
+    ours, *bare = rounds([generation_seconds, *raw], fewest=REPEATS, seconds=seconds)
     player.close()
     rate = 1.0 / float(np.median(ours))
     # Our share of the environment's rate: its seconds over ours.
-    shares = [Comparison.of(each, ours) for each in bare]
+    shares = [Comparison.of(theirs, ours) for theirs in bare]
     figures = {
         "task": task.name,
         "trainer": trainer,
@@ -116,25 +116,25 @@ def scaling(
         returns[split] = []
 
         def play(population: Population) -> float:
-            played = returns[population]
-            here = Generation(0, seeds.training + len(played))
+            earlier = returns[population]
+            generation = Generation(0, seeds.training + len(earlier))
             start = perf_counter()
-            made = population.play(here, points)
-            taken = perf_counter() - start
-            played.append(made.returns)
-            return taken / made.steps
+            played = population.play(generation, points)
+            elapsed = perf_counter() - start
+            earlier.append(played.returns)
+            return elapsed / played.steps
 
         for population in (alone, split):  # where the workers begin
             play(population)
-        both = [partial(play, population) for population in (alone, split)]
-        one, several = rounds(both, fewest=REPEATS, seconds=seconds)
+        timings = [partial(play, population) for population in (alone, split)]
+        seconds_alone, seconds_split = rounds(timings, fewest=REPEATS, seconds=seconds)
     assert np.array_equal(returns[alone], returns[split])
-    found = Comparison.of(one, several)
+    comparison = Comparison.of(seconds_alone, seconds_split)
     return {
         "processes": processes,
-        "split_repeats": found.pairs,
-        "steps_per_second_split": 1.0 / found.other_seconds,
-        **found.figures("times_one_process"),
+        "split_repeats": comparison.pairs,
+        "steps_per_second_split": 1.0 / comparison.other_seconds,
+        **comparison.figures("times_one_process"),
     }
 
 

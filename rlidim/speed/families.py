@@ -1,4 +1,4 @@
-"""Every family in a line: what computes it here and what it keeps; and what ``auto`` means."""
+"""An overview of the families: each one's backend and memory here, and what ``auto`` means."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def overview(device: torch.device) -> dict[str, Any]:
     return {"device": device.type, "size": list(SIZE), "families": families, "rule": rule}
 
 
-def table(found: dict[str, Any]) -> str:
+def table(content: dict[str, Any]) -> str:
     """Return the overview as text."""
-    D, d = found["size"]
+    D, d = content["size"]
     return "\n".join(
         [
-            columns(found["families"]),
+            columns(content["families"]),
             "",
             f"memory: what P keeps at D = {D:,}, d = {d:,}, in vectors of D",
             "",
             'projection="auto" is the first of:',
-            *(f"  {row['when']}: {row['family']} ({row['why']})" for row in found["rule"]),
+            *(f"  {row['when']}: {row['family']} ({row['why']})" for row in content["rule"]),
         ]
     )

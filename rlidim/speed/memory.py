@@ -1,4 +1,4 @@
-"""What a projection takes of memory: what it holds, and what a product needs while it runs."""
+"""The memory of a projection: what it holds, and what a product needs while it is computed."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ RESET_PEAK = "5"  # written to clear_refs, see proc(5)
 SHARE = 0.8  # of the free memory that may be asked for
 
 
-def held_bytes(thing: object) -> int:
+def held_bytes(value: object) -> int:
     """Return the bytes of all tensors and arrays that an object of ours holds, each once."""
-    found: dict[int, int] = {}
-    _collect(thing, found, set())
-    return sum(found.values())
+    sizes: dict[int, int] = {}
+    _collect(value, sizes, set())
+    return sum(sizes.values())
 
 
-def _collect(thing: object, found: dict[int, int], seen: set[int]) -> None:
-    if id(thing) in seen:
+def _collect(value: object, sizes: dict[int, int], visited: set[int]) -> None:
+    if id(value) in visited:
         return
-    seen.add(id(thing))
-    if isinstance(thing, Tensor):
-        if thing.layout == torch.sparse_csr:
-            for part in (thing.crow_indices(), thing.col_indices(), thing.values()):
-                _collect(part, found, seen)
+    visited.add(id(value))
+    if isinstance(value, Tensor):
+        if value.layout == torch.sparse_csr:
+            for tensor in (value.crow_indices(), value.col_indices(), value.values()):
+                _collect(tensor, sizes, visited)
         else:
-            storage = thing.untyped_storage()
-            found[storage.data_ptr()] = storage.nbytes()
-    elif isinstance(thing, np.ndarray):
-        found[thing.__array_interface__["data"][0]] = thing.nbytes
-    elif isinstance(thing, dict):
-        _collect_all(thing.values(), found, seen)
-    elif isinstance(thing, list | tuple):
-        _collect_all(thing, found, seen)
-    elif type(thing).__module__.startswith("rlidim."):
-        _collect_all(getattr(thing, "__dict__", {}).values(), found, seen)
+            storage = value.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+    elif isinstance(value, np.ndarray):
+        sizes[value.__array_interface__["data"][0]] = value.nbytes
+    elif isinstance(value, dict):
+        _collect_all(value.values(), sizes, visited)
+    elif isinstance(value, list | tuple):
+        _collect_all(value, sizes, visited)
+    elif type(value).__module__.startswith("rlidim."):
+        _collect_all(getattr(value, "__dict__", {}).values(), sizes, visited)
 
 
-def _collect_all(things: Iterable[object], found: dict[int, int], seen: set[int]) -> None:
-    for thing in things:
-        _collect(thing, found, seen)
+def _collect_all(values: Iterable[object], sizes: dict[int, int], visited: set[int]) -> None:
+    for value in values:
+        _collect(value, sizes, visited)
 
 
 def peak_growth(call: Callable[[], object], device: torch.device) -> int | None:

@@ -1,4 +1,4 @@
-"""Paired timings: calls or runs in turn in one process, so that all see the same machine."""
+"""Paired timings: calls made in turn in one process, so that all see the same machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-SHORTEST = 100e-6  # seconds: shorter calls are repeated inside one timing, the clock takes its part
+SHORTEST = 100e-6  # seconds: shorter calls are repeated in one timing, or the clock would count
 MOST_REPEATED = 1000
 SLOW = 1.0  # seconds: such a call is not made once more to be warm
 FEWEST_PAIRS, MOST_PAIRS = 3, 101
@@ -90,7 +90,7 @@ class Comparison:
     moment of the machine.
 
     Attributes:
-        seconds: of one call or run of ours.
+        seconds: of one call of ours.
         other_seconds: of one of the other.
         ratio: the median of ours / other within a pair.
         low: the ratios' first quartile.
@@ -122,7 +122,7 @@ class Comparison:
         return {name: self.ratio, f"{name}_quartiles": [self.low, self.high]}
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a row says about the other."""
+        """Return JSON-ready values: the other's seconds, and the ratio."""
         return {
             "seconds": self.other_seconds,
             "ratio": self.ratio,
@@ -151,30 +151,31 @@ def compare(ours: Timed, other: Timed, seconds: float | None = None) -> Comparis
 
 
 def rounds(
-    runs: Sequence[Callable[[], float]], *, fewest: int, seconds: float
+    timings: Sequence[Callable[[], float]], *, fewest: int, seconds: float
 ) -> list[NDArray[np.float64]]:
-    """Time runs that are too long, or too different each time, to be calls of one timing.
+    """Take timings too long, or too different each time, for :func:`compare` to repeat.
 
-    A round is one run of each kind. Every other round goes backwards, so that a machine that slows
-    down or speeds up favours none.
+    A round is one timing of each kind. Every other round goes backwards, so that a machine that
+    slows down or speeds up favours none.
 
     Args:
-        runs: each makes one run and returns the seconds of its unit of work, timed by itself: what
-            only prepares it is left out.
+        timings: each does a unit of work and returns its seconds, timed by itself: what only
+            prepares the work is left out.
         fewest: rounds.
         seconds: no round is begun after that long, but the fewest.
 
     Returns:
         The seconds of each kind, (rounds,): two of them are what :meth:`Comparison.of` compares.
     """
-    taken: list[list[float]] = [[] for _ in runs]
+    seconds_of_each: list[list[float]] = [[] for _ in timings]
     number = 0
     start = perf_counter()
     while number < fewest or perf_counter() - start < seconds:
-        for run, times in list(zip(runs, taken, strict=True))[:: -1 if number % 2 else 1]:
-            times.append(run())
+        kinds = list(zip(timings, seconds_of_each, strict=True))
+        for timing, times in kinds[:: -1 if number % 2 else 1]:
+            times.append(timing())
         number += 1
-    return [np.array(times) for times in taken]
+    return [np.array(times) for times in seconds_of_each]
 
 
 def seconds_of(call: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""What others offer for the same product, each as it is meant to be called, where it is installed.
+"""Peers: other packages' ways to the same products, called as they are meant to be.
 
 A peer multiplies a random matrix of its own with the same law; times do not depend on its entries.
 """
@@ -28,7 +28,7 @@ INDEXED = 2**31  # numbers that sjlt and fast_jl tell apart: beyond, they write 
 LONGEST_TRANSFORM = 32_768  # of fast-hadamard-transform
 FAST_JL_MULTIPLE, FAST_JL_BATCH = 512, 8  # of its output; of gradients at once
 Call = Callable[[], object]
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
 class UnavailableError(Exception):
@@ -68,12 +68,12 @@ class Inputs:
         """(D, N), to be written, one member after the other in memory, as trainers read them."""
         return torch.zeros(self.members, self.D, device=self.device).T
 
-    def kept(self, name: str, make: Callable[[], Made]) -> Made:
-        """Return what ``make`` made the first time, for all families of this size."""
+    def kept(self, name: str, make: Callable[[], Value]) -> Value:
+        """Return what ``make`` returned the first time: all families of this size share it."""
         if name not in self._kept:
             self._kept[name] = make()
-        found: Made = self._kept[name]
-        return found
+        value: Value = self._kept[name]
+        return value
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def scipy_csr(inputs: Inputs, operation: str) -> Call:
         signs = generator.choice(np.array([-1, 1], dtype=np.float32), size=count)
         matrix = sparse.coo_matrix((signs, places), shape=(D, d)).tocsr()
         matrix.indices, matrix.indptr = (
-            part.astype(np.int32) for part in (matrix.indices, matrix.indptr)
+            indices.astype(np.int32) for indices in (matrix.indices, matrix.indptr)
         )
         return matrix
 

@@ -19,7 +19,7 @@ from rlidim.records.provenance import hardware, versions
 Row = dict[str, Any]
 PACKAGES = ("scipy", "scikit-learn", "triton", "fast-hadamard-transform", "sjlt", "fast-jl")
 OTHERS = {"cpu": "triton_kernels", "cuda": "cpp_kernels"}  # folders of another device's kernels
-RULE = "choice.py"  # which family is meant by auto: no product's source
+RULE = "choice.py"  # the rule of auto: no source of any product
 SOURCES, HASH_DIGITS = (".py", ".cpp", ".hpp"), 16  # files of the projections, by their endings
 
 
@@ -28,10 +28,10 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
     On the CPU also the instruction set that the C++ kernels take, None without them.
     """
-    found = versions()
+    installed = versions()
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     machine = hardware()
@@ -41,7 +41,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         machine["instruction_set"] = cpp_kernels.instruction_set()
     return {
         "device": device.type,
-        "versions": found,
+        "versions": installed,
         "hardware": machine,
         "sources": sources_hash(device),
     }
@@ -63,12 +63,12 @@ def sources_hash(device: torch.device) -> str:
 
 def digest(paths: Iterable[Path], folder: Path) -> str:
     """Return the first digits of the SHA-256 of files below a folder, with their names."""
-    found = hashlib.sha256()
+    content_hash = hashlib.sha256()
     for path in sorted(paths):
         content = path.read_bytes()
-        found.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
-        found.update(content)
-    return found.hexdigest()[:HASH_DIGITS]
+        content_hash.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        content_hash.update(content)
+    return content_hash.hexdigest()[:HASH_DIGITS]
 
 
 class RowFile:
@@ -89,7 +89,7 @@ class RowFile:
         *,
         again: bool = False,
     ) -> None:
-        """Read what is there.
+        """Read the file, if there is one.
 
         Args:
             path: the JSON file; None keeps rows in memory alone.
@@ -108,7 +108,7 @@ class RowFile:
         self._old = set(self.rows) if again else set()
 
     def name(self, row: Row) -> tuple[Any, ...]:
-        """Return what names a row."""
+        """Return the values of the fields that name a row."""
         return tuple(row[field] for field in self.names)
 
     def done(self, row: Row) -> bool:

@@ -1,4 +1,4 @@
-"""How fast a trainer runs here: the paired timings behind ``rlidim speed``."""
+"""The speed of trainers on this machine: the paired timings behind ``rlidim speed``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlidim.records.provenance import hardware, versions
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import check_processes, settings_class
 
-# What times the trainers of a module.
+# The module that times the trainers of a module.
 TIMED = {
     "rlidim.trainers.evolution.train": "rlidim.speed.evolution",
     "rlidim.trainers.sb3.train": "rlidim.speed.sb3",
@@ -25,7 +25,7 @@ TIMED = {
 def measure(
     task: Task, trainer: str, *, projection: str, d: int, processes: int = 1
 ) -> dict[str, Any]:
-    """Time a trainer, in one process, against what bounds it.
+    """Time a trainer, in one process, against the bare environment or native training.
 
     Args:
         task: to be trained on.

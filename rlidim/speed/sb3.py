@@ -1,4 +1,4 @@
-"""Stable-Baselines3's training timed: runs natively and in a subspace, in pairs."""
+"""Timings of Stable-Baselines3's training runs, natively and in a subspace, in pairs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def throughput(
     """
     settings, environment = task.settings(trainer), task.control.environment
     steps = min(settings.n_timesteps, 10 * max(1_000, settings.n_steps))
-    if hasattr(settings, "learning_starts"):  # what is timed is training, not waiting for it
+    if hasattr(settings, "learning_starts"):  # training is timed, not the wait for it
         starts = min(settings.learning_starts, steps // 10)
         task = task.replace_settings(trainer, {"learning_starts": starts})
     seeds = Seeds.of(Cell(task.name, trainer, projection, d, 0))
@@ -37,12 +37,12 @@ def throughput(
         if confined:
             confine(model, d=d, projection=projection, seed=seeds.projection)
         model.set_logger(logger_of(None))
-        taken = seconds_of(partial(model.learn, steps))
+        seconds = seconds_of(partial(model.learn, steps))
         assert model._n_updates > 0
-        return taken
+        return seconds
 
     native, inside = rounds([partial(run, False), partial(run, True)], fewest=repeats, seconds=0.0)
-    found = Comparison.of(inside, native)
+    comparison = Comparison.of(inside, native)
     return {
         "task": task.name,
         "trainer": trainer,
@@ -50,10 +50,10 @@ def throughput(
         "D": acting_networks.architecture(task).D,
         "d": d,
         "steps": steps,
-        "repeats": found.pairs,
-        "native_seconds": found.other_seconds,
-        "subspace_seconds": found.agreeing_seconds,
-        **found.figures("ratio"),
-        "subspace_steps_per_second": steps / found.agreeing_seconds,
+        "repeats": comparison.pairs,
+        "native_seconds": comparison.other_seconds,
+        "subspace_seconds": comparison.agreeing_seconds,
+        **comparison.figures("ratio"),
+        "subspace_steps_per_second": steps / comparison.agreeing_seconds,
         **(rates(environment, settings.n_envs) if isinstance(environment, Atari) else {}),
     }

@@ -1,4 +1,4 @@
-"""What a subspace costs a training step: native against every family, on four usual networks.
+"""The cost of a subspace for a training step: every family against native, on four networks.
 
 Native is fused Adam over all D parameters; in a subspace the same Adam moves theta_d. Both train
 copies of one network on one batch of random input, in turn.
@@ -46,11 +46,11 @@ from rlidim.speed.text import step_table
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.tasks.problems import Classifier, PixelNetwork
 
-NAMES = ("network", "family", "batch", "backend")  # what names a row
+NAMES = ("network", "family", "batch", "backend")  # the fields that name a row
 LEARNING_RATE = 1e-6  # so small that no gradient vanishes however many steps are timed
 SECONDS_A_COMPARISON = {"cpu": 5.0, "cuda": 0.4}
 ROUNDS = 51  # of a step's parts
-FRAMES, ACTIONS = (4, 84, 84), 6  # Pong's: four stacked screens, and what can be done
+FRAMES, ACTIONS = (4, 84, 84), 6  # Pong's: four stacked screens, and the actions
 FILE = "steps.json"
 
 
@@ -139,32 +139,32 @@ def run(
     Raises:
         RlidimError: an unknown network or family, or a folder that cannot be written.
     """
-    known = {setting.name.lower(): setting for setting in SETTINGS}
+    by_name = {setting.name.lower(): setting for setting in SETTINGS}
     for name in networks:
-        if name.lower() not in known:
+        if name.lower() not in by_name:
             names = [setting.name for setting in SETTINGS]
             raise RlidimError(f"unknown network '{name}'{nearest(name, names)}")
     for family in families:
         if family not in FAMILIES:
             raise RlidimError(f"unknown projection '{family}'{nearest(family, FAMILIES)}")
     where = torch.device(device)
-    settings = [known[name.lower()] for name in networks] or SETTINGS
+    settings = [by_name[name.lower()] for name in networks] or SETTINGS
     path = None if out is None else out / FILE
     file = RowFile(path, provenance(where), NAMES, again=again)
     if file.foreign:
         listener(f"{path}: of other versions, hardware or sources, made anew")
-    cases = [
+    blank = [
         (setting, blank_row(setting, family, where))
         for setting in settings
         for family in families or FAMILIES
     ]
     with threads_restored():
-        for setting, row in sorted(cases, key=lambda case: case_of(*case).work):
+        for setting, row in sorted(blank, key=lambda pair: case_of(*pair).work):
             if not file.done(row):
                 listener(f"a step of {setting.name} in {row['family']} on {where.type}")
                 fill_row(row, setting, where, limits)
                 file.add([row])
-    rows = [file.rows[file.name(row)] for _, row in cases]
+    rows = [file.rows[file.name(row)] for _, row in blank]
     bars = []
     if where.type == "cpu":
         today = {family: implementation(family, where, AUTO).backend for family in FAMILIES}
@@ -196,7 +196,7 @@ def blank_row(setting: Setting, family: str, device: torch.device) -> Row:
 
 
 def case_of(setting: Setting, row: Row) -> Case:
-    """Return whose products a row's step makes."""
+    """Return the family and size whose products a row's step makes."""
     return Case(row["family"], setting.D, setting.d)
 
 
@@ -216,13 +216,13 @@ def fill_row(row: Row, setting: Setting, device: torch.device, limits: Limits) -
             row["reason"] = too_long("one product", product, limits.longest)
             return
         native, ours = steps(setting, row["family"], device)
-        left = limits.deadline - perf_counter()
-        if left < CALLS_A_ROW * product:
+        remaining = limits.deadline - perf_counter()
+        if remaining < CALLS_A_ROW * product:
             row["reason"] = SPENT
             return
-        most = min(SECONDS_A_COMPARISON[device.type], left)
-        found = compare(Timed(ours, device), Timed(native, device), most)
-        row.update(figures_of(found))
+        most = min(SECONDS_A_COMPARISON[device.type], remaining)
+        comparison = compare(Timed(ours, device), Timed(native, device), most)
+        row.update(figures_of(comparison))
         if device.type == "cuda":
             row["recorded"] = recorded(native, ours, device, most)
         if row["default"]:
@@ -241,13 +241,13 @@ class Step:
     labels: Tensor
 
     def __call__(self) -> Tensor:
-        """Make it and return the loss before it."""
+        """Make the step and return the loss before it."""
         loss = self.differentiate()
         self.optimizer.step()
         return loss
 
     def differentiate(self) -> Tensor:
-        """Compute the native gradient and return the loss."""
+        """Compute the gradient g_D and return the loss."""
         self.optimizer.zero_grad()
         loss = nn.functional.cross_entropy(self.network(self.inputs), self.labels)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -256,20 +256,20 @@ class Step:
 
 def recorded(native: Step, ours: Step, device: torch.device, seconds: float) -> dict[str, Any]:
     """Time both steps as CUDA graphs, which is how classifiers are trained on a GPU."""
-    both = Repeated(ours), Repeated(native)
-    for step in both:
+    replayed = Repeated(ours), Repeated(native)
+    for step in replayed:
         for _ in range(CALLS_BEFORE + 1):
             step()
-    found = compare(Timed(both[0], device), Timed(both[1], device), seconds)
-    return figures_of(found)
+    comparison = compare(Timed(replayed[0], device), Timed(replayed[1], device), seconds)
+    return figures_of(comparison)
 
 
-def figures_of(found: Comparison) -> dict[str, Any]:
-    """Return what is written of a step in a subspace against a native one."""
+def figures_of(comparison: Comparison) -> dict[str, Any]:
+    """Return a row's figures of a step in a subspace against a native one."""
     return {
-        **found.to_json(),
-        "native_seconds": found.other_seconds,
-        "seconds": found.agreeing_seconds,
+        **comparison.to_json(),
+        "native_seconds": comparison.other_seconds,
+        "seconds": comparison.agreeing_seconds,
     }
 
 
@@ -297,7 +297,7 @@ def steps(setting: Setting, family: str, device: torch.device) -> tuple[Step, St
 def parts(
     native: Step, ours: Step, device: torch.device, deadline: float = math.inf
 ) -> dict[str, float]:
-    """Return the median seconds of what the two steps consist of, each timed in its turn.
+    """Return the median seconds of each part of the two steps, timed in turn.
 
     No round but the first is begun after the deadline, of ``perf_counter``.
 

@@ -28,11 +28,11 @@ def rate(value: float | None, unit: str) -> str:
     return f"{value / scale:.3g} {prefix}{unit}"
 
 
-def ratio(found: dict[str, Any] | None) -> str:
+def ratio(figures: dict[str, Any] | None) -> str:
     """Return the median and the quartiles: ``1.36 [1.34, 1.39]``."""
-    if not found or found.get("ratio") is None:
+    if not figures or figures.get("ratio") is None:
         return NONE
-    return f"{found['ratio']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
+    return f"{figures['ratio']:.3g} [{figures['low']:.3g}, {figures['high']:.3g}]"
 
 
 def product(row: Row) -> str:
@@ -58,7 +58,7 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def kernel_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
-    """Return what ``rlidim kernels`` shows.
+    """Return the tables of ``rlidim kernels``.
 
     Ratios are our time / the other's, with their quartiles; ``extra`` is the memory beyond the
     vectors read and written, in vectors of D.
@@ -67,10 +67,10 @@ def kernel_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         if row["seconds"] is None:
             continue
-        others = [
-            f"{name} {ratio(found)}"
-            for name, found in row["against"].items()
-            if name != "fill" and "ratio" in found
+        peers = [
+            f"{name} {ratio(figures)}"
+            for name, figures in row["against"].items()
+            if name != "fill" and "ratio" in figures
         ]
         shown.append(
             {
@@ -84,7 +84,7 @@ def kernel_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
                 "rate": rate(row["rate"], row["rate_unit"]),
                 "extra": NONE if row["extra_vectors"] is None else f"{row['extra_vectors']:.3g} D",
                 "/ fill": ratio(row["against"].get("fill")),
-                "/ others": "; ".join(others) or NONE,
+                "/ others": "; ".join(peers) or NONE,
             }
         )
     missing: dict[tuple[str, str], list[str]] = {}
@@ -97,7 +97,7 @@ def kernel_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
 
 
 def step_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
-    """Return what ``rlidim speed`` shows."""
+    """Return the tables of training steps."""
     shown = [
         {
             "network": row["network"],
@@ -131,21 +131,21 @@ def step_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
 
 def device_column(row: Row, rows: Sequence[Row]) -> dict[str, str]:
     """Return the column of a GPU's own time, without the launches, where any row has one."""
-    if not any(each.get("device_seconds") for each in rows):
+    if not any(other.get("device_seconds") for other in rows):
         return {}
     return {"on the device": duration(row.get("device_seconds"))}
 
 
 def recorded_columns(row: Row, rows: Sequence[Row]) -> dict[str, str]:
     """Return the columns of steps repeated as CUDA graphs, where any row has them."""
-    if not any(each.get("recorded") for each in rows):
+    if not any(other.get("recorded") for other in rows):
         return {}
-    found = row["recorded"] or {}
+    figures = row["recorded"] or {}
     return {
-        "native, recorded": duration(found.get("native_seconds")),
-        "recorded": duration(found.get("seconds")),
-        "/ native, recorded": ratio(found),
-        "pairs, recorded": str(found.get("pairs", NONE)),
+        "native, recorded": duration(figures.get("native_seconds")),
+        "recorded": duration(figures.get("seconds")),
+        "/ native, recorded": ratio(figures),
+        "pairs, recorded": str(figures.get("pairs", NONE)),
     }
 
 
@@ -153,9 +153,9 @@ def _missing_peers(rows: Sequence[Row]) -> list[str]:
     """Return each peer's reasons, and at how many of the products each kept it away."""
     counts: dict[str, int] = {}
     for row in rows:
-        for name, found in row["against"].items():
-            if "reason" in found:
-                line = f"{name}: {found['reason']}"
+        for name, figures in row["against"].items():
+            if "reason" in figures:
+                line = f"{name}: {figures['reason']}"
                 counts[line] = counts.get(line, 0) + 1
     return [f"{line} ({count} product{'s' * (count > 1)})" for line, count in counts.items()]
 

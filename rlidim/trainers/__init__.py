@@ -1,1 +1,1 @@
-"""Trainers: each makes one run; ``rlidim.tasks.settings.TRAINERS`` is the whole list."""
+"""Trainers, each of which makes runs; ``rlidim.tasks.settings.TRAINERS`` is the whole list."""

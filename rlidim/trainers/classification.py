@@ -1,7 +1,8 @@
-"""Classifying images by minibatch descent, natively or in a subspace: the paper's yardstick.
+"""Image classification by minibatch descent, natively or in a subspace (Li et al. 2018).
 
-Li et al. 2018, section 3.1. The whole data set lies on the device as bytes; a batch is a slice of
-an epoch's permuted copy. The score is an accuracy after the last epoch: nothing is selected by it.
+Section 3.1, the paper's yardstick. The whole data set lies on the device as bytes; a batch is a
+slice of an epoch's permuted copy. The score is an accuracy after the last epoch: nothing is
+selected by it.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ EVALUATED = 1_000  # images at once
 
 
 @torch.no_grad()
-def accuracy(network: nn.Module, samples: Samples, found: Sets) -> float:
+def accuracy(network: nn.Module, samples: Samples, data_set: Sets) -> float:
     """Return the share of the samples that the network classifies correctly."""
     right = 0
     for start in range(0, len(samples), EVALUATED):
-        logits = network(found.inputs(samples.images[start : start + EVALUATED]))
+        logits = network(data_set.inputs(samples.images[start : start + EVALUATED]))
         right += int((logits.argmax(1) == samples.labels[start : start + EVALUATED]).sum())
     return right / len(samples)
 
@@ -46,17 +47,17 @@ def score(task: Task, theta: NDArray[np.float32]) -> float:
     data = task.supervised.data
     network = classifiers.network_of(task).to(device())
     nn.utils.vector_to_parameters(torch.from_numpy(theta).to(device()), network.parameters())
-    found = sets(data, device())
-    return accuracy(network, getattr(found, data.measured_on), found)
+    data_set = sets(data, device())
+    return accuracy(network, getattr(data_set, data.measured_on), data_set)
 
 
 class Descent:
-    """A network on its way down, an epoch at a time.
+    """The training of a classifier, an epoch at a time.
 
     Attributes:
         network: whose parameters move.
         optimizer: native, or a subspace's.
-        steps: made so far.
+        steps: gradient steps so far.
     """
 
     def __init__(self, task: Task, cell: Cell, seeds: Seeds) -> None:
@@ -101,7 +102,7 @@ class Descent:
         return self._descend(images, labels)
 
     def _descended(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Move the parameters and return the loss, all of it on the device."""
+        """Make one step and return the loss before it, all on the device."""
         loss = nn.functional.cross_entropy(self.network(self.sets.inputs(images)), labels)
         if self.settings.l2:
             loss = loss + self.settings.l2 * _squares(self.network)
@@ -138,8 +139,8 @@ def _optimizer(
         kind, arguments = torch.optim.Adam, {"betas": (0.9, settings.beta2), "fused": True}
     else:
         kind, arguments = torch.optim.SGD, {"momentum": settings.momentum, "fused": True}
-    found = schedule(settings.learning_rate)
-    rate: Any = found(1.0) if callable(found) else found
+    learning_rate = schedule(settings.learning_rate)
+    rate: Any = learning_rate(1.0) if callable(learning_rate) else learning_rate
     parameters = list(network.parameters())
     if parameters[0].device.type == "cuda":  # where steps are repeated, their rate is a tensor
         rate = torch.tensor(rate, device=parameters[0].device)
@@ -179,10 +180,10 @@ def _squares(network: nn.Module) -> Tensor:
 def _outcome(problem: Supervised, descent: Descent, curve: list[tuple[int, float]]) -> Outcome:
     network, optimizer = descent.network, descent.optimizer
     theta = nn.utils.parameters_to_vector(network.parameters()).detach().cpu().numpy()
-    whole = len(curve) == descent.settings.n_epochs
-    finite = whole and bool(np.isfinite(theta).all())
+    complete = len(curve) == descent.settings.n_epochs
+    finite = complete and bool(np.isfinite(theta).all())
     confined = optimizer if isinstance(optimizer, SubspaceOptimizer) else None
-    other = "training" if problem.data.measured_on == "test" else "test"
+    unscored = "training" if problem.data.measured_on == "test" else "test"
     return Outcome(
         status="ok" if finite else "diverged",
         returns=(curve[-1][1],) if finite else (),
@@ -199,8 +200,8 @@ def _outcome(problem: Supervised, descent: Descent, curve: list[tuple[int, float
             "linear_convolutions": problem.classifier.linear_convolutions,
         },
         details={
-            f"{other}_accuracy": (
-                accuracy(network, getattr(descent.sets, other), descent.sets) if finite else None
+            f"{unscored}_accuracy": (
+                accuracy(network, getattr(descent.sets, unscored), descent.sets) if finite else None
             ),
             "device": str(device()),
         },

@@ -1,4 +1,4 @@
-"""The best policy of a run so far, and when a run stops early because it has solved its task."""
+"""The best policy of a run so far, and the early stop of a run that has solved its task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Champion(Generic[Solution]):
 
     Attributes:
         policy: the best one.
-        solution: what it was made from.
+        solution: the parameters that it was made from.
         score: its mean return.
         solved: whether fresh episodes have confirmed a score that solves the task.
     """
@@ -38,7 +38,7 @@ class Champion(Generic[Solution]):
         self._arena = Arena(task, task.control.evaluation.checkpoint_episodes)
 
     def challenge(self, policy: AnyPolicy, solution: Solution) -> None:
-        """Score a policy and keep it if it is better; the same episodes never score two."""
+        """Score a policy on episodes of its own, and keep it if it is better."""
         score = self._score(policy)
         if self._threshold is not None and score >= self._threshold:
             # A high score may be luck: only fresh episodes end a run.
@@ -49,12 +49,12 @@ class Champion(Generic[Solution]):
             self.policy, self.solution, self.score = policy, solution, score
 
     def state(self) -> dict[str, Any]:
-        """Return what :meth:`take_up` goes on from."""
-        kept = ("policy", "solution", "score", "solved", "_evaluations")
-        return {name: getattr(self, name) for name in kept}
+        """Return the state that :meth:`take_up` goes on from."""
+        names = ("policy", "solution", "score", "solved", "_evaluations")
+        return {name: getattr(self, name) for name in names}
 
     def take_up(self, state: dict[str, Any]) -> None:
-        """Go on where another stood."""
+        """Take up another champion's state."""
         for name, value in state.items():
             setattr(self, name, value)
 

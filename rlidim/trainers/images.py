@@ -1,4 +1,4 @@
-"""A data set on a device, as bytes, and how bytes become a network's inputs."""
+"""Data sets of images on a device: bytes, and their scaling to a network's inputs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Sets:
-    """What is trained on, what is tested on, and how bytes become inputs.
+    """A data set's training and test images, and the scaling of their bytes to inputs.
 
     ``shift`` and ``scale`` are (C, 1, 1): inputs are ``(bytes - shift) * scale``.
     """
@@ -48,24 +48,24 @@ class Sets:
 
 
 @functools.lru_cache(maxsize=1)
-def sets(what: Data, place: torch.device) -> Sets:
+def sets(data: Data, place: torch.device) -> Sets:
     """Load a task's data onto a device; a worker process keeps the last.
 
     Raises:
         RlidimError: the data cannot be had.
     """
-    source = datasets.load(what.name)
+    source = datasets.load(data.name)
     train_images, train_labels = np.asarray(source.train_images), np.asarray(source.train_labels)
     test_images, test_labels = np.asarray(source.test_images), np.asarray(source.test_labels)
     # Before anything is left out or shuffled: the scaling is the data set's.
-    shift, scale = _scaling(train_images, what.scaling)
-    kept = round(what.share * len(train_labels))
-    train_images, train_labels = train_images[:kept], train_labels[:kept]
+    shift, scale = _scaling(train_images, data.scaling)
+    count = round(data.share * len(train_labels))
+    train_images, train_labels = train_images[:count], train_labels[:count]
     generator = np.random.default_rng(SHUFFLE)
-    if what.shuffled == "pixels":
+    if data.shuffled == "pixels":
         order = generator.permutation(math.prod(train_images.shape[1:]))
         train_images, test_images = _reordered(train_images, order), _reordered(test_images, order)
-    elif what.shuffled == "labels":
+    elif data.shuffled == "labels":
         train_labels = generator.permutation(train_labels)
 
     def samples(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Samples:

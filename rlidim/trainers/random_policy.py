@@ -1,4 +1,4 @@
-"""The zero of the scale: uniformly random actions or guesses; of an analytic task, no training."""
+"""The random policy, the zero of normalised scores: uniform actions or guesses, or no training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GAMES = 100  # of Atari, where an episode is not cheap and random play scores ev
 
 
 class UniformActions:
-    """Draws from the action space, whatever it observes."""
+    """A policy that draws from the action space, whatever it observes."""
 
     def __init__(self, space: spaces.Space[Any], seed: int) -> None:
         """Seed the space."""
@@ -31,7 +31,7 @@ class UniformActions:
 
 
 def train(run: Run) -> Outcome:
-    """Score random actions, or what stands in their place where nobody acts."""
+    """Score random actions; without actions, random guesses or untrained parameters."""
     match run.task.problem:
         case Analytic():
             from rlidim.trainers.toy import untrained_scores

@@ -1,4 +1,4 @@
-"""One run: what a trainer is given, and how its code is found."""
+"""A training run: what its trainer is given, and which module the trainer is."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Report = Callable[[int, float | None], None]
 
 
 def unheard(steps: int, score: float | None) -> None:
-    """Be told how far a run has come, and tell nobody."""
+    """Ignore a run's progress: the report of a run that nobody watches."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a trainer's ``train(run)`` is given; it returns an ``Outcome``.
+    """A training run: the argument of a trainer's ``train(run)``, which returns an ``Outcome``.
 
     A trainer is deterministic given the seeds, reports its progress, writes nothing but what it
     likes below ``folder``, returns the status ``diverged`` instead of raising when numbers
@@ -79,13 +79,13 @@ def train(run: Run) -> Outcome:
 
 
 def settings_class(task: Task, trainer: str) -> type[TrainerSettings]:
-    """Return what a task's trainer can do: the class of its settings.
+    """Return the class of a trainer's settings, which says what the trainer can do.
 
     Raises:
         RlidimError: the task has no such trainer.
     """
-    found: type[TrainerSettings] = type(task.settings(trainer))
-    return found
+    kind: type[TrainerSettings] = type(task.settings(trainer))
+    return kind
 
 
 def is_resumable(task: Task, trainer: str) -> bool:
@@ -101,8 +101,8 @@ def check_splits(task: Task, trainer: str, processes: int) -> None:
     """
     if not settings_class(task, trainer).splits:
         able = [name for name, settings in task.trainers.items() if settings.splits]
-        those = f"{', '.join(able)} can be split" if able else "none of the task's can be split"
-        raise RlidimError(f"--processes {processes}: a run of trainer '{trainer}' takes 1; {those}")
+        hint = f"{', '.join(able)} can be split" if able else "none of the task's can be split"
+        raise RlidimError(f"--processes {processes}: a run of trainer '{trainer}' takes 1; {hint}")
 
 
 def check_processes(task: Task, trainer: str, processes: int) -> None:

@@ -29,7 +29,7 @@ def implementations() -> dict[str, type[Projection]]:
 
 
 def reason() -> str:
-    """Say why the extension is missing; nothing where it is there."""
+    """Say why the extension is missing; empty where it was built."""
     return MISSING
 
 

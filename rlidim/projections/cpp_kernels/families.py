@@ -1,9 +1,9 @@
-"""Each family on the C++ kernels: what is kept, what is called.
+"""The families whose products the C++ kernels compute.
 
 Kernels take addresses, so everything that reaches them is contiguous and of the right type here.
-Blocks of members (d, N) go one by one, along memory that lies member by member, where a family's
-cost is the writing; where it lies row by row, through a scratch of some rows. Rademacher and
-gaussian make P once for all members, and write wherever they lie.
+Most families multiply a block (d, N) member by member: in place where each member is contiguous,
+else through a scratch of some rows. Rademacher and gaussian make P once for all members, whatever
+the strides.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def address(x: Tensor | None) -> int:
 
 
 class Cpp(Projection):
-    """What the families share: products of vectors by :meth:`_write` and :meth:`_sum`."""
+    """A family on the C++ kernels, which multiply vectors by :meth:`_write` and :meth:`_sum`."""
 
     backend = "cpp"
 
@@ -77,14 +77,14 @@ class Cpp(Projection):
         if out.is_contiguous():
             self._write(theta.contiguous(), base, out, start)
             return out
-        whole = torch.empty(stop - start, dtype=self.dtype)
-        self._write(theta.contiguous(), base, whole, start)
-        return out.copy_(whole)
+        vector = torch.empty(stop - start, dtype=self.dtype)
+        self._write(theta.contiguous(), base, vector, start)
+        return out.copy_(vector)
 
     def _write_members(
         self, theta: Tensor, base: Tensor | None, out: Tensor | None, start: int, stop: int
     ) -> Tensor:
-        """Write each member's vector: where it lies, or by way of a scratch of some rows."""
+        """Write each member's vector, in place or through a scratch of some rows."""
         if out is None:
             out = torch.empty(theta.shape[1], stop - start, dtype=self.dtype).T
         if member_by_member(out):
@@ -92,12 +92,12 @@ class Cpp(Projection):
                 self._write(member, base, vector, start)
             return out
         for rows in self._blocks_of_rows(*out.shape):
-            part = out[rows]
-            scratch = torch.empty(part.shape[::-1], dtype=self.dtype)
-            part_of_base = None if base is None else base[rows]
+            block = out[rows]
+            scratch = torch.empty(block.shape[::-1], dtype=self.dtype)
+            base_block = None if base is None else base[rows]
             for member, vector in zip(theta.T.contiguous(), scratch, strict=True):
-                self._write(member, part_of_base, vector, start + rows.start)
-            part.copy_(scratch.T)
+                self._write(member, base_block, vector, start + rows.start)
+            block.copy_(scratch.T)
         return out
 
     def _adjoint(self, g: Tensor, start: int, stop: int) -> Tensor:
@@ -121,7 +121,7 @@ class Cpp(Projection):
             yield slice(first, min(first + height, rows))
 
     def _rows_at_once(self) -> int:
-        """Return how many rows of a vector are worth a call: whole blocks of a family with such."""
+        """Return how many rows are worth a call: whole blocks, where the family has blocks."""
         return max(ROWS_AT_ONCE, 2 * next_power_of_two(self.d))
 
 
@@ -363,7 +363,7 @@ class CppSparse(Cpp, Sparse):
     """Rows grouped by their number of entries: four bytes an entry and two a row."""
 
     def _prepare(self) -> None:
-        rows, columns, signed = (part.numpy() for part in self._draw())
+        rows, columns, signed = (drawn.numpy() for drawn in self._draw())
         lengths = np.bincount(columns, minlength=self.d)
         self._scale = torch.from_numpy(1.0 / np.sqrt(lengths)).to(self.dtype)
         negative = (signed < 0).astype(np.uint32)
@@ -371,11 +371,11 @@ class CppSparse(Cpp, Sparse):
         counts = np.bincount(rows, minlength=self.D)
         order = np.lexsort((columns, rows, counts[rows], rows // SPARSE_TILE))
         self._by_row = _words((columns.astype(np.uint32)[order] << 1) | negative[order])
-        every = np.arange(self.D)
-        by_count = np.lexsort((every, counts, every // SPARSE_TILE))
+        all_rows = np.arange(self.D)
+        by_count = np.lexsort((all_rows, counts, all_rows // SPARSE_TILE))
         self._order = torch.from_numpy((by_count % SPARSE_TILE).astype(np.uint16).view(np.int16))
         self._counts = int(counts.max()) + 1
-        key = (every // SPARSE_TILE) * self._counts + counts
+        key = (all_rows // SPARSE_TILE) * self._counts + counts
         size = -(-self.D // SPARSE_TILE) * self._counts
         rows_in = np.bincount(key, minlength=size)
         entries_in = rows_in * (np.arange(size) % self._counts)

@@ -1,4 +1,4 @@
-"""What the kernels of one entry a row are given: small tables, made once."""
+"""Small tables for the kernels of families with one entry a row, made once."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ def column_scale(D: int, width: int, last: Tensor) -> Tensor:
 
 @cache
 def affine_tables(width: int) -> tuple[Tensor, Tensor]:
-    """Return, for each residue, the least factor from it upwards that is coprime to the width
-    (beyond the last, the first), and for each such factor its inverse; int32 (width,) each.
-    """  # noqa: D205
+    """Return each residue's coprime factor, and each factor's inverse, int32 (width,) each.
+
+    The factor is the least from the residue upwards that is coprime to the width; beyond the last
+    it is the first.
+    """
     residues = np.arange(width)
     coprimes = residues[np.gcd(residues, width) == 1]
     upwards = coprimes[np.searchsorted(coprimes, residues) % len(coprimes)]

@@ -168,14 +168,16 @@ class _TritonBlocks(Projection):
         self._scale = torch.empty(self.d, dtype=self.dtype, device=self.device)
         inverses = []
         for group, ((factors, shifts), width) in enumerate(zip(maps, widths, strict=True)):
-            whole = self.D // width
-            cut = torch.arange(self.D - whole * width, device=self.device)
-            counts = torch.full((width,), float(whole), dtype=torch.float64, device=self.device)
-            factor, shift = (1 if factors is None else factors[whole:]), shifts[whole:]
+            full_blocks = self.D // width
+            cut = torch.arange(self.D - full_blocks * width, device=self.device)
+            counts = torch.full(
+                (width,), float(full_blocks), dtype=torch.float64, device=self.device
+            )
+            factor, shift = (1 if factors is None else factors[full_blocks:]), shifts[full_blocks:]
             counts[(factor * cut + shift) % width] += 1.0
             self._scale[group :: len(widths)] = inverse_roots(counts).to(self.dtype)
-            undone = None if factors is None else _inverse(factors, width)
-            inverses.append((undone, -shifts * (1 if undone is None else undone) % width))
+            inverse = None if factors is None else _inverse(factors, width)
+            inverses.append((inverse, -shifts * (1 if inverse is None else inverse) % width))
         self._factors, self._shifts = _table(maps)
         self._inverse_factors, self._inverse_shifts = _table(inverses)
 

@@ -169,9 +169,9 @@ class TritonStackedFastfood(StackedFastfood):
             return out
         if self._tile is None:
             for first, last in ranges(self.n, start, stop, x.shape[1]):
-                part = slice(first - start, last - start)
+                block = slice(first - start, last - start)
                 super()._forward(
-                    theta, None if base is None else base[part], out[part], first, last
+                    theta, None if base is None else base[block], out[block], first, last
                 )
             return out
         count = tiles(start, stop, self._tile.size)
@@ -191,8 +191,8 @@ class TritonStackedFastfood(StackedFastfood):
         x = members_last(g)
         if self._long is not None:
             mixed = self._long.transform(self._long.sums(x, start, stop))
-            found = (mixed[:, : self.d] * self._signed_scale).T
-            return found.reshape(self.d, *g.shape[1:]).contiguous()
+            product = (mixed[:, : self.d] * self._signed_scale).T
+            return product.reshape(self.d, *g.shape[1:]).contiguous()
         if self._tile is None:
             summed = g.new_zeros((self.d, *g.shape[1:]))
             for first, last in ranges(self.n, start, stop, x.shape[1]):

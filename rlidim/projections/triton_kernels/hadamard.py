@@ -20,7 +20,7 @@ LONGEST = 2**14  # transforms up to here are one program's
 FACTOR = 128  # the largest Hadamard matrix
 ALONE = 64  # the largest that is not cut in two
 TILE = 2048  # entries of a program for short transforms
-DOT_LEAST = 16  # what matrix units take at least
+DOT_LEAST = 16  # rows and columns of a matrix unit's factor at least
 ACROSS = 64  # neighbours that a program transforms across a stride
 
 
@@ -84,7 +84,7 @@ class Tile:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What every kernel on such tiles takes."""
+        """The options of every kernel on such tiles."""
         return {
             "ROWS": self.rows,
             "COLUMNS": self.columns,

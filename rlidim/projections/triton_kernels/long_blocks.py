@@ -1,4 +1,4 @@
-"""Blocks of stacked Fastfood beyond a program's transform: some of them at a time, in memory."""
+"""Blocks of stacked Fastfood too long for one program: a few at a time, through memory."""
 
 from __future__ import annotations
 
@@ -77,18 +77,18 @@ class LongBlocks:
             signed = self._block(mixed, rows)
             self._flip(mixed, None, signed, self._middle, rows, rows, 0, rows)
             product = self._transformed(signed)
-            part, wanted = slice(first - start, last - start), range(first, last)
-            own = None if base is None else base[part]
-            self._flip(product, own, out[part], self._outer, rows, rows, rows.start, wanted)
+            block, written = slice(first - start, last - start), range(first, last)
+            own = None if base is None else base[block]
+            self._flip(product, own, out[block], self._outer, rows, rows, rows.start, written)
 
     def sums(self, g: Tensor, start: int, stop: int) -> Tensor:
         """Return the sums of S_k H T_k g_k over the blocks k, (N, n), for rows of g, (rows, N)."""
         summed = g.new_zeros((g.shape[1], self.n))
         for first, last in ranges(self.n, start, stop, g.shape[1]):
-            rows, known = self._rows(first, last), range(first, last)
+            rows, present = self._rows(first, last), range(first, last)
             signed = self._block(g, rows)
-            part = g[first - start : last - start]
-            self._flip(part, None, signed, self._outer, rows, known, first, rows)
+            block = g[first - start : last - start]
+            self._flip(block, None, signed, self._outer, rows, present, first, rows)
             product = self._transformed(signed)
             self._flip(product, None, signed, self._middle, rows, rows, rows.start, rows)
             summed += signed.T.view(g.shape[1], -1, self.n).sum(1)
@@ -114,28 +114,28 @@ class LongBlocks:
         out: Tensor,
         tag: int,
         rows: range,
-        known: range,
+        present: range,
         x_first: int,
-        wanted: range,
+        written: range,
     ) -> None:
-        """Write the wanted rows, of those gone through, of base + x with a stream's signs.
+        """Write base + x with a stream's signs: the rows ``written``, of ``rows`` gone through.
 
-        x, (m, N), begins with row ``x_first`` and is repeated where it is one block long; rows
-        that are not known count as zero.
+        x, (m, N), begins with row ``x_first`` and is repeated where it is one block long; its
+        rows that are not ``present`` count as zero.
         """
         mask = self.n - 1 if len(x) == self.n else EVERY_BIT
         launch(
             flip_kernel,
             (len(rows) // FLIPPED, x.shape[1]),
-            *(x, base, out, tag, self._seed, rows.start, known.start, known.stop),
-            *(x_first, mask, wanted.start, wanted.stop, wanted.start),
+            *(x, base, out, tag, self._seed, rows.start, present.start, present.stop),
+            *(x_first, mask, written.start, written.stop, written.start),
             *(*x.stride(), 0 if base is None else base.stride(0), *out.stride()),
             SIZE=FLIPPED,
         )
 
 
 def ranges(n: int, start: int, stop: int, members: int) -> Iterator[tuple[int, int]]:
-    """Cut rows start .. stop - 1 into ranges that end with a block of n, of some blocks each."""
+    """Cut rows start .. stop - 1 into ranges of a few blocks of n, cut where a block ends."""
     step = max(1, CHUNK // (n * members)) * n
     cuts = [start, *range((start // step + 1) * step, stop, step), stop]
     return ((first, last) for first, last in pairwise(cuts) if last > first)

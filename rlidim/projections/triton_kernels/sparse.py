@@ -1,4 +1,4 @@
-"""Very sparse P: its entries are kept in compressed rows, P and P^T, and gathered without atomics.
+"""Very sparse P on a GPU: compressed rows of P and of P^T, gathered without atomics.
 
 One kernel computes both products: a program owns rows of the one or of the other.
 """

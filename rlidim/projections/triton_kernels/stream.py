@@ -1,4 +1,4 @@
-"""The stream in registers, and what all kernels share: the bits are those of the reference.
+"""The stream in registers, with the reference's bits, and helpers that all kernels share.
 
 Kernels address rows and members by strides, so that no input is copied; row numbers are int64.
 """
@@ -49,7 +49,7 @@ def philox(rows, blocks, tag, seed):
 
 @triton.jit
 def stream_words(rows, blocks, tag, seed):
-    """Return the stream's words at (row, block) along two new axes, whose order is theirs."""
+    """Return the stream's words at (row, block) along two new axes, in the stream's order."""
     w0, w1, w2, w3 = philox(rows, blocks, tag, seed)
     return tl.join(tl.join(w0, w2), tl.join(w1, w3))
 
@@ -187,5 +187,5 @@ def chunked(pieces: int, programs: int) -> tuple[int, int]:
 
 
 def dot_type() -> tl.dtype:
-    """Return what matrix units are fed: the interpreter takes a bfloat16's bits for a number."""
+    """Return the dtype of a dot's factors; the interpreter misreads the bits of bfloat16."""
     return tl.float32 if knobs.runtime.interpret else tl.bfloat16

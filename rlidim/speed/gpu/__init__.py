@@ -1,1 +1,1 @@
-"""All that waits for a GPU: correctness, timings, queued experiments (``make gpu``)."""
+"""Work that needs a GPU: correctness, timings, queued experiments (``make gpu``)."""

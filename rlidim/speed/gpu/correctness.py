@@ -1,4 +1,4 @@
-"""Whether a GPU's products are the CPU's: every family, size, type of numbers and backend."""
+"""Correctness on a GPU: products against the CPU's, of every family, size, dtype and backend."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 BITS = "bits"
 POPULATIONS = (5, 80)  # less than a tile's members, and more than one tile of them
 MOST_NUMBERS = 2 * 10**7  # of a block of members
-NAMES = ("family", "D", "d", "dtype", "rows", "device", "backend")  # what names a row
+NAMES = ("family", "D", "d", "dtype", "rows", "device", "backend")  # the fields that name a row
 FILE = "correctness.json"
 
 
 def run(
     out: Path, gpu: torch.device, limits: Limits, listener: Listener, processes: Processes
 ) -> dict[str, Any]:
-    """Check what is not on file as right, and write what was found.
+    """Check the cases that are not on file as right, and write their rows.
 
     Returns:
         Device, versions, hardware, sources and rows; where a backend's products differ from the
@@ -54,12 +54,12 @@ def run(
     unchecked = dict.fromkeys(waiting, SPENT)
     # The longest first: they would be waited for at the end.
     arguments = [(case, seed) for case, seed in reversed(waiting.items())]
-    for (case, _), found in processes.run(check, arguments, limits.deadline):
-        if isinstance(found, str):
-            unchecked[case] = found
+    for (case, _), result in processes.run(check, arguments, limits.deadline):
+        if isinstance(result, str):
+            unchecked[case] = result
             continue
         del unchecked[case]
-        file.add([case.to_json() | found])
+        file.add([case.to_json() | result])
     file.add([case.to_json() | {"reason": reason} for case, reason in unchecked.items()])
     return {**file.where, "rows": [file.rows[file.name(case.to_json())] for case in cases]}
 
@@ -116,7 +116,7 @@ def plan(gpu: torch.device) -> list[Case]:
     from rlidim.projections.backends import AUTO, FAMILIES, implementation
     from rlidim.projections.triton_kernels import CLASSES
 
-    found = []
+    cases = []
     for family, kind in FAMILIES.items():
         wide = family in CLASSES and not kind.dense
         sizes = SIZES_CHECKED + (WIDE_SIZES if wide else ())
@@ -125,7 +125,7 @@ def plan(gpu: torch.device) -> list[Case]:
             backends = {fastest, "torch"} if place == gpu else {fastest} - {"torch"}
             for backend in sorted(backends):
                 for dtype in (torch.float32, torch.float64):
-                    found += [
+                    cases += [
                         # Ends inside a tile, a block and a counter.
                         Case(family, D, d, dtype, (D // 3 + 1, D - D // 5), place, backend)
                         for D, d in sizes
@@ -133,8 +133,8 @@ def plan(gpu: torch.device) -> list[Case]:
                 if family in FAR_SIZES and backend == "triton":
                     D, d = FAR_SIZES[family]
                     rows = D - D // 5 + 1, D - D // 5 + 1 + FAR_ROWS
-                    found.append(Case(family, D, d, torch.float32, rows, place, backend))
-    return sorted(found, key=lambda case: (case.far, case.D * case.d))
+                    cases.append(Case(family, D, d, torch.float32, rows, place, backend))
+    return sorted(cases, key=lambda case: (case.far, case.D * case.d))
 
 
 def check(case: Case, seed: int) -> dict[str, Any]:
@@ -144,10 +144,10 @@ def check(case: Case, seed: int) -> dict[str, Any]:
     """
     row: dict[str, Any] = {"seed": seed}
     try:
-        P, reference = made(case, seed)
+        P, reference = checked_and_reference(case, seed)
         mine, right = (
-            {name: value.cpu() for name, value in products(each, case, seed).items()}
-            for each in (P, reference)
+            {name: value.cpu() for name, value in products(projection, case, seed).items()}
+            for projection in (P, reference)
         )
     except Exception as error:  # a kernel that does not run is a difference too
         return row | {"agrees": False, "reason": f"{type(error).__name__}: {error}"}
@@ -155,8 +155,8 @@ def check(case: Case, seed: int) -> dict[str, Any]:
     allowed = TOLERANCES[case.to_json()["dtype"]]
     wrong = [
         name
-        for name, found in differences.items()
-        if found is None or found > (0.0 if name.startswith(BITS) else allowed)
+        for name, value in differences.items()
+        if value is None or value > (0.0 if name.startswith(BITS) else allowed)
     ]
     reason = f"it differs in {', '.join(wrong)}" if wrong else None
     return row | {"differences": differences, "agrees": not wrong, "reason": reason}
@@ -172,15 +172,15 @@ def difference(mine: Tensor, right: Tensor, name: str) -> float | None:
     if name.startswith(BITS):
         return float((mine != right).sum())
     largest = right.abs().max().clamp(min=torch.finfo(right.dtype).tiny)
-    found = float((mine - right).abs().max() / largest)
-    return found if math.isfinite(found) else None
+    relative = float((mine - right).abs().max() / largest)
+    return relative if math.isfinite(relative) else None
 
 
-def made(case: Case, seed: int) -> tuple[Projection, Projection]:
-    """Return P as it is checked, and the reference: torch's on the CPU.
+def checked_and_reference(case: Case, seed: int) -> tuple[Projection, Projection]:
+    """Return the P that is checked, and the reference: torch's on the CPU.
 
-    That keeps a sign for each row in stacked_fastfood: far rows are compared with what torch
-    computes on the same device in float64, block by block.
+    The reference keeps a sign for each row in stacked_fastfood: far rows are compared with what
+    torch computes on the same device in float64, block by block.
     """
     import torch
 
@@ -212,8 +212,8 @@ def products(P: Projection, case: Case, seed: int) -> dict[str, Tensor]:
         return torch.randn(*shape, generator=generator).to(P.device, P.dtype)
 
     start, stop = case.rows
-    part, d = P.rows(start, stop), P.d
-    found = {}
+    rows, d = P.rows(start, stop), P.d
+    tensors = {}
     for members in [(), *((count,) for count in POPULATIONS)]:
         if (stop if not case.far else stop - start) * max(members, default=1) > MOST_NUMBERS:
             continue
@@ -221,19 +221,19 @@ def products(P: Projection, case: Case, seed: int) -> dict[str, Tensor]:
         theta = drawn(d, *members)
         if not case.far:
             base, g = drawn(P.D), drawn(P.D, *members)
-            found[f"forward{name}"] = P.forward(theta, base)
-            found[f"adjoint{name}"] = P.adjoint(g)
+            tensors[f"forward{name}"] = P.forward(theta, base)
+            tensors[f"adjoint{name}"] = P.adjoint(g)
         base, g = drawn(stop - start), drawn(stop - start, *members)
-        found[f"rows' forward{name}"] = part.forward(theta, base)
-        found[f"rows' adjoint{name}"] = part.adjoint(g)
+        tensors[f"rows' forward{name}"] = rows.forward(theta, base)
+        tensors[f"rows' adjoint{name}"] = rows.adjoint(g)
         if members and not case.far:
             out = torch.empty(*members, P.D, dtype=P.dtype, device=P.device).T
-            found[f"members{name}"] = P.forward(theta, out=out)
+            tensors[f"members{name}"] = P.forward(theta, out=out)
     if not case.far and P.exact and d <= BITS_COLUMNS:
-        found[f"{BITS} of rows"] = P.rows(start, min(start + BITS_ROWS, stop)).to_dense()
+        tensors[f"{BITS} of rows"] = P.rows(start, min(start + BITS_ROWS, stop)).to_dense()
     if P.exact and not P.transformed:
         for column in sorted({0, d // 2, d - 1}):
             unit = torch.zeros(d, dtype=P.dtype, device=P.device)
             unit[column] = 1.0
-            found[f"{BITS} of column {column}"] = part.forward(unit)
-    return found
+            tensors[f"{BITS} of column {column}"] = rows.forward(unit)
+    return tensors

@@ -1,4 +1,4 @@
-"""Everything that waits for a GPU: correctness, the benchmarks, then queued experiments, as JSON.
+"""All work that needs a GPU: correctness, the benchmarks, then queued experiments, as JSON.
 
 Needs torch, triton, numpy and click alone, so that it runs on a bare GPU machine; queued commands
 need the packages that ``make gpu-packages`` brings. Each part is written as it is finished; what is
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["run", "table"]
 
 BUDGET = 480.0  # seconds of wall-clock for everything
-# Of the budget; what a part leaves over is the next one's.
+# Shares of the budget; the next part has what one leaves over.
 SHARES = {"correctness": 0.2, "kernels": 0.25, "steps": 0.1, "populations": 0.05, "queue": 0.4}
 LONGEST = 2.0  # seconds of one product
 
@@ -91,7 +91,7 @@ def run(
 
 
 def check(out: Path, rows: list[dict[str, Any]]) -> None:
-    """Make sure that all that was compared agrees, and that nothing but time was missing.
+    """Make sure that all comparisons agree, and that none is missing but for want of time.
 
     Raises:
         RlidimError: it does not, or a comparison failed.
@@ -108,7 +108,7 @@ def check(out: Path, rows: list[dict[str, Any]]) -> None:
 def compile_ahead(
     out: Path, gpu: torch.device, limits: Limits, listener: Listener, processes: Processes
 ) -> None:
-    """Compile what is timed next: one process would do it one kernel after another."""
+    """Compile the kernels that are timed next, in several processes at once."""
     from rlidim.speed.cases import touch
     from rlidim.speed.products import unmeasured
 

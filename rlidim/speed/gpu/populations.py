@@ -23,7 +23,7 @@ MEMBERS = (8, 32, 128)
 SIGMA = 0.02  # of a member's distance from the others, as evolution draws them
 TOLERANCE = 1e-4  # of the largest output
 SECONDS = 0.5  # of a comparison
-NAMES = ("network", "members")  # what names a row
+NAMES = ("network", "members")  # the fields that name a row
 FILE = "populations.json"
 
 
@@ -106,14 +106,14 @@ def fill(row: Row, gpu: torch.device) -> None:
     frames = torch.from_numpy(drawn(row["members"]))
 
     def one_by_one() -> torch.Tensor:
-        each = zip(networks, torch.split(frames, 1), strict=True)
-        return torch.cat([network(frame) for network, frame in each])
+        pairs = zip(networks, torch.split(frames, 1), strict=True)
+        return torch.cat([network(frame) for network, frame in pairs])
 
     with torch.inference_mode():
         right, mine = one_by_one(), stacked(frames)
         difference = float((mine - right).abs().max() / right.abs().max())
         cpu = torch.device("cpu")  # by its clock: a call ends when the outputs are back
-        found = compare(Timed(lambda: stacked(frames), cpu), Timed(one_by_one, cpu), SECONDS)
+        comparison = compare(Timed(lambda: stacked(frames), cpu), Timed(one_by_one, cpu), SECONDS)
     agrees = difference <= TOLERANCE
     row.update(
         D=architecture.D,
@@ -121,8 +121,8 @@ def fill(row: Row, gpu: torch.device) -> None:
         agrees=agrees,
         reason=None if agrees else "the outputs differ",
     )
-    row.update(found.to_json())
-    row.update(seconds=found.seconds, cpu_seconds=found.other_seconds)
+    row.update(comparison.to_json())
+    row.update(seconds=comparison.seconds, cpu_seconds=comparison.other_seconds)
 
 
 def table(content: dict[str, Any]) -> str:

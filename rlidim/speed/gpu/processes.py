@@ -1,4 +1,4 @@
-"""Processes that compile and compare side by side: a GPU waits for compilers and references."""
+"""Worker processes that compile kernels and compute references side by side."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class Processes:
         out.
         """
         if self.count == 1:
-            for each in arguments:
+            for call in arguments:
                 if perf_counter() >= deadline:
                     return
-                yield each, function(*each)
+                yield call, function(*call)
             return
         if perf_counter() >= deadline:
             return
-        waiting = {self._submit(_call, function, each): each for each in arguments}
-        left = None if math.isinf(deadline) else max(0.0, deadline - perf_counter())
+        waiting = {self._submit(_call, function, call): call for call in arguments}
+        timeout = None if math.isinf(deadline) else max(0.0, deadline - perf_counter())
         try:
-            for future in as_completed(list(waiting), left):
+            for future in as_completed(list(waiting), timeout):
                 yield waiting.pop(future), _result(future)
         except TimeoutError:
             begun = [future for future in waiting if not future.cancel()]
@@ -92,17 +92,17 @@ def _result(future: Future[Any]) -> Any:
 
 
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Call it, unless an illegal access of an earlier call has lost this process the GPU."""
+    """Call a function, unless an earlier call's illegal access has lost this process the GPU."""
     import torch
 
     global _lost
     if _lost is not None:
         return _lost
-    found = function(*arguments)
+    result = function(*arguments)
     try:
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.synchronize()
     except RuntimeError as error:
         named = " ".join(map(str, arguments))
         _lost = f"the process had lost the GPU to {named} ({str(error).splitlines()[0]})"
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""Experiments that wait for a GPU: commands that run side by side, whose new records are packed."""
+"""Queued experiments for a GPU: commands side by side, whose new records are packed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rlidim.speed.cases import Limits, Listener
 
 OUTPUT = 2_000  # characters at the end of a command's output that are kept
-LOOKED = 0.1  # seconds between two looks at what still runs
+LOOKED = 0.1  # seconds between two looks at the running commands
 # Processes take turns on a GPU: enough of them that it works while others begin and evaluate.
 AT_ONCE, WORKERS = 3, 2  # commands, and worker processes of each
 # Arguments of rlidim, the shortest first.
@@ -43,7 +43,7 @@ PREPARE = "from rlidim.speed.gpu import queued; queued.prepare({only!r})"
 
 
 def prepare(only: str | None = None) -> None:
-    """Import what queued commands need and load their data, or end with what is missing, a line.
+    """Import the packages and load the data that queued commands need, or exit with one line.
 
     Args:
         only: see :func:`selected`.
@@ -71,10 +71,10 @@ def prepare(only: str | None = None) -> None:
 
 
 def selected(only: str | None) -> list[tuple[str, ...]]:
-    """Return what is queued, or what is queued of one task.
+    """Return the queued commands, of all tasks or of one.
 
     Raises:
-        RlidimError: nothing is.
+        RlidimError: none is of that task.
     """
     names = {arguments[0] for arguments in QUEUE}
     if only is not None and only not in names:
@@ -91,24 +91,24 @@ def run(
     checkpoints in ``RUNS``. Whenever one of them ends, or is ended, what is new against ``results``
     is packed again. Where packages or data are missing, one row says so.
     """
-    done: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     path = out / "queue.json"
-    others = [] if only is None or not path.exists() else json.loads(path.read_text())
+    other_rows = [] if only is None or not path.exists() else json.loads(path.read_text())
 
     def write(row: dict[str, Any]) -> None:
-        done.append(row)
-        names = {each["command"] for each in done}
-        kept = [each for each in others if each["command"] not in names]
-        write_atomically(path, json.dumps([*kept, *done], indent=1) + "\n")
+        rows.append(row)
+        names = {row["command"] for row in rows}
+        unchanged = [row for row in other_rows if row["command"] not in names]
+        write_atomically(path, json.dumps([*unchanged, *rows], indent=1) + "\n")
 
     if not QUEUE:
-        return done
+        return rows
     command = [sys.executable, "-c", PREPARE.format(only=only)]
     (missing,) = ended({"prepare the queue": command}, limits)
     if missing["code"] != 0:
         lines = missing["output"].split("\n") if missing["output"] else []
         write({**missing, "reason": missing["reason"] or " ".join(lines[-1:])})
-        return done
+        return rows
     with tempfile.TemporaryDirectory() as folder:
         copy, archive = Path(folder) / "results", out / ARCHIVE
         copy_records(results, copy)
@@ -126,7 +126,7 @@ def run(
             listener(f"{row['command']}: {row['reason'] or 'ended'}")
             pack(copy, results, archive)
             write(row)
-    return done
+    return rows
 
 
 @dataclass(frozen=True)
@@ -135,16 +135,16 @@ class Running:
 
     name: str
     process: subprocess.Popen[bytes]
-    said: Path
+    log: Path
 
     @classmethod
-    def start(cls, name: str, command: list[str], said: Path) -> Running:
-        """Start it; what it says goes to a file."""
-        with said.open("wb") as output:
+    def start(cls, name: str, command: list[str], log: Path) -> Running:
+        """Start it; its output goes to a log."""
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
-        return cls(name, process, said)
+        return cls(name, process, log)
 
     def kill(self) -> None:
         """End it with all that it has started."""
@@ -153,13 +153,13 @@ class Running:
 
     def row(self, reason: str | None = None) -> dict[str, Any]:
         """Return how it went: its exit code, none where it was ended, which ``reason`` says."""
-        output = self.said.read_text(errors="replace")
+        output = self.log.read_text(errors="replace")
         code = None if reason else self.process.returncode
         return row_of(self.name, code, output.strip()[-OUTPUT:], reason)
 
 
 def row_of(name: str, code: int | None, output: str, reason: str | None) -> dict[str, Any]:
-    """Return what is written of a command."""
+    """Return the row of a command."""
     return {"command": name, "code": code, "output": output, "reason": reason}
 
 
@@ -179,20 +179,20 @@ def ended(commands: dict[str, list[str]], limits: Limits) -> Iterator[dict[str, 
                     if late:
                         yield row_of(name, None, "", "the budget was spent")
                     else:
-                        said = Path(folder) / str(len(waiting))
-                        running.append(Running.start(name, commands[name], said))
-                for each in list(running):
-                    if each.process.poll() is not None:
-                        running.remove(each)
-                        yield each.row()
+                        log = Path(folder) / str(len(waiting))
+                        running.append(Running.start(name, commands[name], log))
+                for command in list(running):
+                    if command.process.poll() is not None:
+                        running.remove(command)
+                        yield command.row()
                     elif late:
-                        running.remove(each)
-                        each.kill()
-                        yield each.row("it outlasted the budget and was ended")
+                        running.remove(command)
+                        command.kill()
+                        yield command.row("it outlasted the budget and was ended")
                 sleep(LOOKED)
         finally:  # Ctrl-C does not reach another session
-            for each in running:
-                each.kill()
+            for command in running:
+                command.kill()
 
 
 def copy_records(results: Path, copy: Path) -> None:
@@ -222,5 +222,5 @@ def pack(copy: Path, results: Path, archive: Path) -> None:
 
 
 def same(path: Path, other: Path) -> bool:
-    """Say whether there is another file, of the same content."""
+    """Say whether the other file exists and has the same content."""
     return other.exists() and filecmp.cmp(path, other, shallow=False)

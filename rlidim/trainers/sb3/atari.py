@@ -21,7 +21,7 @@ from rlidim.networks.atari import PixelArchitecture
 from rlidim.tasks.problems import Atari
 from rlidim.trainers.sb3.time_limits import ending
 
-# glibc's names of two numbers in malloc.h, and what they are set to.
+# Parameters of glibc's mallopt, by their numbers in malloc.h, and a value of the first.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 NEVER_TRIM = 2**31 - 1
 
@@ -83,7 +83,7 @@ class AtariVecEnv(VecEnv):
         self._frames = frames
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for index in np.flatnonzero(dones):
-            # After a lost life the game goes on: what it shows next is what the step led to.
+            # After a lost life the game goes on: its frames are those that the step led to.
             shown = (info["final_obs"] if over[index] else observations)[index]
             infos[index] = ending(shown, terminated=terminated[index], truncated=truncated[index])
         for index in np.flatnonzero(over):
@@ -117,7 +117,7 @@ class AtariVecEnv(VecEnv):
         raise NotImplementedError("the games of a vector environment have no methods to call")
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """Say no: there is nothing around a game."""
+        """Say no: no game is wrapped."""
         return [False] * len(list(self._get_indices(indices)))
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
@@ -135,12 +135,12 @@ class PixelFeatures(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the features, (N, units), of frames in 0 .. 1."""
-        found: Tensor = self.features(observations)
-        return found
+        features: Tensor = self.features(observations)
+        return features
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed: a minibatch of frames is asked for anew at every step.
+    """Let glibc keep freed memory: each step asks anew for a minibatch of frames.
 
     Without it each of the large blocks is given back to the system and faulted in again, page by
     page, which takes longer than the convolutions. Elsewhere than on glibc it does nothing.

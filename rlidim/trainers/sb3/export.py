@@ -24,7 +24,7 @@ from rlidim.tasks.task import Task
 from rlidim.trainers.sb3.confine import acting_parameters
 from rlidim.trainers.sb3.train import ACTIVATIONS, net_arch
 
-# What acts like the trainer's policy; a population's member is a policy like PPO's.
+# The algorithm whose policy acts like the trainer's; a population's member acts like PPO's.
 MODELS: dict[str, type[BaseAlgorithm]] = {
     "ppo": PPO,
     "a2c": A2C,
@@ -55,7 +55,7 @@ def export(
     """Write ``out``, a model whose ``predict(..., deterministic=True)`` is the policy.
 
     The critic, which no record holds, is a fresh one. A normalisation of observations goes into a
-    file beside it, for ``VecNormalize.load``; one inside a network of frames is multiplied out.
+    file beside it, for ``VecNormalize.load``; a network of frames has its own folded in.
 
     Args:
         task: the record's.
@@ -88,9 +88,9 @@ def export(
         out.parent.mkdir(parents=True, exist_ok=True)
         model.save(out)
         if isinstance(architecture, Architecture) and architecture.observation_mean is not None:
-            beside = out.with_name(out.stem + NORMALISATION)
-            _normalisation(task, architecture).save(str(beside))
-            files.append(beside)
+            statistics = out.with_name(out.stem + NORMALISATION)
+            _normalisation(task, architecture).save(str(statistics))
+            files.append(statistics)
     except OSError as error:
         raise RlidimError(f"--sb3 {out}: cannot be written ({error.strerror})") from error
     return files
@@ -108,7 +108,7 @@ def _empty(
     further = dict(SMALL[algorithm])
     if algorithm is SAC:  # which asks its environment otherwise
         further["target_entropy"] = -float(math.prod(action_space.shape or ()))
-    model = build(
+    model: BaseAlgorithm = build(
         policy,
         None,
         policy_kwargs=arguments,
@@ -118,8 +118,7 @@ def _empty(
     )
     model.observation_space, model.action_space, model.n_envs = observation_space, action_space, 1
     model._setup_model()
-    found: BaseAlgorithm = model
-    return found
+    return model
 
 
 def _of_perceptron(architecture: Architecture, trainer: str) -> dict[str, Any]:
@@ -150,15 +149,15 @@ def _of_frames(architecture: PixelArchitecture) -> dict[str, Any]:
 
 
 def _multiplied_out(network: Network) -> list[Tensor]:
-    """Return weight and bias of each layer, its normalisation's factors and shifts within them."""
-    found: list[Tensor] = []
+    """Return each layer's weight and bias, with its normalisation folded in."""
+    parameters: list[Tensor] = []
     for module in [*network.features, network.outputs]:
         if isinstance(module, nn.Conv2d | nn.Linear):
             layer = module
-            found += [parameter.detach().clone() for parameter in module.parameters()]
+            parameters += [parameter.detach().clone() for parameter in module.parameters()]
         elif isinstance(module, Normalisation):
-            found[-2:] = [part.detach() for part in module.folded(layer)]
-    return found
+            parameters[-2:] = [tensor.detach() for tensor in module.folded(layer)]
+    return parameters
 
 
 def _normalisation(task: Task, architecture: Architecture) -> VecNormalize:

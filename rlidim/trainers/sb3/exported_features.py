@@ -1,6 +1,6 @@
-"""Features that an exported model carries with it: this file is stored in the model, by value.
+"""The features of an exported model, which stores this file's code by value.
 
-It therefore imports torch and Stable-Baselines3 alone.
+The file therefore imports torch and Stable-Baselines3 alone.
 """
 
 from __future__ import annotations
@@ -37,5 +37,5 @@ class PlainFeatures(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the features, (N, units), of frames in 0 .. 1."""
-        found: Tensor = self.layers(observations)
-        return found
+        features: Tensor = self.layers(observations)
+        return features

@@ -52,7 +52,7 @@ class Recorded(VecEnvWrapper):
         self._file: Path | None = None
 
     def to(self, path: Path) -> None:
-        """Write to a file from now on, over what it held.
+        """Write to a file from now on, in place of its content.
 
         Raises:
             RlidimError: it cannot be written.
@@ -68,13 +68,13 @@ class Recorded(VecEnvWrapper):
         return self.observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Take note of the actions and pass them on."""
+        """Record the actions and pass them on."""
         if self._file is not None:
             self._waiting.append(np.ascontiguousarray(actions).tobytes())
         self.venv.step_async(actions)
 
     def step_wait(self) -> Any:
-        """Return what the environments do."""
+        """Return the environments' observations, rewards, dones and infos."""
         step = self.venv.step_wait()
         self.observations = step[0]
         self.count += 1
@@ -118,7 +118,7 @@ class Recorded(VecEnvWrapper):
 
 
 def recorded_of(model: BaseAlgorithm) -> Recorded:
-    """Return the model's environments where their actions are seen."""
+    """Return the wrapper that records the actions of a model's environments."""
     env: Any = model.get_env()
     while not isinstance(env, Recorded):
         env = env.venv
@@ -158,7 +158,7 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
 
 
 def _on_cpu(state: Any) -> Any:
-    """Return a state_dict, or what is in one, with its tensors on the CPU.
+    """Return a state_dict, or a part of one, with its tensors on the CPU.
 
     Each is a copy: one that is part of a larger tensor would be pickled with all of it.
     """
