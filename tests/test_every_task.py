@@ -22,7 +22,7 @@ from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.names import find_task, task_files
 from rlidim.tasks.problems import CLASSES, DATA_SETS, Atari
-from rlidim.tasks.task import ANY_GAME
+from rlidim.tasks.task import ANY_GAME, TIERS
 from rlidim.trainers import images
 from tests.factory import bars
 
@@ -114,7 +114,7 @@ def test_humanoid_can_have_the_paper_s_inputs() -> None:
     assert (paper.trainers, paper.control.network) == (latest.trainers, latest.control.network)
 
 
-@pytest.mark.parametrize("tier", ["smoke", "quick", "full"])
+@pytest.mark.parametrize("tier", TIERS)
 def test_every_tier_has_plans(tier: str) -> None:
     plans = tiers.plans({name: find_task(name) for name in NAMES}, tier)
     assert plans

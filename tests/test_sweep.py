@@ -200,7 +200,7 @@ def test_a_baseline_no_better_than_random_is_said(task: Task) -> None:
     ("choices", "expected"),
     [
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-        ({"most_runs": -1}, "--runs must be at least 1"),
+        ({"most_runs": -1}, "--most-runs must be at least 1"),
         ({"fraction": 1.5}, "--fraction must be between 0 and 1"),
         ({"precision": 0.5}, "--precision is a ratio of at least 1"),
         ({"dims": (0, 1)}, "--dims must be whole numbers of at least 1"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -48,6 +49,22 @@ class Dimensions(ParamType):
             return tuple(int(part) for part in value.split(","))
         except ValueError:
             self.fail(f"expected whole numbers with commas between them, got '{value}'", param, ctx)
+
+
+class Duration(ParamType):
+    """A length of time, as seconds."""
+
+    name = "3h|20m|90s"
+    units: ClassVar[dict[str, int]] = {"h": 3600, "m": 60, "s": 1}
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Parse it, or name the form expected."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([hms])", value)
+        if match is None or float(match[1]) == 0:
+            self.fail(f"expected a time such as 3h, 20m or 90s, got '{value}'", param, ctx)
+        return float(match[1]) * self.units[match[2]]
 
 
 class Assignment(ParamType):

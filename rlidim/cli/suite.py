@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from rlidim.cli.machine import COMMANDS as MACHINE_COMMANDS
 from rlidim.cli.options import (
+    Duration,
     executor_options,
     json_option,
     log_option,
@@ -17,11 +19,16 @@ from rlidim.cli.options import (
     results_of,
     search_and_gather,
     tasks_of,
+    tell,
 )
 from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
     from rlidim.executors.job import Executor
+    from rlidim.sweep.plan import Plan
+
+NICE = 19  # of processes that work until a time is up: whatever else there is comes first
+PAUSE = "pause"  # the file below --log-dir while which exists they stand still
 
 
 @click.command("list")
@@ -100,14 +107,22 @@ def calibrate_command(
 @click.command("bench")
 @click.option(
     "--tier",
-    type=click.Choice(["smoke", "quick", "full"]),
+    type=click.Choice(["smoke", "quick", "full", "atlas"]),
     default="quick",
     show_default=True,
+)
+@click.option(
+    "--until",
+    type=Duration(),
+    help="Work so long (3h, 20m), on whichever measurement narrows most per core second, at low "
+    "priority, and pause while the file 'pause' lies in --log-dir.  [default: each to its end]",
 )
 @executor_options
 @log_option
 @click.pass_context
-def bench_command(context: click.Context, tier: str, executor: Executor, log_dir: Path) -> None:
+def bench_command(
+    context: click.Context, tier: str, until: float | None, executor: Executor, log_dir: Path
+) -> None:
     """Measure every task of a tier, then write the tables. Resumes where it was interrupted."""
     from rlidim.report.overview import describe
     from rlidim.sweep import tiers
@@ -116,6 +131,9 @@ def bench_command(context: click.Context, tier: str, executor: Executor, log_dir
     plans = tiers.plans(tasks, tier)
     results = results_of(context)
     results.check_writable()
+    if until is not None:
+        work_until(context, plans, until, executor, log_dir)
+        return
     problems = []
     try:
         for number, plan in enumerate(plans, 1):
@@ -133,6 +151,34 @@ def bench_command(context: click.Context, tier: str, executor: Executor, log_dir
     write_tables(context)
     if problems:
         raise RlidimError(f"{len(problems)} of {len(plans)} could not be measured: {problems[0]}")
+
+
+def work_until(
+    context: click.Context, plans: Sequence[Plan], seconds: float, executor: Executor, log_dir: Path
+) -> None:
+    """Work on the most urgent measurements for so long, then write the tables and what is open."""
+    from rlidim.cli.progress import Progress
+    from rlidim.executors.local import ProcessPool
+    from rlidim.sweep import atlas
+
+    if not isinstance(executor, ProcessPool):
+        raise RlidimError("--until works on this machine: leave out --executor ray")
+    pool = ProcessPool(executor.workers, nice=NICE)
+    try:
+        with Progress() as progress, atlas.pausing(pool, log_dir / PAUSE, tell):
+            rows = atlas.work(
+                plans,
+                results_of(context),
+                executor=pool,
+                seconds=seconds,
+                log_dir=log_dir,
+                listener=progress,
+                tell=tell,
+            )
+    finally:
+        pool.close()
+    write_tables(context)
+    click.echo(atlas.page(rows))
 
 
 @click.command("tables")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -40,8 +41,12 @@ class InProcess:
 class ProcessPool:
     """Runs jobs in worker processes, which are started at the first job and kept."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, nice: int = 0) -> None:
         """Set the number of processes.
+
+        Args:
+            workers: how many.
+            nice: how far they stand back behind other processes, up to 19: see nice(1).
 
         Raises:
             RlidimError: fewer than one.
@@ -49,6 +54,7 @@ class ProcessPool:
         if workers < 1:
             raise RlidimError(f"--workers must be at least 1, got {workers}")
         self.workers = workers
+        self._nice = nice
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
@@ -90,6 +96,16 @@ class ProcessPool:
                 else:
                     yield record
 
+    def pause(self, paused: bool) -> None:
+        """Stop the workers where they are, or let them go on; nothing of theirs is lost."""
+        for process in list(self._processes()):
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(process, signal.SIGSTOP if paused else signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        # Only Python 3.14 has a public way to end workers that are busy.
+        return [] if self._pool is None else list(self._pool._processes or {})
+
     def close(self) -> None:
         """End the workers at once; what they were running is lost, what is on disk is whole."""
         if self._pool is None:
@@ -116,7 +132,10 @@ class ProcessPool:
         if self._pool is None:
             # "spawn": a fork of a process that has started torch's threads can hang.
             self._pool = ProcessPoolExecutor(
-                self.workers, mp_context=get_context("spawn"), initializer=begin_worker
+                self.workers,
+                mp_context=get_context("spawn"),
+                initializer=begin_worker,
+                initargs=(self._nice,),
             )
         return self._pool
 
@@ -126,9 +145,15 @@ class ProcessPool:
             self._pool = None
 
 
-def begin_worker() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed."""
+def begin_worker(nice: int = 0) -> None:
+    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed.
+
+    Args:
+        nice: see :class:`ProcessPool`.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if nice:
+        os.nice(nice)
     parent = parent_process()
     assert parent is not None
 

@@ -67,7 +67,7 @@ class Plan:
         for option, count in {
             "--seeds": self.seeds,
             "--baseline-seeds": self.baseline_seeds,
-            "--runs": self.most_runs,
+            "--most-runs": self.most_runs,
             "--hint": self.hint,
         }.items():
             if count < 1:

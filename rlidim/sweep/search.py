@@ -244,6 +244,86 @@ def _cell_at(plan: Plan, path: Path) -> Cell | None:
     return None
 
 
+class Search:
+    """A plan on its way: what is on record, and the round to make next.
+
+    The search sees whole rounds alone. A round that was cut short is completed before the next is
+    chosen, so that a search killed in its middle goes on as if nothing had happened.
+
+    Attributes:
+        plan: of the search.
+        records: all that are on disk, by cell.
+        resumed: how many of them were there before.
+    """
+
+    def __init__(self, plan: Plan, results: Results, *, log_dir: Path | None = None) -> None:
+        """Read what is on record.
+
+        Args:
+            plan: of the search.
+            results: the folder of records.
+            log_dir: the folder for training logs; None: none are written.
+
+        Raises:
+            RlidimError: the folder cannot be written, or holds records of other settings.
+        """
+        results.check_writable()
+        if isinstance(plan.task.problem, Supervised):
+            # Downloaded and decoded once, before any worker asks.
+            datasets.load(plan.task.problem.data.name)
+        self.plan = plan
+        self.records = on_disk(plan, results)
+        self.resumed = len(self.records)
+        self._results, self._log_dir = results, log_dir
+        self._known: dict[Cell, RunRecord] = {}
+
+    def round(self) -> list[Cell]:
+        """Return the next round's cells that are not on record; none when the search is over.
+
+        Raises:
+            RlidimError: the baseline is no better than random actions.
+        """
+        while cells := next_cells(self.plan, self._known):
+            missing = [cell for cell in cells if cell not in self.records]
+            if missing:
+                return missing
+            self._known.update((cell, self.records[cell]) for cell in cells)
+        return []
+
+    def make(self, cells: Sequence[Cell], executor: Executor, listener: Listener | None) -> None:
+        """Make the runs of a round, those that fail a second time too.
+
+        Raises:
+            RlidimError: a mistake that only the user can mend; the records made so far stay.
+        """
+        pending, again = list(cells), []
+        while pending:
+            self.tell(listener, pending)
+            jobs = [
+                Job(self.plan.task, cell, self._results.folder, self._log_dir) for cell in pending
+            ]
+            for record in executor.run(jobs):
+                pending.remove(record.cell)
+                if finished(record):
+                    self.records[record.cell] = record
+                else:
+                    again.append(record.cell)
+                self.tell(listener, [*pending, *again])
+            pending, again = again, []
+
+    def tell(self, listener: Listener | None, running: Sequence[Cell]) -> None:
+        """Tell a listener where the search stands."""
+        if listener is None:
+            return
+        complete = all(cell in self.records for cell in self.plan.baselines())
+        estimate = self.reading().estimate if complete else None
+        listener(State(self.plan, self.records, running, estimate, self.resumed))
+
+    def reading(self) -> Measurement:
+        """Read the measurement from the records so far; see :func:`reading`."""
+        return reading(self.plan, self.records, self._results.folder)
+
+
 def search(
     plan: Plan,
     results: Results,
@@ -264,38 +344,9 @@ def search(
     Raises:
         RlidimError: a mistake that only the user can mend; the records made so far stay.
     """
-    results.check_writable()
-    if isinstance(plan.task.problem, Supervised):
-        # Downloaded and decoded once, before any worker asks.
-        datasets.load(plan.task.problem.data.name)
-    records = on_disk(plan, results)
-    resumed = len(records)
-
-    def tell(running: Sequence[Cell]) -> None:
-        if listener is None:
-            return
-        complete = all(cell in records for cell in plan.baselines())
-        estimate = reading(plan, records, results.folder).estimate if complete else None
-        listener(State(plan, records, running, estimate, resumed))
-
-    tell([])
-    # The search sees whole rounds alone. A round that was cut short is completed before the next
-    # is chosen, so that a search killed in its middle goes on as if nothing had happened.
-    known: dict[Cell, RunRecord] = {}
-    while cells := next_cells(plan, known):
-        pending = [cell for cell in cells if cell not in records]
-        again: list[Cell] = []
-        while pending:
-            tell(pending)
-            jobs = [Job(plan.task, cell, results.folder, log_dir) for cell in pending]
-            for record in executor.run(jobs):
-                pending.remove(record.cell)
-                if finished(record):
-                    records[record.cell] = record
-                else:
-                    again.append(record.cell)
-                tell([*pending, *again])
-            pending, again = again, []
-        known.update((cell, records[cell]) for cell in cells)
-    tell([])
-    return reading(plan, records, results.folder)
+    current = Search(plan, results, log_dir=log_dir)
+    current.tell(listener, [])
+    while cells := current.round():
+        current.make(cells, executor, listener)
+    current.tell(listener, [])
+    return current.reading()

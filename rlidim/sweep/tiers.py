@@ -10,6 +10,9 @@ from rlidim.sweep.plan import Plan
 from rlidim.tasks.task import Task
 
 SMOKE_BUDGET = 12  # runs in subspaces of a measurement of the smoke tier, which claims nothing
+# Of a row of the atlas: it is at the search's precision that it is settled, not at a budget.
+ATLAS_PRECISION, ATLAS_BUDGET, ATLAS_SEEDS = 2.0, 400, 40
+ATLAS_BASELINES = 10  # native runs at least
 FULL_FACTOR = 4  # times the task's own budget, in the full tier: narrower intervals
 
 
@@ -39,6 +42,17 @@ def plans(tasks: Mapping[str, Task], tier: str) -> list[Plan]:
     if tier == "full":
         return [
             dataclasses.replace(plan, most_runs=FULL_FACTOR * plan.most_runs)
+            for plan in chosen_plans
+        ]
+    if tier == "atlas":
+        return [
+            dataclasses.replace(
+                plan,
+                precision=ATLAS_PRECISION,
+                most_runs=ATLAS_BUDGET,
+                most_seeds=ATLAS_SEEDS,
+                baseline_seeds=max(plan.baseline_seeds, ATLAS_BASELINES),
+            )
             for plan in chosen_plans
         ]
     return chosen_plans

@@ -14,7 +14,7 @@ from rlidim.tasks.parsing import parse
 from rlidim.tasks.problems import DEEPEST, Classifier, Control, Problem, Supervised, check_size
 from rlidim.tasks.settings import known_trainers
 
-TIERS = ("smoke", "quick", "full")
+TIERS = ("smoke", "quick", "full", "atlas")
 ANY_GAME = "atari"  # the task whose variants are Atari games
 PAPER = "paper"  # the protocol whose settings are those of Li et al. 2018
 

@@ -1,0 +1,186 @@
+"""Many measurements in one sitting: whichever narrows most per core second gets the next round."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlidim.errors import RlidimError
+from rlidim.executors.job import Executor
+from rlidim.executors.local import ProcessPool
+from rlidim.records.cell import RANDOM
+from rlidim.records.folder import Results
+from rlidim.records.measurement import Measurement
+from rlidim.statistics.wording import interval
+from rlidim.sweep.plan import Plan
+from rlidim.sweep.search import Listener, Search
+
+LOOKED = 1.0  # seconds between two looks for the file that asks for a pause
+# Of a run where none is on record, a guess that its first round replaces.
+UNKNOWN_SECONDS, STEPS_A_SECOND = 60.0, 5_000
+SHORTEST = 1e-3  # seconds of a run: it divides
+UNMEASURED = math.log(10_000)  # the width of an interval of which nothing is known
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where one measurement stands.
+
+    Attributes:
+        search: its plan and records.
+        missing: runs that its next round lacks; none: it is settled, or its budget is spent.
+        error: why it cannot be measured here, a line; None if it can.
+    """
+
+    search: Search
+    missing: int
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the task and the trainer: ``cartpole es``."""
+        return f"{self.search.plan.task.name} {self.search.plan.trainer}"
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """Return what the records say; None while they say nothing."""
+        try:
+            measurement = self.search.reading()
+        except RlidimError:
+            return None
+        return measurement if measurement.estimate is not None else None
+
+    @property
+    def width(self) -> float:
+        """Return log(high / low) of the interval, an open end at 1 or at D."""
+        measurement = self.measurement
+        if measurement is None or measurement.estimate is None:
+            return UNMEASURED
+        low, high = measurement.estimate.interval
+        return math.log((high or measurement.D or 1) / (low or 1))
+
+    @property
+    def seconds(self) -> float:
+        """Return the core seconds of a run, by those on record, or else a guess by its budget."""
+        spent = [
+            float(record.provenance.get("cpu_seconds", 0.0))
+            for cell, record in self.search.records.items()
+            if cell.trainer != RANDOM
+        ]
+        if spent:
+            return max(sum(spent) / len(spent), SHORTEST)
+        settings = self.search.plan.task.settings(self.search.plan.trainer)
+        steps = getattr(settings, "n_timesteps", UNKNOWN_SECONDS * STEPS_A_SECOND)
+        return float(steps / STEPS_A_SECOND)
+
+    @property
+    def forecast(self) -> float:
+        """Return the core seconds that its budget of runs still allows: it costs no more."""
+        made = sum(cell.d is not None for cell in self.search.records)
+        return max(self.search.plan.most_runs - made, self.missing) * self.seconds
+
+    @property
+    def urgency(self) -> float:
+        """Return what the next round may narrow, in log d, per core second."""
+        return self.width / (self.missing * self.seconds)
+
+
+def work(
+    plans: Sequence[Plan],
+    results: Results,
+    *,
+    executor: Executor,
+    seconds: float,
+    log_dir: Path | None = None,
+    listener: Listener | None = None,
+    tell: Tell = lambda line: None,
+) -> list[Row]:
+    """Make round after round of whichever measurement is the most urgent, until the time is up.
+
+    Args:
+        plans: what to measure.
+        results: the folder of records.
+        executor: makes the runs.
+        seconds: after which no further round is begun; a round that runs is brought to its end.
+        log_dir: the folder for training logs.
+        listener: called after every record.
+        tell: called with a line at each round.
+
+    Returns:
+        Where each measurement then stands, in the order of the plans.
+    """
+    began = time.monotonic()
+    rows = [_row(Search(plan, results, log_dir=log_dir)) for plan in plans]
+    while time.monotonic() - began < seconds:
+        open_rows = [row for row in rows if row.missing]
+        if not open_rows:
+            break
+        row = max(open_rows, key=lambda each: each.urgency)
+        tell(f"{row.name}: {row.missing} runs of about {row.seconds:.0f} core seconds")
+        index = rows.index(row)
+        try:
+            row.search.make(row.search.round(), executor, listener)
+            rows[index] = _row(row.search)
+        except RlidimError as error:
+            executor.close()  # ends the round's other runs
+            rows[index] = Row(row.search, 0, str(error))
+            tell(f"error: {row.name}: {error}")
+    return rows
+
+
+def _row(search: Search) -> Row:
+    try:
+        return Row(search, len(search.round()))
+    except RlidimError as error:
+        return Row(search, 0, str(error))
+
+
+def page(rows: Sequence[Row]) -> str:
+    """Return a line for each row: settled, or open and what it costs at most."""
+    lines = []
+    for row in sorted(rows, key=lambda each: (each.missing > 0, each.name)):
+        measurement = row.measurement
+        reads = "-" if measurement is None else interval(measurement.estimate)
+        if row.error is not None:
+            state = row.error
+        elif row.missing:
+            state = f"open; at most {row.forecast / 60:,.0f} core minutes"
+        else:
+            state = "settled"
+        lines.append(f"{row.name:36}  {reads:20}  {state}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def pausing(pool: ProcessPool, file: Path, tell: Tell) -> Iterator[None]:
+    """Stop a pool's processes while a file exists, such as during a timing, and let them go on.
+
+    Args:
+        pool: whose processes are stopped where they are.
+        file: looked for once a second.
+        tell: called with a line at each change.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        paused = False
+        while not over.wait(LOOKED):
+            if file.exists() != paused:
+                paused = not paused
+                tell(f"{file}: paused until it is gone" if paused else f"{file} is gone: going on")
+            pool.pause(paused)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        pool.pause(False)
