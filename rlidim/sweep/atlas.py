@@ -15,7 +15,7 @@ from rlidim.executors.job import Executor
 from rlidim.executors.local import ProcessPool
 from rlidim.records.cell import RANDOM
 from rlidim.records.folder import Results
-from rlidim.records.measurement import Measurement
+from rlidim.records.measurement import Measurement, total_seconds
 from rlidim.statistics.wording import interval
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.search import Listener, Search
@@ -68,13 +68,9 @@ class Row:
     @property
     def seconds(self) -> float:
         """Return the core seconds of a run, by those on record, or else a guess by its budget."""
-        spent = [
-            float(record.provenance.get("cpu_seconds", 0.0))
-            for cell, record in self.search.records.items()
-            if cell.trainer != RANDOM
-        ]
-        if spent:
-            return max(sum(spent) / len(spent), SHORTEST)
+        runs = [record for cell, record in self.search.records.items() if cell.trainer != RANDOM]
+        if runs:
+            return max(total_seconds(runs) / len(runs), SHORTEST)
         settings = self.search.plan.task.settings(self.search.plan.trainer)
         steps = getattr(settings, "n_timesteps", UNKNOWN_SECONDS * STEPS_A_SECOND)
         return float(steps / STEPS_A_SECOND)
