@@ -40,11 +40,32 @@ def parameters_of(
             does not fit its network.
     """
     found = file.of_record(record, path, runs)
-    architecture = acting.architecture_of(found.network)
+    architecture = _architecture(found.network, path)
+    if architecture.D != record.D:  # before there are numbers for it
+        raise RlidimError(
+            f"{path}: its network has D = {architecture.D:,}, the record says {record.D:,}"
+        )
     theta_0 = None
     if found.theta_0_seed is not None:
         theta_0 = architecture.initial_parameters(found.theta_0_seed)
-    return architecture, found.parameters(theta_0)
+    try:
+        return architecture, found.parameters(theta_0)
+    except RlidimError as error:
+        raise RlidimError(f"{path}: {error}") from error
+
+
+def _architecture(network: dict[str, Any], path: Path) -> AnyArchitecture:
+    """Return a solution's network, its parameters counted already.
+
+    Raises:
+        RlidimError: it is no network (names the record).
+    """
+    try:
+        found = acting.architecture_of(network)
+        _ = found.D
+    except (RlidimError, TypeError, ValueError, LookupError) as error:
+        raise RlidimError(f"{path}: not the description of a network ({error})") from error
+    return found
 
 
 def policy_of(record: RunRecord, path: Path, runs: Path) -> AnyPolicy:
