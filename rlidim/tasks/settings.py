@@ -17,6 +17,7 @@ from rlidim.errors import RlidimError
 from rlidim.tasks.fields import (
     Count,
     Decay,
+    Members,
     NotNegative,
     Positive,
     Range,
@@ -63,7 +64,7 @@ class _PopulationSettings(TrainerSettings):
     resumable = True
 
     n_timesteps: Count
-    population: Count = 64
+    population: Members = 64
 
     def __post_init__(self) -> None:
         """Refuse a population that does not fall into pairs.
@@ -103,7 +104,7 @@ class CmaEvolutionStrategySettings(_PopulationSettings):
     ``normalize`` is as in OpenAI-ES.
     """
 
-    population: Count = 32
+    population: Members = 32
     sigma0: Positive = 1.0
     # Search dimensions above which the covariance is diagonal.
     diagonal_above: Annotated[int, Range(at_least=0)] = 200
@@ -165,7 +166,7 @@ class _StableBaselinesSettings(TrainerSettings):
 
     n_timesteps: Count
     learning_rate: Rate = 3e-4
-    n_envs: Count = 1
+    n_envs: Members = 1
     gamma: Share = 0.99
     normalize: bool = False  # VecNormalize on observations and rewards
     eval_freq: Count = 5_000  # environment steps between checkpoint evaluations
