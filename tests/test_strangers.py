@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import math
 import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlidim.errors import RlidimError, printable
+from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results, read_record
 from rlidim.records.record import encode
@@ -244,8 +248,7 @@ def test_numbers_that_a_compressed_file_only_claims_are_not_decoded(tmp_path: Pa
     compressed_file.write(path, header, quantise(np.ones(750), 2, "uniform"))
     content = bytearray(path.read_bytes())
     content[8:12] = (2**24).to_bytes(4, "little")  # d
-    content[-4:] = compressed_file._CHECKSUM.pack(compressed_file.zlib.crc32(content[:-4]))
-    path.write_bytes(content)
+    path.write_bytes(with_checksum(bytes(content)))
     started = time.process_time()
     assert description.task_of(path) == task.name
     with pytest.raises(RlidimError, match="16,777,216 numbers for 750 of 199,210") as raised:
@@ -371,6 +374,83 @@ def test_no_damage_of_a_record_raises_anything_else(
     raw = json.dumps(good()).encode()
     path = put(tmp_path, raw[:start] + added + raw[start + removed :])
     assert str(path) in line_of(lambda: read_record(path), str(path))
+
+
+EDITS = st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=12))
+
+
+def edited(raw: bytes, edit: tuple[float, int, bytes]) -> bytes:
+    """Return bytes with some removed and some added at a place, which is a share of them."""
+    share, removed, added = edit
+    start = int(share * len(raw))
+    return raw[:start] + added + raw[start + removed :]
+
+
+@functools.cache
+def compressed() -> bytes:
+    """Return a compressed solution."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.rlz"
+        compressed_file.write(path, {"task": "a"}, quantise(np.arange(40.0), 8, "kmeans"))
+        return path.read_bytes()
+
+
+def with_checksum(content: bytes) -> bytes:
+    """Return a compressed solution whose damage its checksum does not tell."""
+    return content[:-4] + zlib.crc32(content[:-4]).to_bytes(4, "little")
+
+
+KINDS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
+    "task.yml": ((Path(__file__).parent.parent / "envs/mnist-fc.yml").read_bytes(), load_task),
+    "task.yaml": ((Path(__file__).parent.parent / "envs/cartpole.yml").read_bytes(), load_task),
+    "solution.safetensors": (
+        file.serialise(
+            file.Solution(
+                ProjectionSpec("rademacher", D, 8, 1), np.ones(8, np.float32), 5, None, ACTOR, {}
+            )
+        ),
+        file.load,
+    ),
+    "damaged.rlz": (compressed(), compressed_file.read),
+    "forged.rlz": (compressed(), compressed_file.read_header),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(edits=st.lists(EDITS, min_size=1, max_size=3))
+def test_no_damage_of_any_other_file_raises_anything_else(
+    tmp_path: Path, name: str, edits: list[tuple[float, int, bytes]]
+) -> None:
+    raw, read = KINDS[name]
+    for edit in edits:
+        raw = edited(raw, edit)
+    path = tmp_path / name
+    path.write_bytes(with_checksum(raw) if name == "forged.rlz" else raw)
+    started = time.process_time()
+    assert str(path) in line_of(lambda: read(path), str(path))
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "deep", "types", "another's"])
+def test_a_command_about_a_strangers_record_is_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "record.json"
+    if kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        content: Any = good()
+        if kind == "types":
+            content["settings"]["environment"] = [[]]
+        path.write_text("[" * 100_000 if kind == "deep" else json.dumps(content))
+    done = rlidim(tmp_path, "cartpole", "play", str(path), "--video", str(tmp_path / "a.gif"))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {path}")
 
 
 # Tasks' files

@@ -83,12 +83,13 @@ def parse_json(content: bytes) -> Any:
     Raises:
         ValueError: it is not that.
     """
+    text = content.decode("utf-8")
     try:
-        found = json.loads(content, parse_constant=_refuse_constant)
+        found = json.loads(text, parse_constant=_refuse_constant)
+        if "\\ud" in text or "\\uD" in text:  # half of a surrogate pair cannot be written
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    if b"\\ud" in content or b"\\uD" in content:  # half of a surrogate pair cannot be written
-        json.dumps(found, ensure_ascii=False).encode()
     return found
 
 
