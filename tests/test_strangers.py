@@ -227,6 +227,13 @@ def test_a_wrong_solution_has_one_line_and_no_memory(
     assert str(path) in str(raised.value)
 
 
+def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    record = make_record(make_task(), CELL, 2.0, returns=(5.0,))
+    with pytest.raises(ValueError, match="mean of its returns 5"):
+        Results(tmp_path).write(record)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_solution_that_is_no_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / file.FILE
     os.mkfifo(path)
@@ -485,6 +492,7 @@ LAUGHS = "a: &a [1, 1]\n" + "".join(
         (YAML + 'sources: "\\e[31mred"\n', "cannot be printed"),
         (YAML.replace("CartPole-v1", '"a:b:c"'), "id: expected a name such as CartPole-v1"),
         (YAML.replace("500", "500, population: 1000000000"), "population must be .* at most"),
+        (YAML.replace("es: {", "../x: {module: json, "), "../x: .*no Settings|no name"),
         (YAML + "#" * 200_000, "bytes, at most"),
         ("\x00", "not a YAML file"),
     ],

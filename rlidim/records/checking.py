@@ -10,14 +10,13 @@ from typing import Any
 from rlidim.errors import RlidimError
 from rlidim.records.cell import NATIVE, RANDOM, Seeds
 from rlidim.tasks.problems import LARGEST_D
-from rlidim.tasks.reading import check_name, check_plain
+from rlidim.tasks.reading import LONGEST_PART, check_name, check_plain
 
 LARGEST_FILE = 8 * 2**20  # bytes; a record of 10,000 numbers and 100 returns has 60,000
 LARGEST_NUMBER = 1e100  # of scores: the square of a sum of them is finite
 MOST_STEPS = 2**63 - 1
-LONGEST_NAME = 48  # bytes of a trainer's or a projection's name
 LONGEST_TEXT = 200  # characters
-LONGEST_ERROR = 1_000_000  # characters of a traceback
+MOST_SEED = 10**100  # the user's, of which a hash is taken
 MOST_PROCESSES = 1_000_000
 STATUSES = ("ok", "diverged", "failed")
 NUMBERS = {int, float}
@@ -192,10 +191,10 @@ PROVENANCE: dict[str, Check] = {
 }
 CELL: dict[str, Check] = {
     "task": _name(),
-    "trainer": _name(LONGEST_NAME),
-    "projection": _name(LONGEST_NAME),
+    "trainer": _name(LONGEST_PART),
+    "projection": _name(LONGEST_PART),
     "d": _or_none(_size),
-    "seed": _seed,
+    "seed": _whole(-MOST_SEED, MOST_SEED),
     "scope": _one_of(SCOPES),
 }
 SEEDS = tuple(field.name for field in dataclasses.fields(Seeds))
@@ -213,7 +212,7 @@ RECORD: dict[str, Check] = {
     "settings": _mapping(SETTINGS, tuple(SETTINGS)),
     "config_hash": _text(),
     "details": _plain,
-    "error": _or_none(_text(LONGEST_ERROR)),
+    "error": _or_none(_text(LARGEST_FILE)),
     "attempts": _steps,
     "provenance": _mapping(PROVENANCE),
 }

@@ -56,11 +56,19 @@ class Results:
 
         Raises:
             RlidimError: the file cannot be written.
+            ValueError: what would be written could not be read again.
         """
+        text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
+        try:
+            check_record(json.loads(text))
+        except RlidimError as error:
+            raise ValueError(str(error)) from error
+        if len(text) > LARGEST_FILE:
+            raise ValueError(f"{len(text):,} bytes, at most {LARGEST_FILE:,} are read again")
         path = self.path(record.cell)
         for half_written in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
             half_written.unlink(missing_ok=True)
-        write_atomically(path, json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n")
+        write_atomically(path, text)
         return path
 
     def scan(self) -> tuple[list[RunRecord], list[str]]:

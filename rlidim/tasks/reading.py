@@ -13,6 +13,7 @@ from typing import Any
 from rlidim.errors import RlidimError, unprintable
 
 LONGEST_NAME = 120  # bytes of a task's name: with a trainer's and a projection's it names figures
+LONGEST_PART = 48  # bytes of a trainer's or a projection's name
 LARGEST_YAML = 100_000  # bytes; the suite's own files have at most 5,000
 DEEPEST = 20  # mappings and lists within one another
 NESTED = (dict, list, float)  # what check_plain looks into

@@ -26,6 +26,7 @@ from rlidim.tasks.fields import (
     SomeShare,
     added_later,
 )
+from rlidim.tasks.reading import LONGEST_PART, check_name
 
 ENTRY_POINTS = "rlidim.trainers"  # the group in which a package of the user's names its trainers
 
@@ -322,12 +323,16 @@ def checked_trainer(
 
     Raises:
         RlidimError: they are no subclass of :class:`TrainerSettings`, do not say what they train,
-            or the name is in use.
+            or the name is in use, or is none for files to have.
     """
     if not (isinstance(settings, type) and issubclass(settings, TrainerSettings)):
         raise RlidimError(f"{where}: expected a subclass of TrainerSettings, found {settings!r}")
     if not hasattr(settings, "trains"):
         raise RlidimError(f"{where}: it does not say what it trains: trains = 'control'")
+    try:
+        check_name(name, LONGEST_PART)
+    except RlidimError as error:
+        raise RlidimError(f"{where}: {error}") from error
     if name in known:
         raise RlidimError(f"{where}: there is a trainer '{name}' already; choose another name")
     return settings
