@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+LONGEST = 2_000  # characters of a message
+# Control characters, and marks that turn the direction of writing.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def unprintable(text: str) -> bool:
+    """Say whether a text holds control characters, turns of direction, or halves of characters."""
+    return _UNPRINTABLE.search(text) is not None
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """Return text as one line without control characters, cut where it is longer than that."""
+    shown = _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
+    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
 
 
 class RlidimError(Exception):
-    """A mistake of the user's, in one line: what is wrong, where, and what would be right.
+    r"""A mistake of the user's, in one line: what is wrong, where, and what would be right.
 
     The command line prints the message after ``error:`` and exits with code 2. Anything else that
-    escapes is a defect of rlidim and keeps its traceback.
+    escapes is a defect of rlidim and keeps its traceback. What stands in the message may be a
+    stranger's: control characters are shown as ``\x1b``, and the end of a very long one is cut.
     """
+
+    def __str__(self) -> str:
+        """Return the message as one line that a terminal only shows."""
+        return printable(super().__str__())
 
 
 class MachineLostError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from rlidim import __version__
 from rlidim.cli.options import Usage
 from rlidim.cli.suite import COMMANDS
 from rlidim.cli.tasks import task_group
-from rlidim.errors import RlidimError, nearest
+from rlidim.errors import RlidimError, nearest, printable
 
 
 class Rlidim(click.Group):
@@ -54,7 +55,7 @@ class Rlidim(click.Group):
         from rlidim.tasks.names import task_files
 
         with formatter.section("Tasks (rlidim TASK --help)"):
-            formatter.write_text(" ".join(task_files(ctx.params.get("envs"))))
+            formatter.write_text(printable(" ".join(task_files(ctx.params.get("envs")))))
 
 
 @click.group(
@@ -89,6 +90,20 @@ def cli(context: click.Context, envs: Path | None, results: Path) -> None:
     Begin with: rlidim cartpole measure --trainer es
     """
     context.obj = {"envs": envs, "results": results}
+    warn_of_taken_names(envs)
+
+
+def warn_of_taken_names(envs: Path | None) -> None:
+    """Name each of the user's tasks that no command line can reach, for its name is a command's."""
+    from rlidim.tasks.names import task_files
+
+    with contextlib.suppress(RlidimError):  # a wrong folder: said by what reads tasks from it
+        for name, path in task_files(envs).items():
+            if name in cli.commands:
+                click.echo(
+                    f"warning: {path}: '{name}' is a command: give the task's file another name",
+                    err=True,
+                )
 
 
 for command in COMMANDS:

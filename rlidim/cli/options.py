@@ -79,11 +79,11 @@ class Assignment(ParamType):
         key, equals, text = value.partition("=")
         if not equals:
             self.fail(f"expected key=value, got '{value}'", param, ctx)
-        import yaml
+        from rlidim.tasks.reading import parse_yaml
 
         try:
-            return key, yaml.safe_load(text)
-        except yaml.YAMLError:
+            return key, parse_yaml(text)
+        except ValueError:
             self.fail(f"expected key=value, got '{value}', whose value is not YAML", param, ctx)
 
 
@@ -168,12 +168,19 @@ def task_of(
 
 
 def tasks_of(context: click.Context) -> dict[str, Task]:
-    """Load every task, and the variants of tasks that are on record."""
+    """Load every task, and the variants on record, with a warning for each file that is wrong."""
     from rlidim.tasks.names import find_tasks
 
+    root = context.find_root().command
+    commands = root.commands if isinstance(root, click.Group) else {}
     folder = results_of(context).folder
     recorded = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return find_tasks(recorded, context.find_root().obj["envs"])
+    tasks = find_tasks(
+        recorded,
+        context.find_root().obj["envs"],
+        bad=lambda line: click.echo(f"warning: {line}; skipped", err=True),
+    )
+    return {name: task for name, task in tasks.items() if name not in commands}
 
 
 def records_of(context: click.Context) -> list[RunRecord]:

@@ -26,7 +26,7 @@ from rlidim.cli.options import (
     tell,
     variant_options,
 )
-from rlidim.errors import RlidimError
+from rlidim.errors import RlidimError, printable
 from rlidim.tasks.task import ANY_GAME
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def train_command(
     if record.status == "failed":
         # One line: the traceback, if there is one, stands in the record.
         reason = (record.error or "").strip().splitlines()[-1:]
-        click.echo(f"{record.cell}: failed: {' '.join(reason)}", err=True)
+        click.echo(printable(f"{record.cell}: failed: {' '.join(reason)}"), err=True)
         context.exit(1)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
+from rlidim.records.checking import LARGEST_FILE, check_record
 from rlidim.records.files import try_writing, write_atomically
 from rlidim.records.record import SCHEMA, RunRecord
+from rlidim.tasks.reading import parse_json, read_file
 
 
 class Results:
@@ -55,11 +56,19 @@ class Results:
 
         Raises:
             RlidimError: the file cannot be written.
+            ValueError: what would be written could not be read again.
         """
+        text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
+        try:
+            check_record(json.loads(text))
+        except RlidimError as error:
+            raise ValueError(str(error)) from error
+        if len(text) > LARGEST_FILE:
+            raise ValueError(f"{len(text):,} bytes, at most {LARGEST_FILE:,} are read again")
         path = self.path(record.cell)
         for half_written in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
             half_written.unlink(missing_ok=True)
-        write_atomically(path, json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n")
+        write_atomically(path, text)
         return path
 
     def scan(self) -> tuple[list[RunRecord], list[str]]:
@@ -71,7 +80,10 @@ class Results:
         records, problems = [], []
         for path in sorted(self.folder.glob("*/*/*.json")):
             try:
-                records.append(read_record(path))
+                record = read_record(path)
+                if str(self.path(record.cell)) != str(path):
+                    raise RlidimError(f"{path}: holds the record of {record.cell}")
+                records.append(record)
             except RlidimError as error:
                 problems.append(str(error))
         return records, problems
@@ -81,14 +93,14 @@ def read_record(path: Path) -> RunRecord:
     """Read one record.
 
     Raises:
-        RlidimError: not readable, truncated, foreign, or of a newer schema (names the file).
+        RlidimError: not readable, no regular file or too large, truncated, foreign, of a newer
+            schema, or its score is not the mean of its returns (names the file).
     """
+    raw = read_file(path, LARGEST_FILE)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RlidimError(f"{path}: cannot be read ({error.strerror})") from error
+        content = parse_json(raw)
     except ValueError as error:
-        raise RlidimError(f"{path}: not a record: truncated or not JSON") from error
+        raise RlidimError(f"{path}: not a record: truncated or not JSON ({error})") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
         raise RlidimError(f"{path}: not a record of rlidim")
     if content["schema"] > SCHEMA:
@@ -96,9 +108,7 @@ def read_record(path: Path) -> RunRecord:
             f"{path}: schema {content['schema']} is newer than {SCHEMA}: upgrade rlidim"
         )
     try:
-        record = RunRecord.from_json(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        check_record(content)
+        return RunRecord.from_json(content)
+    except (RlidimError, KeyError, TypeError, ValueError) as error:
         raise RlidimError(f"{path}: not a record of rlidim ({error})") from error
-    if record.status == "ok" and not (record.score is not None and math.isfinite(record.score)):
-        raise RlidimError(f"{path}: status is ok but the score is {record.score}")
-    return record

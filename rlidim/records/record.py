@@ -97,7 +97,7 @@ class RunRecord:
         values["cell"] = Cell(**values["cell"])
         values["seeds"] = Seeds(**values["seeds"])
         values["returns"] = tuple(values["returns"])
-        values["curve"] = tuple((int(steps), score) for steps, score in values["curve"])
+        values["curve"] = tuple(map(tuple, values["curve"]))
         return cls(**values)
 
     def same_result(self, other: RunRecord) -> bool:
@@ -116,5 +116,9 @@ def encode(vector: np.ndarray) -> str:
 
 
 def decode(text: str) -> np.ndarray:
-    """Undo :func:`encode`."""
-    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)
+    """Undo :func:`encode`.
+
+    Raises:
+        ValueError: not base64, or not of whole numbers.
+    """
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)

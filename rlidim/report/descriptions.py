@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 from typing import Any
 
+from rlidim.errors import RlidimError, unprintable
 from rlidim.report import text
 from rlidim.report.tables import Table
+from rlidim.tasks.reading import parse_json, read_file
 
+LARGEST_FILE = 2**20  # bytes; one of three descriptions has 1,000
+WHOLE = ("levels", "D", "d", "bytes", "header", "codebook", "numbers", "bound")
 DESCRIPTIONS = "descriptions"  # the folder below the results
 
 
@@ -21,16 +25,36 @@ def read(results: Path) -> tuple[list[dict[str, Any]], list[str]]:
     problems = []
     for path in sorted((results / DESCRIPTIONS).glob("*.json")):
         try:
-            rows = [dict(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+            rows = [dict(row) for row in parse_json(read_file(path, LARGEST_FILE))]
             for row in rows:
-                _cells(row)
+                _check(row)
         except KeyError as error:
             problems.append(f"{path}: not what compress writes (no {error}); skipped")
-        except (OSError, ValueError, TypeError) as error:
+        except RlidimError as error:
+            problems.append(f"{error}; skipped")
+        except (ValueError, TypeError, OverflowError) as error:
             problems.append(f"{path}: not what compress writes ({error}); skipped")
         else:
             descriptions += rows
     return descriptions, problems
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Check a description's types.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError: it is none.
+    """
+    for name in ("record", "method"):
+        if not isinstance(row[name], str) or unprintable(row[name]):
+            raise TypeError(f"{name} is no text that can be printed")
+    for name in WHOLE:
+        if type(row[name]) is not int:
+            raise TypeError(f"{name} is no whole number")
+    for name in ("loss", "lost", "original", "score", "factor"):
+        if not math.isfinite(row[name]):
+            raise ValueError(f"{name} is not finite")
+    _cells(row)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

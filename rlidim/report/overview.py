@@ -6,12 +6,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlidim.errors import printable
 from rlidim.records.measurement import Measurement
 from rlidim.report import published, text
 from rlidim.report.baselines import Baseline
 from rlidim.statistics.wording import NONE, interval, read, statement
 from rlidim.tasks.problems import Analytic, Control, Data, Supervised
 from rlidim.tasks.task import Task
+
+LONGEST_TITLE = 200  # characters that a page begins with
 
 
 def describe(measurement: Measurement) -> str:
@@ -137,7 +140,7 @@ def task_page(
     ``D`` is None where the task's environment cannot be made; ``natives`` are the native runs of
     trainers without a measurement.
     """
-    lines = [f"{task.name}: {text.one_line(task.title)}", ""]
+    lines = [f"{task.name}: {printable(text.one_line(task.title), LONGEST_TITLE)}", ""]
     facts = {"file": str(task.file), "kind": task.kind}
     facts |= _facts(task, D)
     if task.known is not None:
@@ -174,7 +177,7 @@ def task_page(
     if task.sources:
         lines += ["", "Sources", ""]
         lines += [f"  {line}".rstrip() for line in task.sources.strip().splitlines()]
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _data(data: Data) -> str:

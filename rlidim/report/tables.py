@@ -18,6 +18,7 @@ from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import NONE, interval, name_of, read
 from rlidim.tasks.task import Task
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet calculate a cell
 SHORT = 8  # digits that tell Ray's nodes apart
 
 
@@ -337,5 +338,10 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     if rows:
         writer = csv.DictWriter(output, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _quoted(cell) for name, cell in row.items()} for row in rows)
     return output.getvalue()
+
+
+def _quoted(cell: Any) -> Any:
+    """Return a text that a spreadsheet would calculate with an apostrophe in front of it."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

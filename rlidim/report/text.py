@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rlidim.errors import printable
 from rlidim.records.measurement import Measurement
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import NONE, interval, name_of, read, statement
@@ -123,4 +124,4 @@ def _cell(value: Any) -> str:
         return NONE
     if isinstance(value, list | tuple):
         return "; ".join(str(part) for part in value) or NONE
-    return one_line(str(value))
+    return printable(one_line(str(value)))

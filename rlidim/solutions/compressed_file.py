@@ -43,6 +43,7 @@ from rlidim.solutions.quantisation import (
     as_theta_d,
     quantise,
 )
+from rlidim.tasks.reading import parse_json, read_file
 
 LEVELS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)  # that ``smallest`` tries
 SLACK = 1e-9  # of a score: a sum of floats such as 0.9 - 0.01 misses the number it means
@@ -56,6 +57,7 @@ _CHECKSUM = struct.Struct("<I")
 _GROWTH_BITS = 0b11  # of the indices' model
 _NOT_EVEN = 0b100
 _DEFLATED = 0b1000
+LARGEST_FILE = LARGEST_D + 2**17  # bytes: an index has at most one
 _HEADER_LIMIT = 2**16 - 1  # bytes, of the JSON as well as of its stored form
 # Deflate refers back into this text, so that the usual keys cost next to nothing. A change of it
 # is a new version of the format.
@@ -169,10 +171,26 @@ def write(path: Path, header: dict[str, Any], quantised: Quantised) -> int:
 def recognises(path: Path) -> bool:
     """Say whether a file begins as a compressed solution; False if it cannot be read."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
-    except OSError:
+    except (OSError, ValueError):
         return False
+
+
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """Read a file's header and d alone: who wrote it chose how long its numbers take to decode.
+
+    Raises:
+        RlidimError: see :func:`read`.
+    """
+    content = read_file(path, LARGEST_FILE)
+    try:
+        framed = _framed(content)
+    except RlidimError as error:
+        raise RlidimError(f"{path}: {error}") from error
+    return framed.header, framed.d
 
 
 def read(path: Path) -> tuple[dict[str, Any], NDArray[np.float32]]:
@@ -184,10 +202,7 @@ def read(path: Path) -> tuple[dict[str, Any], NDArray[np.float32]]:
     Raises:
         RlidimError: missing, damaged, truncated, foreign, or of another version (names the file).
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RlidimError(f"{path}: cannot be read ({error.strerror})") from error
+    content = read_file(path, LARGEST_FILE)
     try:
         header, quantised = _parse(content)
     except RlidimError as error:
@@ -195,8 +210,19 @@ def read(path: Path) -> tuple[dict[str, Any], NDArray[np.float32]]:
     return header, quantised.values()
 
 
-def _parse(content: bytes) -> tuple[dict[str, Any], Quantised]:
-    """Return the header and theta_d of a file's content."""
+@dataclass(frozen=True)
+class _Framed:
+    """A file whose checksum, flags and header are right; ``rest`` begins with the codebook."""
+
+    flags: int
+    levels: int
+    d: int
+    header: dict[str, Any]
+    rest: bytes
+
+
+def _framed(content: bytes) -> _Framed:
+    """Take a file's content apart, nothing decoded but its header."""
     if not content.startswith(MAGIC):
         raise RlidimError("not a compressed solution of rlidim")
     if len(content) < _START.size + _ENDS.size + _CHECKSUM.size:
@@ -211,24 +237,30 @@ def _parse(content: bytes) -> tuple[dict[str, Any], Quantised]:
     if _CHECKSUM.unpack(end) != (zlib.crc32(body),):
         raise RlidimError("damaged or truncated: its checksum does not match")
     # From this point on only a badly written file can fail.
-    levels = last_level + 1
     growth = flags & _GROWTH_BITS
     if growth not in GROWTHS or flags > _DEFLATED | _NOT_EVEN | _GROWTH_BITS or d > LARGEST_D:
         raise RlidimError("not a compressed solution of rlidim (flags or d)")
     position = _START.size + header_size
     header = _parse_header(body[_START.size : position], deflated=bool(flags & _DEFLATED))
-    inner = max(0, levels - 2) if flags & _NOT_EVEN else 0
-    if len(body) < position + _ENDS.size + 2 * inner:
+    return _Framed(flags, last_level + 1, d, header, body[position:])
+
+
+def _parse(content: bytes) -> tuple[dict[str, Any], Quantised]:
+    """Return what a file's content holds."""
+    framed = _framed(content)
+    levels, rest = framed.levels, framed.rest
+    inner = max(0, levels - 2) if framed.flags & _NOT_EVEN else 0
+    if len(rest) < _ENDS.size + 2 * inner:
         raise RlidimError("not a compressed solution of rlidim (sizes)")
-    low, high = _ENDS.unpack_from(body, position)
-    position += _ENDS.size
-    if flags & _NOT_EVEN:
-        places = np.array([0, *np.frombuffer(body, "<u2", inner, position), GRID][:levels])
+    low, high = _ENDS.unpack_from(rest)
+    if framed.flags & _NOT_EVEN:
+        places = np.array([0, *np.frombuffer(rest, "<u2", inner, _ENDS.size), GRID][:levels])
     else:
         places = np.arange(levels)
-    indices = decode_indices(body[position + 2 * inner :], levels, growth, d)
-    method = KMEANS if flags & _NOT_EVEN else UNIFORM
-    return header, Quantised(method, low, high, places.astype(np.uint16), indices)
+    code = rest[_ENDS.size + 2 * inner :]
+    indices = decode_indices(code, levels, framed.flags & _GROWTH_BITS, framed.d)
+    method = KMEANS if framed.flags & _NOT_EVEN else UNIFORM
+    return framed.header, Quantised(method, low, high, places.astype(np.uint16), indices)
 
 
 def _parse_header(stored: bytes, *, deflated: bool) -> dict[str, Any]:
@@ -237,8 +269,8 @@ def _parse_header(stored: bytes, *, deflated: bool) -> dict[str, Any]:
         if deflated:
             inflate = zlib.decompressobj(wbits=-15, zdict=_USUAL_HEADER)
             stored = inflate.decompress(stored, _HEADER_LIMIT)
-        header = json.loads(stored)
-    except (ValueError, RecursionError, zlib.error) as error:
+        header = parse_json(stored)
+    except (ValueError, zlib.error) as error:
         raise RlidimError(f"not a compressed solution of rlidim ({error})") from error
     if not isinstance(header, dict):
         raise RlidimError("not a compressed solution of rlidim (its header is no mapping)")

@@ -23,7 +23,14 @@ from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file as solution_file
-from rlidim.solutions.compressed_file import paper_bound, read, size_of_parts, smallest, write
+from rlidim.solutions.compressed_file import (
+    paper_bound,
+    read,
+    read_header,
+    size_of_parts,
+    smallest,
+    write,
+)
 from rlidim.solutions.file import Solution
 from rlidim.solutions.quantisation import MOST_LEVELS
 from rlidim.tasks.problems import Supervised
@@ -227,7 +234,7 @@ def decode(task: Task, path: Path) -> float:
             network than the task has; or the network does not score what the file says, by more
             than ``ROUNDING``.
     """
-    header, theta_d = read(path)
+    header, d = read_header(path)
     if header.get("task") != task.name:
         raise RlidimError(f"{path}: describes '{header.get('task')}', not '{task.name}'")
     try:
@@ -242,6 +249,12 @@ def decode(task: Task, path: Path) -> float:
             f"{path}: made with data or a classifier other than those in {task.file} "
             f"(settings {settings}, not {settings_of(task)})"
         )
+    D = classifiers.native_dimension(task)
+    if spec.D != D or spec.d != d or d > D:  # before its numbers are decoded, and P is made
+        raise RlidimError(
+            f"{path}: {d:,} numbers for {spec.d:,} of {spec.D:,} dimensions, the network has {D:,}"
+        )
+    _, theta_d = read(path)
     score = accuracy_of(task, spec, seed, theta_d, _scored(task))
     if not abs(score - expected) <= ROUNDING:
         raise RlidimError(
@@ -257,7 +270,7 @@ def task_of(path: Path) -> str:
     Raises:
         RlidimError: the file is damaged.
     """
-    return str(read(path)[0].get("task"))
+    return str(read_header(path)[0].get("task"))
 
 
 def _scored(task: Task) -> str:

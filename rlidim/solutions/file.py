@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from rlidim.errors import RlidimError
 from rlidim.projections import from_spec
 from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import RANDOM, Cell
+from rlidim.records.checking import NETWORK_CHECK
 from rlidim.records.files import replace_file
 from rlidim.records.record import RunRecord, decode, digest
+from rlidim.tasks.problems import LARGEST_D
+from rlidim.tasks.reading import check_plain, check_regular, parse_json
 
 FORMAT = "rlidim-solution-1"
+LARGEST_FILE = 4 * LARGEST_D + 10**8  # bytes: float32 numbers and what stands before them
 FILE = "solution.safetensors"  # in the folder of a run's logs
 
 
@@ -115,17 +120,21 @@ def load(path: Path) -> Solution:
     """
     from safetensors import SafetensorError, safe_open
 
+    check_regular(path, LARGEST_FILE)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, TypeError) as error:  # TypeError: numbers numpy has not
         reason = " ".join(str(error).split())
         raise RlidimError(f"{path}: cannot be read as a solution ({reason})") from error
     try:
-        about = json.loads(metadata["rlidim"])
+        about = parse_json(metadata["rlidim"].encode())
         if about["format"] != FORMAT:
             raise KeyError(about["format"])
+        check_plain(about, "metadata")
+        _check_network(about["network"])
+        _check_numbers(tensors)
         spec = None if about["spec"] is None else ProjectionSpec.from_json(about["spec"])
         solution = Solution(
             spec=spec,
@@ -135,11 +144,23 @@ def load(path: Path) -> Solution:
             network=about["network"],
             versions=about["versions"],
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RlidimError) as error:
         raise RlidimError(f"{path}: not a solution of rlidim ({error})") from error
     if spec is not None and (solution.theta_d is None or solution.theta_d.shape != (spec.d,)):
         raise RlidimError(f"{path}: theta_d does not fit its projection of d = {spec.d}")
     return solution
+
+
+def _check_network(network: object) -> None:
+    if not isinstance(network, dict):
+        raise TypeError("its network is no mapping")
+    NETWORK_CHECK(network, "network")
+
+
+def _check_numbers(tensors: Mapping[str, NDArray[Any]]) -> None:
+    for name, numbers in tensors.items():
+        if numbers.ndim != 1 or numbers.dtype != np.float32:
+            raise TypeError(f"{name} is {numbers.dtype} {numbers.shape}, not a list of float32")
 
 
 def of_record(record: RunRecord, path: Path, log_dir: Path) -> Solution:
@@ -158,9 +179,13 @@ def of_record(record: RunRecord, path: Path, log_dir: Path) -> Solution:
     if record.solution is None:
         raise RlidimError(f"{path}: a {record.status} run without a solution")
     if record.solution.get("theta_d") is not None:
+        try:
+            theta_d = decode(record.solution["theta_d"])
+        except ValueError as error:
+            raise RlidimError(f"{path}: theta_d is not base64 ({error})") from error
         return Solution(
             spec=ProjectionSpec.from_json(record.solution["spec"]),
-            theta_d=decode(record.solution["theta_d"]),
+            theta_d=theta_d,
             theta_0_seed=record.solution["theta_0_seed"],
             theta_0=None,
             network=record.solution["network"],

@@ -40,11 +40,32 @@ def parameters_of(
             does not fit its network.
     """
     solution = file.of_record(record, path, log_dir)
-    architecture = acting.architecture_of(solution.network)
+    architecture = _architecture(solution.network, path)
+    if architecture.D != record.D:  # before there are numbers for it
+        raise RlidimError(
+            f"{path}: its network has D = {architecture.D:,}, the record says {record.D:,}"
+        )
     theta_0 = None
     if solution.theta_0_seed is not None:
         theta_0 = architecture.initial_parameters(solution.theta_0_seed)
-    return architecture, solution.parameters(theta_0)
+    try:
+        return architecture, solution.parameters(theta_0)
+    except RlidimError as error:
+        raise RlidimError(f"{path}: {error}") from error
+
+
+def _architecture(network: dict[str, Any], path: Path) -> AnyArchitecture:
+    """Return a solution's network, its parameters counted already.
+
+    Raises:
+        RlidimError: it is no network (names the record).
+    """
+    try:
+        architecture = acting.architecture_of(network)
+        _ = architecture.D
+    except (RlidimError, TypeError, ValueError, LookupError) as error:
+        raise RlidimError(f"{path}: not the description of a network ({error})") from error
+    return architecture
 
 
 def policy_of(record: RunRecord, path: Path, log_dir: Path) -> AnyPolicy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from rlidim.tasks.problems import (
     Supervised,
     check_size,
 )
+from rlidim.tasks.reading import LARGEST_YAML, check_name, parse_yaml, read_file
 from rlidim.tasks.settings import TrainerSettings, checked_trainer, known_trainers
 from rlidim.tasks.task import TIERS, Baseline, Published, Search, Task
 
@@ -53,6 +55,7 @@ KEYS = (
     "bench",
     "sources",
 )
+ENVIRONMENT = re.compile(r"([\w.]+:)?([\w-]+/)?[\w.-]+")  # module, namespace, name
 MODULE = "module"  # of a trainer's settings: the user's own code
 
 
@@ -65,6 +68,10 @@ def load_task(path: Path) -> Task:
         RlidimError: the file cannot be read or is no YAML, or a key or value is wrong (with the
             nearest key).
     """
+    try:
+        check_name(path.stem)
+    except RlidimError as error:
+        raise RlidimError(f"{path}: {error}") from error
     content = _content(path)
     trainers = _trainers(content["trainers"], path, "trainers", {})
     problem = _problem(content, trainers, path)
@@ -91,15 +98,10 @@ def load_task(path: Path) -> Task:
 
 def _content(path: Path) -> dict[str, Any]:
     """Return the file's mapping, all of its keys known and no required one missing."""
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RlidimError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise RlidimError(f"{path}: not a YAML file ({reason})") from error
+        content = parse_yaml(read_file(path, LARGEST_YAML).decode("utf-8"))
+    except ValueError as error:
+        raise RlidimError(f"{path}: not a YAML file ({error})") from error
     if not isinstance(content, dict):
         raise RlidimError(f"{path}: expected a mapping with the keys {', '.join(KEYS)}")
     for key in content:
@@ -140,6 +142,11 @@ def _control(content: Mapping[str, Any], path: Path) -> Control:
     game = isinstance(section, dict) and "game" in section
     where = f"{path}: environment"
     environment = parse(Atari, section, where) if game else parse(Environment, section, where)
+    if isinstance(environment, Environment) and not ENVIRONMENT.fullmatch(environment.id):
+        raise RlidimError(
+            f"{where}: id: expected a name such as CartPole-v1, or module:name, "
+            f"found {environment.id!r:.60}"
+        )
     section = content["network"]
     convolutional = isinstance(section, dict) and "architecture" in section
     where = f"{path}: network"
@@ -223,7 +230,9 @@ def _own_trainer(
         dotted = file.stem
     try:
         imported = importlib.import_module(dotted)
-    except Exception as error:  # whatever the user's module raises
+    except KeyboardInterrupt:  # the user's
+        raise
+    except BaseException as error:  # whatever the user's module raises, sys.exit() too
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise RlidimError(f"{where}: module '{module}' cannot be imported ({reason})") from error
     if module.endswith(".py") and Path(imported.__file__ or "").resolve() != file:

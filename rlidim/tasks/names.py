@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from rlidim.errors import RlidimError, nearest
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.task import ANY_GAME, Task
 
+ENDINGS = (".yml", ".yaml")
 VARIANT = re.compile(r"(?=.)(?:(\d+)x(\d+))?(?:(?:^|-)(paper))?")
 
 
@@ -43,11 +44,21 @@ def task_folders(extra: Path | None = None) -> list[Path]:
 
 
 def task_files(extra: Path | None = None) -> dict[str, Path]:
-    """Return every task's file by name, without opening any; the user's come before the suite's."""
+    """Return every task's file by name, without opening any; the user's come before the suite's.
+
+    Raises:
+        RlidimError: the user's folder does not exist, or has two files for one task.
+    """
     files: dict[str, Path] = {}
     for folder in task_folders(extra):
-        for path in sorted(folder.glob("*.yml")):
-            files.setdefault(path.stem, path)
+        paths = [path for ending in ENDINGS for path in sorted(folder.glob(f"*{ending}"))]
+        for path in paths:
+            if path.stem not in files:
+                files[path.stem] = path
+            elif files[path.stem].parent == folder:
+                raise RlidimError(
+                    f"{path}: {files[path.stem].name} is task '{path.stem}' too: remove one"
+                )
     return dict(sorted(files.items()))
 
 
@@ -103,9 +114,27 @@ def split_name(name: str, known: Collection[str]) -> Variant | None:
     return None
 
 
-def find_tasks(names: Iterable[str], extra: Path | None = None) -> dict[str, Task]:
-    """Load every task of the folders, and those of the names that are variants of one."""
-    tasks = {name: load_task(path) for name, path in task_files(extra).items()}
+def find_tasks(
+    names: Iterable[str], extra: Path | None = None, bad: Callable[[str], object] | None = None
+) -> dict[str, Task]:
+    """Load every task of the folders, and those of the names that are variants of one.
+
+    Args:
+        names: of tasks and variants; those that are unknown here are passed over.
+        extra: the user's folder.
+        bad: is told of each file that is no task's, which is then left out; None raises.
+
+    Raises:
+        RlidimError: see :func:`task_files`; or a file is wrong and there is nobody to tell.
+    """
+    tasks = {}
+    for name, path in task_files(extra).items():
+        try:
+            tasks[name] = load_task(path)
+        except RlidimError as error:
+            if bad is None:
+                raise
+            bad(str(error))
     for name in names:
         if name not in tasks:
             with contextlib.suppress(RlidimError):  # a record's task may have no file

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from rlidim.errors import RlidimError
-from rlidim.tasks.fields import Count, Decay, Positive, Range, SomeShare
+from rlidim.tasks.fields import Count, Decay, Members, Positive, Range, SomeShare
 
 ACTIVATIONS = ("relu", "tanh")
 INITIALISATIONS = ("he_normal", "orthogonal")
@@ -186,8 +186,8 @@ class Evaluation:
     ``minimum`` the lowest possible return, which the paper's rule shifts to zero.
     """
 
-    episodes: Count = 100
-    checkpoint_episodes: Count = 20
+    episodes: Members = 100
+    checkpoint_episodes: Members = 20
     solved: float | None = None
     minimum: float = 0.0
 

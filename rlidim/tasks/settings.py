@@ -17,6 +17,7 @@ from rlidim.errors import RlidimError
 from rlidim.tasks.fields import (
     Count,
     Decay,
+    Members,
     NotNegative,
     Positive,
     Range,
@@ -25,6 +26,7 @@ from rlidim.tasks.fields import (
     SomeShare,
     added_later,
 )
+from rlidim.tasks.reading import LONGEST_PART, check_name
 
 ENTRY_POINTS = "rlidim.trainers"  # the group in which a package of the user's names its trainers
 
@@ -63,7 +65,7 @@ class _PopulationSettings(TrainerSettings):
     resumable = True
 
     n_timesteps: Count
-    population: Count = 64
+    population: Members = 64
 
     def __post_init__(self) -> None:
         """Refuse a population of odd size: perturbations come in pairs.
@@ -103,7 +105,7 @@ class CmaEvolutionStrategySettings(_PopulationSettings):
     ``normalize`` is as in OpenAI-ES.
     """
 
-    population: Count = 32
+    population: Members = 32
     sigma0: Positive = 1.0
     # Search dimensions above which the covariance is diagonal.
     diagonal_above: Annotated[int, Range(at_least=0)] = 200
@@ -165,7 +167,7 @@ class _StableBaselinesSettings(TrainerSettings):
 
     n_timesteps: Count
     learning_rate: Rate = 3e-4
-    n_envs: Count = 1
+    n_envs: Members = 1
     gamma: Share = 0.99
     normalize: bool = False  # VecNormalize on observations and rewards
     eval_freq: Count = 5_000  # environment steps between checkpoint evaluations
@@ -322,12 +324,16 @@ def checked_trainer(
 
     Raises:
         RlidimError: not a subclass of :class:`TrainerSettings`, without ``trains``, or the name is
-            in use.
+            in use, or is none for files to have.
     """
     if not (isinstance(settings, type) and issubclass(settings, TrainerSettings)):
         raise RlidimError(f"{where}: expected a subclass of TrainerSettings, found {settings!r}")
     if not hasattr(settings, "trains"):
         raise RlidimError(f"{where}: it does not say what it trains: trains = 'control'")
+    try:
+        check_name(name, LONGEST_PART)
+    except RlidimError as error:
+        raise RlidimError(f"{where}: {error}") from error
     if name in known:
         raise RlidimError(f"{where}: there is a trainer '{name}' already; choose another name")
     return settings
