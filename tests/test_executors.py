@@ -23,6 +23,7 @@ from rlidim.executors.job import Executor, Job
 from rlidim.executors.ledger import ATTEMPTS, finished, record_death, run, run_when_free
 from rlidim.executors.local import InProcess, ProcessPool
 from rlidim.executors.making import one_thread
+from rlidim.records import checkpoints
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.lock import claim
@@ -135,7 +136,7 @@ def test_logs_that_cannot_be_written_are_named_before_a_run(tmp_path: Path) -> N
 def test_a_failed_run_keeps_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another attempt goes on from it."""
     job = Job(quick(), CELLS[0], tmp_path / "results", tmp_path / "runs")
-    checkpoint = tmp_path / "runs" / str(CELLS[0]) / "checkpoint.pkl"
+    checkpoint = tmp_path / "runs" / str(CELLS[0]) / checkpoints.FILE
 
     def fails(*arguments: Any) -> Outcome:
         checkpoint.parent.mkdir(parents=True)

@@ -24,7 +24,7 @@ from rlidim.trainers.run import Report, Run, is_resumable, train, unheard
 if TYPE_CHECKING:
     from rlidim.trainers.evolution.population import Worker
 
-CHECKPOINT_FORMAT = 4  # another one's checkpoints are not read
+CHECKPOINT_FORMAT = 5  # another one's checkpoints are not read
 DIED = "the worker process died (killed, or out of memory)"
 RECORDED = 20_000  # numbers of theta_d that a record holds at most: 100 kB
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlidim.records import files
+from rlidim.records import files, state
 
-FILE = "checkpoint.pkl"
+FILE = "checkpoint.bin"
+LARGEST = 2**32  # bytes of a checkpoint that is opened
 ACTIONS = "actions.bin"  # what a trainer keeps beside it: the actions since the run began
 SECONDS = 120.0  # between two checkpoints: what a killed run loses at most
 
@@ -48,12 +49,20 @@ def clear(folder: Path) -> None:
     """Remove a run's checkpoint and what lies beside it: the run is on record."""
     for name in (FILE, ACTIONS):
         (folder / name).unlink(missing_ok=True)
+    _clear_unfinished(folder)
+
+
+def _clear_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote a checkpoint has left."""
+    for path in folder.glob(f".{FILE}.*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 class Checkpoints:
     """The checkpoint of one run, in the folder of its logs; a new one replaces the one before.
 
-    It is a pickle, as Stable-Baselines3's own files are: resume only what you trust.
+    It holds plain values and arrays (see :mod:`rlidim.records.state`): whoever wrote it, reading it
+    runs nothing.
 
     Attributes:
         note: why a checkpoint that is there was not used, a line; None if it was, or there is none.
@@ -94,22 +103,47 @@ class Checkpoints:
         return self.folder / FILE
 
     def load(self) -> Any:
-        """Return the state that was saved last, None if the run begins anew."""
+        """Return the state that was saved last, None if the run begins anew.
+
+        It may still be a stranger's: take it up :meth:`cautiously`.
+        """
         if not self._resume or not self.path.exists():
             return None
-        # What pickle raises on bytes that are no pickle, or of another version's classes, is open.
         try:
-            about, spent, state = pickle.loads(self.path.read_bytes())
+            saved = state.decode(self._content())
+            about, spent, content = (saved[name] for name in ("about", "spent", "state"))
             different = [name for name in self.about if about.get(name) != self.about[name]]
-            if different:
-                self.note = f"{self.path}: of a run with other {' and '.join(different)}"
-                return None
-            loaded = pickle.loads(state)
-        except Exception as error:
-            self.note = f"{self.path}: not a checkpoint that can be read ({error})"
+            self._loaded = Spent(*map(float, spent))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            self._refuse("not a checkpoint that can be read", error)
             return None
-        self._loaded = Spent(*spent)
-        return loaded
+        if different:
+            self.note = f"{self.path}: of a run with other {' and '.join(different)}"
+            return None
+        return content
+
+    def _content(self) -> bytes:
+        if not self.path.is_file():  # a pipe would never end
+            raise ValueError("not a regular file")
+        if self.path.stat().st_size > LARGEST:
+            raise ValueError("larger than any checkpoint")
+        return self.path.read_bytes()
+
+    @contextmanager
+    def cautiously(self) -> Iterator[None]:
+        """Make of a failure to take up what :meth:`load` returned a note, and go on.
+
+        What was to take it up may then be half of it, and must be made anew.
+        """
+        try:
+            yield
+        except Exception as error:  # what strange numbers lead to is open
+            self._refuse("not a checkpoint that this run can take up", error)
+            self.resumed, self.spent = None, Spent()
+
+    def _refuse(self, why: str, error: Exception) -> None:
+        first = (str(error).splitlines() or [""])[0]
+        self.note = f"{self.path}: {why} ({first or type(error).__name__})"
 
     def take_up(self, steps: int) -> None:
         """Note that the run goes on from what :meth:`load` returned, at so many steps."""
@@ -119,21 +153,23 @@ class Checkpoints:
         """Say whether it is time for the next one."""
         return time.monotonic() - self._last >= self._seconds
 
-    def save(self, state: Any) -> None:
+    def save(self, content: Any) -> None:
         """Write a state in one piece, in place of the one before.
+
+        Args:
+            content: a tree of plain values and arrays, see :func:`rlidim.records.state.encode`.
 
         Raises:
             RlidimError: the folder or the file cannot be written; what was there is there still.
+            TypeError: the content is no such tree.
         """
-        import cloudpickle
-
         here = Spent(
             time.perf_counter() - self._began.seconds,
             time.process_time() - self._began.cpu_seconds,
         )
         spent = dataclasses.astuple(self.spent + here)
-        # The state by itself: it is opened only once the rest is known to be this run's.
-        content = pickle.dumps((self.about, spent, cloudpickle.dumps(state)))
+        encoded = state.encode({"about": self.about, "spent": spent, "state": content})
         with writing(self.path):
-            files.replace_file(self.path, content)
+            _clear_unfinished(self.folder)
+            files.replace_file(self.path, encoded)
         self._last = time.monotonic()

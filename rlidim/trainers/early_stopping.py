@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Generic, TypeVar
 
+from numpy.typing import NDArray
+
 from rlidim.environments.arena import Arena
-from rlidim.networks.acting import AnyPolicy
+from rlidim.networks.acting import AnyPolicy, architecture_of
 from rlidim.records.cell import Seeds
 from rlidim.tasks.task import Task
 
@@ -49,14 +51,28 @@ class Champion(Generic[Solution]):
             self.policy, self.solution, self.score = policy, solution, score
 
     def state(self) -> dict[str, Any]:
-        """Return the state that :meth:`take_up` goes on from."""
-        names = ("policy", "solution", "score", "solved", "_evaluations")
-        return {name: getattr(self, name) for name in names}
+        """Return what :meth:`take_up` goes on from, beside the parameters and the solution."""
+        return {
+            "network": self.policy.architecture.to_json(),
+            "score": self.score,
+            "solved": self.solved,
+            "evaluations": self._evaluations,
+        }
 
-    def take_up(self, state: dict[str, Any]) -> None:
-        """Take up another champion's state."""
-        for name, value in state.items():
-            setattr(self, name, value)
+    def take_up(self, state: dict[str, Any], theta: NDArray[Any], solution: Solution) -> None:
+        """Go on where another stood.
+
+        Args:
+            state: of the other.
+            theta: the best policy's parameters, (D,).
+            solution: what it was made from.
+
+        Raises:
+            RlidimError: the state describes no network, or theta is not of its size.
+        """
+        self.policy, self.solution = architecture_of(state["network"]).policy(theta), solution
+        self.score, self.solved = float(state["score"]), bool(state["solved"])
+        self._evaluations = int(state["evaluations"])
 
     def close(self) -> None:
         """Close the environments."""

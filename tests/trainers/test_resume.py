@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
 import subprocess
 import sys
@@ -17,13 +18,16 @@ from rlidim.devices import device
 from rlidim.errors import RlidimError
 from rlidim.executors import ledger, making
 from rlidim.executors.job import Job
+from rlidim.records import state
 from rlidim.records.cell import Cell, Seeds
-from rlidim.records.checkpoints import ACTIONS, Checkpoints, clear
+from rlidim.records.checkpoints import ACTIONS, FILE, Checkpoints, clear
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
+from rlidim.trainers.evolution.cma_es import CovarianceAdaptation
+from rlidim.trainers.evolution.openai_es import Perturbations
 from rlidim.trainers.run import Run, train
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
@@ -62,10 +66,10 @@ class Clock(Checkpoints):
         super().__init__(folder, ABOUT, resume=resume, seconds=0.0)
         self.lives = lives
 
-    def save(self, state: Any) -> None:
+    def save(self, content: Any) -> None:
         if self.lives == 0:
             raise KilledError
-        super().save(state)
+        super().save(content)
         if self.lives is not None:
             self.lives -= 1
 
@@ -140,9 +144,28 @@ def damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
-def garbled(path: Path) -> None:
-    about, spent, _ = pickle.loads(path.read_bytes())
-    path.write_bytes(pickle.dumps((about, spent, b"cnowhere\nNothing\n.")))
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def foreign(path: Path) -> None:
+    """Write what a stranger may: a checksum that is right, and a state that is none."""
+    saved = state.decode(path.read_bytes())
+    path.write_bytes(state.encode({**saved, "state": {"steps": "many"}}))
+
+
+def half_foreign(path: Path) -> None:
+    """Write a state that fails once most of it was taken up."""
+    saved = state.decode(path.read_bytes())
+    del saved["state"]["more"]["champion"]["score"]
+    path.write_bytes(state.encode(saved))
 
 
 def shortened(path: Path) -> None:
@@ -159,8 +182,11 @@ def changed(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "note"),
     [
-        (damaged, "not a checkpoint that can be read"),
-        (garbled, "not a checkpoint that can be read"),
+        (damaged, "not a checkpoint that can be read (damaged: its checksum differs)"),
+        (flipped, "not a checkpoint that can be read (damaged: its checksum differs)"),
+        (piped, "not a checkpoint that can be read (not a regular file)"),
+        (foreign, "not a checkpoint that this run can take up"),
+        (half_foreign, "not a checkpoint that this run can take up"),
         (shortened, "holds fewer steps than the checkpoint"),
         (changed, "the environment is not deterministic"),
     ],
@@ -170,18 +196,120 @@ def test_what_cannot_be_taken_up_begins_anew_and_says_so(
 ) -> None:
     with pytest.raises(KilledError):
         run("ppo on CartPole", 5, Clock(tmp_path, resume=False, lives=3))
-    harm(tmp_path / "checkpoint.pkl")
+    harm(tmp_path / FILE)
     again = Clock(tmp_path, resume=True)
     assert_same(run("ppo on CartPole", 5, again), run("ppo on CartPole", 5, None))
     assert again.resumed is None
     assert again.note is not None
     assert note in again.note
+    assert len(again.note.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["es with normalisation", "cmaes on Pendulum"])
+@pytest.mark.parametrize("lost", ["search", "point", "generation"])
+def test_a_strange_state_of_a_search_begins_anew(name: str, lost: str, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        run(name, 5, Clock(tmp_path, resume=False, lives=2))
+    saved = state.decode((tmp_path / FILE).read_bytes())
+    saved["state"][lost] = "lost"
+    (tmp_path / FILE).write_bytes(state.encode(saved))
+    again = Clock(tmp_path, resume=True)
+    assert_same(run(name, 5, again), run(name, 5, None))
+    assert again.resumed is None
+    assert "not a checkpoint that this run can take up" in str(again.note)
+
+
+def test_a_flipped_bit_anywhere_is_told(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        run("cmaes on Pendulum", 5, Clock(tmp_path, resume=False, lives=1))
+    path = tmp_path / FILE
+    content = path.read_bytes()
+    places = np.linspace(0, 8 * len(content) - 1, 200, dtype=int)
+    for place in places.tolist():
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        found = Checkpoints(tmp_path, ABOUT, resume=True)
+        assert found.load() is None
+        assert str(found.note).startswith(f"{path}: not a checkpoint that can be read (")
+
+
+class Payload:
+    """A pickle of it makes a file when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pkl", FILE])
+def test_a_pickle_is_not_opened(name: str, tmp_path: Path) -> None:
+    task, trainer = case("cmaes on Pendulum")
+    cell = Cell(task.name, trainer, "rademacher", 5, 0)
+    made = tmp_path / "made"
+    logs = tmp_path / "runs" / str(cell)
+    logs.mkdir(parents=True)
+    payload = pickle.dumps(({}, (0.0, 0.0), Payload(made)))
+    (logs / name).write_bytes(payload)
+    assert ledger.run(Job(task, cell, tmp_path / "results", tmp_path / "runs")) is not None
+    assert not made.exists()
+    pickle.loads(payload)
+    assert made.exists()
+
+
+def test_what_a_kill_left_half_written_is_cleared(tmp_path: Path) -> None:
+    stale = tmp_path / f".{FILE}.abcdefgh.tmp"
+    other = tmp_path / ".another.abcdefgh.tmp"
+    other.touch()
+    stale.touch()
+    Checkpoints(tmp_path, ABOUT, resume=False).save({"steps": 1})
+    assert not stale.exists()
+    stale.touch()
+    clear(tmp_path)
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_search_by_cma_es_goes_on_over_a_restart() -> None:
+    """Converged and restarted, killed at any generation: the same candidates, bit by bit."""
+    task, _ = case("cmaes on Pendulum")
+
+    def begun() -> CovarianceAdaptation:
+        return CovarianceAdaptation(3, 1.0, task.settings("cmaes"), seed=1)
+
+    untouched, killed = begun(), begun()
+    restarts = 0
+    for generation in range(300):
+        before = len(untouched._told)
+        points = untouched.ask()
+        restarts += len(untouched._told) < before
+        np.testing.assert_array_equal(killed.ask(), points)
+        returns = -np.square(points).sum(axis=1)
+        untouched.tell(returns)
+        killed.tell(returns)
+        if generation % 7 == 0:
+            other = begun()
+            other.take_up(state.decode(state.encode(killed.state())))
+            killed = other
+    assert restarts > 0
+
+
+def test_perturbations_go_on_without_drawing_what_was() -> None:
+    drawn = Perturbations(0, (3, 4))
+    for generation in (0, 1, 7):
+        numbers = drawn.of(generation).copy()
+        other = Perturbations(0, (3, 4))
+        other.take_up(state.decode(state.encode(drawn.state())))
+        for later in (generation, generation + 1, generation - 1, generation + 2):
+            expected = Perturbations(0, (3, 4)).of(max(later, 0))
+            np.testing.assert_array_equal(other.of(max(later, 0)), expected)
+        np.testing.assert_array_equal(drawn.of(generation), numbers)
 
 
 def test_another_run_s_checkpoint_is_not_used(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         run("ppo on CartPole", 5, Clock(tmp_path, resume=False, lives=2))
-    garbled(tmp_path / "checkpoint.pkl")  # what is another run's is not opened
     other = Checkpoints(tmp_path, {"settings": "others"}, resume=True)
     assert other.load() is None
     assert other.note is not None
@@ -238,7 +366,7 @@ def test_kill_9_and_the_record(tmp_path: Path) -> None:
     """A process that dies between two steps leaves what another ends, on record alike."""
     runs = tmp_path / "runs"
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / "killed"), str(runs)])
-    checkpoint = runs / "cartpole/ppo-rademacher/d25-s0/checkpoint.pkl"
+    checkpoint = runs / "cartpole/ppo-rademacher/d25-s0" / FILE
     actions = checkpoint.parent / ACTIONS
     deadline = time.monotonic() + 120
     while child.poll() is None and time.monotonic() < deadline:

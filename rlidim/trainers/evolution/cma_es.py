@@ -36,6 +36,9 @@ class CovarianceAdaptation:
         self._start()
 
     def _start(self) -> None:
+        """Begin at zero, and remember what all that follows is a function of."""
+        self._beginning = self._generator.bit_generator.state
+        self._told: list[Vector] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # matplotlib's absence, and the like
             import cma
@@ -56,3 +59,21 @@ class CovarianceAdaptation:
     def tell(self, returns: Vector) -> None:
         """Adapt; the package minimises."""
         self._inner.tell(self._candidates, (-returns).tolist())
+        self._told.append(np.array(returns, dtype=np.float64))
+
+    def state(self) -> dict[str, Any]:
+        """Return the returns told since the last restart, and the random state at that moment.
+
+        The package's own state is theirs alone: it is not stored, and asks for no trust.
+        """
+        population = int(self._inner.popsize)
+        told = np.array(self._told, dtype=np.float64).reshape(-1, population)
+        return {"beginning": self._beginning, "told": told}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Ask and tell again what another of the same arguments was told."""
+        self._generator.bit_generator.state = state["beginning"]
+        self._start()
+        for returns in state["told"]:
+            self.ask()
+            self.tell(returns)

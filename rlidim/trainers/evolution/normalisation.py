@@ -8,6 +8,7 @@ the solution that they were scored with keeps them: they are part of its recorde
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -48,3 +49,16 @@ class RunningStatistics:
             observation_variance=tuple(variance.tolist()),
             clip_observation=CLIP,
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`take_up` goes on from."""
+        return {"count": self._count, "total": self._total, "squares": self._squares}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where another stood, of as many numbers an observation.
+
+        Raises:
+            ValueError: it was of another number.
+        """
+        self._count = float(state["count"])
+        self._total[:], self._squares[:] = state["total"], state["squares"]

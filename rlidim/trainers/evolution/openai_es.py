@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,6 @@ from rlidim.tasks.settings import EvolutionStrategySettings
 from rlidim.trainers.evolution.searches import Vector
 
 ADAM_DECAYS = (0.9, 0.999)
-
-
 ADAM_EPSILON = 1e-8
 
 
@@ -32,6 +31,7 @@ class Perturbations:
 
     def _restart(self) -> None:
         self._generator = np.random.default_rng(self._seed)
+        self._before = self._generator.bit_generator.state  # the last generation was drawn
         self._generation = -1
         self._drawn = np.zeros(self.shape)
 
@@ -40,9 +40,20 @@ class Perturbations:
         if generation < self._generation:
             self._restart()
         while self._generation < generation:
+            self._before = self._generator.bit_generator.state
             self._drawn = self._generator.standard_normal(self.shape)
             self._generation += 1
         return self._drawn
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`take_up` goes on from: where in the stream the last generation is."""
+        return {"generation": max(self._generation, 0), "generator": self._before}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where another of the same seed and shape stood."""
+        self._generator.bit_generator.state = state["generator"]
+        self._generation = int(state["generation"]) - 1
+        self.of(self._generation + 1)
 
 
 class OpenAIEvolutionStrategy:
@@ -99,6 +110,25 @@ class OpenAIEvolutionStrategy:
         mean = self._moments[0] / (1 - first**self._step)
         spread = np.sqrt(self._moments[1] / (1 - second**self._step))
         self._mean = self._mean + self.rate * mean / (spread + ADAM_EPSILON)
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`take_up` goes on from."""
+        return {
+            "mean": self._mean,
+            "moments": self._moments,
+            "step": self._step,
+            "perturbations": self._perturbations.state(),
+        }
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where another of the same arguments stood.
+
+        Raises:
+            ValueError: it searched another number of dimensions.
+        """
+        self._mean[:], self._moments[:] = state["mean"], state["moments"]
+        self._step = int(state["step"])
+        self._perturbations.take_up(state["perturbations"])
 
 
 def centred_ranks(returns: Vector) -> Vector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,4 +24,12 @@ class Search(Protocol):
     @property
     def mean(self) -> Vector:
         """The search distribution's mean, (n,)."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`take_up` goes on from, of plain values and arrays."""
+        ...
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on exactly where another search of the same arguments stood, after a :meth:`tell`."""
         ...

@@ -9,6 +9,7 @@ observation then is not the one that the checkpoint saw, the run begins anew.
 from __future__ import annotations
 
 import random
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
 from rlidim.records.checkpoints import ACTIONS, Checkpoints, writing
 
@@ -29,10 +30,11 @@ ATTRIBUTES = (
     "_last_obs",
     "_last_original_obs",
     "_last_episode_starts",
-    "ep_info_buffer",
-    "ep_success_buffer",
 )
-OF_NORMALISATION = ("obs_rms", "ret_rms", "returns", "old_reward", "old_obs")
+DEQUES = ("ep_info_buffer", "ep_success_buffer")  # of the last episodes
+OF_NORMALISATION = ("returns", "old_reward", "old_obs")
+RUNNING = ("obs_rms", "ret_rms")  # RunningMeanStd, whose numbers are
+OF_RUNNING = ("mean", "var", "count")
 
 
 class Recorded(VecEnvWrapper):
@@ -138,18 +140,19 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
     normalisation = model.get_vec_normalize_env()
     checkpoints.save(
         {
-            "policy": _on_cpu(model.policy.state_dict()),
-            "optimizer": _on_cpu(model.policy.optimizer.state_dict()),
+            "policy": plain(model.policy.state_dict()),
+            "optimizer": plain(model.policy.optimizer.state_dict()),
             "attributes": {name: getattr(model, name) for name in ATTRIBUTES},
-            "normalisation": None
-            if normalisation is None
-            else {name: getattr(normalisation, name) for name in OF_NORMALISATION},
-            "random": (
-                random.getstate(),
-                np.random.get_state(),
-                torch.get_rng_state(),
-                torch.cuda.get_rng_state(model.device) if model.device.type == "cuda" else None,
-            ),
+            "deques": {name: list(getattr(model, name)) for name in DEQUES},
+            "normalisation": None if normalisation is None else _normalisation(normalisation),
+            "random": {
+                "python": random.getstate(),
+                "numpy": np.random.get_state(),
+                "torch": plain(torch.get_rng_state()),
+                "gpu": plain(torch.cuda.get_rng_state(model.device))
+                if model.device.type == "cuda"
+                else None,
+            },
             "steps": recorded.count,
             "observations": recorded.observations,
             "more": more,
@@ -157,17 +160,35 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
     )
 
 
-def _on_cpu(state: Any) -> Any:
-    """Return a state_dict, or a part of one, with its tensors on the CPU.
+def _normalisation(env: VecNormalize) -> dict[str, Any]:
+    content = {name: getattr(env, name) for name in OF_NORMALISATION}
+    for name in RUNNING:
+        content[name] = {part: getattr(getattr(env, name), part) for part in OF_RUNNING}
+    return content
 
-    Each is a copy: one that is part of a larger tensor would be pickled with all of it.
+
+def plain(state: Any) -> Any:
+    """Return a state_dict, or what is in one, with arrays in place of tensors.
+
+    They are views of those on the CPU: write them before the next step.
     """
     if isinstance(state, torch.Tensor):
-        return state.detach().cpu().clone()
+        return state.detach().cpu().numpy()
     if isinstance(state, dict):
-        return {name: _on_cpu(value) for name, value in state.items()}
+        return {name: plain(value) for name, value in state.items()}
     if isinstance(state, list | tuple):
-        return type(state)(_on_cpu(value) for value in state)
+        return type(state)(plain(value) for value in state)
+    return state
+
+
+def tensors(state: Any) -> Any:
+    """Undo :func:`plain`; the tensors are on the CPU."""
+    if isinstance(state, np.ndarray):
+        return torch.from_numpy(state)
+    if isinstance(state, dict):
+        return {name: tensors(value) for name, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(tensors(value) for value in state)
     return state
 
 
@@ -175,8 +196,8 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
     """Bring a model that was just built, and its environments, to a checkpoint's state.
 
     Returns:
-        Whether the environments came back to where they were; if not, the model is as it was built,
-        its environments must be made anew, and the checkpoints' note says why.
+        Whether the environments came back to where they were; if not, the checkpoints' note says
+        why. Then, and where it raises, the model and its environments must be made anew.
     """
     recorded = recorded_of(model)
     width = recorded.num_envs
@@ -192,19 +213,25 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
             f"{path}: played again, it leads elsewhere: the environment is not deterministic"
         )
         return False
-    model.policy.load_state_dict(state["policy"])
-    model.policy.optimizer.load_state_dict(state["optimizer"])
-    for name, value in state["attributes"].items():
-        setattr(model, name, value)
+    model.policy.load_state_dict(tensors(state["policy"]))
+    model.policy.optimizer.load_state_dict(tensors(state["optimizer"]))
+    for name in ATTRIBUTES:
+        setattr(model, name, state["attributes"][name])
+    for name in DEQUES:
+        setattr(model, name, deque(state["deques"][name], maxlen=model._stats_window_size))
     normalisation = model.get_vec_normalize_env()
     if normalisation is not None:
-        for name, value in state["normalisation"].items():
-            setattr(normalisation, name, value)
-    of_python, of_numpy, of_torch, of_gpu = state["random"]
-    random.setstate(of_python)
-    np.random.set_state(of_numpy)
-    torch.set_rng_state(of_torch)
-    if of_gpu is not None:
-        torch.cuda.set_rng_state(of_gpu, model.device)
+        saved = state["normalisation"]
+        for name in OF_NORMALISATION:
+            setattr(normalisation, name, saved[name])
+        for name in RUNNING:
+            for part in OF_RUNNING:
+                setattr(getattr(normalisation, name), part, saved[name][part])
+    states = state["random"]
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(tensors(states["torch"]))
+    if states["gpu"] is not None:
+        torch.cuda.set_rng_state(tensors(states["gpu"]), model.device)
     checkpoints.take_up(model.num_timesteps)
     return True

@@ -253,10 +253,24 @@ class Evaluations(BaseCallback):
         record_subspace(self.model, self.logger)
         return not self.champion.solved
 
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`take_up` goes on from, of plain values and arrays."""
+        best = self.champion.solution
+        return {
+            "champion": self.champion.state(),
+            "theta": best.theta,
+            "theta_d": best.theta_d,
+            "curve": self.curve,
+            "next": self._next,
+        }
+
     def take_up(self, state: dict[str, Any]) -> None:
-        """Go on from what a checkpoint kept: see :meth:`_on_rollout_start`."""
-        self.champion.take_up(state["champion"])
-        self.curve, self._next = state["curve"], state["next"]
+        """Go on from what a checkpoint kept."""
+        architecture = acting_networks.architecture_of(state["champion"]["network"])
+        best = Snapshot(architecture, state["theta"], state["theta_d"])
+        self.champion.take_up(state["champion"], best.theta, best)
+        self.curve = [(int(steps), float(score)) for steps, score in state["curve"]]
+        self._next = int(state["next"])
 
     def _on_training_start(self) -> None:
         self.begun = True
@@ -265,12 +279,7 @@ class Evaluations(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self._checkpoints is not None and self._checkpoints.due():
-            state = {
-                "champion": self.champion.state(),
-                "curve": self.curve,
-                "next": self._next,
-            }
-            resume.save(self._checkpoints, self.model, state)
+            resume.save(self._checkpoints, self.model, self.state())
 
     def _on_step(self) -> bool:
         if self.num_timesteps < self._next:
@@ -297,35 +306,55 @@ def record_subspace(model: BaseAlgorithm, logger: Logger) -> None:
         logger.record("subspace/gradient_share", share)
 
 
+def _stand(run: Run) -> tuple[BaseAlgorithm, Evaluations]:
+    """Return the model and its evaluations where a run stands: at its checkpoint, or at none."""
+    checkpoints = run.checkpoints
+    model, evaluations = _start(run)
+    if checkpoints is None:
+        return model, evaluations
+    saved = checkpoints.load()
+    if saved is not None:
+        with checkpoints.cautiously():
+            if resume.restore(checkpoints, model, saved):
+                evaluations.take_up(saved["more"])
+        if checkpoints.resumed is None:
+            evaluations.champion.close()
+            model.get_env().close()  # type: ignore[union-attr]
+            model, evaluations = _start(run)
+    if checkpoints.resumed is None:
+        resume.recorded_of(model).to(checkpoints.folder / ACTIONS)
+    return model, evaluations
+
+
+def _start(run: Run) -> tuple[BaseAlgorithm, Evaluations]:
+    model, architecture = begin(run.task, run.cell, run.seeds)
+    evaluations = Evaluations(
+        run.task,
+        architecture,
+        run.seeds,
+        run.settings.eval_freq,
+        run.report,
+        checkpoints=run.checkpoints,
+    )
+    return model, evaluations
+
+
 def train(run: Run) -> Outcome:
     """Train with Stable-Baselines3 and score the best checkpoint on fresh episodes.
 
     Raises:
         RlidimError: an unknown projection, d not in 1 .. D, an environment at fault.
     """
-    task, cell, seeds, settings = run.task, run.cell, run.seeds, run.settings
-    checkpoints = run.checkpoints
-    model, architecture = begin(task, cell, seeds)
-    state = None
-    if checkpoints is not None:
-        state = checkpoints.load()
-        if state is not None and not resume.restore(checkpoints, model, state):
-            state = None
-            model.get_env().close()  # type: ignore[union-attr]
-            model, architecture = begin(task, cell, seeds)
-        if state is None:
-            resume.recorded_of(model).to(checkpoints.folder / ACTIONS)
-    evaluations = Evaluations(
-        task, architecture, seeds, settings.eval_freq, run.report, checkpoints=checkpoints
-    )
-    if state is not None:
-        evaluations.take_up(state["more"])
+    task, seeds, settings = run.task, run.seeds, run.settings
+    model, evaluations = _stand(run)
+    architecture = evaluations.architecture
+    resumed = run.checkpoints is not None and run.checkpoints.resumed is not None
     model.set_logger(logger_of(run.folder, model.num_timesteps))
     try:
         model.learn(
             settings.n_timesteps - model.num_timesteps,
             callback=evaluations,
-            reset_num_timesteps=state is None,
+            reset_num_timesteps=not resumed,
         )
         if not evaluations.champion.solved and not evaluations.diverged:
             evaluations.evaluate()
