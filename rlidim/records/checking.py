@@ -170,7 +170,7 @@ NETWORK: dict[str, Check] = {
 }
 NETWORK_CHECK = _mapping(NETWORK)
 SOLUTION: dict[str, Check] = {
-    "spec": _mapping(SPEC, tuple(SPEC)),
+    "spec": _mapping(SPEC, ("family", "D", "d", "seed")),
     "theta_0_seed": _seed,
     "theta_d": _or_none(_text(LARGEST_FILE)),
     "network": NETWORK_CHECK,
