@@ -61,6 +61,7 @@ class Recorded(VecEnvWrapper):
         """
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # a link would lead to what is not ours
             path.write_bytes(b"")
         self._file = path
 
@@ -102,10 +103,10 @@ class Recorded(VecEnvWrapper):
             like: one step's actions, for their dtype and shape.
 
         Returns:
-            Whether the file holds so many.
+            Whether the file is a regular one and holds so many.
         """
         row = like.nbytes
-        if not path.exists() or path.stat().st_size < count * row:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size < count * row:
             return False
         with path.open("r+b") as file:
             file.truncate(count * row)  # what a killed run wrote after its last checkpoint
