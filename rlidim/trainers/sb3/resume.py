@@ -33,7 +33,7 @@ ATTRIBUTES = (
 )
 DEQUES = ("ep_info_buffer", "ep_success_buffer")  # of the last episodes
 OF_NORMALISATION = ("returns", "old_reward", "old_obs")
-RUNNING = ("obs_rms", "ret_rms")  # RunningMeanStd, whose numbers are
+RUNNING = ("obs_rms", "ret_rms")  # of normalisation, each a RunningMeanStd
 OF_RUNNING = ("mean", "var", "count")
 
 
@@ -168,17 +168,26 @@ def _normalisation(env: VecNormalize) -> dict[str, Any]:
     return found
 
 
-def plain(state: Any) -> Any:
+def plain(state: Any, known: dict[Any, NDArray[Any]] | None = None) -> Any:
     """Return a state_dict, or what is in one, with arrays in place of tensors.
 
     They are views of those on the CPU: write them before the next step.
+
+    Args:
+        state: see above.
+        known: the arrays of tensors met so far; features that stand in a policy under three names
+            come from a GPU once.
     """
+    known = {} if known is None else known
     if isinstance(state, torch.Tensor):
-        return state.detach().cpu().numpy()
+        memory = state.data_ptr(), state.shape, state.stride(), state.dtype
+        if memory not in known:
+            known[memory] = state.detach().cpu().numpy()
+        return known[memory]
     if isinstance(state, dict):
-        return {name: plain(value) for name, value in state.items()}
+        return {name: plain(value, known) for name, value in state.items()}
     if isinstance(state, list | tuple):
-        return type(state)(plain(value) for value in state)
+        return type(state)(plain(value, known) for value in state)
     return state
 
 
