@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -114,6 +115,8 @@ class Checkpoints:
             about, spent, content = (saved[name] for name in ("about", "spent", "state"))
             different = [name for name in self.about if about.get(name) != self.about[name]]
             self._loaded = Spent(*map(float, spent))
+            if not all(map(math.isfinite, dataclasses.astuple(self._loaded))):
+                raise ValueError("the seconds spent are no numbers")
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             self._refuse("not a checkpoint that can be read", error)
             return None

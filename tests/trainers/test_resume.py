@@ -173,6 +173,12 @@ def shortened(path: Path) -> None:
     actions.write_bytes(actions.read_bytes()[:-2000])
 
 
+def linked(path: Path) -> None:
+    actions = path.parent / ACTIONS
+    elsewhere = actions.rename(path.parent / "elsewhere")
+    actions.symlink_to(elsewhere)
+
+
 def changed(path: Path) -> None:
     actions = path.parent / ACTIONS
     content = np.frombuffer(actions.read_bytes(), np.int64)
@@ -188,6 +194,7 @@ def changed(path: Path) -> None:
         (foreign, "not a checkpoint that this run can take up"),
         (half_foreign, "not a checkpoint that this run can take up"),
         (shortened, "holds fewer steps than the checkpoint"),
+        (linked, "holds fewer steps than the checkpoint"),
         (changed, "the environment is not deterministic"),
     ],
 )
@@ -196,6 +203,7 @@ def test_what_cannot_be_taken_up_begins_anew_and_says_so(
 ) -> None:
     with pytest.raises(KilledError):
         run("ppo on CartPole", 5, Clock(tmp_path, resume=False, lives=3))
+    actions = (tmp_path / ACTIONS).read_bytes()
     harm(tmp_path / FILE)
     again = Clock(tmp_path, resume=True)
     assert_same(run("ppo on CartPole", 5, again), run("ppo on CartPole", 5, None))
@@ -203,6 +211,8 @@ def test_what_cannot_be_taken_up_begins_anew_and_says_so(
     assert again.note is not None
     assert note in again.note
     assert len(again.note.splitlines()) == 1
+    if harm is linked:  # what a link leads to is not written to
+        assert (tmp_path / "elsewhere").read_bytes() == actions
 
 
 @pytest.mark.parametrize("name", ["es with normalisation", "cmaes on Pendulum"])

@@ -33,7 +33,7 @@ ATTRIBUTES = (
 )
 DEQUES = ("ep_info_buffer", "ep_success_buffer")  # of the last episodes
 OF_NORMALISATION = ("returns", "old_reward", "old_obs")
-RUNNING = ("obs_rms", "ret_rms")  # RunningMeanStd, whose numbers are
+RUNNING = ("obs_rms", "ret_rms")  # of normalisation, each a RunningMeanStd
 OF_RUNNING = ("mean", "var", "count")
 
 
@@ -61,6 +61,7 @@ class Recorded(VecEnvWrapper):
         """
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # a link would lead to what is not ours
             path.write_bytes(b"")
         self._file = path
 
@@ -102,10 +103,10 @@ class Recorded(VecEnvWrapper):
             like: one step's actions, for their dtype and shape.
 
         Returns:
-            Whether the file holds so many.
+            Whether the file is a regular one and holds so many.
         """
         row = like.nbytes
-        if not path.exists() or path.stat().st_size < count * row:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size < count * row:
             return False
         with path.open("r+b") as file:
             file.truncate(count * row)  # what a killed run wrote after its last checkpoint
@@ -167,17 +168,26 @@ def _normalisation(env: VecNormalize) -> dict[str, Any]:
     return content
 
 
-def plain(state: Any) -> Any:
+def plain(state: Any, known: dict[Any, NDArray[Any]] | None = None) -> Any:
     """Return a state_dict, or what is in one, with arrays in place of tensors.
 
     They are views of those on the CPU: write them before the next step.
+
+    Args:
+        state: see above.
+        known: the arrays of tensors met so far; features that stand in a policy under three names
+            come from a GPU once.
     """
+    known = {} if known is None else known
     if isinstance(state, torch.Tensor):
-        return state.detach().cpu().numpy()
+        memory = state.data_ptr(), state.shape, state.stride(), state.dtype
+        if memory not in known:
+            known[memory] = state.detach().cpu().numpy()
+        return known[memory]
     if isinstance(state, dict):
-        return {name: plain(value) for name, value in state.items()}
+        return {name: plain(value, known) for name, value in state.items()}
     if isinstance(state, list | tuple):
-        return type(state)(plain(value) for value in state)
+        return type(state)(plain(value, known) for value in state)
     return state
 
 
