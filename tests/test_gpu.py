@@ -51,20 +51,19 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 click.ParamType.__class_getitem__ = None
 
-from rlidim import gpu, kernels, steps
 from rlidim.cli import main
-from rlidim.speed.gpu.everything import correctness, populations, queued
-from rlidim.speed.products import measure, timing
+from rlidim.speed import cases, paired, steps
+from rlidim.speed.gpu import correctness, everything, populations, queued
 
-gpu.device = lambda: torch.device("cpu")
+everything.device = lambda: torch.device("cpu")
 correctness.SIZES_CHECKED, correctness.WIDE_SIZES, correctness.POPULATIONS = ((562, 4),), (), (2,)
 populations.MEMBERS = (2,)
 queued.QUEUE = queued.QUEUE[:1]
-measure.SIZES = ((562, 4),)
-measure.NARROW = ("none", 0, 0)
+cases.SIZES = ((562, 4),)
+cases.NARROW = ("none", 0, 0)
 steps.SETTINGS = (dataclasses.replace(steps.SETTINGS[0], d=10),)
-timing.MOST_PAIRS = timing.FEWEST_PAIRS
-timing.MOST_REPEATED = steps.ROUNDS = 1
+paired.MOST_PAIRS = paired.FEWEST_PAIRS
+paired.MOST_REPEATED = steps.ROUNDS = 1
 main(["gpu", "--json", "--out", sys.argv[1]])
 """
 

@@ -157,7 +157,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
     assert {record.cell for record in records} == {job.cell for job in todo}
     assert set(written.values()) == {1}
     assert len(records) == len(written) == len(todo)
-    one = [replace(job, results=tmp_path / "one", runs=tmp_path / "one-runs") for job in todo]
+    one = [replace(job, results=tmp_path / "one", log_dir=tmp_path / "one-runs") for job in todo]
     list(InProcess().run(one))
     found, expected = results_of(tmp_path / "ray"), results_of(tmp_path / "one")
     assert found.keys() == expected.keys()

@@ -353,11 +353,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rlidim import atari, playback, records
+from rlidim.environments import atari
+from rlidim.records.folder import read_record
+from rlidim.solutions import playback
 from rlidim.tasks.problems import Atari
 
 assert list(Path().iterdir()) == [Path("record.json")]
-policy = playback.policy_of(records.read(Path("record.json")), Path("record.json"), Path("none"))
+policy = playback.policy_of(read_record(Path("record.json")), Path("record.json"), Path("none"))
 games = atari.make(Atari("pong"), 2)
 observations, _ = games.reset(seed=5)
 actions = []
