@@ -104,7 +104,7 @@ def test_one_memory_is_written_once_and_read_apart() -> None:
         {(1, 2): 3},
         {True: 1},
         b"bytes",
-        np.array([object()]),
+        np.array([None], dtype=object),
         np.array(["a"]),
         print,
         np.datetime64(0, "s"),
