@@ -22,14 +22,13 @@ from rlidim.errors import RlidimError
 def is_finite(numbers: Any) -> bool:
     """Say whether no number is NaN or infinite.
 
-    The sum tells at once where there is none; a sum that is not finite, as that of large float32
-    numbers may be, makes it look at each number.
+    The sum tells at once where there is none; only a sum that is not finite makes it look at each
+    number. It is taken in float64, which the sum of large float32 numbers does not overflow.
     """
-    array = np.asarray(numbers)
+    array = numbers if isinstance(numbers, np.ndarray) else np.asarray(numbers)
     if array.dtype.kind != "f":
         return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.add.reduce(array, None)
+    total = np.add.reduce(array, None, dtype=np.float64)
     return math.isfinite(total) or bool(np.isfinite(array).all())
 
 
