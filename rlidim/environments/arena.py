@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,6 +56,15 @@ class Episodes:
         return float(self.returns.mean())
 
 
+def resets_itself(vector: gymnasium.vector.VectorEnv[Any, Any, Any]) -> bool:
+    """Say whether environments that are over begin anew by themselves, as episodes here need.
+
+    A form that must not be stepped then (Gymnasium's ``AutoresetMode.DISABLED``) is of no use.
+    """
+    mode = vector.metadata.get("autoreset_mode")
+    return mode is not gymnasium.vector.AutoresetMode.DISABLED
+
+
 class Arena:
     """``width`` environments of a task, each playing one episode at a time.
 
@@ -68,6 +78,9 @@ class Arena:
         self.task = task
         self.width = width
         self._vector = make_vector(task, width) if has_vector_form(task) else None
+        if self._vector is not None and not resets_itself(self._vector):
+            self._vector.close()
+            self._vector = None
         self._one_stream = has_one_stream(task)
         self._regular = (
             None if self._vector is None else regular_actions(self._vector.single_action_space)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 
 class NotANumber(gymnasium.Env[Any, Any]):
@@ -91,3 +93,34 @@ class Irregular(gymnasium.Env[Any, Any]):
 gymnasium.register(
     "Irregular-v0", entry_point="tests.trainers.faulty:Irregular", disable_env_checker=True
 )
+
+
+class Uneven(Irregular):
+    """Episodes of three to eleven steps."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        first = super().reset(seed=seed, options=options)
+        self.limit = int(self.np_random.integers(3, 12))
+        return first
+
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, self.time >= self.limit, truncated, info
+
+
+def vector_of(mode: AutoresetMode) -> Callable[..., SyncVectorEnv]:
+    """Return what makes the vectorised form with a mode of resetting."""
+
+    def make(num_envs: int, **kwargs: Any) -> SyncVectorEnv:
+        return SyncVectorEnv([lambda: Uneven(**kwargs)] * num_envs, autoreset_mode=mode)
+
+    return make
+
+
+gymnasium.register("Uneven-v0", entry_point="tests.trainers.faulty:Uneven")
+for mode in AutoresetMode:
+    gymnasium.register(
+        f"Uneven{mode.name.title().replace('_', '')}-v0",
+        entry_point="tests.trainers.faulty:Uneven",
+        vector_entry_point=vector_of(mode),
+    )

@@ -106,3 +106,15 @@ def test_one_number_among_many_that_is_not_finite(value: float) -> None:
 def test_an_environment_that_exits_when_it_is_made_is_one_line() -> None:
     with pytest.raises(RlidimError, match=r"Irregular-v0' cannot be made \(SystemExit: 3\)"):
         make(task_of(exits=True))
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
+def test_every_way_of_resetting_gives_the_lone_environment_s_returns(mode: str) -> None:
+    """Six episodes of different lengths: where nothing resets itself, none goes on."""
+
+    def returns(name: str) -> list[float]:
+        environment = Environment(id=f"tests.trainers.faulty:{name}-v0")
+        return evaluate(make_task(environment=environment), Ones(), 6, seed=3).returns.tolist()
+
+    assert returns(f"Uneven{mode}") == returns("Uneven")
+    assert len(set(returns("Uneven"))) > 1
