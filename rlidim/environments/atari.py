@@ -140,6 +140,6 @@ def spaces_of(game: Atari) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
         RlidimError: see :func:`check`.
     """
     environments = make(game, 1)
-    found = environments.single_observation_space, environments.single_action_space
+    both = environments.single_observation_space, environments.single_action_space
     environments.close()
-    return found
+    return both

@@ -52,9 +52,9 @@ class Registered:
     def spaces(self) -> Spaces:
         """Return the spaces of observations and actions."""
         environment = self.make()
-        found = environment.observation_space, environment.action_space
+        both = environment.observation_space, environment.action_space
         environment.close()
-        return found
+        return both
 
     def _made(self, maker: Any, **options: Any) -> Any:
         identity = self.environment.id
@@ -157,8 +157,7 @@ def make_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, 
 
 def has_vector_form(task: Task) -> bool:
     """Say whether the environment comes with a vectorised form of its own."""
-    found: bool = _maker(task).has_vector_form()
-    return found
+    return bool(_maker(task).has_vector_form())
 
 
 def has_one_stream(task: Task) -> bool:
@@ -176,8 +175,8 @@ def spaces_of(task: Task) -> Spaces:
     Raises:
         RlidimError: as :func:`make`.
     """
-    found: Spaces = _maker(task).spaces()
-    return found
+    both: Spaces = _maker(task).spaces()
+    return both
 
 
 def trust_actions(vector: Any) -> None:

@@ -26,8 +26,8 @@ ROUNDING = 1e-9  # of a mean, relative to the largest return
 Check = Callable[[Any, str], None]
 
 
-def _wrong(where: str, expected: str, found: Any) -> RlidimError:
-    return RlidimError(f"{where}: expected {expected}, found {found!s:.60}")
+def _wrong(where: str, expected: str, value: Any) -> RlidimError:
+    return RlidimError(f"{where}: expected {expected}, found {value!s:.60}")
 
 
 def _whole(least: int, most: int) -> Check:

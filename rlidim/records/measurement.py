@@ -155,7 +155,7 @@ class Measurement:
         estimate = self.estimate
         scores = self.baseline_scores
         results = Results(self.results_folder)
-        found = {} if estimate is None else estimate.to_json()
+        reading = {} if estimate is None else estimate.to_json()
         records = [*self.runs, *self.baseline, *([self.random] if self.random else [])]
         return {
             "task": self.task_name,
@@ -164,12 +164,12 @@ class Measurement:
             "scope": self.scope,
             "fraction": self.fraction,
             "D": self.D,
-            "d_int": found.get("d_int"),
-            "crossing": found.get("crossing"),
-            "interval": found.get("interval", [None, None]),
-            "censored": found.get("censored"),
-            "first_passing_d": found.get("first_passing_d"),
-            "paper_rule_d": found.get("paper_rule_d"),
+            "d_int": reading.get("d_int"),
+            "crossing": reading.get("crossing"),
+            "interval": reading.get("interval", [None, None]),
+            "censored": reading.get("censored"),
+            "first_passing_d": reading.get("first_passing_d"),
+            "paper_rule_d": reading.get("paper_rule_d"),
             "reason": self.reason,
             "baseline": {
                 "mean": float(np.mean(scores)) if scores else None,
@@ -177,7 +177,7 @@ class Measurement:
                 "scores": scores,
             },
             "random": {"mean": None if self.random is None else self.random.score},
-            "dims": found.get("dims", []),
+            "dims": reading.get("dims", []),
             "runs": len(self.runs),
             "diverged": self.diverged,
             "failed": self.failed,
@@ -294,7 +294,7 @@ def read_measurement(
         bare = hash_of({name: value for name, value in settings.items() if name != "trainer"})
         if random is not None and not _alike([random], bare, warnings):
             random = None
-    found = Measurement(
+    measurement = Measurement(
         task,
         *subject,
         fraction=fraction,
@@ -308,9 +308,9 @@ def read_measurement(
         results_folder=results_folder,
     )
     try:
-        return replace(found, estimate=_estimate(found, settings))
+        return replace(measurement, estimate=_estimate(measurement, settings))
     except RlidimError as error:
-        return replace(found, reason=str(error))
+        return replace(measurement, reason=str(error))
 
 
 def _place(record: RunRecord) -> tuple[int, int]:

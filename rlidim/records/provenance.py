@@ -13,13 +13,13 @@ PACKAGES = ("rlidim", "torch", "numpy", "gymnasium", "stable-baselines3", "cma",
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that a result may depend on."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def hardware() -> dict[str, Any]:

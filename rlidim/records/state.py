@@ -63,9 +63,9 @@ def decode(content: bytes) -> Any:
         raise ValueError("damaged: its checksum differs")
     length = int.from_bytes(rest[:LENGTH], "little")
     try:
-        found = json.loads(rest[LENGTH : LENGTH + length].tobytes())
-        arrays = _read(found["arrays"], rest[LENGTH + length :])
-        return _tree(found["tree"], arrays)
+        header = json.loads(rest[LENGTH : LENGTH + length].tobytes())
+        arrays = _read(header["arrays"], rest[LENGTH + length :])
+        return _tree(header["tree"], arrays)
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise ValueError(f"no tree of values ({type(error).__name__}: {error})") from error
 

@@ -86,12 +86,12 @@ def parse_json(content: bytes) -> Any:
     """
     text = content.decode("utf-8")
     try:
-        found = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
         if "\\ud" in text or "\\uD" in text:  # half of a surrogate pair cannot be written
-            json.dumps(found, ensure_ascii=False).encode()
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    return found
+    return value
 
 
 def _refuse_constant(name: str) -> float:
