@@ -115,7 +115,8 @@ def test_a_pool_stands_still_while_the_file_is_there(tmp_path: Path) -> None:
     pool, file, told = ProcessPool(1, nice=7), tmp_path / "pause", []
     try:
         pool._start().submit(time.sleep, 0).result()
-        (process,) = pool._processes()
+        (process,) = (each.pid for each in pool._processes())
+        assert process is not None
         niceness = os.getpriority(os.PRIO_PROCESS, process)
         assert niceness == min(os.getpriority(os.PRIO_PROCESS, 0) + 7, 19)
         pool._start().submit(time.sleep, 2.0)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
@@ -98,20 +99,20 @@ class ProcessPool:
 
     def pause(self, paused: bool) -> None:
         """Stop the workers where they are, or let them go on; nothing of theirs is lost."""
-        for process in list(self._processes()):
+        for process in self._processes():
             with contextlib.suppress(ProcessLookupError):  # it has just ended
-                os.kill(process, signal.SIGSTOP if paused else signal.SIGCONT)
+                if process.pid is not None:
+                    os.kill(process.pid, signal.SIGSTOP if paused else signal.SIGCONT)
 
-    def _processes(self) -> list[int]:
+    def _processes(self) -> list[BaseProcess]:
         # Only Python 3.14 has a public way to end workers that are busy.
-        return [] if self._pool is None else list(self._pool._processes or {})
+        return [] if self._pool is None else list((self._pool._processes or {}).values())
 
     def close(self) -> None:
         """End the workers at once; what they were running is lost, what is on disk is whole."""
         if self._pool is None:
             return
-        # Only Python 3.14 has a public way to end workers that are busy.
-        processes = list((self._pool._processes or {}).values())
+        processes = self._processes()
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()

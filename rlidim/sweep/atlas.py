@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor
 from rlidim.executors.local import ProcessPool
-from rlidim.records.cell import RANDOM
+from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, total_seconds
 from rlidim.statistics.wording import interval
@@ -34,20 +35,26 @@ class Row:
 
     Attributes:
         search: its plan and records.
-        missing: runs that its next round lacks; none: it is settled, or its budget is spent.
+        cells: that its next round lacks; none: it is settled, or its budget is spent.
         error: why it cannot be measured here, a line; None if it can.
     """
 
     search: Search
-    missing: int
+    cells: Sequence[Cell]
     error: str | None = None
+
+    @property
+    def missing(self) -> int:
+        """Return how many runs its next round lacks."""
+        return len(self.cells)
 
     @property
     def name(self) -> str:
         """Return the task and the trainer: ``cartpole es``."""
         return f"{self.search.plan.task.name} {self.search.plan.trainer}"
 
-    @property
+    # A row is a moment: when runs were made there is another, so that each is read once.
+    @cached_property
     def measurement(self) -> Measurement | None:
         """Return what the records say; None while they say nothing."""
         try:
@@ -65,7 +72,7 @@ class Row:
         low, high = measurement.estimate.interval
         return math.log((high or measurement.D or 1) / (low or 1))
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """Return the core seconds of a run, by those on record, or else a guess by its budget."""
         runs = [record for cell, record in self.search.records.items() if cell.trainer != RANDOM]
@@ -121,20 +128,20 @@ def work(
         tell(f"{row.name}: {row.missing} runs of about {row.seconds:.0f} core seconds")
         index = rows.index(row)
         try:
-            row.search.make(row.search.round(), executor, listener)
+            row.search.make(row.cells, executor, listener)
             rows[index] = _row(row.search)
         except RlidimError as error:
             executor.close()  # ends the round's other runs
-            rows[index] = Row(row.search, 0, str(error))
+            rows[index] = Row(row.search, (), str(error))
             tell(f"error: {row.name}: {error}")
     return rows
 
 
 def _row(search: Search) -> Row:
     try:
-        return Row(search, len(search.round()))
+        return Row(search, search.round())
     except RlidimError as error:
-        return Row(search, 0, str(error))
+        return Row(search, (), str(error))
 
 
 def page(rows: Sequence[Row]) -> str:
@@ -147,6 +154,8 @@ def page(rows: Sequence[Row]) -> str:
             state = row.error
         elif row.missing:
             state = f"open; at most {row.forecast / 60:,.0f} core minutes"
+        elif row.width > math.log(row.search.plan.precision):
+            state = "its budget of runs is spent"
         else:
             state = "settled"
         lines.append(f"{row.name:36}  {reads:20}  {state}")
