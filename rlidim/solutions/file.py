@@ -200,7 +200,7 @@ def of_record(record: RunRecord, path: Path, log_dir: Path) -> Solution:
     )
     if not file.exists():
         raise RlidimError(
-            f"{file}: missing; so many parameters are not in the record: run {command} again"
+            f"{file}: missing, and {path} does not hold the parameters itself: run {command} again"
         )
     solution = load(file)
     numbers = solution.theta_0 if solution.theta_d is None else solution.theta_d
