@@ -213,17 +213,17 @@ def measure(
     projection: str = AUTO,
     scope: str = "policy",
     fraction: float = 0.9,
+    local: bool = False,
     dims: Sequence[int] | None = None,
     seeds: int | None = None,
     baseline_seeds: int | None = None,
-    most_runs: int | None = None,
+    budget: float | None = None,
     precision: float | None = None,
     results: str | Path = "results",
     log_dir: str | Path | None = None,
     workers: int = 1,
     executor: Executor | None = None,
     listener: Listener | None = None,
-    runs: int | None = None,
 ) -> Estimate:
     """Measure a task's intrinsic dimension (Li et al. 2018, section 2) with a 95 % interval.
 
@@ -235,11 +235,13 @@ def measure(
         trainer: one that the task has settings for; None: its first.
         projection: the family of P; ``auto`` goes by the task's D.
         scope: of the subspace: ``policy`` or ``all``.
-        fraction: of the native baseline's normalised score, 0.9 for d_int90.
+        fraction: of the way from random actions' score to the target that a run must reach, 0.9
+            for d_int90.
+        local: read against the median of native training even where the task declares a target.
         dims: measure at these d instead of searching.
         seeds: runs at each d, and of the baseline; None: the task's.
         baseline_seeds: native runs; None: ``seeds``, at least 2, or the task's.
-        most_runs: in subspaces, before the search ends; the crossing gets its seeds in any case.
+        budget: core seconds that the runs may take, native ones too; None: the task's.
         precision: the search ends once the interval's ends have this ratio, at least 1.
         results: the folder of records.
         log_dir: the folder for training logs, checkpoints, and solutions that a record does not
@@ -248,7 +250,6 @@ def measure(
             top level behind ``if __name__ == "__main__":``, since workers import it.
         executor: makes the runs instead, such as a Ray cluster; closed by the caller.
         listener: called after every run.
-        runs: the former name of ``most_runs``.
 
     Returns:
         The estimate: ``d_int``, ``interval``, the rungs and their scores.
@@ -270,10 +271,11 @@ def measure(
         projection=projection,
         scope=scope,
         fraction=fraction,
+        local=local,
         dims=None if dims is None else tuple(dims),
         seeds=seeds,
         baseline_seeds=baseline_seeds,
-        most_runs=runs if most_runs is None else most_runs,
+        budget=budget,
         precision=precision,
     )
     if executor is not None and workers != 1:
@@ -308,6 +310,7 @@ def estimate(
     random: float,
     *,
     D: int | None = None,
+    target: float | None = None,
     fraction: float = 0.9,
     minimum_score: float = 0.0,
 ) -> Estimate:
@@ -318,15 +321,17 @@ def estimate(
             that diverged has the score of random actions.
         baseline: the scores of runs of the whole network, one a seed; two or more, for the
             interval to know their scatter.
-        random: the mean score of random actions, which counts as 0; the baseline's mean counts
-            as 1.
+        random: the mean score of random actions, which counts as 0.
         D: parameters of the whole network, which no d exceeds; None: unknown, and then the
             estimate's ``D`` is the largest that is supported, 2^31.
-        fraction: of the baseline's normalised score, 0.9 for d_int90.
+        target: the score that counts as 1; None: the median of ``baseline``, as also where fewer
+            than half of the baseline's runs reach the fraction of the target.
+        fraction: of the way from random to there that a run must reach, 0.9 for d_int90.
         minimum_score: the lowest possible score; only ``paper_rule_d`` depends on it.
 
     Returns:
-        The estimate: ``d_int``, ``interval`` (95 %), the rungs and their normalised scores.
+        The estimate: ``d_int``, ``interval`` (95 %), the rungs and their normalised scores, and
+        beside them ``mean``, the same by the mean.
 
     Raises:
         RlidimError: no scores, a score that is not finite, a d that is not in 1 .. D, a fraction
@@ -353,11 +358,13 @@ def estimate(
         raise RlidimError(f"fraction must be between 0 and 1, got {fraction}")
     (lowest,) = _finite([random], "random")
     (minimum,) = _finite([minimum_score], "minimum_score")
+    solved = None if target is None else _finite([target], "target")[0]
     return statistics.estimate(
         checked,
         baseline=_finite(baseline, "baseline"),
         random=lowest,
         D=most,
+        target=solved,
         fraction=fraction,
         minimum_score=minimum,
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -55,16 +54,17 @@ class Duration(ParamType):
     """A length of time, as seconds."""
 
     name = "3h|20m|90s"
-    units: ClassVar[dict[str, int]] = {"h": 3600, "m": 60, "s": 1}
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         """Parse it, or name the form expected."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([hms])", value)
-        if match is None or float(match[1]) == 0:
-            self.fail(f"expected a time such as 3h, 20m or 90s, got '{value}'", param, ctx)
-        return float(match[1]) * self.units[match[2]]
+        from rlidim.tasks.fields import seconds_of
+
+        try:
+            return seconds_of(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Assignment(ParamType):

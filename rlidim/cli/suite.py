@@ -81,12 +81,12 @@ def calibrate_command(
     from rlidim.sweep import calibration
 
     if coverage:
-        rows = calibration.coverage(repetitions)
+        rows = calibration.coverage(repetitions, tell)
         if as_json:
-            print_json({"coverage": rows, "holds": all(row["holds"] for row in rows)})
+            print_json({"coverage": rows, "holds": calibration.holds(rows)})
         else:
             click.echo(calibration.coverage_table(rows))
-        context.exit(0 if all(row["holds"] for row in rows) else 1)
+        context.exit(0 if calibration.holds(rows) else 1)
     plans = calibration.plans(tasks_of(context))
     try:
         measurements = [search_and_gather(context, plan, executor, log_dir) for plan in plans]

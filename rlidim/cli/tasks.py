@@ -10,6 +10,7 @@ import click
 
 from rlidim.cli.options import (
     Dimensions,
+    Duration,
     check_local,
     executor_options,
     json_option,
@@ -27,7 +28,7 @@ from rlidim.cli.options import (
     variant_options,
 )
 from rlidim.errors import RlidimError, printable
-from rlidim.tasks.task import ANY_GAME
+from rlidim.tasks.task import ANY_GAME, LOCAL, TARGET
 
 if TYPE_CHECKING:
     from rlidim.executors.job import Executor
@@ -164,13 +165,30 @@ def train_command(
 @click.option("--seeds", type=int, help="Runs at each d.  [default: the task's]")
 @click.option("--baseline-seeds", type=int, help="Native runs.  [default: --seeds, or the task's]")
 @click.option(
-    "--most-runs",
-    type=click.IntRange(min=1),
-    help="Runs in subspaces before it ends; at the crossing a few more if they lack.",
+    "--budget",
+    type=Duration(),
+    help="Core time that its runs may take, those on record too.  [default: the task's]",
 )
-@click.option("--runs", "most_runs", type=click.IntRange(min=1), hidden=True)  # its former name
-@click.option("--precision", type=float, help="End when the interval's ends have this ratio.")
-@click.option("--fraction", type=float, default=0.9, show_default=True)
+@click.option(
+    "--precision",
+    type=float,
+    help="End when the interval's ends have this ratio.  [default: the task's, usually 2]",
+)
+@click.option(
+    "--baseline",
+    type=click.Choice([TARGET, LOCAL]),
+    default=TARGET,
+    show_default=True,
+    help="What counts as 1: the task's target, if it declares one, or the median of native "
+    "training.",
+)
+@click.option(
+    "--fraction",
+    type=float,
+    default=0.9,
+    show_default=True,
+    help="Of the way from random actions to there, that a run must reach.",
+)
 @set_option
 @executor_options
 @log_option
@@ -187,8 +205,9 @@ def measure_command(
     dims: tuple[int, ...] | None,
     seeds: int | None,
     baseline_seeds: int | None,
-    most_runs: int | None,
+    budget: float | None,
     precision: float | None,
+    baseline: str,
     fraction: float,
     overrides: Sequence[tuple[str, Any]],
     executor: Executor,
@@ -196,6 +215,9 @@ def measure_command(
     as_json: bool,
 ) -> None:
     """Measure d_int90 with a 95 % interval: baseline, random score, search over d, plot.
+
+    It is the smallest d at which at least half of the runs get 90 % of the way from random actions
+    to the task's target, or to the median of native training where none is declared.
 
     Runs on record are not repeated: the same command resumes an interrupted search.
     """
@@ -215,7 +237,8 @@ def measure_command(
         dims=dims,
         seeds=seeds,
         baseline_seeds=baseline_seeds,
-        most_runs=most_runs,
+        local=baseline == LOCAL,
+        budget=budget,
         precision=precision,
     )
     try:

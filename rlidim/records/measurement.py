@@ -41,7 +41,7 @@ class Measurement:
 
     Attributes:
         task: None if no file of that name is known here.
-        fraction: of the baseline's normalised score that counts as solved.
+        fraction: of the scale that counts as solved.
         D: parameters that are confined, None if no run in a subspace has a score.
         estimate: None if there can be none; ``reason`` then says why.
         baseline: the native runs of the same task and trainer.
@@ -169,6 +169,8 @@ class Measurement:
             "interval": reading.get("interval", [None, None]),
             "censored": reading.get("censored"),
             "first_passing_d": reading.get("first_passing_d"),
+            "scale": reading.get("scale"),
+            "mean": reading.get("mean"),
             "paper_rule_d": reading.get("paper_rule_d"),
             "reason": self.reason,
             "baseline": {
@@ -223,6 +225,7 @@ def gather(
     tasks: Mapping[str, Task],
     *,
     fraction: float = 0.9,
+    local: bool = False,
     results_folder: Path,
 ) -> list[Measurement]:
     """Read every measurement that records hold: by task, trainer, projection and scope."""
@@ -236,6 +239,7 @@ def gather(
             subject,
             tasks.get(subject.task),
             fraction=fraction,
+            local=local,
             results_folder=results_folder,
         )
         for subject in sorted(subjects)
@@ -248,6 +252,7 @@ def read_measurement(
     task: Task | None,
     *,
     fraction: float = 0.9,
+    local: bool = False,
     results_folder: Path,
 ) -> Measurement:
     """Read one measurement: which of the records belong to it, and what they say of d_int.
@@ -260,7 +265,8 @@ def read_measurement(
         records: in any order; those of other subjects are passed over.
         subject: what is measured.
         task: the subject's, None if its file is not known.
-        fraction: of the baseline's normalised score that counts as solved.
+        fraction: of the scale that counts as solved.
+        local: read against the median of native training even where the task declares a target.
         results_folder: where the records lie.
     """
     seen: dict[Cell, RunRecord] = {}
@@ -308,7 +314,7 @@ def read_measurement(
         results_folder=results_folder,
     )
     try:
-        return replace(measurement, estimate=_estimate(measurement, settings))
+        return replace(measurement, estimate=_estimate(measurement, settings, local))
     except RlidimError as error:
         return replace(measurement, reason=str(error))
 
@@ -318,7 +324,7 @@ def _place(record: RunRecord) -> tuple[int, int]:
     return record.cell.d or 0, record.cell.seed
 
 
-def _estimate(measurement: Measurement, settings: Mapping[str, Any]) -> Estimate:
+def _estimate(measurement: Measurement, settings: Mapping[str, Any], local: bool) -> Estimate:
     """Estimate d_int from a measurement's records, made with these settings.
 
     Raises:
@@ -330,11 +336,13 @@ def _estimate(measurement: Measurement, settings: Mapping[str, Any]) -> Estimate
     assert measurement.random.score is not None
     assert measurement.D is not None
     evaluation = settings.get("evaluation") or {}
+    target = None if local or measurement.task is None else measurement.task.target
     return estimate(
         measurement.scores,
         baseline=measurement.baseline_scores,
         random=measurement.random.score,
         D=measurement.D,
+        target=None if target is None else target.score,
         fraction=measurement.fraction,
         minimum_score=evaluation.get("minimum", Evaluation().minimum),
     )

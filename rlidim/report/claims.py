@@ -215,7 +215,7 @@ def _by_their_rule(measurement: Measurement) -> int | None:
 
 
 def _reading(measurement: Measurement) -> str:
-    return f"{wording.read(measurement.estimate)} {wording.interval(measurement.estimate)}"
+    return wording.beside(measurement.estimate)
 
 
 def table(measurements: Sequence[Measurement]) -> Table:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rlidim.records.measurement import Measurement
 from rlidim.report.tables import Table
 from rlidim.statistics.estimate import Estimate
-from rlidim.statistics.wording import NONE, interval, read
+from rlidim.statistics.wording import NONE, beside
 
 FOLDER = "families"  # below the results, since their records would crowd the other tables
 REFERENCE = "gaussian"  # the paper's own dense P
@@ -52,7 +52,7 @@ def table(measurements: Sequence[Measurement]) -> Table:
                 and measurement.projection == family
             ]
             estimate = matches[0].estimate if matches else None
-            cells.append(f"{read(estimate)} {interval(estimate)}" if matches else NONE)
+            cells.append(beside(estimate))
         rows.append((family, *cells, ", ".join(different.get(family, ())) or NONE))
     return Table(
         "d_int90 by family",

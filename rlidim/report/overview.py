@@ -10,7 +10,7 @@ from rlidim.errors import printable
 from rlidim.records.measurement import Measurement
 from rlidim.report import published, text
 from rlidim.report.baselines import Baseline
-from rlidim.statistics.wording import NONE, interval, read, statement
+from rlidim.statistics.wording import NONE, beside, interval, statement, why_open
 from rlidim.tasks.problems import Analytic, Control, Data, Supervised
 from rlidim.tasks.task import Task
 
@@ -33,7 +33,8 @@ def statements(measurement: Measurement) -> list[str]:
         lines = [
             f"{statement(estimate)}, 95 % interval {interval(estimate)}, "
             f"D = {text.whole(measurement.D)}",
-            f"first passing d {text.whole(estimate.first_passing_d)}, by the paper's rule "
+            text.scale_of(estimate, measurement.task),
+            f"beside it: by the mean {beside(estimate.mean)}; by the paper's rule "
             f"{text.whole(estimate.paper_rule_d)}",
         ]
     lines += [
@@ -53,12 +54,15 @@ def statements(measurement: Measurement) -> list[str]:
         line = f"published: {entry.d_int:,}, {text.one_line(entry.source)}"
         theirs = published.reread(entry, measurement)
         if theirs is not None:
-            line += f"; by their rule ours is {read(theirs)} {interval(theirs)}, which"
+            line += f"; by their rule ours is {beside(theirs)}, which"
             line += f" {published.verdict(entry, measurement)}"
         elif estimate is not None:
-            line += f"; our interval {published.verdict(entry, measurement)}"
+            line += f"; our interval by the mean {published.verdict(entry, measurement)}"
         other = text.differences(entry, measurement)
         lines.append(line if other == NONE else f"{line}; theirs: {other}")
+    reason = None if estimate is None else why_open(estimate)
+    if reason is not None:
+        lines.append(reason)
     return [*lines, *(f"warning: {warning}" for warning in measurement.warnings)]
 
 
@@ -85,8 +89,7 @@ def list_rows(
                 "trainers": " ".join(task.trainers),
                 "published": [text.published(entry) for entry in task.published],
                 "ours": [
-                    f"{' '.join(parts)} {read(measurement.estimate)} "
-                    f"{interval(measurement.estimate)}"
+                    f"{' '.join(parts)} {beside(measurement.estimate)}"
                     for measurement, (_, *parts) in zip(measured, names, strict=True)
                     if measurement.estimate is not None
                 ],

@@ -1,4 +1,4 @@
-"""The figure of one measurement: normalised score against d, with d_int and its interval."""
+"""The figure of one measurement: runs that solve, and their scores, against d; d_int on both."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from rlidim.errors import RlidimError
 from rlidim.records.measurement import Measurement
 from rlidim.report import drawing, text
 from rlidim.report.drawing import BLUE, GREEN, GREY, INK, ORANGE, VERMILION
-from rlidim.statistics.estimate import Estimate, Rung, normalise
+from rlidim.statistics.estimate import Estimate, Rung
+from rlidim.statistics.scale import HALF, TARGET
 from rlidim.statistics.wording import interval, statement
 
-WIDTH, PANEL, ROW = 7.2, 3.3, 0.24  # inches: the figure's width, the score panel, a row above it
+WIDTH, ROW = 7.2, 0.24  # inches: the figure's width, a row above the panels
+PANEL, SHARES, GAP = 2.6, 1.5, 0.16  # inches: the score panel, that of shares, between them
 LEAST_LEFT, RIGHT, TOP, BOTTOM = 0.8, 1.15, 0.62, 0.78  # inches around the panels
 NAMES = 1.9  # inches, the most that the names beside the upper strip may take
 SMALL = 8.0  # points
@@ -41,7 +43,8 @@ def plot_measurement(measurement: Measurement, path_stem: Path) -> list[Path]:
         names = max(drawing.inches(line.name, SMALL) for line in lines)
         left = max(LEAST_LEFT, 0.25 + names)
         strip = ROW * len(lines)
-        height, width = TOP + strip + PANEL + BOTTOM, WIDTH - left - RIGHT
+        height = TOP + strip + SHARES + GAP + PANEL + BOTTOM
+        width = WIDTH - left - RIGHT
         figure = Figure(figsize=(WIDTH, height))
 
         def panel(bottom: float, tall: float, **options: Any) -> Any:
@@ -49,7 +52,8 @@ def plot_measurement(measurement: Measurement, path_stem: Path) -> list[Path]:
             return figure.add_axes(box, **options)
 
         scores = panel(BOTTOM, PANEL)
-        above = panel(BOTTOM + PANEL, strip, sharex=scores)
+        shares = panel(BOTTOM + PANEL + GAP, SHARES, sharex=scores)
+        above = panel(BOTTOM + PANEL + GAP + SHARES, strip, sharex=scores)
         dims = [rung.d for rung in estimate.rungs]
         shown: list[float] = [*dims, *(end for end in estimate.interval if end is not None)]
         shown += drawing.open_ends(estimate)
@@ -58,11 +62,13 @@ def plot_measurement(measurement: Measurement, path_stem: Path) -> list[Path]:
         scores.set_xlim(*drawing.log_limits(shown, 0.06))
         drawing.label_dimensions(scores, drawing.fitting(scores, dims, width, 9.0), dims)
         _draw_scores(scores, measurement, estimate)
+        _draw_shares(shares, estimate)
         _draw_strip(above, lines, estimate)
         for line in lines:
             if line.d is not None:
                 dots = (0, (1, 2))
-                scores.axvline(line.d, color=line.colour, linewidth=1, linestyle=dots, zorder=1)
+                for axes in (scores, shares):
+                    axes.axvline(line.d, color=line.colour, linewidth=1, linestyle=dots, zorder=1)
         _write_title(figure, measurement, estimate, left, height)
         figure.text(left / WIDTH, 0.12 / height, _caption(measurement), fontsize=SMALL, color=GREY)
         return drawing.save(figure, path_stem)
@@ -87,28 +93,51 @@ def _lines(measurement: Measurement) -> list[_Line]:
     return lines
 
 
-def _draw_scores(axes: Any, measurement: Measurement, estimate: Estimate) -> None:
-    left, right = axes.get_xlim()
+def _shade(axes: Any, estimate: Estimate) -> None:
+    """Shade the interval."""
     if not estimate.unreached:
         shaded = drawing.ends(axes, estimate.interval)
         axes.axvspan(*shaded, color=ORANGE, alpha=0.16, linewidth=0, zorder=0)
-    spread = _baseline_spread(measurement)
-    axes.axhspan(1 - spread, 1 + spread, color=GREEN, alpha=0.13, linewidth=0, zorder=0)
+
+
+def _draw_shares(axes: Any, estimate: Estimate) -> None:
+    """Draw the share of runs that solve the task at each d, its fit, and the line of one half."""
+    _shade(axes, estimate)
+    axes.axhline(HALF, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    axes.plot(*zip(*estimate.fit, strict=True), color=BLUE, linewidth=2, zorder=3)
+    for rung in estimate.rungs:
+        # The area goes by the number of runs.
+        area = 14 + 3 * len(rung.scores)
+        axes.scatter(
+            rung.d, rung.share, s=area, color=INK, edgecolors="white", linewidths=0.5, zorder=4
+        )
+    axes.set_ylim(-0.08, 1.08)
+    axes.set_yticks([0, 0.5, 1], ["0", "half", "all"])
+    axes.set_ylabel("runs that solve")
+    axes.tick_params(axis="x", which="both", labelbottom=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_scores(axes: Any, measurement: Measurement, estimate: Estimate) -> None:
+    left, right = axes.get_xlim()
+    _shade(axes, estimate)
+    spread, native = _native(estimate)
+    axes.axhspan(native - spread, native + spread, color=GREEN, alpha=0.13, linewidth=0, zorder=0)
     for level, colour, dash in (
         (1.0, GREEN, "-"),
         (estimate.fraction, INK, (0, (4, 3))),
         (0.0, GREY, "-"),
     ):
         axes.axhline(level, color=colour, linewidth=0.9, linestyle=dash, zorder=1)
-    axes.plot(*zip(*estimate.fit, strict=True), color=BLUE, linewidth=2, zorder=3)
     for rung in estimate.rungs:
-        axes.scatter(rung.d, rung.mean, marker="_", s=150, color=BLUE, linewidths=2, zorder=3)
+        middle = float(np.median(rung.normalised))
+        axes.scatter(rung.d, middle, marker="_", s=150, color=BLUE, linewidths=2, zorder=3)
     gap = _smallest_gap([rung.d for rung in estimate.rungs], math.log(right / left))
     for rung in estimate.rungs:
         _draw_seeds(axes, rung, gap)
     values = [value for rung in estimate.rungs for value in rung.normalised]
     bottom = max(min(-0.06, min(values) - 0.05), LOWEST)
-    top = min(max(1.1, 1 + spread + 0.04, max(values) + 0.05), HIGHEST)
+    top = min(max(1.1, native + spread + 0.04, max(values) + 0.05), HIGHEST)
     axes.set_ylim(bottom, top)
     axes.set_yticks([tick / 4 for tick in range(7) if tick / 4 <= top])
     axes.set_ylabel("normalised score")
@@ -118,7 +147,7 @@ def _draw_scores(axes: Any, measurement: Measurement, estimate: Estimate) -> Non
     line = 0.17 * (top - bottom) / PANEL
     baseline = max(1.0, estimate.fraction + line)
     for level, name, colour in (
-        (baseline, f"baseline (n = {len(measurement.baseline_scores)})", GREEN),
+        (baseline, estimate.scale.kind if estimate.scale.kind == TARGET else "native", GREEN),
         (estimate.fraction, f"{estimate.fraction * 100:g} %", INK),
         (0.0, "random", GREY),
     ):
@@ -173,14 +202,10 @@ def _smallest_gap(dims: Sequence[int], span: float) -> float:
     return float(min([0.75 * gap for gap in gaps] + [0.07 * span]))
 
 
-def _baseline_spread(measurement: Measurement) -> float:
-    """Return the standard deviation of the native runs' normalised scores."""
-    scores = measurement.baseline_scores
-    random = measurement.random
-    if len(scores) < 2 or random is None or random.score is None:
-        return 0.0
-    mean = float(np.mean(scores))
-    return float(np.std([normalise(score, random.score, mean) for score in scores], ddof=1))
+def _native(estimate: Estimate) -> tuple[float, float]:
+    """Return the standard deviation and the mean of the native runs' normalised scores."""
+    scores = [estimate.scale(score) for score in estimate.baseline]
+    return float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0, float(np.mean(scores))
 
 
 def _draw_strip(axes: Any, lines: Sequence[_Line], estimate: Estimate) -> None:
@@ -227,7 +252,7 @@ def _caption(measurement: Measurement) -> str:
     assert estimate is not None
     counts = sorted({len(rung.scores) for rung in estimate.rungs})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    parts = [f"a dot is a run ({seeds} at each d)", "a dash their mean, the line the isotonic fit"]
+    parts = [f"below, a dot is a run ({seeds} at each d), a dash their median, green native runs"]
     if measurement.diverged:
         parts.append(f"a cross one that diverged ({measurement.diverged})")
     return ", ".join(parts)

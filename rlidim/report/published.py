@@ -8,7 +8,8 @@ import numpy as np
 
 from rlidim.errors import RlidimError
 from rlidim.records.measurement import Measurement
-from rlidim.statistics.estimate import Estimate, estimate
+from rlidim.statistics.mean import read_mean
+from rlidim.statistics.reading import Reading
 from rlidim.tasks.task import Published
 
 RUNG = 1.5  # the ratio of neighbouring rungs: a scan over d cannot tell less apart
@@ -29,8 +30,8 @@ def threshold(entry: Published, measurement: Measurement) -> float | None:
     return baseline.score
 
 
-def reread(entry: Published, measurement: Measurement) -> Estimate | None:
-    """Estimate d_int from our scores by the published number's rule.
+def reread(entry: Published, measurement: Measurement) -> Reading | None:
+    """Read d_int from our scores by the published number's rule.
 
     The entry's share of raw scores, shifted so that the lowest possible is zero, with our interval
     in place of its first passing d. None where the baseline is not known as a score of the task,
@@ -43,25 +44,24 @@ def reread(entry: Published, measurement: Measurement) -> Estimate | None:
     return _read(entry, measurement, measurement.baseline_scores if local else [baseline])
 
 
-def reread_at_their_number(entry: Published, measurement: Measurement) -> Estimate | None:
-    """Estimate d_int from our scores against the very score that the entry has as its baseline."""
+def reread_at_their_number(entry: Published, measurement: Measurement) -> Reading | None:
+    """Read d_int from our scores against the very score that the entry has as its baseline."""
     number = entry.baseline.score
     return None if number is None else _read(entry, measurement, [number])
 
 
-def _read(entry: Published, measurement: Measurement, baseline: Sequence[float]) -> Estimate | None:
+def _read(entry: Published, measurement: Measurement, baseline: Sequence[float]) -> Reading | None:
     ours = measurement.estimate
     if ours is None or measurement.D is None:
         return None
     lowest = 0.0 if measurement.task is None else measurement.task.problem.evaluation.minimum
     try:
-        return estimate(
+        return read_mean(
             {rung.d: rung.scores for rung in ours.rungs},
             baseline=baseline,
             random=lowest,
             D=measurement.D,
             fraction=entry.fraction or ours.fraction,
-            minimum_score=lowest,
         )
     except RlidimError:  # a baseline that is the lowest score of all
         return None
@@ -70,9 +70,13 @@ def _read(entry: Published, measurement: Measurement, baseline: Sequence[float])
 def verdict(entry: Published, measurement: Measurement) -> str:
     """Say whether our interval, by their rule where it is known, holds a published number.
 
+    Where it is not known it is the interval of our reading by the mean, which is the nearest.
+
     An end that our tested d leave open holds nothing: where it would decide, nothing is decided.
     """
-    ours = reread(entry, measurement) or measurement.estimate
+    ours = reread(entry, measurement)
+    if ours is None and measurement.estimate is not None:
+        ours = measurement.estimate.mean
     if ours is None:
         return "not measured"
     holds = ours.holds(entry.d_int)

@@ -14,8 +14,8 @@ import numpy as np
 from rlidim.records.measurement import Measurement, total_seconds, total_steps
 from rlidim.records.record import RunRecord
 from rlidim.report import published, text
-from rlidim.statistics.estimate import Estimate
-from rlidim.statistics.wording import NONE, interval, name_of, read
+from rlidim.statistics.reading import Reading
+from rlidim.statistics.wording import NONE, beside, interval, name_of, read, why_open
 from rlidim.tasks.task import Task
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet calculate a cell
@@ -44,6 +44,10 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
         estimate = measurement.estimate
         if estimate is None:
             reasons.append(f"{measurement.label}: no estimate: {measurement.reason}")
+        elif why := why_open(estimate):
+            reasons.append(f"{measurement.label}: {why}")
+        if estimate is not None and estimate.scale.unsolved:
+            reasons.append(f"{measurement.label}: {text.scale_of(estimate, measurement.task)}")
         random = None if measurement.random is None else measurement.random.score
         rows.append(
             (
@@ -51,6 +55,8 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
                 text.whole(measurement.D),
                 read(estimate),
                 interval(estimate),
+                *_scale(measurement),
+                beside(None if estimate is None else estimate.mean),
                 text.whole(None if estimate is None else estimate.paper_rule_d),
                 "; ".join(text.published(entry) for entry in measurement.published) or NONE,
                 text.spread(measurement.baseline_scores),
@@ -67,6 +73,9 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
         "D",
         name,
         "95 % interval",
+        "scale",
+        "native reach it",
+        "by the mean",
         "paper's rule",
         "published",
         "baseline",
@@ -76,9 +85,15 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
         "core hours",
     )
     notes = (
-        f"{name}: the smallest d whose expected normalised score reaches {fraction:g}; > and <= "
-        "where the tested d only bound it; none where not even d = D reaches it. An end of an "
-        "interval that the tested d leave open reads 1 or D.",
+        f"{name}: the smallest d at which at least half of the runs reach {fraction:g}, where "
+        "random actions are 0 and 1 is the target that the task declares, or else the median of "
+        "native training (local); > and <= where the tested d only bound it; none where not even "
+        "d = D reaches it.",
+        f"Scale: what 1 is. Native reach it: of the native runs so many reach {fraction:g} too; "
+        "where fewer than half reach that of the target, the row is native unsolved and its "
+        "reading local.",
+        f"By the mean: the smallest d whose expected score reaches {fraction:g} of the native "
+        "runs' mean, with its own interval.",
         "Paper's rule: the first tested d whose mean score exceeds the same share of the native "
         "mean, scores shifted so that the lowest possible is 0 (random actions' mean, where there "
         "is no lowest or none is known); no interpolation.",
@@ -144,9 +159,10 @@ def comparison(
         "Ours, their rule: the d at which our mean score, shifted so that the lowest possible is "
         "0, crosses the same share of their baseline (global: the number; local: native training, "
         "here our own); ratio: that over theirs; at their score: the same share of the very score "
-        "that they had. The last column says whether the interval by their rule, or ours where "
-        "their baseline is neither, holds the published number, or would with ends "
-        f"{published.RUNG:g} times further out, which is one rung; an open end holds nothing.",
+        "that they had. The last column says whether the interval by their rule, or that of our "
+        "reading by the mean where their baseline is neither, holds the published number, or would "
+        f"with ends {published.RUNG:g} times further out, which is one rung; an open end holds "
+        "nothing.",
     ]
     for measurement in measurements:
         for entry in measurement.published:
@@ -162,10 +178,10 @@ def comparison(
                     text.one_line(entry.source),
                     text.whole(entry.D),
                     text.whole(entry.d_int),
-                    f"{read(theirs)} {interval(theirs)}" if theirs else NONE,
+                    beside(theirs),
                     _ratio(theirs, entry.d_int),
-                    f"{read(same)} {interval(same)}" if same else NONE,
-                    f"{read(estimate)} {interval(estimate)}",
+                    beside(same),
+                    beside(estimate),
                     published.verdict(entry, measurement),
                 )
             )
@@ -201,7 +217,7 @@ def comparison(
     return Table("Against published numbers", header, tuple(rows), 7, tuple(dict.fromkeys(notes)))
 
 
-def _ratio(estimate: Estimate | None, d: int) -> str:
+def _ratio(estimate: Reading | None, d: int) -> str:
     """Return our d_int over the published one."""
     if estimate is None or estimate.censored or estimate.d_int is None:
         return NONE
@@ -219,13 +235,13 @@ def rungs(measurement: Measurement) -> Table:
                 str(len(rung.scores)),
                 f"{rung.mean:.3f}",
                 f"{np.std(rung.normalised, ddof=1):.3f}" if len(rung.scores) > 1 else NONE,
-                f"{rung.success:.2f}",
-                f"{fit[rung.d]:.3f}",
+                f"{rung.solved}",
+                f"{fit[rung.d]:.2f}" if rung.d in fit else NONE,
                 "yes" if rung.passes else "no",
             )
             for rung in measurement.estimate.rungs
         ]
-    header = ("d", "seeds", "mean", "sd", "success", "fit", "passes")
+    header = ("d", "seeds", "mean", "sd", "solved", "fit", "passes")
     return Table(measurement.label, header, tuple(rows), 0)
 
 
@@ -252,6 +268,16 @@ def origins(records: Sequence[RunRecord]) -> Table:
         f"{text.hours(total_seconds(records))} core hours.",
     )
     return Table("Versions and machines", ("what", "which", "records"), rows, 2, notes)
+
+
+def _scale(measurement: Measurement) -> tuple[str, str]:
+    """Return what 1 is, and how many native runs reach the fraction of it."""
+    estimate = measurement.estimate
+    if estimate is None:
+        return NONE, NONE
+    reaching, runs = estimate.scale.native
+    kind = "native unsolved, local" if estimate.scale.unsolved else estimate.scale.kind
+    return kind, f"{reaching} of {runs}"
 
 
 def _names(measurement: Measurement) -> tuple[str, str, str]:
@@ -283,6 +309,7 @@ def measurements_csv(measurements: Sequence[Measurement]) -> str:
                 "smallest_d": None if estimate is None else estimate.rungs[0].d,
                 "largest_d": None if estimate is None else estimate.rungs[-1].d,
                 "first_passing_d": content["first_passing_d"],
+                **_scale_numbers(measurement),
                 "paper_rule_d": content["paper_rule_d"],
                 "known": measurement.known,
                 "published": " ".join(
@@ -301,6 +328,23 @@ def measurements_csv(measurements: Sequence[Measurement]) -> str:
             }
         )
     return _csv(rows)
+
+
+def _scale_numbers(measurement: Measurement) -> dict[str, Any]:
+    """Return the scale and the reading by the mean, as columns."""
+    estimate = measurement.estimate
+    scale = None if estimate is None else estimate.scale
+    mean = None if estimate is None else estimate.mean
+    low, high = (None, None) if mean is None else mean.interval
+    return {
+        "scale": None if scale is None else scale.kind,
+        "solved_score": None if scale is None else scale.solved,
+        "native_reaching": None if scale is None else scale.native[0],
+        "native_unsolved": None if scale is None else scale.unsolved,
+        "mean_d_int": None if mean is None else mean.d_int,
+        "mean_low": low,
+        "mean_high": high,
+    }
 
 
 def scores_csv(measurements: Sequence[Measurement]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from rlidim.errors import printable
 from rlidim.records.measurement import Measurement
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import NONE, interval, name_of, read, statement
-from rlidim.tasks.task import Published
+from rlidim.tasks.task import Published, Task
 
 __all__ = [
     "NONE",
@@ -25,6 +26,7 @@ __all__ = [
     "one_line",
     "published",
     "read",
+    "scale_of",
     "short_names",
     "spread",
     "statement",
@@ -50,12 +52,39 @@ def spread(values: Sequence[float]) -> str:
     mean = number(float(np.mean(values)))
     if len(values) == 1:
         return f"{mean} (1)"
-    return f"{mean} ± {np.std(values, ddof=1):.2g} ({len(values)})"
+    return f"{mean} ± {_two_digits(float(np.std(values, ddof=1)))} ({len(values)})"
+
+
+def _two_digits(value: float) -> str:
+    """Return a number rounded to two significant digits, written out: ``900``, ``0.0012``."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    digits = 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, digits):,.{max(digits, 0)}f}"
 
 
 def hours(seconds: float) -> str:
     """Return seconds as hours with two digits after the point, or as many as it takes."""
     return f"{seconds / 3600:.2f}" if seconds >= 360 else f"{seconds / 3600:.2g}"
+
+
+def scale_of(estimate: Estimate, task: Task | None) -> str:
+    """Return what the reading is of, in a line."""
+    used = estimate.scale
+    share = f"{estimate.fraction * 100:g} %"
+    reaching, runs = used.native
+    native = f"{reaching} of {runs} native runs do"
+    source = "" if task is None or task.target is None else f" ({task.target.source})"
+    if used.unsolved:
+        budget = "" if task is None else " within the budget"
+        return (
+            f"native unsolved{budget}: {reaching} of {runs} runs reach {share} of the target "
+            f"{used.target:g}{source}; read against their median {used.solved:.4g} instead"
+        )
+    one = f"the target {used.solved:g}{source}"
+    if used.kind == "local":
+        one = f"the median of native training, {used.solved:.4g} (local)"
+    return f"half of the runs reach {share} of the way from random actions to {one}; {native}"
 
 
 def holds(estimate: Estimate, d: int) -> str:

@@ -1,10 +1,14 @@
-"""An estimate and its interval in words: the same on a screen, in a table, in a figure."""
+"""A reading in words: the same on a screen, in a table, in a figure."""
 
 from __future__ import annotations
 
-from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.estimate import Estimate, Rung
+from rlidim.statistics.reading import Reading
+from rlidim.statistics.shares import CURVES
 
+FEW = 5  # native runs
 NONE = "-"  # in place of a missing value
+OPEN = "open"
 
 
 def name_of(fraction: float) -> str:
@@ -12,32 +16,46 @@ def name_of(fraction: float) -> str:
     return f"d_int{fraction * 100:g}"
 
 
-def read(estimate: Estimate | None) -> str:
+def read(reading: Reading | None) -> str:
     """Return ``8``, ``> 64`` or ``<= 2`` where the tested d only bound it, ``none`` beyond D."""
-    if estimate is None:
+    if reading is None:
         return NONE
-    if estimate.unreached:
+    if reading.unreached:
         return "none"
-    tested = [rung.d for rung in estimate.rungs]
-    if estimate.censored == "above":
-        return f"> {max(tested):,}"
-    if estimate.censored == "below":
-        return f"<= {min(tested):,}"
-    return f"{estimate.d_int:,}"
+    if reading.censored == "above":
+        return f"> {reading.tested[-1]:,}"
+    if reading.censored == "below":
+        return f"<= {reading.tested[0]:,}"
+    return f"{reading.d_int:,}"
+
+
+def beside(reading: Reading | None) -> str:
+    """Return a reading with its interval in one: ``8 [6, 12]``, ``> 64 (at least 40)``."""
+    if reading is None or reading.unreached:
+        return read(reading)
+    words = interval(reading)
+    return f"{read(reading)} {words}" if reading.closed else f"{read(reading)} ({words})"
 
 
 def statement(estimate: Estimate) -> str:
-    """Return ``d_int90 = 8``, ``d_int90 > 64`` or ``d_int90 none``."""
+    """Return ``d_int90 = 8``, ``d_int90 > 64`` or ``d_int90 none``; the local one is named so."""
     sign = "" if estimate.censored else "= "
-    return f"{name_of(estimate.fraction)} {sign}{read(estimate)}"
+    kind = " (local)" if estimate.scale.kind == "local" else ""
+    return f"{name_of(estimate.fraction)}{kind} {sign}{read(estimate)}"
 
 
-def interval(estimate: Estimate | None) -> str:
-    """Return ``[6, 12]``; an end that the tested d leave open is 1 or D."""
-    if estimate is None or estimate.unreached:
+def interval(reading: Reading | None) -> str:
+    """Return ``[6, 12]``; an end that the tested d leave open has a word: ``[at least 7]``."""
+    if reading is None or reading.unreached:
         return NONE
-    low, high = estimate.interval
-    return f"[{1 if low is None else low:,}, {'D' if high is None else f'{high:,}'}]"
+    low, high = reading.interval
+    if low is None and high is None:
+        return OPEN
+    if high is None:
+        return f"at least {low:,}"
+    if low is None:
+        return f"at most {high:,}"
+    return f"[{low:,}, {high:,}]"
 
 
 def describe(estimate: Estimate) -> str:
@@ -46,3 +64,41 @@ def describe(estimate: Estimate) -> str:
     if estimate.unreached:
         return f"{words}, not even at d = D = {estimate.D:,}"
     return f"{words} {interval(estimate)}"
+
+
+def why_open(estimate: Estimate) -> str | None:
+    """Return why an interval has an open end, in a few words; None where it has none.
+
+    Where not even d = D passes there is no dimension to bound.
+    """
+    if estimate.closed or estimate.unreached:
+        return None
+    low, high = estimate.interval
+    side = {(True, True): "both ends", (True, False): "its lower end"}.get(
+        (low is None, high is None), "its upper end"
+    )
+    if estimate.censored == "above":
+        why = f"no tested d up to {estimate.tested[-1]:,} passes"
+    elif estimate.censored == "below":
+        why = f"every tested d from {estimate.tested[0]:,} on passes"
+    elif estimate.scale.kind == "local" and estimate.scale.native[1] < FEW:
+        why = f"{estimate.scale.native[1]} native runs leave the scale in doubt"
+    else:
+        first, last = _beside(estimate)
+        why = (
+            f"the share of runs that solve hardly changes between d = {first.d:,} "
+            f"({first.solved} of {len(first.scores)}) and {last.d:,} "
+            f"({last.solved} of {len(last.scores)})"
+        )
+    return f"{side} open: {why}"
+
+
+def _beside(estimate: Estimate) -> tuple[Rung, Rung]:
+    """Return the tested rungs furthest from the reading whose runs still speak."""
+    assert estimate.d_int is not None
+    near = [
+        rung
+        for rung in estimate.rungs
+        if 1 / CURVES.window <= rung.d / estimate.d_int <= CURVES.window
+    ]
+    return near[0], near[-1]

@@ -18,6 +18,7 @@ from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, total_seconds
 from rlidim.statistics.wording import interval
+from rlidim.sweep.forecast import seconds_to_close
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.search import Listener, Search
 
@@ -69,8 +70,7 @@ class Row:
         measurement = self.measurement
         if measurement is None or measurement.estimate is None:
             return UNMEASURED
-        low, high = measurement.estimate.interval
-        return math.log((high or measurement.D or 1) / (low or 1))
+        return math.log(measurement.estimate.ratio)
 
     @cached_property
     def seconds(self) -> float:
@@ -82,11 +82,13 @@ class Row:
         steps = getattr(settings, "n_timesteps", UNKNOWN_SECONDS * STEPS_A_SECOND)
         return float(steps / STEPS_A_SECOND)
 
-    @property
-    def forecast(self) -> float:
-        """Return the core seconds that its budget of runs still allows: it costs no more."""
-        made = sum(cell.d is not None for cell in self.search.records)
-        return max(self.search.plan.most_runs - made, self.missing) * self.seconds
+    @cached_property
+    def forecast(self) -> float | None:
+        """Return the core seconds that it still needs, None if that is not to be foreseen."""
+        measurement = self.measurement
+        if measurement is None or measurement.estimate is None:
+            return None
+        return seconds_to_close(measurement.estimate, self.seconds, self.search.plan.precision)
 
     @property
     def urgency(self) -> float:
@@ -145,7 +147,7 @@ def _row(search: Search) -> Row:
 
 
 def page(rows: Sequence[Row]) -> str:
-    """Return a line for each row: settled, or open and what it costs at most."""
+    """Return a line for each row: settled, or open and what it is forecast to cost."""
     lines = []
     for row in sorted(rows, key=lambda each: (each.missing > 0, each.name)):
         measurement = row.measurement
@@ -153,13 +155,17 @@ def page(rows: Sequence[Row]) -> str:
         if row.error is not None:
             state = row.error
         elif row.missing:
-            state = f"open; at most {row.forecast / 60:,.0f} core minutes"
-        elif row.width > math.log(row.search.plan.precision):
-            state = "its budget of runs is spent"
+            state = f"open; {_cost(row.forecast)}"
+        elif row.search.spent:
+            state = "its budget is spent"
         else:
             state = "settled"
         lines.append(f"{row.name:36}  {reads:20}  {state}")
     return "\n".join(lines)
+
+
+def _cost(forecast: float | None) -> str:
+    return "no forecast yet" if forecast is None else f"about {forecast / 60:,.0f} core minutes"
 
 
 @contextmanager

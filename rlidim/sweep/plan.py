@@ -8,19 +8,34 @@ from dataclasses import dataclass
 from rlidim.environments import making
 from rlidim.errors import RlidimError
 from rlidim.networks.dimension import projection_family
-from rlidim.records.cell import Cell
+from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.measurement import Subject
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import settings_class
 
 AUTO = "auto"  # the family that suits the task's size
+SEEDS_OF_ONE = 10_000  # replication r has the seeds from r times so many on
 
 
 @dataclass(frozen=True)
 class Plan:
     """A measurement's subject and settings; ``dims`` makes it a grid instead of a search.
 
-    ``most_runs`` is the budget of runs in subspaces: see :class:`rlidim.tasks.task.Search`.
+    Attributes:
+        task: what is measured.
+        trainer: by which.
+        projection: the family of P.
+        scope: of the subspace.
+        fraction: of the scale that counts as solved.
+        local: read against the median of native training even where the task declares a target.
+        dims: of a grid; None: a search.
+        seeds: runs at each d, in a search at first.
+        baseline_seeds: native runs, at first.
+        budget: core seconds that the runs may take, native ones too.
+        precision: the ratio of the interval's ends at which a search is settled.
+        hint: the d at which it begins.
+        largest: the d beyond which it does not go; None: D.
+        replication: a repetition of the whole search has seeds of its own.
     """
 
     task: Task
@@ -28,14 +43,15 @@ class Plan:
     projection: str = "rademacher"
     scope: str = "policy"
     fraction: float = 0.9
+    local: bool = False
     dims: tuple[int, ...] | None = None
     seeds: int = 4
-    most_seeds: int = 10
     baseline_seeds: int = 5
-    most_runs: int = 120
-    precision: float = 1.5
+    budget: float = 1200.0
+    precision: float = 2.0
     hint: int = 8
     largest: int | None = None
+    replication: int = 0
 
     @classmethod
     def of(cls, task: Task, trainer: str, **choices: object) -> Plan:
@@ -46,12 +62,10 @@ class Plan:
         """
         task.settings(trainer)
         search = dataclasses.asdict(task.search_for(trainer))
-        search["most_runs"] = search.pop("runs")
         given = {name: value for name, value in choices.items() if value is not None}
         given["projection"] = projection_family(task, str(given.get("projection", AUTO)))
         seeds = given.get("seeds")
-        if isinstance(seeds, int):  # given: as many at every rung, and for the baseline
-            search["most_seeds"] = max(search["most_seeds"], seeds)
+        if isinstance(seeds, int):  # given: as many for the baseline
             # One native run would leave the baseline's error unknown.
             search["baseline_seeds"] = max(2, seeds)
         plan = cls(task, trainer, **{**search, **given})
@@ -67,13 +81,16 @@ class Plan:
         for option, count in {
             "--seeds": self.seeds,
             "--baseline-seeds": self.baseline_seeds,
-            "--most-runs": self.most_runs,
             "--hint": self.hint,
         }.items():
             if count < 1:
                 raise RlidimError(f"{option} must be at least 1, got {count}")
         if not 0.0 < self.fraction < 1.0:
             raise RlidimError(f"--fraction must be between 0 and 1, got {self.fraction}")
+        if not self.budget > 0.0:
+            raise RlidimError(f"--budget must be above 0 seconds, got {self.budget:g}")
+        if self.replication < 0:
+            raise RlidimError(f"a replication is a whole number from 0, got {self.replication}")
         if self.precision < 1.0:
             raise RlidimError(f"--precision is a ratio of at least 1, got {self.precision}")
         check_scope(self.task, self.scope, self.trainer)
@@ -87,15 +104,31 @@ class Plan:
         return Subject(self.task.name, self.trainer, self.projection, self.scope)
 
     def cell(self, d: int, seed: int) -> Cell:
-        """Return a cell of this plan."""
-        return Cell(self.task.name, self.trainer, self.projection, d, seed, self.scope)
+        """Return a cell of this plan, its seed counted from the replication's first."""
+        return Cell(self.task.name, self.trainer, self.projection, d, self._seed(seed), self.scope)
+
+    def native(self, seed: int) -> Cell:
+        """Return a cell of native training, its seed counted from the replication's first."""
+        return Cell.baseline(self.task.name, self.trainer, self._seed(seed))
 
     def baselines(self) -> list[Cell]:
         """Return the cells that every estimate needs: random actions, and native training."""
-        native = (
-            Cell.baseline(self.task.name, self.trainer, seed) for seed in range(self.baseline_seeds)
-        )
-        return [Cell.random(self.task.name), *native]
+        return [
+            Cell.random(self.task.name),
+            *(self.native(seed) for seed in range(self.baseline_seeds)),
+        ]
+
+    def owns(self, cell: Cell) -> bool:
+        """Return whether a cell's seed is one of this replication's; random actions are of all."""
+        return cell.trainer == RANDOM or replication_of(cell.seed) == self.replication
+
+    def _seed(self, seed: int) -> int:
+        return self.replication * SEEDS_OF_ONE + seed
+
+
+def replication_of(seed: int) -> int:
+    """Return which repetition of a search a seed belongs to, 0 for the first."""
+    return seed // SEEDS_OF_ONE
 
 
 def check_scope(task: Task, scope: str, trainer: str) -> None:

@@ -1,30 +1,22 @@
-"""The search over d: ladder, bracket, bisection, replication.
-
-The next round of cells is a function of the rounds before, so a search that was killed continues as
-if nothing had happened, and its path does not depend on the number of workers.
-"""
+"""A search over d: the rounds of its walk, made by an executor, from what is on record."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlidim.data import datasets
-from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
 from rlidim.executors.ledger import check_settings, died, finished, superseded
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
-from rlidim.records.measurement import Measurement, read_measurement
+from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
 from rlidim.statistics.estimate import Estimate
-from rlidim.sweep.plan import Plan
+from rlidim.sweep.plan import SEEDS_OF_ONE, Plan, replication_of
+from rlidim.sweep.walk import Walk, reading
 from rlidim.tasks.problems import Supervised
-
-CROSSING_SEEDS = 6  # seeds at the two rungs around the crossing before a search may end
-REPLICATES = 2  # seeds added to a rung at a time
 
 
 @dataclass(frozen=True)
@@ -39,172 +31,6 @@ class State:
 
 
 Listener = Callable[[State], None]
-
-
-def ladder(largest: int) -> list[int]:
-    """Return the rungs 1, 2, 3, 4, 6, 8, 12, 16, 24, ... up to ``largest``, which is the last."""
-    rungs = [1]
-    power = 2
-    while rungs[-1] < largest:
-        rungs += [power, power + power // 2] if power > 2 else [2, 3]
-        power *= 2
-    return [d for d in rungs if d < largest] + [largest]
-
-
-def reading(
-    plan: Plan, records: Mapping[Cell, RunRecord], results_folder: Path = Path("results")
-) -> Measurement:
-    """Read the plan's measurement from the records so far.
-
-    Args:
-        plan: of the measurement.
-        records: made with the plan's settings.
-        results_folder: of the records; nothing is read there.
-
-    Raises:
-        RlidimError: the baseline is no better than random, so nothing can be measured.
-    """
-    measurement = read_measurement(
-        records.values(),
-        plan.subject,
-        plan.task,
-        fraction=plan.fraction,
-        results_folder=results_folder,
-    )
-    if measurement.estimate is None and measurement.missing is None:
-        raise RlidimError(str(measurement.reason))
-    return measurement
-
-
-def next_cells(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
-    """Return the next round of cells, or none when the search is over.
-
-    Args:
-        plan: of the search.
-        records: of the rounds before.
-    """
-    wanted = _wanted(plan, records)
-    missing = [cell for cell in wanted if cell not in records]
-    if plan.dims is not None:
-        return missing
-    remaining = plan.most_runs - sum(cell.d is not None for cell in records)
-    if remaining <= 0:
-        return _complete(plan, records)
-    subspace = [cell for cell in missing if cell.d is not None][:remaining]
-    return [cell for cell in missing if cell.d is None or cell in subspace]
-
-
-def _complete(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
-    """Return the cells that the rungs around the crossing lack, once the budget is spent."""
-    current = reading(plan, records).estimate
-    if current is None:
-        return []
-    passing = [d for d, mean in current.fit if mean >= plan.fraction]
-    failing = [d for d, mean in current.fit if mean < plan.fraction]
-    around = failing[-1:] + passing[:1]
-    counts = {d: _seeds_on_record(plan, records, d) for d in around}
-    return _replicate(plan, counts, around, CROSSING_SEEDS)
-
-
-def _wanted(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[Cell]:
-    if plan.dims is not None:
-        # The largest d first: if it exceeds D, the error comes before other runs are made.
-        return _rung_cells(plan, sorted(set(plan.dims))[::-1], plan.seeds) + plan.baselines()
-    sizes = [records[cell].D for cell in plan.baselines() if cell in records]
-    if len(sizes) < len(plan.baselines()):
-        return plan.baselines()
-    hint = min(plan.hint, plan.largest or plan.hint, max(*sizes, 1))
-    start = _rung_cells(plan, [hint], plan.seeds)
-    if any(cell not in records for cell in start):
-        return start
-    measurement = reading(plan, records)
-    if measurement.estimate is None or measurement.D is None:
-        return []
-    rungs = ladder(min(plan.largest or measurement.D, measurement.D))
-    return _search(plan, records, measurement.estimate, rungs)
-
-
-def _search(
-    plan: Plan, records: Mapping[Cell, RunRecord], current: Estimate, rungs: Sequence[int]
-) -> list[Cell]:
-    """Bracket, then bisect, then replicate around the crossing of the isotonic fit.
-
-    The first d whose own mean passes may owe it to a few lucky seeds, far from the rungs that
-    decide.
-    """
-    counts = {d: _seeds_on_record(plan, records, d) for d, _ in current.fit}
-    passing = [d for d, mean in current.fit if mean >= plan.fraction]
-    failing = [d for d, mean in current.fit if mean < plan.fraction]
-    largest = rungs[-1]
-    if not passing:  # bracket upwards
-        if max(failing) < largest:
-            return _rung_cells(plan, [min(2 * max(failing), largest)], plan.seeds)
-        return _replicate(plan, counts, [largest], CROSSING_SEEDS)
-    upper = min(passing)
-    if not failing:  # bracket downwards
-        if upper > 1:
-            return _rung_cells(plan, [max(upper // 2, 1)], plan.seeds)
-        return _replicate(plan, counts, [1], CROSSING_SEEDS)
-    lower = max(failing)
-    between = [d for d in rungs if lower < d < upper]
-    if between:  # bisect down to neighbouring rungs
-        return _rung_cells(plan, [between[len(between) // 2]], plan.seeds)
-    around = _replicate(plan, counts, [lower, upper], CROSSING_SEEDS)
-    if around:
-        return around
-    low, high = current.interval[0] or 1, current.interval[1] or largest
-    if high / low <= plan.precision:
-        return []
-    return _narrow(plan, counts, lower, upper, (low, high), rungs)
-
-
-def _narrow(
-    plan: Plan,
-    counts: Mapping[int, int],
-    lower: int,
-    upper: int,
-    interval: tuple[int, int],
-    rungs: Sequence[int],
-) -> list[Cell]:
-    """Choose the cells that most likely narrow the interval: new rungs inside it, or more seeds."""
-    low, high = interval
-    if low > lower and high <= upper and upper - lower > 1:
-        # The seeds leave no doubt at either rung: only a rung in between can tell more.
-        return _rung_cells(plan, [round(math.sqrt(lower * upper))], plan.seeds)
-    untested = [d for d in rungs if low <= d <= high and d not in counts]
-    if untested:
-        nearest = sorted(untested, key=lambda d: abs(math.log(d / upper)))
-        return _rung_cells(plan, nearest[:1], plan.seeds)
-    # The rungs at and under its lower end bound the interval from below.
-    outer = max((d for d in counts if d < low), default=low)
-    inside = [d for d in counts if outer <= d <= high and counts[d] < plan.most_seeds]
-    inside.sort(key=lambda d: (counts[d], abs(math.log(d / upper))))
-    chosen = inside[:2]
-    return [
-        plan.cell(d, seed)
-        for d in chosen
-        for seed in range(counts[d], min(counts[d] + REPLICATES, plan.most_seeds))
-    ]
-
-
-def _seeds_on_record(plan: Plan, records: Mapping[Cell, RunRecord], d: int) -> int:
-    """Return how many seeds at d, counted from the first, have a record, failed runs included."""
-    seed = 0
-    while plan.cell(d, seed) in records:
-        seed += 1
-    return seed
-
-
-def _replicate(
-    plan: Plan, counts: Mapping[int, int], dims: Iterable[int], seeds: int
-) -> list[Cell]:
-    """Return the cells that bring rungs to a number of seeds."""
-    enough = min(seeds, plan.most_seeds)
-    return [plan.cell(d, seed) for d in dims for seed in range(counts[d], enough)]
-
-
-def _rung_cells(plan: Plan, dims: Iterable[int], seeds: int) -> list[Cell]:
-    return [plan.cell(d, seed) for d in dims for seed in range(seeds)]
 
 
 def on_disk(plan: Plan, results: Results) -> dict[Cell, RunRecord]:
@@ -237,10 +63,13 @@ def _cell_at(plan: Plan, path: Path) -> Cell | None:
     dimension, _, seed = path.stem.partition("-s")
     if not seed.isdecimal():
         return None
+    if replication_of(int(seed)) != plan.replication:
+        return None
+    first = int(seed) % SEEDS_OF_ONE
     if dimension == "full":
-        return Cell.baseline(plan.task.name, plan.trainer, int(seed))
+        return plan.native(first)
     if dimension[:1] == "d" and dimension[1:].isdecimal():
-        return plan.cell(int(dimension[1:]), int(seed))
+        return plan.cell(int(dimension[1:]), first)
     return None
 
 
@@ -275,7 +104,8 @@ class Search:
         self.records = on_disk(plan, results)
         self.resumed = len(self.records)
         self._results, self._log_dir = results, log_dir
-        self._known: dict[Cell, RunRecord] = {}
+        self._walk = Walk(plan)
+        self._round: list[Cell] | None = None  # that was chosen and is not complete
 
     def round(self) -> list[Cell]:
         """Return the next round's cells that are not on record; none when the search is over.
@@ -283,12 +113,19 @@ class Search:
         Raises:
             RlidimError: the baseline is no better than random actions.
         """
-        while cells := next_cells(self.plan, self._known):
-            missing = [cell for cell in cells if cell not in self.records]
-            if missing:
+        while True:
+            if self._round is None:
+                self._round = self._walk.next()
+            missing = [cell for cell in self._round if cell not in self.records]
+            if missing or not self._round:
                 return missing
-            self._known.update((cell, self.records[cell]) for cell in cells)
-        return []
+            self._walk.add({cell: self.records[cell] for cell in self._round})
+            self._round = None
+
+    @property
+    def spent(self) -> bool:
+        """Whether the search is over because its budget is spent."""
+        return self._walk.spent
 
     def make(self, cells: Sequence[Cell], executor: Executor, listener: Listener | None) -> None:
         """Make the runs of a round, those that fail a second time too.

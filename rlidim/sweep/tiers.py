@@ -9,17 +9,18 @@ from rlidim.errors import RlidimError
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.task import Task
 
-SMOKE_BUDGET = 12  # runs in subspaces of a measurement of the smoke tier, which claims nothing
+# Core seconds of a measurement of the smoke tier, which claims nothing, and of the quick one.
+SMOKE_BUDGET, QUICK_BUDGET = 20.0, 180.0
 # Of a row of the atlas: it is at the search's precision that it is settled, not at a budget.
-ATLAS_PRECISION, ATLAS_BUDGET, ATLAS_SEEDS = 2.0, 400, 40
+ATLAS_PRECISION, ATLAS_BUDGET = 2.0, 100 * 3600.0
 ATLAS_BASELINES = 10  # native runs at least
-FULL_FACTOR = 4  # times the task's own budget, in the full tier: narrower intervals
 
 
 def plans(tasks: Mapping[str, Task], tier: str) -> list[Plan]:
     """Return the plans of a tier, by the ``bench:`` sections of the task files.
 
-    The quick tier measures each task as ``rlidim TASK measure`` does.
+    The full tier measures each task as ``rlidim TASK measure`` does, the quick one within a smaller
+    budget.
 
     The calibration tasks come first: an instrument that reads known weights wrong need not weigh
     anything else.
@@ -37,20 +38,15 @@ def plans(tasks: Mapping[str, Task], tier: str) -> list[Plan]:
         raise RlidimError(f"no task has the tier '{tier}' in its bench: section")
     chosen.sort(key=lambda pair: (pair[0].known is None, pair[0].name))
     chosen_plans = [Plan.of(task, trainer) for task, trainer in chosen]
-    if tier == "smoke":
-        return [dataclasses.replace(plan, most_runs=SMOKE_BUDGET) for plan in chosen_plans]
-    if tier == "full":
-        return [
-            dataclasses.replace(plan, most_runs=FULL_FACTOR * plan.most_runs)
-            for plan in chosen_plans
-        ]
+    most = {"smoke": SMOKE_BUDGET, "quick": QUICK_BUDGET}.get(tier)
+    if most is not None:
+        return [dataclasses.replace(plan, budget=min(plan.budget, most)) for plan in chosen_plans]
     if tier == "atlas":
         return [
             dataclasses.replace(
                 plan,
-                precision=ATLAS_PRECISION,
-                most_runs=ATLAS_BUDGET,
-                most_seeds=ATLAS_SEEDS,
+                precision=max(plan.precision, ATLAS_PRECISION),
+                budget=ATLAS_BUDGET,
                 baseline_seeds=max(plan.baseline_seeds, ATLAS_BASELINES),
             )
             for plan in chosen_plans

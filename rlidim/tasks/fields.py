@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import typing
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -90,6 +91,21 @@ Share = Annotated[float, Range(at_least=0, at_most=1)]
 SomeShare = Annotated[float, Range(above=0, at_most=1)]
 Decay = Annotated[float, Range(at_least=0, below=1)]  # of a running mean
 Rate = Annotated[float | str, Range(above=0, prefix="lin_")]  # "lin_x": from x linearly to zero
+
+
+UNITS = {"h": 3600, "m": 60, "s": 1}  # of a length of time, in seconds
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds of a length of time such as ``3h``, ``20m`` or ``90s``.
+
+    Raises:
+        ValueError: it is none, or zero; the message names the form expected.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([hms])", text)
+    if match is None or float(match[1]) == 0:
+        raise ValueError(f"expected a time such as 3h, 20m or 90s, got '{text}'")
+    return float(match[1]) * UNITS[match[2]]
 
 
 def range_of(hint: Any) -> Range | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError, nearest
+from rlidim.tasks.fields import seconds_of
 from rlidim.tasks.parsing import parse
 from rlidim.tasks.problems import (
     ACTIVATIONS,
@@ -36,7 +38,7 @@ from rlidim.tasks.problems import (
 )
 from rlidim.tasks.reading import LARGEST_YAML, check_name, parse_yaml, read_file
 from rlidim.tasks.settings import TrainerSettings, checked_trainer, known_trainers
-from rlidim.tasks.task import TIERS, Baseline, Published, Search, Task
+from rlidim.tasks.task import TIERS, Baseline, Published, Search, Target, Task
 
 KEYS = (
     "title",
@@ -46,6 +48,7 @@ KEYS = (
     "data",
     "classifier",
     "evaluation",
+    "target",
     "search",
     "trainers",
     "paper",
@@ -74,7 +77,14 @@ def load_task(path: Path) -> Task:
         raise RlidimError(f"{path}: {error}") from error
     content = _content(path)
     trainers = _trainers(content["trainers"], path, "trainers", {})
+    target = (
+        None if "target" not in content else parse(Target, content["target"], f"{path}: target")
+    )
     problem = _problem(content, trainers, path)
+    if target is not None and isinstance(problem, Control) and problem.evaluation.solved is None:
+        # A run that has reached what counts as solved need not go on.
+        evaluation = dataclasses.replace(problem.evaluation, solved=target.score)
+        problem = dataclasses.replace(problem, evaluation=evaluation)
     search, searches = _searches(content.get("search", {}), trainers, path)
     published = _published(content.get("published", []), path)
     task = Task(
@@ -86,6 +96,7 @@ def load_task(path: Path) -> Task:
         search=search,
         searches=searches,
         scores=str(content.get("scores", "mean return")),
+        target=target,
         known=_known(content.get("known"), path),
         published=tuple(entry for entry in published if not entry.variant),
         published_of_variants=tuple(entry for entry in published if entry.variant),
@@ -257,14 +268,25 @@ def _searches(
     names = {**known_trainers(), **trainers}
     own = {name: values for name, values in content.items() if name in names}
     general = {name: value for name, value in content.items() if name not in names}
-    search = parse(Search, general, f"{path}: search")
+    search = _search(general, f"{path}: search")
     searches = {}
     for name, values in own.items():
         where = f"{path}: search: {name}"
         if not isinstance(values, dict):
             raise RlidimError(f"{where}: expected a mapping")
-        searches[name] = parse(Search, {**general, **values}, where)
+        searches[name] = _search({**general, **values}, where)
     return search, searches
+
+
+def _search(values: Mapping[str, Any], where: str) -> Search:
+    """Return search settings, whose budget is a length of time."""
+    budget = values.get("budget")
+    if isinstance(budget, str):
+        try:
+            values = {**values, "budget": seconds_of(budget)}
+        except ValueError as error:
+            raise RlidimError(f"{where}: budget: {error}") from error
+    return parse(Search, values, where)
 
 
 def _published(content: object, path: Path) -> list[Published]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rlidim.errors import RlidimError, nearest
-from rlidim.tasks.fields import Count, Range
+from rlidim.tasks.fields import Count, Positive, Range
 from rlidim.tasks.parsing import parse
 from rlidim.tasks.problems import DEEPEST, Classifier, Control, Problem, Supervised, check_size
 from rlidim.tasks.settings import known_trainers
 
 TIERS = ("smoke", "quick", "full", "atlas")
 ANY_GAME = "atari"  # the task whose variants are Atari games
+TARGET, LOCAL = "target", "local"  # what counts as 1: what a task declares, or native training
 PAPER = "paper"  # the protocol whose settings are those of Li et al. 2018
 
 
@@ -23,17 +24,24 @@ PAPER = "paper"  # the protocol whose settings are those of Li et al. 2018
 class Search:
     """The settings of the search over d: its start, its budget, the interval to reach.
 
-    ``precision`` is the ratio high / low of an interval at which the search ends.
+    ``precision`` is the ratio high / low of an interval at which the search ends; ``budget`` the
+    core seconds that its runs may take, native ones too, which a task's file gives as ``20m``.
     """
 
     hint: Count = 8
     largest: Count | None = None  # None: D
-    seeds: Count = 4  # a rung, before replication; even: rounds fill two workers
-    most_seeds: Count = 10  # a rung, after replication
-    baseline_seeds: Count = 5
-    # In subspaces, at most; the seeds around the crossing may exceed it.
-    runs: Count = 120
-    precision: Annotated[float, Range(at_least=1)] = 1.5
+    seeds: Count = 4  # a rung, at first; even: rounds fill two workers
+    baseline_seeds: Count = 5  # at first
+    budget: Positive = 1200.0
+    precision: Annotated[float, Range(at_least=1)] = 2.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """The score that counts as solved, the same for every trainer, and where it is from."""
+
+    score: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,8 @@ class Task:
     """A task, as ``envs/<name>.yml`` describes it.
 
     ``known`` is the intrinsic dimension where construction fixes it (calibration tasks); ``bench``
-    maps a trainer to the tiers of ``rlidim bench`` that measure it.
+    maps a trainer to the tiers of ``rlidim bench`` that measure it. A task without a ``target`` is
+    read against the median of native training.
     """
 
     name: str
@@ -88,6 +97,7 @@ class Task:
     search: Search = Search()
     searches: Mapping[str, Search] = field(default_factory=dict)
     scores: str = "mean return"
+    target: Target | None = None
     known: int | None = None
     published: tuple[Published, ...] = ()
     published_of_variants: tuple[Published, ...] = ()
