@@ -216,22 +216,19 @@ def test_measure_takes_what_the_command_line_takes(tmp_path: Path) -> None:
         rlidim.measure("codimension-1", workers=2, results=tmp_path, executor=executor)
 
 
-def test_a_budget_of_runs_has_two_names(tmp_path: Path) -> None:
-    for name in ("most_runs", "runs"):
-        choice: dict[str, Any] = {name: 0}
-        with pytest.raises(rlidim.RlidimError, match="must be at least 1, got 0"):
-            rlidim.measure("codimension-1", "es", results=tmp_path, **choice)
+def test_a_budget_is_core_time(tmp_path: Path) -> None:
+    with pytest.raises(rlidim.RlidimError, match="--budget must be above 0 seconds, got 0"):
+        rlidim.measure("codimension-1", "es", results=tmp_path, budget=0.0)
 
 
-@pytest.mark.parametrize("name", ["--most-runs", "--runs"])
-def test_a_budget_of_runs_has_two_options(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_budget_on_the_command_line_is_a_length_of_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        main(["codimension-1", "measure", "--trainer", "cmaes", name, "0"])
+        main(["codimension-1", "measure", "--trainer", "cmaes", "--budget", "20"])
     assert ended.value.code == 2
-    assert f"'{name}': 0 is not in the range" in capsys.readouterr().err
+    assert "'--budget': expected a time such as 3h, 20m or 90s, got '20'" in capsys.readouterr().err
 
 
 def test_estimate_reads_scores_as_a_measurement_does(tmp_path: Path) -> None:
@@ -244,6 +241,7 @@ def test_estimate_reads_scores_as_a_measurement_does(tmp_path: Path) -> None:
         [record.score for record in native if record.score is not None],
         random.score,
         D=measured.D,
+        target=1.0,
     )
     assert (found.d_int, found.interval) == (measured.d_int, measured.interval)
     assert found.rungs == measured.rungs

@@ -12,9 +12,10 @@ from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
 from rlidim.sweep.plan import Plan
-from rlidim.sweep.search import CROSSING_SEEDS, State, ladder, next_cells, reading
+from rlidim.sweep.search import State
+from rlidim.sweep.walk import CONFIRMING, Walk, ladder, reading
 from rlidim.tasks.settings import PPOSettings
-from rlidim.tasks.task import Task
+from rlidim.tasks.task import Target, Task
 from tests.factory import make_record, make_task
 
 Score = Callable[[Cell], float]
@@ -26,20 +27,27 @@ def play(plan: Plan, score: Score, stop_after: int | None = None) -> dict[Cell, 
 
 
 def carry_on(
-    plan: Plan, records: dict[Cell, RunRecord], score: Score, stop_after: int | None = None
+    plan: Plan,
+    records: dict[Cell, RunRecord],
+    score: Score,
+    stop_after: int | None = None,
+    *,
+    walk: Walk | None = None,
+    native: Score = lambda cell: 1.0,
 ) -> dict[Cell, RunRecord]:
-    records, known = dict(records), {}
-    while cells := next_cells(plan, known):
+    records, walk = dict(records), walk or Walk(plan)
+    while cells := walk.next():
         assert len(set(cells)) == len(cells)
-        assert not known.keys() & set(cells)
+        assert not walk.records.keys() & set(cells)
         for cell in cells:
             if cell in records:
                 continue
-            value = 0.0 if cell.trainer == "random" else 1.0 if cell.d is None else score(cell)
+            scored = native if cell.d is None else score
+            value = 0.0 if cell.trainer == "random" else scored(cell)
             records[cell] = make_record(plan.task, cell, value)
             if stop_after is not None and len(records) >= stop_after:
                 return records
-        known.update((cell, records[cell]) for cell in cells)
+        walk.add({cell: records[cell] for cell in cells})
     return records
 
 
@@ -63,49 +71,129 @@ def test_ladder() -> None:
 @pytest.mark.parametrize("hint", [1, 8, 200])
 def test_a_step_is_found_from_any_hint(task: Task, truth: int, hint: int) -> None:
     plan = Plan.of(task, "es", hint=hint)
-    records = play(plan, step(truth))
-    found = reading(plan, records).estimate
+    found = reading(plan, play(plan, step(truth))).estimate
     assert found is not None
-    low, high = found.interval
-    assert (low or 1) <= truth <= (high or 562)
-    assert sum(cell.d is not None for cell in records) <= plan.most_runs
+    assert found.holds(truth)
+    assert found.ratio <= plan.precision
 
 
 def test_precision_one_finds_a_step_exactly(task: Task) -> None:
-    plan = Plan.of(task, "es", precision=1.0, most_runs=400, most_seeds=30)
+    plan = Plan.of(task, "es", precision=1.0, budget=1000.0)
     found = reading(plan, play(plan, step(10))).estimate
     assert found is not None
     assert found.d_int == 10
     assert {9, 10} <= {rung.d for rung in found.rungs}
 
 
-def test_at_least_five_seeds_around_the_crossing(task: Task) -> None:
+def test_a_narrow_interval_is_believed_once_fresh_seeds_confirm_it(task: Task) -> None:
     plan = Plan.of(task, "es", precision=100.0)
     records = play(plan, step(20))
     counts = {d: sum(cell.d == d for cell in records) for d in (16, 24)}
-    assert counts == {16: CROSSING_SEEDS, 24: CROSSING_SEEDS}
-    assert CROSSING_SEEDS >= 5
+    assert counts == {d: plan.seeds + CONFIRMING for d in (16, 24)}
 
 
-def test_the_budget_holds_but_for_the_seeds_around_the_crossing(task: Task) -> None:
-    generator = np.random.default_rng(0)
-    plan = Plan.of(task, "es", most_runs=18, precision=1.0)
-    records = play(plan, lambda cell: float(generator.uniform()))
-    made = sum(cell.d is not None for cell in records)
-    assert 18 <= made <= 18 + 2 * CROSSING_SEEDS
+def test_seeds_that_were_lucky_at_first_do_not_end_a_search(task: Task) -> None:
+    plan = Plan.of(task, "es", hint=8)
 
+    def lucky(cell: Cell) -> float:
+        """Pass at 8 with the first four seeds and never again below 24."""
+        assert cell.d is not None
+        return 1.0 if cell.d >= 24 or (cell.d == 8 and cell.seed < plan.seeds) else 0.0
 
-@pytest.mark.parametrize("truth", [1, 5, 60, 562])
-@pytest.mark.parametrize("most_runs", [1, 5, 12, 20])
-def test_a_small_budget_still_gives_the_crossing_its_seeds(
-    task: Task, truth: int, most_runs: int
-) -> None:
-    plan = Plan.of(task, "es", most_runs=most_runs)
-    found = reading(plan, play(plan, step(truth))).estimate
+    found = reading(plan, play(plan, lucky)).estimate
     assert found is not None
-    passing = [rung for rung in found.rungs if rung.passes][:1]
-    failing = [rung for rung in found.rungs if not rung.passes][-1:]
-    assert all(len(rung.scores) >= CROSSING_SEEDS for rung in passing + failing)
+    assert found.d_int is not None
+    assert found.d_int > 12
+    assert found.ratio <= plan.precision
+
+
+@pytest.mark.parametrize("budget", [1.0, 6.0, 20.0, 57.0])
+def test_the_budget_is_core_time(task: Task, budget: float) -> None:
+    """Every record took a second; the baseline and the first rung are made in any case."""
+    plan = Plan.of(task, "es", budget=budget, precision=1.0)
+    walk = Walk(plan)
+    records = carry_on(plan, {}, noisy, walk=walk)
+    least = len(plan.baselines()) + plan.seeds
+    assert len(records) == max(budget, least)
+    assert walk.spent
+    assert walk.next() == []
+
+
+def test_a_search_that_is_settled_has_not_spent_its_budget(task: Task) -> None:
+    walk = Walk(Plan.of(task, "es"))
+    carry_on(walk.plan, {}, step(20), walk=walk)
+    assert not walk.spent
+
+
+def test_a_dear_run_is_not_begun_that_the_budget_has_no_time_for(task: Task) -> None:
+    """But for one at a time, so that no time is left unused."""
+    plan = Plan.of(task, "es", budget=1000.0, hint=8)
+    walk, made = Walk(plan), 0
+    while cells := walk.next():
+        made += sum(cell.d is not None for cell in cells)
+        walk.add(
+            {
+                cell: make_record(
+                    task,
+                    cell,
+                    0.0 if cell.trainer == "random" else 1.0,
+                    provenance={"seconds": 1.0 if cell.d is None else 180.0},
+                )
+                for cell in cells
+            }
+        )
+    assert walk.spent
+    assert made == 6  # four at 8 in any case, 274 of the 1,000 seconds left: one, and one more
+
+
+def test_doubtful_native_runs_are_added_to(task: Task) -> None:
+    """Three of five reach the target: five more show whether half do."""
+    task = make_task(target=Target(1.0, "a test"))
+    plan = Plan.of(task, "es")
+
+    def native(cell: Cell) -> float:
+        return 1.0 if cell.seed < 3 else 0.4
+
+    records = carry_on(plan, {}, step(20), native=native)
+    found = reading(plan, records).estimate
+    assert found is not None
+    assert found.scale.native == (3, 10)
+    assert found.scale.unsolved
+    assert found.scale.kind == "local"
+
+
+def test_native_runs_are_added_where_the_local_scale_is_what_is_in_doubt(task: Task) -> None:
+    plan = Plan.of(task, "es", baseline_seeds=3)
+
+    def slow(cell: Cell) -> float:
+        """Reach 0.8 at d = 8 and 1 at 64, each seed alike."""
+        assert cell.d is not None
+        return min(0.8 + 0.2 * math.log(cell.d / 8) / math.log(8), 1.1)
+
+    def native(cell: Cell) -> float:
+        return (0.9, 1.0, 1.1)[cell.seed % 3]
+
+    records = carry_on(plan, {}, slow, native=native)
+    assert sum(cell.d is None for cell in records) > 1 + 3 + 10
+
+
+def test_the_baseline_can_be_local_on_demand() -> None:
+    task = make_task(target=Target(2.0, "a test"))
+    scores = play(Plan.of(task, "es", dims=(1, 8), seeds=2), step(8))
+    for local, unsolved in ((False, True), (True, False)):
+        found = reading(Plan.of(task, "es", dims=(1, 8), seeds=2, local=local), scores).estimate
+        assert found is not None
+        assert (found.scale.kind, found.scale.unsolved) == ("local", unsolved)
+
+
+def test_replications_have_seeds_of_their_own(task: Task) -> None:
+    first, third = (Plan.of(task, "es", replication=number) for number in (0, 2))
+    one, three = play(first, noisy), play(third, noisy)
+    assert not {cell for cell in one if cell.trainer == "es"} & set(three)
+    assert {cell.seed // 10_000 for cell in three if cell.trainer == "es"} == {2}
+    both = {**one, **three}
+    assert reading(first, both) == reading(first, one)
+    assert reading(third, both) == reading(third, three)
 
 
 def test_nothing_passes_up_to_the_largest(task: Task) -> None:
@@ -128,7 +216,7 @@ def noisy(cell: Cell) -> float:
 @pytest.fixture(scope="module")
 def whole() -> dict[Cell, RunRecord]:
     """Return the records of a search that was not killed."""
-    return play(Plan.of(make_task(), "es", most_runs=60), noisy)
+    return play(Plan.of(make_task(), "es", budget=66.0), noisy)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +226,7 @@ def whole() -> dict[Cell, RunRecord]:
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(
     task: Task, whole: dict[Cell, RunRecord], killed_after: int
 ) -> None:
-    plan = Plan.of(task, "es", most_runs=60)
+    plan = Plan.of(task, "es", budget=66.0)
     part = play(plan, noisy, stop_after=killed_after)
     assert len(part) == killed_after
     assert carry_on(plan, part, noisy) == whole
@@ -168,13 +256,14 @@ def test_failed_runs_are_no_scores_and_diverged_ones_are_the_worst(task: Task) -
 
 def test_everything_failing_ends_the_search(task: Task) -> None:
     plan = Plan.of(task, "es")
-    records: dict[Cell, RunRecord] = {}
+    walk = Walk(plan)
     for _ in range(10):
-        cells = next_cells(plan, records)
-        for cell in cells:
-            records[cell] = make_record(task, cell, None, status="failed", attempts=2)
-    assert next_cells(plan, records) == []
-    assert reading(plan, records).estimate is None
+        cells = walk.next()
+        walk.add(
+            {cell: make_record(task, cell, None, status="failed", attempts=2) for cell in cells}
+        )
+    assert walk.next() == []
+    assert reading(plan, walk.records).estimate is None
 
 
 def test_a_reading_says_what_is_missing(task: Task) -> None:
@@ -192,15 +281,18 @@ def test_a_baseline_no_better_than_random_is_said(task: Task) -> None:
     plan = Plan.of(task, "es")
     records = {cell: make_record(task, cell, 0.0) for cell in plan.baselines()}
     records |= {plan.cell(8, s): make_record(task, plan.cell(8, s), 0.0) for s in range(plan.seeds)}
+    walk = Walk(plan)
+    walk.add(records)
     with pytest.raises(RlidimError, match="baseline"):
-        next_cells(plan, records)
+        walk.next()
 
 
 @pytest.mark.parametrize(
     ("choices", "expected"),
     [
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-        ({"most_runs": -1}, "--most-runs must be at least 1"),
+        ({"budget": -1.0}, "--budget must be above 0 seconds, got -1"),
+        ({"replication": -1}, "a replication is a whole number from 0"),
         ({"fraction": 1.5}, "--fraction must be between 0 and 1"),
         ({"precision": 0.5}, "--precision is a ratio of at least 1"),
         ({"dims": (0, 1)}, "--dims must be whole numbers of at least 1"),
@@ -221,14 +313,14 @@ def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has() ->
     """D is what is confined: the critic too."""
     task = make_task(trainers={"ppo": PPOSettings(n_timesteps=1000)})
     plan = Plan.of(task, "ppo", scope="all", hint=400)
-    records: dict[Cell, RunRecord] = {}
-    while cells := next_cells(plan, records):
+    walk = Walk(plan)
+    while cells := walk.next():
         for cell in cells:
             value = 0.0 if cell.trainer == "random" else 1.0 if cell.d is None else 0.0
             value = 1.0 if cell.d is not None and cell.d >= 800 else value
             D = 1000 if cell.d is not None else 562
-            records[cell] = make_record(plan.task, cell, value, D=D)
-    found = reading(plan, records).estimate
+            walk.add({cell: make_record(plan.task, cell, value, D=D)})
+    found = reading(plan, walk.records).estimate
     assert found is not None
     assert found.d_int is not None
     assert 562 < found.d_int <= 800
@@ -236,29 +328,33 @@ def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has() ->
 
 def test_lucky_seeds_do_not_keep_the_search_from_the_crossing(task: Task) -> None:
     """A rung that passes by luck, below one that fails: the fit's crossing gets the seeds."""
-    plan = Plan.of(task, "es", hint=8, most_runs=60)
+    plan = Plan.of(task, "es", hint=8)
     known = {
         cell: make_record(plan.task, cell, 0.0 if cell.trainer == "random" else 1.0)
         for cell in plan.baselines()
     }
-    for d, score in {6: 0.1, 8: 0.95, 12: 0.5, 16: 1.0}.items():
+    for d, passing in {6: 0, 8: 3, 12: 0, 16: 4}.items():
         for seed in range(plan.seeds):
+            score = 1.0 if seed < passing else 0.5
             known[plan.cell(d, seed)] = make_record(plan.task, plan.cell(d, seed), score)
     found = reading(plan, known).estimate
     assert found is not None
     assert found.first_passing_d == 8
-    assert {cell.d for cell in next_cells(plan, known)} == {12, 16}
+    walk = Walk(plan)
+    walk.add(known)
+    assert found.d_int == 13
+    assert {cell.d for cell in walk.next()} <= {8, 12, 16, 24}
 
 
 def test_a_network_smaller_than_the_hint(task: Task) -> None:
     plan = Plan.of(task, "es", hint=8)
-    known: dict[Cell, RunRecord] = {}
-    while cells := next_cells(plan, known):
+    walk = Walk(plan)
+    while cells := walk.next():
         for cell in cells:
             assert (cell.d or 0) <= 3
             score = 0.0 if cell.trainer == "random" else 1.0
-            known[cell] = make_record(plan.task, cell, score, D=3)
-    found = reading(plan, known).estimate
+            walk.add({cell: make_record(plan.task, cell, score, D=3)})
+    found = reading(plan, walk.records).estimate
     assert found is not None
     assert found.d_int == 1
 

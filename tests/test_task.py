@@ -204,10 +204,26 @@ def test_a_setting_on_the_command_line_has_the_same_range() -> None:
 
 
 def test_trainers_inherit_the_general_search(tmp_path: Path) -> None:
-    text = MINIMAL + "search: {hint: 5, runs: 7, es: {hint: 9}}\n"
+    text = MINIMAL + "search: {hint: 5, budget: 7m, es: {hint: 9}}\n"
     loaded = loading.load_task(write(tmp_path, text))
     assert (loaded.search.hint, loaded.search_for("es").hint) == (5, 9)
-    assert loaded.search_for("es").runs == 7
+    assert loaded.search_for("es").budget == 420.0
+
+
+def test_a_budget_is_a_length_of_time(tmp_path: Path) -> None:
+    with pytest.raises(RlidimError, match=r"search: budget: expected a time such as 3h, .* '7'"):
+        loading.load_task(write(tmp_path, MINIMAL + "search: {budget: '7'}\n"))
+
+
+def test_a_run_stops_at_the_target(tmp_path: Path) -> None:
+    declared = MINIMAL + "target: {score: 475, source: a threshold}\n"
+    loaded = loading.load_task(write(tmp_path, declared))
+    assert loaded.target is not None
+    assert (loaded.target.score, loaded.control.evaluation.solved) == (475, 475)
+    other = declared + "evaluation: {solved: 490}\n"
+    assert loading.load_task(write(tmp_path, other)).control.evaluation.solved == 490
+    with pytest.raises(RlidimError, match="target: key 'source' is missing"):
+        loading.load_task(write(tmp_path, MINIMAL + "target: {score: 475}\n"))
 
 
 def test_own_tasks_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ def measured(
 
 
 def classifier(
-    name: str, at: int, D: int = 199_210, shares: Sequence[float] = (0.5, 0.75, 0.9, 1.0, 1.5)
+    name: str, at: int, D: int = 199_210, shares: Sequence[float] = (0.5, 0.75, 0.9, 1.0, 1.1, 1.5)
 ) -> list[RunRecord]:
     """Return records of a task whose error falls as 1 / d, 90 % at d = at; seeds hardly differ.
 

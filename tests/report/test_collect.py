@@ -41,7 +41,7 @@ def test_one_measurement_for_each_task_trainer_projection_and_scope() -> None:
     # The native runs and the random actions serve all three.
     assert all(len(m.baseline) == 5 and m.random is not None for m in found)
     assert len({m.stem for m in found}) == 3
-    assert {m.estimate.d_int for m in found if m.estimate} == {8}
+    assert {m.estimate.d_int for m in found if m.estimate} == {6}
 
 
 def test_the_order_of_the_records_does_not_matter() -> None:
@@ -189,7 +189,9 @@ def test_the_json_object_has_what_the_command_promises() -> None:
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert content["baseline"] == {"mean": 500.0, "seeds": 5, "scores": [500.0] * 5}
     assert content["random"] == {"mean": 20.0}
-    assert (content["interval"][0] or 1) <= content["d_int"] == 8 == content["first_passing_d"]
+    assert (content["interval"][0] or 1) <= content["d_int"] == 6
+    assert content["first_passing_d"] == content["mean"]["d_int"] == 8
+    assert content["scale"]["kind"] == "local"
     assert content["dims"][0]["d"] == 4
     assert content["dims"][0]["seeds"] == 3
     assert content["dims"][0]["normalised"] == pytest.approx([0.0, 0.1, 0.0])

@@ -133,7 +133,7 @@ def test_bounds_are_drawn_as_arrows(tmp_path: Path, figures: list[Any]) -> None:
     """An open end reaches the edge of the axes, a closed one lies where the interval ends."""
     measurement = cases()["above"]
     plot_measurement(measurement, tmp_path / "figure")
-    scores, strip = figures[0].axes
+    scores, _, strip = figures[0].axes
     assert measurement.estimate is not None
     low, high = measurement.estimate.interval
     assert high is None

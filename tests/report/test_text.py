@@ -20,8 +20,8 @@ from rlidim.report.overview import describe, list_rows, task_page
 from rlidim.report.published import reread
 from rlidim.report.tables import Table
 from rlidim.report.text import text_table
+from rlidim.statistics.wording import beside, interval, read
 from rlidim.statistics.wording import describe as short
-from rlidim.statistics.wording import interval, read
 from rlidim.tasks.problems import Analytic
 from rlidim.tasks.task import Baseline, Task
 from tests.factory import make_record, make_task
@@ -42,11 +42,13 @@ def test_a_bound_is_shown_as_a_bound() -> None:
     above = describe(one(task, {1: [20.0] * 3, 4: [20.0] * 3}))
     below = describe(one(task, {4: [500.0] * 3, 8: [500.0] * 3}))
     exact = one(task, STEP)
-    assert re.search(r"d_int90 > 4, 95 % interval \[\d+, D\]", above)
-    assert re.search(r"d_int90 <= 4, 95 % interval \[1, (\d+|D)\]", below)
+    assert re.search(r"d_int90 \(local\) > 4, 95 % interval at least \d+, D = 562", above)
+    assert re.search(r"d_int90 \(local\) <= 4, 95 % interval (open|at most \d+),", below)
+    assert "its upper end open: no tested d up to 4 passes" in above
+    assert "open: every tested d from 4 on passes" in below
     assert exact.estimate is not None
     low, high = exact.estimate.interval
-    assert f"d_int90 = 8, 95 % interval [{low}, {high}], D = 562" in describe(exact)
+    assert f"d_int90 (local) = 6, 95 % interval [{low}, {high}], D = 562" in describe(exact)
 
 
 def test_no_estimate_is_said_with_its_reason() -> None:
@@ -58,9 +60,9 @@ def test_no_estimate_is_said_with_its_reason() -> None:
 def test_published_numbers_are_compared_plainly() -> None:
     inside = make_task(published=(published(8, trainer="es"),))
     outside = make_task(published=(published(25),))
-    assert "our interval contains it" in describe(one(inside, STEP))
+    assert "our interval by the mean contains it" in describe(one(inside, STEP))
     assert "theirs" not in describe(one(inside, STEP))
-    assert "our interval misses it; theirs: trainer dqn" in describe(one(outside, STEP))
+    assert "our interval by the mean misses it; theirs: trainer dqn" in describe(one(outside, STEP))
     other_size = make_task(published=(published(8, trainer="es", D=1000),))
     assert "theirs: D 1,000" in describe(one(other_size, STEP))
 
@@ -69,7 +71,7 @@ def test_a_published_number_stands_beside_the_interval_that_its_rule_gives() -> 
     entry = dataclasses.replace(published(25, trainer="es"), baseline=Baseline("global", 30.0))
     theirs = reread(entry, one(make_task(), STEP))
     assert theirs is not None
-    line = f"by their rule ours is {read(theirs)} {interval(theirs)}, which misses it"
+    line = f"by their rule ours is {beside(theirs)}, which misses it"
     assert line in describe(one(make_task(published=(entry,)), STEP))
     assert "our interval" not in line
 
@@ -77,9 +79,9 @@ def test_a_published_number_stands_beside_the_interval_that_its_rule_gives() -> 
 def test_an_open_interval_ends_at_the_native_dimension() -> None:
     scores: dict[int, list[float | None]] = {1: [20.0] * 3, 4: [20.0] * 3}
     beyond, within, under = (make_task(published=(published(d),)) for d in (563, 562, 1))
-    assert "our interval misses it" in describe(one(beyond, scores))
-    assert "our interval leaves it open" in describe(one(within, scores))
-    assert "our interval misses it" in describe(one(under, scores))
+    assert "our interval by the mean misses it" in describe(one(beyond, scores))
+    assert "our interval by the mean leaves it open" in describe(one(within, scores))
+    assert "our interval by the mean misses it" in describe(one(under, scores))
 
 
 def test_known_dimensions_inside_and_outside() -> None:
@@ -95,7 +97,7 @@ def test_a_task_that_not_even_D_solves_has_no_number() -> None:
     never = one(make_task(), {8: [20.0] * 3, 562: [20.0] * 3}).estimate
     assert never is not None
     assert (read(never), interval(never)) == ("none", "-")
-    assert "d_int90 none, not even at d = D = 562" in short(never)
+    assert "d_int90 (local) none, not even at d = D = 562" in short(never)
     bounded = one(make_task(), {8: [20.0] * 3, 64: [20.0] * 3}).estimate
     assert read(bounded) == "> 64"
 
@@ -115,7 +117,7 @@ def test_the_page_shows_our_records() -> None:
     task = make_task("cartpole")
     page = task_page(task, [one(task, {4: [20.0] * 3, 8: [500.0] * 3})], 562)
     assert "D = 562" in page
-    assert "d_int90 = 8" in page
+    assert "d_int90 (local) = 6" in page
 
 
 def test_the_page_shows_native_runs_that_no_measurement_has() -> None:
@@ -136,7 +138,7 @@ def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:
     assert row == json.loads(json.dumps(row))
     assert row["published"] == ["25 (dqn)"]
     (reading,) = row["ours"]
-    assert re.fullmatch(r"es 8 \[\d, \d\]", reading)
+    assert re.fullmatch(r"es 6 \[\d, \d\]", reading)
     assert row["D"] == 562
     assert (other["D"], other["ours"], other["kind"]) == (None, [], "analytic, known")
     records += runs(task, STEP, projection="sparse")

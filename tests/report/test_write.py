@@ -119,6 +119,7 @@ def test_the_csv_files_hold_the_numbers(written: tuple[Path, list[Path], list[st
     assert len(rows) == 5
     toy = rows["toy", "rademacher"]
     assert (toy["d_int"], toy["interval_low"], toy["interval_high"], toy["known"]) == (("10",) * 4)
+    assert (toy["scale"], toy["native_unsolved"]) == ("local", "False")
     hard = rows["hard", "rademacher"]
     assert (hard["d_int"], hard["censored"], hard["largest_d"]) == ("", "above", "64")
     with (folder / "scores.csv").open() as file:
