@@ -61,6 +61,12 @@ def list_command(context: click.Context, as_json: bool) -> None:
     show_default=True,
     help="For --coverage.",
 )
+@click.option(
+    "--replications",
+    type=click.IntRange(min=2),
+    help="Repeat the whole search of cheap rows so often, each with seeds of its own: do the "
+    "intervals hold what the others read?",
+)
 @executor_options
 @log_option
 @json_option
@@ -69,6 +75,7 @@ def calibrate_command(
     context: click.Context,
     coverage: bool,
     repetitions: int,
+    replications: int | None,
     executor: Executor,
     log_dir: Path,
     as_json: bool,
@@ -87,6 +94,9 @@ def calibrate_command(
         else:
             click.echo(calibration.coverage_table(rows))
         context.exit(0 if calibration.holds(rows) else 1)
+    if replications is not None:
+        repeat_searches(context, replications, executor, log_dir, as_json)
+        return
     plans = calibration.plans(tasks_of(context))
     try:
         measurements = [search_and_gather(context, plan, executor, log_dir) for plan in plans]
@@ -102,6 +112,38 @@ def calibrate_command(
     else:
         click.echo(calibration.table(readings))
     context.exit(0 if holds else 1)
+
+
+def repeat_searches(
+    context: click.Context, repetitions: int, executor: Executor, log_dir: Path, as_json: bool
+) -> None:
+    """Repeat the searches of the tier for it, and print how often an interval holds the others."""
+    from rlidim.records.measurement import gather
+    from rlidim.report import replications
+    from rlidim.report.text import text_table
+    from rlidim.sweep import calibration
+
+    tasks = tasks_of(context)
+    plans = calibration.repeated(tasks, repetitions)
+    try:
+        for number, plan in enumerate(plans, 1):
+            tell(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}, {plan.replication}")
+            search_and_gather(context, plan, executor, log_dir)
+    finally:
+        executor.close()
+    names = {plan.subject for plan in plans}
+    records = [record for record in records_of(context) if record.cell.task in tasks]
+    measurements = [
+        measurement
+        for measurement in gather(records, tasks, results_folder=results_of(context).folder)
+        if measurement.subject in names
+    ]
+    table = replications.table(measurements)
+    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    if as_json:
+        print_json({"replications": rows})
+    else:
+        click.echo(text_table(rows))
 
 
 @click.command("bench")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 NATIVE = "native"  # in place of a projection: the unconfined network
-
-
 RANDOM = "random"  # in place of a trainer: uniformly random actions
+SEEDS_OF_ONE = 10_000  # repetition r of a search has the seeds from r times so many on
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,11 @@ class Cell:
     def random(cls, task: str) -> Cell:
         """Return the cell that scores uniformly random actions."""
         return cls(task, RANDOM, NATIVE, None, 0)
+
+    @property
+    def replication(self) -> int:
+        """Which repetition of a whole search the run belongs to, 0 for the first."""
+        return self.seed // SEEDS_OF_ONE
 
     @property
     def group(self) -> str:

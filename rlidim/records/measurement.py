@@ -67,6 +67,11 @@ class Measurement:
     results_folder: Path
 
     @property
+    def subject(self) -> Subject:
+        """What is measured."""
+        return Subject(self.task_name, self.trainer, self.projection, self.scope)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Task, trainer, projection, and the scope if it is not the usual one."""
         names = (self.task_name, self.trainer, self.projection)

@@ -13,7 +13,17 @@ from rlidim.records.files import write_atomically
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
-from rlidim.report import baselines, claims, descriptions, families, protocols, render, tables, text
+from rlidim.report import (
+    baselines,
+    claims,
+    descriptions,
+    families,
+    protocols,
+    render,
+    replications,
+    tables,
+    text,
+)
 from rlidim.report.baselines import Baseline
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
@@ -116,6 +126,7 @@ class _Page:
             tables.calibration(known, fraction),
             tables.comparison(measurements, tasks, fraction),
             claims.table(measurements),
+            replications.table(measurements),
             protocols.table(measurements, fraction),
             descriptions.table(described),
             baselines.table(natives),

@@ -5,6 +5,7 @@ Li et al. 2018, section 2 (the toy problem).
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,8 +15,9 @@ from rlidim.records.measurement import Measurement
 from rlidim.report.text import text_table
 from rlidim.statistics import coverage as studies
 from rlidim.statistics.wording import describe
+from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
-from rlidim.tasks.task import Task
+from rlidim.tasks.task import REPLICATED, Task
 
 PROMISED = 0.94  # coverage of the 95 % interval, in simulation
 Coverage = Mapping[str, Any]  # of a case
@@ -64,6 +66,21 @@ def plans(tasks: Mapping[str, Task]) -> list[Plan]:
         for task in tasks.values()
         if task.known is not None
         for trainer in task.bench
+    ]
+
+
+def repeated(tasks: Mapping[str, Task], repetitions: int) -> list[Plan]:
+    """Return so many plans for every row whose search is repeated, each with seeds of its own.
+
+    All rows' first repetitions come first: a sitting that is cut short has some of each.
+
+    Raises:
+        RlidimError: no task has the tier.
+    """
+    return [
+        dataclasses.replace(plan, replication=number)
+        for number in range(repetitions)
+        for plan in tiers.plans(tasks, REPLICATED)
     ]
 
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from rlidim.environments import making
 from rlidim.errors import RlidimError
 from rlidim.networks.dimension import projection_family
-from rlidim.records.cell import RANDOM, Cell
+from rlidim.records.cell import RANDOM, SEEDS_OF_ONE, Cell
 from rlidim.records.measurement import Subject
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import settings_class
 
 AUTO = "auto"  # the family that suits the task's size
-SEEDS_OF_ONE = 10_000  # replication r has the seeds from r times so many on
 
 
 @dataclass(frozen=True)
@@ -120,15 +119,10 @@ class Plan:
 
     def owns(self, cell: Cell) -> bool:
         """Return whether a cell's seed is one of this replication's; random actions are of all."""
-        return cell.trainer == RANDOM or replication_of(cell.seed) == self.replication
+        return cell.trainer == RANDOM or cell.replication == self.replication
 
     def _seed(self, seed: int) -> int:
         return self.replication * SEEDS_OF_ONE + seed
-
-
-def replication_of(seed: int) -> int:
-    """Return which repetition of a search a seed belongs to, 0 for the first."""
-    return seed // SEEDS_OF_ONE
 
 
 def check_scope(task: Task, scope: str, trainer: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
 from rlidim.statistics.estimate import Estimate
-from rlidim.sweep.plan import SEEDS_OF_ONE, Plan, replication_of
+from rlidim.sweep.plan import Plan
 from rlidim.sweep.walk import Walk, reading
 from rlidim.tasks.problems import Supervised
 
@@ -63,14 +64,13 @@ def _cell_at(plan: Plan, path: Path) -> Cell | None:
     dimension, _, seed = path.stem.partition("-s")
     if not seed.isdecimal():
         return None
-    if replication_of(int(seed)) != plan.replication:
-        return None
-    first = int(seed) % SEEDS_OF_ONE
     if dimension == "full":
-        return plan.native(first)
-    if dimension[:1] == "d" and dimension[1:].isdecimal():
-        return plan.cell(int(dimension[1:]), first)
-    return None
+        cell = Cell.baseline(plan.task.name, plan.trainer, int(seed))
+    elif dimension[:1] == "d" and dimension[1:].isdecimal():
+        cell = dataclasses.replace(plan.cell(int(dimension[1:]), 0), seed=int(seed))
+    else:
+        return None
+    return cell if plan.owns(cell) else None
 
 
 class Search:

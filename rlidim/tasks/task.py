@@ -14,7 +14,8 @@ from rlidim.tasks.parsing import parse
 from rlidim.tasks.problems import DEEPEST, Classifier, Control, Problem, Supervised, check_size
 from rlidim.tasks.settings import known_trainers
 
-TIERS = ("smoke", "quick", "full", "atlas")
+REPLICATED = "replications"  # the tier whose searches `rlidim calibrate` repeats
+TIERS = ("smoke", "quick", "full", "atlas", REPLICATED)
 ANY_GAME = "atari"  # the task whose variants are Atari games
 TARGET, LOCAL = "target", "local"  # what counts as 1: what a task declares, or native training
 PAPER = "paper"  # the protocol whose settings are those of Li et al. 2018
