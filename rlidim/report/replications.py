@@ -93,9 +93,8 @@ def table(measurements: Sequence[Measurement]) -> Table:
             )
         )
     if len(rows) > 1:
-        held, decided = (
-            sum(each) for each in ([r.held for r in found], [r.decided for r in found])
-        )
+        held = sum(each.held for each in found)
+        decided = sum(each.decided for each in found)
         count = str(sum(len(each.readings) for each in found))
         rows.append(("all", "", "", count, NONE, NONE, f"{held} of {decided}", NONE))
     header = ("task", "trainer", "projection", "searches", "the first", "pooled", "hold", "each")
