@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import gather
-from rlidim.statistics import coverage as studies
-from rlidim.statistics.coverage import Case
 from rlidim.sweep import calibration
 from rlidim.tasks.names import find_task, task_files
 from tests.factory import make_record, make_task
@@ -56,17 +52,3 @@ def test_every_known_task_is_planned_for_each_of_its_trainers() -> None:
             assert (f"codimension-{codimension}", trainer) in planned
     assert ("toy", "supervised") in planned
     assert all(loaded[name].known is not None for name, _ in planned)
-
-
-def test_the_coverage_study_says_whether_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = [Case("step", "precise", 3), Case("step", "precise", 5), Case("dip", "gaussian", 3, 3)]
-    monkeypatch.setattr(studies, "cases", lambda: iter(cases))
-    told: list[str] = []
-    rows = calibration.coverage(4, told.append)
-    assert [row["seeds"] for row in rows] == [3, 5, 3]
-    assert [line.split(":")[0] for line in told] == ["target", "3 native, sd 0"]
-    assert calibration.holds(rows) == all(row["coverage"] >= 0.94 for row in rows)
-    assert not calibration.holds([{**rows[0], "coverage": 0.93}])
-    table = calibration.coverage_table(rows)
-    assert len(table.splitlines()) == 2 + 3
-    assert "precise" in table

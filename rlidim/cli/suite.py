@@ -85,15 +85,25 @@ def calibrate_command(
     Exit code 1 if a known dimension lies outside its interval; one beyond an open end is neither
     inside nor outside: more runs would decide.
     """
-    from rlidim.sweep import calibration
+    from rlidim.executors.local import ProcessPool
+    from rlidim.report import coverages
+    from rlidim.report.text import text_table
+    from rlidim.sweep import calibration, simulation
+    from rlidim.tasks.names import find_task
 
     if coverage:
-        rows = calibration.coverage(repetitions, tell)
+        if not isinstance(executor, ProcessPool):
+            raise RlidimError("--coverage works on this machine: leave out --executor ray")
+        file = results_of(context).folder / coverages.FILE
+        rows = simulation.make_table(
+            file, repetitions, find_task("cartpole"), executor.workers, tell
+        )
         if as_json:
-            print_json({"coverage": rows, "holds": calibration.holds(rows)})
+            print_json({"coverage": rows, "holds": coverages.holds(rows)})
         else:
-            click.echo(calibration.coverage_table(rows))
-        context.exit(0 if calibration.holds(rows) else 1)
+            click.echo(text_table(coverages.summary(rows)))
+            click.echo(f"table: {file}")
+        context.exit(0 if coverages.holds(rows) else 1)
     if replications is not None:
         repeat_searches(context, replications, executor, log_dir, as_json)
         return

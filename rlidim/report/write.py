@@ -16,6 +16,7 @@ from rlidim.records.record import RunRecord
 from rlidim.report import (
     baselines,
     claims,
+    coverages,
     descriptions,
     families,
     protocols,
@@ -98,6 +99,13 @@ def write_tables(
         table = families.table(gather(records, tasks, results_folder=comparison.folder))
         parts = [f"# {table.title}", *_markdown(table), "```console\n$ rlidim tables\n```"]
         contents["FAMILIES.md"] = "\n\n".join(parts) + "\n"
+    studied = coverages.tables(coverages.read(results.folder / coverages.FILE))
+    if studied:
+        parts = ["# Coverage of the 95 % interval"]
+        for table in studied:
+            parts += [f"## {table.title}", *_markdown(table)]
+        parts.append("```console\n$ rlidim calibrate --coverage\n$ rlidim tables\n```")
+        contents["COVERAGE.md"] = "\n\n".join(parts) + "\n"
     for name, content in contents.items():
         write_atomically(results.folder / name, content)
     return [*(results.folder / name for name in contents), *figures], problems

@@ -1,4 +1,4 @@
-"""Calibration: measurements of tasks whose dimension is known, and simulated coverage.
+"""Calibration: measurements of tasks whose dimension is known, and searches that are repeated.
 
 Li et al. 2018, section 2 (the toy problem).
 """
@@ -6,21 +6,16 @@ Li et al. 2018, section 2 (the toy problem).
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlidim.records.measurement import Measurement
 from rlidim.report.text import text_table
-from rlidim.statistics import coverage as studies
 from rlidim.statistics.wording import describe
 from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.task import REPLICATED, Task
-
-PROMISED = 0.94  # coverage of the 95 % interval, in simulation
-Coverage = Mapping[str, Any]  # of a case
 
 
 @dataclass(frozen=True)
@@ -97,33 +92,3 @@ def table(readings: Sequence[Reading]) -> str:
         for reading in readings
     ]
     return text_table(rows)
-
-
-def coverage(repetitions: int, tell: Callable[[str], None] = lambda line: None) -> list[Coverage]:
-    """Simulate how often the 95 % interval holds the true dimension, in every case.
-
-    Args:
-        repetitions: simulated measurements a case.
-        tell: called with a line before each group of cases of one baseline.
-    """
-    rows: list[Coverage] = []
-    for baseline, cases in itertools.groupby(studies.cases(), key=lambda case: case.baseline):
-        tell(f"{baseline}: {repetitions:,} measurements a case")
-        rows += [studies.coverage_study(case, repetitions) for case in cases]
-    return rows
-
-
-def holds(rows: Sequence[Coverage]) -> bool:
-    """Return whether every case's coverage is the promised one."""
-    return all(row["coverage"] >= PROMISED for row in rows)
-
-
-def coverage_table(rows: Sequence[Coverage]) -> str:
-    """Return a line for each curve, seeds and baseline: coverage in % by the kind of scores."""
-    lines = []
-    keys = ("baseline", "seeds", "curve")
-    for key, group in itertools.groupby(rows, key=lambda row: tuple(row[name] for name in keys)):
-        line = dict(zip(keys, key, strict=True))
-        line.update((row["scores"], f"{100 * row['coverage']:.1f}") for row in group)
-        lines.append(line)
-    return text_table(lines)
