@@ -31,7 +31,7 @@ from rlidim.report.descriptions import DESCRIPTIONS
 from rlidim.report.descriptions import read as read_descriptions
 from rlidim.report.write import write_tables
 from rlidim.solutions import compressed_file, description, file
-from rlidim.solutions.playback import parameters_of
+from rlidim.solutions.playback import parameters_of, policy_of
 from rlidim.solutions.quantisation import quantise
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.names import find_task, find_tasks
@@ -157,6 +157,8 @@ def test_the_good_record_is_read(tmp_path: Path) -> None:
         ({"solution__network__hidden": [-1]}, "solution.network.hidden: expected"),
         ({"solution__spec__d": 9}, "solution.spec: d = 9"),
         ({"seeds__theta_0": None}, "seeds.theta_0: expected"),
+        ({"seeds__theta_0": -1}, "seeds.theta_0: expected a whole number from 0"),
+        ({"solution__theta_0_seed": -1}, "solution.theta_0_seed: expected a whole number from 0"),
         ({"details": {"a": [[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]}}, "nested deeper"),
     ],
 )
@@ -216,6 +218,13 @@ def test_what_is_no_regular_file_is_neither_waited_for_nor_read(tmp_path: Path) 
         ({"solution__network__hidden": [9]}, "its network has D = 65"),
         ({"solution__network__activation": 3, "solution__network__colour": 1}, "description"),
         ({"solution__theta_d": "~" * 44}, "not base64"),
+        ({"solution__network__initialisation": None}, "initialisation: expected one of he_normal"),
+        ({"solution__network__activation": "softplus"}, "activation: expected one of relu, tanh"),
+        ({"solution__network__action": "clip"}, "clip needs 'low' and 'high'"),
+        ({"solution__network__output_gain": [1]}, "output_gain: expected a finite number"),
+        ({"solution__network__low": [0.0]}, "low: 1 numbers, output_size is 2"),
+        ({"solution__network__low": [0, 1]}, "'low' and 'high' go together"),
+        ({"solution__network__observation_mean": ["a"] * 4}, "expected a list of numbers"),
     ],
 )
 def test_a_wrong_solution_has_one_line_and_no_memory(
@@ -365,7 +374,7 @@ def test_no_mutation_of_a_record_stops_the_tables(
     assert [entry.name for entry in (outside / "a").iterdir()] == ["results"]
     found = next((record for record in records if record.cell == CELL), None)
     if found is not None:
-        assert str(path) in line_of(lambda: parameters_of(found, path, folder), str(path))
+        assert str(path) in line_of(lambda: policy_of(found, path, folder), str(path))
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from rlidim.environments import atari, making
 from rlidim.errors import RlidimError
 from rlidim.networks import acting
 from rlidim.networks.acting import AnyArchitecture, AnyPolicy
+from rlidim.records.checking import check_acting
 from rlidim.records.configuration import configuration, differences
 from rlidim.records.folder import read_record
 from rlidim.records.record import RunRecord
@@ -61,6 +62,7 @@ def _architecture(network: dict[str, Any], path: Path) -> AnyArchitecture:
         RlidimError: it is no network (names the record).
     """
     try:
+        check_acting(network)
         architecture = acting.architecture_of(network)
         _ = architecture.D
     except (RlidimError, TypeError, ValueError, LookupError) as error:
