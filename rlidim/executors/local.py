@@ -115,7 +115,8 @@ class ProcessPool:
         processes = self._processes()
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
-            process.terminate()
+            # Not SIGTERM: one that is stopped would not hear it, one that is importing not yet.
+            process.kill()
         for process in processes:
             process.join()
         self._pool = None
