@@ -145,7 +145,7 @@ def disturb(sweep: Sweep, seconds: float, kills: int, dice: random.Random, tally
     process = sweep.start()
     while True:
         try:
-            process.wait(dice.uniform(0.0, seconds))
+            process.wait(dice.uniform(0.0, seconds / 2))
             return
         except subprocess.TimeoutExpired:
             pass
@@ -192,7 +192,7 @@ def soak(kills: int, seconds: float, seed: int) -> Tally:
         trainer = list(TRAINERS)[number % len(TRAINERS)]
         number += 1
         sweep = Sweep(trainer, folder / f"{trainer}-{number}")
-        # Each sweep a share of the kills that are left, so that all trainers have theirs.
+        # Each sweep a share of the kills, so that all trainers have theirs.
         share = min(kills, tally.kills.total() + max(1, kills // 20))
         disturb(sweep, needed[trainer], share, dice, tally)
         sweep.finish()

@@ -118,6 +118,13 @@ log_option = click.option(
 )
 
 
+timeout_option = click.option(
+    "--timeout",
+    type=Duration(),
+    help="What a run may take: one that takes longer is recorded as failed.  [default: any time]",
+)
+
+
 def variant_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that choose a variant of a task: the arguments of ``Task.variant``."""
     for option in (
@@ -239,9 +246,10 @@ def executor_options(command: Callable[..., None]) -> Callable[..., None]:
         executor: str,
         address: str | None,
         gpus_per_cell: float | None,
+        timeout: float | None,
         **others: Any,
     ) -> None:
-        chosen = executor_of(executor, workers, address, gpus_per_cell)
+        chosen = executor_of(executor, workers, address, gpus_per_cell, timeout)
         command(*arguments, executor=chosen, **others)
 
     workers = click.option(
@@ -250,11 +258,15 @@ def executor_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Cells that run at a time, one thread each.  [default: all cores, or all CPUs "
         "of the cluster]",
     )
-    return workers(place_options(with_executor))
+    return workers(place_options(timeout_option(with_executor)))
 
 
 def executor_of(
-    executor: str, workers: int | None, address: str | None, gpus_per_cell: float | None
+    executor: str,
+    workers: int | None,
+    address: str | None,
+    gpus_per_cell: float | None,
+    timeout: float | None,
 ) -> Executor:
     """Return the executor that the command line asks for; nothing is started yet.
 
@@ -265,9 +277,9 @@ def executor_of(
     from rlidim.executors.ray.cluster import RayCluster
 
     if executor == "ray":
-        return RayCluster(address, workers=workers, gpus=gpus_per_cell or 0.0)
+        return RayCluster(address, workers=workers, gpus=gpus_per_cell or 0.0, timeout=timeout)
     check_local(address, gpus_per_cell)
-    return ProcessPool(default_workers() if workers is None else workers)
+    return ProcessPool(default_workers() if workers is None else workers, timeout=timeout)
 
 
 def check_local(address: str | None, gpus_per_cell: float | None) -> None:

@@ -24,6 +24,7 @@ from rlidim.cli.options import (
     set_option,
     task_of,
     tell,
+    timeout_option,
     variant_options,
 )
 from rlidim.errors import RlidimError, printable
@@ -78,6 +79,7 @@ def show_page(context: click.Context) -> None:
     "of a cluster's CPUs; the result is the same.",
 )
 @place_options
+@timeout_option
 @set_option
 @log_option
 @json_option
@@ -98,6 +100,7 @@ def train_command(
     executor: str,
     address: str | None,
     gpus_per_cell: float | None,
+    timeout: float | None,
     overrides: Sequence[tuple[str, Any]],
     log_dir: Path,
     as_json: bool,
@@ -130,6 +133,7 @@ def train_command(
                 force=force,
                 resume=resume,
                 processes=processes,
+                timeout=timeout,
                 cluster=cluster,
                 listener=progress,
                 tell=tell,
