@@ -250,7 +250,10 @@ def play_command(
     seed: int,
     log_dir: Path,
 ) -> None:
-    """Watch a recorded solution, rebuilt from its seeds and d numbers."""
+    """Play a recorded solution, rebuilt from its seeds and d numbers.
+
+    It is shown in a window where there is a display, or in a --video.
+    """
     from rlidim.solutions import playback
 
     task = task_of(context)
@@ -261,6 +264,8 @@ def play_command(
         click.echo(f"episode {index + 1}: return {value:g}")
     if video is not None:
         click.echo(f"video: {video}")
+    elif not playback.has_window(task):
+        tell("nothing was shown: --video out.gif makes a video of these episodes")
 
 
 @click.command("export")
