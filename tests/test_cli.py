@@ -355,7 +355,7 @@ def test_damaged_records_are_named_and_left_alone(tmp_path: Path, here: Program)
     folder = tmp_path / "results" / "codimension-1" / "cmaes-rademacher"
     damage = {
         folder / "d1-s0.json": lambda text: text[:100],
-        folder / "d1-s1.json": lambda text: text.replace('"schema": 1', '"schema": 99'),
+        folder / "d1-s1.json": lambda text: text.replace('"schema": 2', '"schema": 99'),
         folder / "d2-s0.json": lambda text: '{"somebody": "else"}',
     }
     for path, change in damage.items():
