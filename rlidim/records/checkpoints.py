@@ -54,7 +54,7 @@ def clear(folder: Path) -> None:
 
 
 def _clear_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote a checkpoint, or a solution, has left."""
+    """Remove what a process has left that was killed while it wrote a checkpoint or a solution."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
