@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from rlidim import __version__
+from rlidim.cli import completion
 from rlidim.cli.ending import MISTAKE, code_of, terminable
 from rlidim.cli.options import Usage
 from rlidim.cli.suite import COMMANDS
@@ -50,6 +52,10 @@ class Rlidim(click.Group):
             known = [*self.commands, *task_files(ctx.params.get("envs"))]
             raise Usage(RlidimError(f"unknown task or command '{name}'{nearest(name, known)}"))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Name the commands and the tasks that begin so."""
+        return [*super().shell_complete(ctx, incomplete), *completion.tasks(ctx, incomplete)]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the tasks."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from rlidim.cli import completion
 from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
@@ -87,11 +88,15 @@ class Assignment(ParamType):
             self.fail(f"expected key=value, got '{value}', whose value is not YAML", param, ctx)
 
 
+trainer_option = click.option(
+    "--trainer", shell_complete=completion.trainers, help="[default: the task's first]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 projection_option = click.option(
     "--projection",
     default="auto",
     show_default=True,
+    shell_complete=completion.families,
     help="The family of P; auto goes by the task's D (rlidim projections).",
 )
 scope_option = click.option(
@@ -266,7 +271,7 @@ def executor_of(
     workers: int | None,
     address: str | None,
     gpus_per_cell: float | None,
-    timeout: float | None,
+    timeout: float | None = None,
 ) -> Executor:
     """Return the executor that the command line asks for; nothing is started yet.
 

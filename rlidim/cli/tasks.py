@@ -25,6 +25,7 @@ from rlidim.cli.options import (
     task_of,
     tell,
     timeout_option,
+    trainer_option,
     variant_options,
 )
 from rlidim.errors import RlidimError, printable
@@ -61,7 +62,7 @@ def show_page(context: click.Context) -> None:
 
 @click.command("train")
 @variant_options
-@click.option("--trainer", help="[default: the task's first]")
+@trainer_option
 @click.option("--dim", type=int, help="The subspace dimension d.  [default: native training]")
 @projection_option
 @scope_option
@@ -161,7 +162,7 @@ def train_command(
 
 @click.command("measure")
 @variant_options
-@click.option("--trainer", help="[default: the task's first]")
+@trainer_option
 @projection_option
 @scope_option
 @click.option("--dims", type=Dimensions(), help="Measure at these d instead of searching.")
