@@ -82,6 +82,7 @@ def train(
     force: bool = False,
     resume: bool = False,
     processes: int = 1,
+    timeout: float | None = None,
     cluster: RayCluster | None = None,
     listener: RunListener | None = None,
     tell: Tell = untold,
@@ -105,6 +106,8 @@ def train(
         force: run again even if the run is on record.
         resume: go on from the last checkpoint of an interrupted run, below ``log_dir``.
         processes: that each generation of ``es`` is split over; the result is the same.
+        timeout: seconds that the run may take, in a process's main thread; one that takes longer is
+            recorded as failed, and the next call tries it again. None: any time.
         cluster: a Ray cluster that makes the run, with as many CPUs a cell as ``processes``, closed
             by the caller; None: this machine. It leaves no logs and no checkpoints.
         listener: called as the run goes on, if this machine makes it.
@@ -151,7 +154,7 @@ def train(
     records = Results(Path(results))
     records.check_writable()
     log_folder = None if log_dir is None else Path(log_dir)
-    job = Job(chosen, cell, records.folder, log_folder, processes, resume)
+    job = Job(chosen, cell, records.folder, log_folder, processes, resume, timeout)
     on_record = records.path(cell).exists() and not force
     if on_record:
         tell(f"{records.path(cell)}: on record; --force runs it again")
@@ -222,6 +225,7 @@ def measure(
     results: str | Path = "results",
     log_dir: str | Path | None = None,
     workers: int = 1,
+    timeout: float | None = None,
     executor: Executor | None = None,
     listener: Listener | None = None,
 ) -> Estimate:
@@ -248,6 +252,8 @@ def measure(
             hold; None: none are written, and an interrupted run begins anew.
         workers: processes; 1 runs everything in this one. A script that asks for more must keep its
             top level behind ``if __name__ == "__main__":``, since workers import it.
+        timeout: seconds that a run may take; one that takes longer is recorded as failed, and the
+            next call tries it again. None: any time.
         executor: makes the runs instead, such as a Ray cluster; closed by the caller.
         listener: called after every run.
 
@@ -280,9 +286,11 @@ def measure(
     )
     if executor is not None and workers != 1:
         raise RlidimError(f"workers = {workers} is for this machine: leave it out with an executor")
+    if executor is not None and timeout is not None:
+        raise RlidimError(f"timeout = {timeout:g} is for this machine: give it to the executor")
     records = Results(Path(results))
     log_folder = None if log_dir is None else Path(log_dir)
-    with _executor(executor, workers) as used:
+    with _executor(executor, workers, timeout) as used:
         measurement = search(plan, records, executor=used, log_dir=log_folder, listener=listener)
     if measurement.estimate is None:
         raise RlidimError(
@@ -292,12 +300,14 @@ def measure(
 
 
 @contextmanager
-def _executor(given: Executor | None, workers: int) -> Iterator[Executor]:
+def _executor(given: Executor | None, workers: int, timeout: float | None) -> Iterator[Executor]:
     """Yield the caller's executor, or one of this machine that is closed afterwards."""
     if given is not None:
         yield given
         return
-    own: Executor = InProcess() if workers == 1 else ProcessPool(workers)
+    own: Executor = (
+        InProcess(timeout=timeout) if workers == 1 else ProcessPool(workers, timeout=timeout)
+    )
     try:
         yield own
     finally:

@@ -30,5 +30,34 @@ class Patient(OneStep):
             time.sleep(0.05)
 
 
+class Endless(OneStep):
+    """An episode that never ends."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *_, info = super().step(action)
+        return observation, reward, False, False, info
+
+
+class Hanging(OneStep):
+    """A step that never comes back; ``patiently`` tells how it takes being ended."""
+
+    def __init__(
+        self, codimension: int, patiently: bool = False, render_mode: str | None = None
+    ) -> None:
+        super().__init__(codimension, render_mode)
+        self._patiently = patiently
+
+    def step(self, action: Any) -> Any:
+        while True:
+            try:
+                time.sleep(3600)
+            except Exception:
+                if not self._patiently:
+                    raise
+
+
+for name, kind in {"Endless-v0": Endless, "Hanging-v0": Hanging}.items():
+    gymnasium.register(name, entry_point=kind, kwargs={"codimension": 3})
+
 for name, kind in {"Deadly-v0": Deadly, "Patient-v0": Patient}.items():
     gymnasium.register(name, entry_point=kind, kwargs={"codimension": 3}, max_episode_steps=1)

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from rlidim import cli
+from rlidim.solutions.playback import DISPLAYS
 
 TOY_TASK = """
 title: My task
@@ -169,13 +170,33 @@ def test_doctor(tmp_path: Path, here: Program) -> None:
     assert here("doctor").returncode == 0
 
 
-def test_play_rebuilds_the_recorded_solution(tmp_path: Path, here: Program) -> None:
+def test_play_rebuilds_the_recorded_solution(
+    tmp_path: Path, here: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     json_of(here("cartpole", "train", "--dim", "8", "--trainer", "cmaes", "--json"))
     record = "results/cartpole/cmaes-rademacher/d8-s0.json"
     done = rlidim("cartpole", "play", record, "--video", "out.gif", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "return" in done.stdout
     assert (tmp_path / "out.gif").read_bytes()[:4] == b"GIF8"
+    for name in DISPLAYS:
+        monkeypatch.delenv(name, raising=False)
+    # Without a video the same episodes, and a line that says what shows them.
+    shown = [line for line in done.stdout.splitlines() if line.startswith("episode")]
+    unseen = here("cartpole", "play", record)
+    assert unseen.returncode == 0
+    assert unseen.stdout.splitlines() == shown
+    (line,) = unseen.stderr.splitlines()
+    assert "--video out.gif" in line
+
+
+def test_what_draws_nothing_is_played_without_a_video(here: Program) -> None:
+    json_of(here("codimension-1", "train", "--dim", "1", "--trainer", "cmaes", "--json"))
+    record = "results/codimension-1/cmaes-rademacher/d1-s0.json"
+    assert here("codimension-1", "play", record).returncode == 0
+    refused = here("codimension-1", "play", record, "--video", "out.gif")
+    assert refused.returncode == 2
+    assert "draws nothing" in refused.stderr
 
 
 def test_own_tasks(tmp_path: Path, here: Program, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +355,7 @@ def test_damaged_records_are_named_and_left_alone(tmp_path: Path, here: Program)
     folder = tmp_path / "results" / "codimension-1" / "cmaes-rademacher"
     damage = {
         folder / "d1-s0.json": lambda text: text[:100],
-        folder / "d1-s1.json": lambda text: text.replace('"schema": 1', '"schema": 99'),
+        folder / "d1-s1.json": lambda text: text.replace('"schema": 2', '"schema": 99'),
         folder / "d2-s0.json": lambda text: '{"somebody": "else"}',
     }
     for path, change in damage.items():

@@ -153,6 +153,17 @@ def test_a_failed_run_keeps_its_checkpoint(tmp_path: Path, monkeypatch: pytest.M
     assert not checkpoint.exists()
 
 
+def test_what_a_killed_run_left_half_written_in_its_logs_goes(tmp_path: Path) -> None:
+    job = Job(quick(), CELLS[0], tmp_path / "results", tmp_path / "runs")
+    logs = tmp_path / "runs" / str(CELLS[0])
+    logs.mkdir(parents=True)
+    (logs / f".{checkpoints.FILE}.x1.tmp").write_text("half")
+    (logs / ".solution.safetensors.x2.tmp").write_text("half")
+    (logs / "mine.csv").write_text("whole")
+    assert run_when_free(job).status == "ok"
+    assert [path.name for path in logs.iterdir()] == ["mine.csv"]
+
+
 def test_a_second_try_may_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([RuntimeError("once"), outcome()])
 
@@ -410,7 +421,7 @@ def test_workers_must_be_at_least_one() -> None:
 
 def test_a_record_at_another_version_is_not_overwritten(tmp_path: Path) -> None:
     path = Results(tmp_path).write(make_record(quick(), CELLS[0], 1.0))
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
     before = path.read_bytes()
     with pytest.raises(RlidimError, match=str(path)):
         run(jobs(tmp_path)[0])

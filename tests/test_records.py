@@ -23,6 +23,7 @@ from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.folder import Results, read_record
 from rlidim.records.lock import claim
 from rlidim.records.record import CURVE_POINTS, decode, encode, thinned
+from rlidim.records.text import sealed, text_of
 from rlidim.tasks.names import find_task
 from tests.factory import make_record, make_task
 
@@ -39,6 +40,36 @@ def test_round_trip(tmp_path: Path) -> None:
     assert loaded is not None
     assert loaded.same_result(dataclasses.replace(record, provenance={"seconds": 9}))
     assert not loaded.same_result(dataclasses.replace(record, score=1.6))
+
+
+def test_the_text_of_a_record(tmp_path: Path) -> None:
+    """A list of numbers takes one line, and the checksum does not depend on how it is laid out."""
+    record = make_record(make_task(), CELL, 2.0, returns=(1.0, 3.0), curve=((1, 0.5), (2, 1.0)))
+    path = Results(tmp_path).write(record)
+    text = path.read_text()
+    assert ' "returns": [1.0, 3.0],\n' in text
+    assert ' "curve": [\n  [1, 0.5],\n  [2, 1.0]\n ],\n' in text
+    assert text.endswith("}\n")
+    content = json.loads(text)
+    assert content["schema"] == 2
+    path.write_text(json.dumps(content, indent=3, sort_keys=True))
+    assert read_record(path) == record
+
+
+def test_a_record_of_schema_1_is_written_anew_in_schema_2(tmp_path: Path) -> None:
+    old = make_record(make_task(), CELL, 1.0, schema=1)
+    results = Results(tmp_path)
+    path = results.write(old)
+    assert json.loads(path.read_text())["schema"] == 2
+    read = read_record(path)
+    assert read.same_result(old)
+
+
+@pytest.mark.parametrize(
+    "value", [[], {}, [[]], {"a": {}}, [1, None, "x"], [{"a": [1, 2]}, [[3]]], "\u2028", 1e-300]
+)
+def test_text_is_json_of_the_same_value(value: object) -> None:
+    assert json.loads(text_of(value)) == value
 
 
 def test_names_of_cells() -> None:
@@ -108,7 +139,7 @@ def test_no_nan_in_a_record(tmp_path: Path) -> None:
     path = Results(tmp_path).path(CELL)
     path.parent.mkdir(parents=True)
     content = make_record(make_task(), CELL, 1.0).to_json()
-    path.write_text(json.dumps({**content, "score": None}))
+    path.write_text(text_of(sealed(json.loads(json.dumps({**content, "score": None})))))
     with pytest.raises(RlidimError, match="status is ok but the score is None"):
         read_record(path)
 

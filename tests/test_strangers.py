@@ -27,11 +27,12 @@ from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results, read_record
 from rlidim.records.record import encode
+from rlidim.records.text import sealed, text_of
 from rlidim.report.descriptions import DESCRIPTIONS
 from rlidim.report.descriptions import read as read_descriptions
 from rlidim.report.write import write_tables
 from rlidim.solutions import compressed_file, description, file
-from rlidim.solutions.playback import parameters_of
+from rlidim.solutions.playback import parameters_of, policy_of
 from rlidim.solutions.quantisation import quantise
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.names import find_task, find_tasks
@@ -88,11 +89,75 @@ def changed(**changes: Any) -> dict[str, Any]:
     return content
 
 
+def unsealed(text: str) -> str:
+    """Return a record's text as it was before there were checksums."""
+    content = json.loads(text)
+    del content["checksum"]
+    return json.dumps({**content, "schema": 1}, indent=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (' "D": 58,\n "environment', ' "D": 59,\n "environment'),
+        ('"environment_steps": 1000', '"environment_steps": 1001'),
+        ('"curve": [\n  [500, 1.0]\n ]', '"curve": []'),
+        ('"seconds": 1.0', '"seconds": 0.5'),
+        ('"attempts": 1', '"attempts": 1, "remark": "mine"'),
+        ('"schema": 2', '"schema": 1'),
+        ('"checksum": "', '"checksum": "0'),
+    ],
+)
+def test_a_record_that_was_changed_by_hand_is_left_out(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    with_neighbour(tmp_path)
+    path = put(tmp_path, good())
+    text = path.read_text()
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, after))
+    found, (problem,) = Results(tmp_path).scan()
+    assert len(found) == 1
+    assert str(path) in problem
+    assert "checksum is not that of its content" in problem
+
+
+def test_settings_that_were_changed_by_hand_are_left_out(tmp_path: Path) -> None:
+    """In a record of schema 1 too, which has no checksum."""
+    path = put(tmp_path, good())
+    before = '"n_timesteps": 1000'
+    for text in (path.read_text(), unsealed(path.read_text())):
+        assert before in text
+        path.write_text(text.replace(before, '"n_timesteps": 2000'))
+        with pytest.raises(RlidimError, match="config_hash is not that of its settings"):
+            read_record(path)
+
+
+def test_a_record_without_a_checksum_must_be_old(tmp_path: Path) -> None:
+    path = put(tmp_path, good())
+    old = unsealed(path.read_text())
+    path.write_text(old)
+    assert read_record(path).same_result(read_record(put(tmp_path / "other", good())))
+    path.write_text(old.replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(RlidimError, match="checksum"):
+        read_record(path)
+
+
+@pytest.mark.parametrize("schema", [0, -1, True, 1.0, "2", None])
+def test_a_strange_schema_is_none(tmp_path: Path, schema: Any) -> None:
+    path = put(tmp_path, {**good(), "schema": schema})
+    with pytest.raises(RlidimError, match="not a record of rlidim"):
+        read_record(path)
+
+
 def put(folder: Path, content: dict[str, Any] | str | bytes, name: str = "d8-s3") -> Path:
     path = folder / "synthetic" / "es-rademacher" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, dict):
-        content = json.dumps(content)
+        try:  # by one who knows how to make a checksum
+            content = text_of(sealed(content))
+        except ValueError:  # no number of JSON
+            content = json.dumps(content)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
@@ -157,6 +222,8 @@ def test_the_good_record_is_read(tmp_path: Path) -> None:
         ({"solution__network__hidden": [-1]}, "solution.network.hidden: expected"),
         ({"solution__spec__d": 9}, "solution.spec: d = 9"),
         ({"seeds__theta_0": None}, "seeds.theta_0: expected"),
+        ({"seeds__theta_0": -1}, "seeds.theta_0: expected a whole number from 0"),
+        ({"solution__theta_0_seed": -1}, "solution.theta_0_seed: expected a whole number from 0"),
         ({"details": {"a": [[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]}}, "nested deeper"),
     ],
 )
@@ -216,6 +283,13 @@ def test_what_is_no_regular_file_is_neither_waited_for_nor_read(tmp_path: Path) 
         ({"solution__network__hidden": [9]}, "its network has D = 65"),
         ({"solution__network__activation": 3, "solution__network__colour": 1}, "description"),
         ({"solution__theta_d": "~" * 44}, "not base64"),
+        ({"solution__network__initialisation": None}, "initialisation: expected one of he_normal"),
+        ({"solution__network__activation": "softplus"}, "activation: expected one of relu, tanh"),
+        ({"solution__network__action": "clip"}, "clip needs 'low' and 'high'"),
+        ({"solution__network__output_gain": [1]}, "output_gain: expected a finite number"),
+        ({"solution__network__low": [0.0]}, "low: 1 numbers, output_size is 2"),
+        ({"solution__network__low": [0, 1]}, "'low' and 'high' go together"),
+        ({"solution__network__observation_mean": ["a"] * 4}, "expected a list of numbers"),
     ],
 )
 def test_a_wrong_solution_has_one_line_and_no_memory(
@@ -365,7 +439,7 @@ def test_no_mutation_of_a_record_stops_the_tables(
     assert [entry.name for entry in (outside / "a").iterdir()] == ["results"]
     found = next((record for record in records if record.cell == CELL), None)
     if found is not None:
-        assert str(path) in line_of(lambda: parameters_of(found, path, folder), str(path))
+        assert str(path) in line_of(lambda: policy_of(found, path, folder), str(path))
 
 
 @pytest.mark.slow

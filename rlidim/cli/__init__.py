@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from rlidim import __version__
+from rlidim.cli import completion
+from rlidim.cli.ending import MISTAKE, code_of, terminable
 from rlidim.cli.options import Usage
 from rlidim.cli.suite import COMMANDS
 from rlidim.cli.tasks import task_group
@@ -49,6 +52,10 @@ class Rlidim(click.Group):
             known = [*self.commands, *task_files(ctx.params.get("envs"))]
             raise Usage(RlidimError(f"unknown task or command '{name}'{nearest(name, known)}"))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Name the commands and the tasks that begin so."""
+        return [*super().shell_complete(ctx, incomplete), *completion.tasks(ctx, incomplete)]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the tasks."""
@@ -111,22 +118,22 @@ for command in COMMANDS:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: a user's mistake is one line and exit code 2, Ctrl-C 130."""
+    """Run the command line: a mistake of the user's is one line and exit code 2, Ctrl-C 130."""
+    with terminable():
+        code = code_of(lambda: run(arguments))
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str] | None) -> object:
+    """Run a command, say in one line what its user can mend, and return the exit code."""
     try:
-        code = cli.main(args=arguments, standalone_mode=False)
+        return cli.main(args=arguments, standalone_mode=False)
     except RlidimError as error:
         click.echo(f"error: {error}", err=True)
-        code = 2
+        return MISTAKE
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
-        code = 0
+        return 0
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            "interrupted: every finished run is on record; the same command goes on from here",
-            err=True,
-        )
-        code = 130
-    sys.exit(code)
+        return error.exit_code

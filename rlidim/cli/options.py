@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rlidim.cli import completion
 from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
@@ -87,11 +88,15 @@ class Assignment(ParamType):
             self.fail(f"expected key=value, got '{value}', whose value is not YAML", param, ctx)
 
 
+trainer_option = click.option(
+    "--trainer", shell_complete=completion.trainers, help="[default: the task's first]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 projection_option = click.option(
     "--projection",
     default="auto",
     show_default=True,
+    shell_complete=completion.families,
     help="The family of P; auto goes by the task's D (rlidim projections).",
 )
 scope_option = click.option(
@@ -115,6 +120,13 @@ log_option = click.option(
     default=Path("runs"),
     show_default=True,
     help="Training logs (CSV, TensorBoard) and native solutions.",
+)
+
+
+timeout_option = click.option(
+    "--timeout",
+    type=Duration(),
+    help="What a run may take: one that takes longer is recorded as failed.  [default: any time]",
 )
 
 
@@ -239,9 +251,10 @@ def executor_options(command: Callable[..., None]) -> Callable[..., None]:
         executor: str,
         address: str | None,
         gpus_per_cell: float | None,
+        timeout: float | None,
         **others: Any,
     ) -> None:
-        chosen = executor_of(executor, workers, address, gpus_per_cell)
+        chosen = executor_of(executor, workers, address, gpus_per_cell, timeout)
         command(*arguments, executor=chosen, **others)
 
     workers = click.option(
@@ -250,11 +263,15 @@ def executor_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Cells that run at a time, one thread each.  [default: all cores, or all CPUs "
         "of the cluster]",
     )
-    return workers(place_options(with_executor))
+    return workers(place_options(timeout_option(with_executor)))
 
 
 def executor_of(
-    executor: str, workers: int | None, address: str | None, gpus_per_cell: float | None
+    executor: str,
+    workers: int | None,
+    address: str | None,
+    gpus_per_cell: float | None,
+    timeout: float | None = None,
 ) -> Executor:
     """Return the executor that the command line asks for; nothing is started yet.
 
@@ -265,9 +282,9 @@ def executor_of(
     from rlidim.executors.ray.cluster import RayCluster
 
     if executor == "ray":
-        return RayCluster(address, workers=workers, gpus=gpus_per_cell or 0.0)
+        return RayCluster(address, workers=workers, gpus=gpus_per_cell or 0.0, timeout=timeout)
     check_local(address, gpus_per_cell)
-    return ProcessPool(default_workers() if workers is None else workers)
+    return ProcessPool(default_workers() if workers is None else workers, timeout=timeout)
 
 
 def check_local(address: str | None, gpus_per_cell: float | None) -> None:

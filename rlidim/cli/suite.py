@@ -215,7 +215,7 @@ def work_until(
 
     if not isinstance(executor, ProcessPool):
         raise RlidimError("--until works on this machine: leave out --executor ray")
-    pool = ProcessPool(executor.workers, nice=NICE)
+    pool = ProcessPool(executor.workers, nice=NICE, timeout=executor.timeout)
     try:
         with Progress() as progress, atlas.pausing(pool, log_dir / PAUSE, tell):
             rows = atlas.work(

@@ -25,6 +25,8 @@ from rlidim.cli.options import (
     set_option,
     task_of,
     tell,
+    timeout_option,
+    trainer_option,
     variant_options,
 )
 from rlidim.errors import RlidimError, printable
@@ -61,7 +63,7 @@ def show_page(context: click.Context) -> None:
 
 @click.command("train")
 @variant_options
-@click.option("--trainer", help="[default: the task's first]")
+@trainer_option
 @click.option("--dim", type=int, help="The subspace dimension d.  [default: native training]")
 @projection_option
 @scope_option
@@ -79,6 +81,7 @@ def show_page(context: click.Context) -> None:
     "of a cluster's CPUs; the result is the same.",
 )
 @place_options
+@timeout_option
 @set_option
 @log_option
 @json_option
@@ -99,6 +102,7 @@ def train_command(
     executor: str,
     address: str | None,
     gpus_per_cell: float | None,
+    timeout: float | None,
     overrides: Sequence[tuple[str, Any]],
     log_dir: Path,
     as_json: bool,
@@ -131,6 +135,7 @@ def train_command(
                 force=force,
                 resume=resume,
                 processes=processes,
+                timeout=timeout,
                 cluster=cluster,
                 listener=progress,
                 tell=tell,
@@ -158,7 +163,7 @@ def train_command(
 
 @click.command("measure")
 @variant_options
-@click.option("--trainer", help="[default: the task's first]")
+@trainer_option
 @projection_option
 @scope_option
 @click.option("--dims", type=Dimensions(), help="Measure at these d instead of searching.")
@@ -269,7 +274,10 @@ def play_command(
     seed: int,
     log_dir: Path,
 ) -> None:
-    """Watch a recorded solution, rebuilt from its seeds and d numbers."""
+    """Play a recorded solution, rebuilt from its seeds and d numbers.
+
+    It is shown in a window where there is a display, or in a --video.
+    """
     from rlidim.solutions import playback
 
     task = task_of(context)
@@ -280,6 +288,8 @@ def play_command(
         click.echo(f"episode {index + 1}: return {value:g}")
     if video is not None:
         click.echo(f"video: {video}")
+    elif not playback.has_window(task):
+        tell("nothing was shown: --video out.gif makes a video of these episodes")
 
 
 @click.command("export")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ class Job:
     ``log_dir`` is the folder for logs and for solutions that a record does not hold, native ones
     and those of a large d (None: write neither). ``processes`` is how many the run is split over,
     and ``resume`` says whether it goes on from a checkpoint of an interrupted one: both change how
-    long it takes and nothing else.
+    long it takes and nothing else. ``timeout`` is how many seconds it may take: what takes longer
+    is recorded as failed.
     """
 
     task: Task
@@ -30,6 +32,7 @@ class Job:
     log_dir: Path | None = None
     processes: int = 1
     resume: bool = True
+    timeout: float | None = None
 
     @functools.cached_property
     def configuration(self) -> dict[str, Any]:
@@ -40,6 +43,13 @@ class Job:
     def config_hash(self) -> str:
         """The hash of those settings."""
         return hash_of(self.configuration)
+
+
+def limited(jobs: Sequence[Job], timeout: float | None) -> list[Job]:
+    """Return the jobs with a limit of their time, in seconds; None leaves them theirs."""
+    if timeout is None:
+        return list(jobs)
+    return [dataclasses.replace(job, timeout=timeout) for job in jobs]
 
 
 class Executor(Protocol):

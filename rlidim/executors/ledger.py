@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
-from rlidim.executors.making import DIED, Made, failure, make
+from rlidim.executors.making import ATTEMPTS, DIED, TIMEOUT, Made, failure, make
+from rlidim.executors.watch import watched
 from rlidim.records import checkpoints
 from rlidim.records.configuration import differences
 from rlidim.records.folder import Results
@@ -13,7 +14,6 @@ from rlidim.records.record import RunRecord
 from rlidim.solutions import file
 from rlidim.trainers.run import Report, unheard
 
-ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
 DEATH = "death"  # why a run stopped: its worker process died as often as it may
 WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as failed
 
@@ -24,8 +24,11 @@ def finished(record: RunRecord) -> bool:
 
 
 def died(record: RunRecord) -> bool:
-    """Say whether a record is of a worker's deaths: the next command tries the cell again."""
-    return record.stopped == DEATH
+    """Say whether a record is of a worker's deaths, or of a run whose time was over.
+
+    The next command tries the cell again, the latter from its checkpoint if it has left one.
+    """
+    return record.stopped in (DEATH, TIMEOUT)
 
 
 def check_settings(job: Job, record: RunRecord) -> None:
@@ -125,8 +128,11 @@ def run(
         logs = None if job.log_dir is None else job.log_dir / str(job.cell)
         if job.log_dir is not None:
             checkpoints.check_writable(job.log_dir)
-        record = keep(job, make(job, next_attempt(earlier), logs, report=report))
-        if logs is not None and finished(record):  # another attempt goes on from there
+        with watched(str(job.cell), report) as heard:
+            made = make(job, next_attempt(earlier), logs, report=heard)
+        record = keep(job, made)
+        # Another attempt goes on from there.
+        if logs is not None and finished(record) and not died(record):
             checkpoints.clear(logs)
         return record
 

@@ -14,8 +14,9 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Job
+from rlidim.executors.job import Job, limited
 from rlidim.executors.ledger import WORKER_DEATHS, record_death, run, run_when_free
+from rlidim.executors.watch import check_timeout
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
 
@@ -23,10 +24,14 @@ from rlidim.records.record import RunRecord
 class InProcess:
     """Runs one job after another in this process."""
 
+    def __init__(self, *, timeout: float | None = None) -> None:
+        """Set the seconds that a run may take; None: any time."""
+        self.timeout = timeout
+
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
         """Run the jobs, those that another sweep is just running last."""
         busy = []
-        for job in jobs:
+        for job in limited(jobs, self.timeout):
             record = run(job)
             if record is None:
                 busy.append(job)
@@ -42,19 +47,23 @@ class InProcess:
 class ProcessPool:
     """Runs jobs in worker processes, which are started at the first job and kept."""
 
-    def __init__(self, workers: int, *, nice: int = 0) -> None:
+    def __init__(self, workers: int, *, nice: int = 0, timeout: float | None = None) -> None:
         """Set the number of processes.
 
         Args:
             workers: how many.
             nice: how far they stand back behind other processes, up to 19: see nice(1).
+            timeout: seconds that a run may take; None: any time.
 
         Raises:
-            RlidimError: fewer than one.
+            RlidimError: fewer than one, or no time.
         """
         if workers < 1:
             raise RlidimError(f"--workers must be at least 1, got {workers}")
+        if timeout is not None:
+            check_timeout(timeout)
         self.workers = workers
+        self.timeout = timeout
         self._nice = nice
         self._pool: ProcessPoolExecutor | None = None
 
@@ -64,7 +73,7 @@ class ProcessPool:
         Raises:
             RlidimError: a job's, at once; call :meth:`close` then.
         """
-        waiting = list(jobs)
+        waiting = limited(jobs, self.timeout)
         busy: list[Job] = []
         suspects: list[Job] = []
         running: dict[Future[RunRecord | None], Job] = {}
@@ -115,7 +124,8 @@ class ProcessPool:
         processes = self._processes()
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
-            process.terminate()
+            # Not SIGTERM: one that is stopped would not hear it, one that is importing not yet.
+            process.kill()
         for process in processes:
             process.join()
         self._pool = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rlidim.devices import device
 from rlidim.errors import MachineLostError, RlidimError
 from rlidim.executors.job import Job
+from rlidim.executors.watch import Limit
 from rlidim.records.cell import Seeds
 from rlidim.records.checkpoints import Checkpoints, Spent
 from rlidim.records.provenance import hardware, versions
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT_FORMAT = 5  # another one's checkpoints are not read
 DIED = "the worker process died (killed, or out of memory)"
+ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
+TIMEOUT = "timeout"  # why a run stopped: its time was over
 RECORDED = 20_000  # numbers of theta_d that a record holds at most: 100 kB
 
 
@@ -59,25 +62,33 @@ def make(
         report: is told the steps made and the score so far.
 
     Returns:
-        The run; one that failed is among them, its record holds the traceback.
+        The run; one that failed is among them: its record holds the traceback, or that its time
+        was over.
 
     Raises:
         RlidimError: a mistake that only the user can mend.
         MachineLostError: a worker elsewhere is gone.
     """
     seeds = Seeds.of(job.cell)
+    limit = Limit(job.timeout)
     started, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
     checkpoints = _checkpoints(job, seeds, logs)
     solution = None
     try:
-        with one_thread():
+        with one_thread(), limit:
             outcome = train(
                 Run(job.task, job.cell, seeds, report, logs, checkpoints, job.processes, worker)
             )
-    except (RlidimError, MachineLostError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
-    except BaseException:  # sys.exit() in an environment too: it ends the run and nothing else
-        record = _record(job, seeds, None, traceback.format_exc(), attempt)
+    except BaseException as error:  # sys.exit() in an environment too: it ends the run alone
+        if limit.passed:
+            record = _record(job, seeds, None, f"{job.cell}: {limit}", ATTEMPTS)
+            record = dataclasses.replace(record, stopped=TIMEOUT)
+        elif isinstance(error, RlidimError | MachineLostError):
+            raise
+        else:
+            record = _record(job, seeds, None, traceback.format_exc(), attempt)
     else:
         record = _record(job, seeds, outcome, None, attempt)
         if job.log_dir is not None and too_long(outcome):

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.records.cell import NATIVE, RANDOM, Seeds
-from rlidim.tasks.problems import LARGEST_D
+from rlidim.tasks.problems import ACTIVATIONS, INITIALISATIONS, LARGEST_D
 from rlidim.tasks.reading import LONGEST_PART, check_name, check_plain
 
 LARGEST_FILE = 8 * 2**20  # bytes; a record of 10,000 numbers and 100 returns has 60,000
@@ -21,6 +21,7 @@ MOST_PROCESSES = 1_000_000
 STATUSES = ("ok", "diverged", "failed")
 NUMBERS = {int, float}
 SCOPES = ("policy", "all")
+BOUNDED = ("clip", "tanh")  # how a network's outputs become actions within bounds
 ROUNDING = 1e-9  # of a mean, relative to the largest return
 
 Check = Callable[[Any, str], None]
@@ -60,6 +61,11 @@ def _one_of(options: tuple[str, ...]) -> Check:
             raise _wrong(where, f"one of {', '.join(options)}", value)
 
     return check
+
+
+def _truth(value: Any, where: str) -> None:
+    if type(value) is not bool:
+        raise _wrong(where, "true or false", value)
 
 
 def _name(most: int | None = None) -> Check:
@@ -150,7 +156,7 @@ def _mapping(fields: Mapping[str, Check], needed: tuple[str, ...] = ()) -> Check
 
 _steps = _whole(0, MOST_STEPS)
 _score = _number()
-_seed = _whole(-MOST_STEPS, 2**64 - 1)
+_seed = _whole(0, 2**64 - 1)
 _size = _whole(1, LARGEST_D)
 _short = _text()
 
@@ -169,6 +175,23 @@ NETWORK: dict[str, Check] = {
     "observation_shape": _each(_size),
 }
 NETWORK_CHECK = _mapping(NETWORK)
+# Of a network that is to act: any other word would be taken for one of these, in silence.
+ACTING: dict[str, Check] = {
+    "activation": _one_of(ACTIVATIONS),
+    "initialisation": _one_of(INITIALISATIONS),
+    "output_gain": _score,
+    "action": _one_of(("argmax", *BOUNDED)),
+    "low": _or_none(_each(_or_none(_score))),
+    "high": _or_none(_each(_or_none(_score))),
+    "observation_mean": _or_none(_scores),
+    "observation_variance": _or_none(_scores),
+    "clip_observation": _number(0),
+    "architecture": _text(),
+    "batch_norm": _truth,
+    "means": _or_none(_scores),
+    "variances": _or_none(_scores),
+}
+_ACTING_CHECK = _mapping(NETWORK | ACTING)
 SOLUTION: dict[str, Check] = {
     "spec": _mapping(SPEC, ("family", "D", "d", "seed")),
     "theta_0_seed": _seed,
@@ -250,6 +273,31 @@ def check_record(content: dict[str, Any]) -> None:
                 raise RlidimError(f"solution: '{name}' is missing")
         if solution["spec"]["d"] != d:
             raise RlidimError(f"solution.spec: d = {solution['spec']['d']}, the cell's is {d}")
+
+
+def check_acting(network: dict[str, Any]) -> None:
+    """Check the description of a network that acts; another kind's has other words.
+
+    Args:
+        network: of a solution.
+
+    Raises:
+        RlidimError: a value that no such network has, or as many numbers as it has no use for.
+    """
+    _ACTING_CHECK(network, "network")
+    sizes = {"low": "output_size", "high": "output_size"}
+    sizes |= dict.fromkeys(("observation_mean", "observation_variance"), "observation_size")
+    for name, size in sizes.items():
+        numbers = network.get(name)
+        if numbers is not None and len(numbers) != network.get(size):
+            raise RlidimError(
+                f"network.{name}: {len(numbers)} numbers, {size} is {network.get(size)}"
+            )
+    for one, other in (("low", "high"), ("observation_mean", "observation_variance")):
+        if (network.get(one) is None) != (network.get(other) is None):
+            raise RlidimError(f"network: '{one}' and '{other}' go together")
+    if network.get("action") in BOUNDED and network.get("low") is None:
+        raise RlidimError(f"network.action: {network['action']} needs 'low' and 'high'")
 
 
 def _check_score(score: float | None, returns: list[float]) -> None:

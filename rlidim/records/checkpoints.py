@@ -54,8 +54,8 @@ def clear(folder: Path) -> None:
 
 
 def _clear_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote a checkpoint has left."""
-    for path in folder.glob(f".{FILE}.*.tmp"):
+    """Remove what a process has left that was killed while it wrote a checkpoint or a solution."""
+    for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
 from rlidim.records.checking import LARGEST_FILE, check_record
+from rlidim.records.configuration import hash_of
 from rlidim.records.files import try_writing, write_atomically
 from rlidim.records.record import SCHEMA, RunRecord
+from rlidim.records.text import CHECKSUM, checksum, sealed, text_of
 from rlidim.tasks.reading import parse_json, read_file
+
+WITH_CHECKSUM = 2  # the first schema whose records have one
 
 
 class Results:
@@ -58,9 +63,12 @@ class Results:
             RlidimError: the file cannot be written.
             ValueError: what would be written could not be read again.
         """
-        text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
+        # Through JSON first, which has lists alone where Python has tuples too; indented, since the
+        # encoder then names a number that JSON has not.
+        plain = json.loads(json.dumps(record.to_json(), indent=1, allow_nan=False))
+        text = text_of(sealed({**plain, "schema": SCHEMA})) + "\n"
         try:
-            check_record(json.loads(text))
+            check_record(plain)
         except RlidimError as error:
             raise ValueError(str(error)) from error
         if len(text) > LARGEST_FILE:
@@ -94,21 +102,35 @@ def read_record(path: Path) -> RunRecord:
 
     Raises:
         RlidimError: not readable, no regular file or too large, truncated, foreign, of a newer
-            schema, or its score is not the mean of its returns (names the file).
+            schema, or its score is not the mean of its returns, its configuration's hash not that
+            of its settings, its checksum not that of its content (names the file).
     """
     raw = read_file(path, LARGEST_FILE)
     try:
         content = parse_json(raw)
     except ValueError as error:
         raise RlidimError(f"{path}: not a record: truncated or not JSON ({error})") from error
-    if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if type(schema) is not int or schema < 1:
         raise RlidimError(f"{path}: not a record of rlidim")
-    if content["schema"] > SCHEMA:
-        raise RlidimError(
-            f"{path}: schema {content['schema']} is newer than {SCHEMA}: upgrade rlidim"
-        )
+    if schema > SCHEMA:
+        raise RlidimError(f"{path}: schema {schema} is newer than {SCHEMA}: upgrade rlidim")
     try:
         check_record(content)
+        _check_sums(content)
         return RunRecord.from_json(content)
     except (RlidimError, KeyError, TypeError, ValueError) as error:
         raise RlidimError(f"{path}: not a record of rlidim ({error})") from error
+
+
+def _check_sums(content: dict[str, Any]) -> None:
+    """Check that a record is as it was written: its configuration's hash, and its checksum.
+
+    Raises:
+        RlidimError: it was changed since.
+    """
+    if hash_of(content["settings"]) != content["config_hash"]:
+        raise RlidimError("its config_hash is not that of its settings")
+    has_one = content["schema"] >= WITH_CHECKSUM or CHECKSUM in content
+    if has_one and content.get(CHECKSUM) != checksum(content):
+        raise RlidimError("its checksum is not that of its content: changed since it was written")

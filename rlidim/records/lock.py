@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rlidim.errors import RlidimError
@@ -25,7 +25,7 @@ def claim(results: Path, cell: Cell, *, wait: bool = False) -> Iterator[bool]:
         wait: until whoever holds the lock lets it go.
 
     Raises:
-        RlidimError: the folder cannot be written.
+        RlidimError: the folder cannot be written, or the lock not be given back.
     """
     import filelock
 
@@ -41,5 +41,14 @@ def claim(results: Path, cell: Cell, *, wait: bool = False) -> Iterator[bool]:
         raise RlidimError(f"--results {results}: cannot be written ({error.strerror})") from error
     try:
         yield True
-    finally:
+    except BaseException:
+        with suppress(OSError):  # what is being raised says more
+            lock.release()
+        raise
+    try:
         lock.release()
+    except OSError as error:
+        raise RlidimError(
+            f"--results {results}: the lock of {cell} cannot be given back ({error.strerror}); it "
+            "goes with this command"
+        ) from error

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from rlidim.records.cell import Cell, Seeds
+from rlidim.records.text import CHECKSUM
 
-SCHEMA = 1
+SCHEMA = 2  # 1: without a checksum, and with each number of a list on a line of its own
 CURVE_POINTS = 200  # of a record: a plot shows no more
 
 
@@ -61,7 +62,7 @@ class RunRecord:
 
     ``status`` is ``ok``, ``diverged`` (a score: the worst) or ``failed`` (no score; ``error`` holds
     the traceback). ``provenance`` (time, machine, versions) is all that may differ between two runs
-    of the same cell.
+    of the same cell; ``schema`` is of the file that the record was read from.
     """
 
     cell: Cell
@@ -93,7 +94,7 @@ class RunRecord:
         Raises:
             KeyError, TypeError: the content is no record.
         """
-        values = dict(content)
+        values = {name: value for name, value in content.items() if name != CHECKSUM}
         values["cell"] = Cell(**values["cell"])
         values["seeds"] = Seeds(**values["seeds"])
         values["returns"] = tuple(values["returns"])
@@ -101,8 +102,11 @@ class RunRecord:
         return cls(**values)
 
     def same_result(self, other: RunRecord) -> bool:
-        """Say whether two records agree in everything but their provenance."""
-        return dataclasses.replace(self, provenance={}) == dataclasses.replace(other, provenance={})
+        """Say whether two records agree in everything but their provenance and schema."""
+        mine, others = (
+            dataclasses.replace(record, provenance={}, schema=SCHEMA) for record in (self, other)
+        )
+        return mine == others
 
 
 def digest(numbers: np.ndarray) -> str:

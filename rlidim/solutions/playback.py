@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from rlidim.environments import atari, making
 from rlidim.errors import RlidimError
 from rlidim.networks import acting
 from rlidim.networks.acting import AnyArchitecture, AnyPolicy
+from rlidim.records.checking import check_acting
 from rlidim.records.configuration import configuration, differences
 from rlidim.records.folder import read_record
 from rlidim.records.record import RunRecord
@@ -20,6 +23,7 @@ from rlidim.tasks.problems import Atari
 from rlidim.tasks.task import Task
 
 VIDEO_KINDS = (".gif", ".mp4")
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")  # variables that name one
 
 
 def parameters_of(
@@ -61,6 +65,7 @@ def _architecture(network: dict[str, Any], path: Path) -> AnyArchitecture:
         RlidimError: it is no network (names the record).
     """
     try:
+        check_acting(network)
         architecture = acting.architecture_of(network)
         _ = architecture.D
     except (RlidimError, TypeError, ValueError, LookupError) as error:
@@ -115,12 +120,12 @@ def _record_of(task: Task, path: Path) -> RunRecord:
 def play(
     task: Task, path: Path, *, video: Path | None, episodes: int, seed: int, log_dir: Path
 ) -> list[float]:
-    """Play episodes of a recorded solution in a window, or into a video.
+    """Play episodes of a recorded solution, in a window if there is a display, or into a video.
 
     Args:
         task: the record's task.
         path: the record.
-        video: a ``.gif`` or ``.mp4`` to write; without one a window opens.
+        video: a ``.gif`` or ``.mp4`` to write; None: see :func:`has_window`.
         episodes: how many.
         seed: of the first episode; the others count upwards.
         log_dir: the folder of logs, where native runs keep their parameters.
@@ -149,13 +154,30 @@ def play(
     return returns
 
 
+def has_window(task: Task) -> bool:
+    """Say whether playing a task's environment opens a window: it draws one, on a display."""
+    if isinstance(task.control.environment, Atari):
+        return False
+    display = sys.platform in ("darwin", "win32") or any(map(os.environ.get, DISPLAYS))
+    return display and "human" in _modes(task)
+
+
+def _modes(task: Task) -> list[str]:
+    environment = making.make(task)
+    modes = list(environment.metadata.get("render_modes", []))
+    environment.close()
+    return modes
+
+
 def _play(
     task: Task, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
 ) -> tuple[list[float], list[Any], int]:
     """Play in one of Gymnasium's environments; return the returns, frames, and frames a second."""
-    mode = "rgb_array" if video else "human"
-    if mode not in making.make(task).metadata.get("render_modes", []):
-        raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
+    mode = "human" if has_window(task) else None
+    if video is not None:
+        mode = "rgb_array"
+        if mode not in _modes(task):
+            raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
     environment = making.make(task, render_mode=mode)
     frames: list[Any] = []
     returns = []
@@ -179,20 +201,21 @@ def _play_game(
     game: Atari, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
 ) -> tuple[list[float], list[Any], int]:
     """Play an Atari game; the video is of a second console that gets the same actions."""
-    if video is None:
-        raise RlidimError("an Atari game is shown in a video: --video out.gif")
-    seen, shown = atari.make(game, 1), atari.make(game, 1, picture=True)
+    seen = atari.make(game, 1)
+    shown = None if video is None else atari.make(game, 1, picture=True)
     frames: list[Any] = []
     returns = []
     for episode in range(episodes):
         observation, _ = seen.reset(seed=seed + episode)
-        picture, _ = shown.reset(seed=seed + episode)
+        picture = None if shown is None else shown.reset(seed=seed + episode)[0]
         total, over = 0.0, False
         while not over:
-            frames.append(picture[0, -1].copy())
+            if picture is not None:
+                frames.append(picture[0, -1].copy())
             action = policy.act(observation)
             observation, reward, terminated, truncated, _ = seen.step(action)
-            picture, *_ = shown.step(action)
+            if shown is not None:
+                picture = shown.step(action)[0]
             total += float(reward[0])
             over = bool(terminated[0] or truncated[0])
         returns.append(total)

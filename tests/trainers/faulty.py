@@ -50,6 +50,23 @@ class Images(gymnasium.Env[Any, Any]):
         return np.zeros((7, 7, 3), np.uint8), 1.0, True, False, {}
 
 
+class Pictures(Images):
+    """Observes pictures that differ."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.time = 0
+        return self._seen(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.time += 1
+        return self._seen(), 1.0, self.time >= 10, False, {}
+
+    def _seen(self) -> Any:
+        return self.np_random.integers(0, 256, (7, 7, 3), dtype=np.uint8)
+
+
+gymnasium.register("Pictures-v0", entry_point="tests.trainers.faulty:Pictures")
 gymnasium.register("Images-v0", entry_point="tests.trainers.faulty:Images")
 gymnasium.register("NotANumber-v0", entry_point="tests.trainers.faulty:NotANumber")
 

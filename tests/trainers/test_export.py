@@ -28,6 +28,7 @@ from tests.factory import make_task
 # One process for all models: importing Stable-Baselines3 takes longer than anything that it does.
 PLAY = """
 import json
+import pickle
 import sys
 
 sys.modules["rlidim"] = None  # importing it fails
@@ -43,9 +44,13 @@ for folder, algorithm in json.loads(sys.argv[1]):
         env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")])
         statistics = VecNormalize.load(f"{folder}/model-vecnormalize.pkl", env)
         observations = statistics.normalize_obs(observations)
+    if folder.endswith("scaled"):  # its environment is not known here
+        with open(f"{folder}/model-vecnormalize.pkl", "rb") as file:
+            observations = pickle.load(file).normalize_obs(observations)
     np.save(f"{folder}/actions.npy", model.predict(observations, deterministic=True)[0])
 """
 CARTPOLE, PENDULUM = Environment("CartPole-v1"), Environment("Pendulum-v1")
+PICTURES = Environment("tests.trainers.faulty:Pictures-v0")
 PONG = Atari("pong", max_frames=160)
 PERCEPTRON = Network((8, 8), activation="tanh")
 PAPER, NATURE = PixelNetwork("paper", batch_norm=True), PixelNetwork("nature")
@@ -62,6 +67,21 @@ CASES: dict[str, tuple[str, str, Any, Any, dict[str, Any]]] = {
         "PPO",
         "ppo",
         PENDULUM,
+        PERCEPTRON,
+        {"n_timesteps": 256, "n_steps": 64, "normalize": True},
+    ),
+    "es on pictures": ("PPO", "es", PICTURES, PERCEPTRON, {"n_timesteps": 40, "population": 2}),
+    "es on pictures, scaled": (
+        "PPO",
+        "es",
+        PICTURES,
+        PERCEPTRON,
+        {"n_timesteps": 40, "population": 2, "normalize": True},
+    ),
+    "ppo on pictures, scaled": (
+        "PPO",
+        "ppo",
+        PICTURES,
         PERCEPTRON,
         {"n_timesteps": 256, "n_steps": 64, "normalize": True},
     ),
@@ -98,7 +118,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AnyPolic
         )
         record, path = recorded(task, trainer, folder)
         files = playback.export(task, path, out=folder / "model.zip", log_dir=folder)
-        beside = ["model-vecnormalize.pkl"] if name == "normalised" else []
+        scaled = name.endswith(("normalised", "scaled"))
+        beside = ["model-vecnormalize.pkl"] if scaled else []
         assert [file.name for file in files] == ["model.zip", *beside]
         space, _ = making.spaces_of(task)
         assert space.shape is not None

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Job
+from rlidim.executors.job import Job, limited
 from rlidim.executors.ledger import (
     WORKER_DEATHS,
     finished,
@@ -32,6 +32,7 @@ from rlidim.executors.ledger import (
 from rlidim.executors.making import Made
 from rlidim.executors.ray.driver import Defect, Slots, Stop, Submit, drive
 from rlidim.executors.ray.node import Mistake, NodeDied, WorkerDied
+from rlidim.executors.watch import check_timeout
 from rlidim.records import lock
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
@@ -88,6 +89,7 @@ class RayCluster:
         workers: int | None = None,
         cpus: int = 1,
         gpus: float = 0.0,
+        timeout: float | None = None,
     ) -> None:
         """Choose the cluster.
 
@@ -96,6 +98,7 @@ class RayCluster:
             workers: cells in flight at most; None: as many as the cluster's CPUs (and GPUs) hold.
             cpus: that each cell is given: as many as its run is split over processes.
             gpus: likewise, a fraction for a share of one.
+            timeout: seconds that a run may take; None: any time.
 
         Raises:
             RlidimError: Ray is not installed, or a value is out of its range.
@@ -104,6 +107,8 @@ class RayCluster:
             raise RlidimError(f"--workers must be at least 1, got {workers}")
         if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
             raise RlidimError(f"--gpus-per-cell must be a share of one GPU or whole, got {gpus:g}")
+        if timeout is not None:
+            check_timeout(timeout)
         if address is not None:
             check_address(address)
         if importlib.util.find_spec("ray") is None:
@@ -112,6 +117,7 @@ class RayCluster:
         self.workers = workers
         self.cpus = cpus
         self.gpus = gpus
+        self.timeout = timeout
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._flights: dict[int, Flight] = {}
@@ -130,7 +136,7 @@ class RayCluster:
             RlidimError: a job's, or the cluster is out of reach; call :meth:`close` then.
         """
         assert all(job.processes <= self.cpus for job in jobs)
-        queue = Queue(list(jobs), force=force)
+        queue = Queue(limited(jobs, self.timeout), force=force)
         while queue or self._flights:
             yield from self._fill(queue)
             if not self._flights and self._process is None:

@@ -125,6 +125,8 @@ def _of_perceptron(architecture: Architecture, trainer: str) -> dict[str, Any]:
     return {
         "net_arch": net_arch(trainer, list(architecture.hidden)),
         "activation_fn": ACTIVATIONS[architecture.activation],
+        # A perceptron sees pictures as they are, or as its own statistics make them.
+        "normalize_images": False,
     }
 
 
