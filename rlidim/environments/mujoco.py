@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import wrappers
 from numpy.typing import NDArray
 
-from rlidim.environments.gate import one_number, regular_actions
+from rlidim.environments.gate import one_action, one_number
 
 MODULES = "gymnasium.envs.mujoco."
 # What gymnasium.make puts around them: checks of the first step and of the order of calls, which
@@ -250,8 +250,7 @@ class Separate:
     def __init__(self, environments: Sequence[gymnasium.Env[Any, Any]]) -> None:
         """Take hold of the environments."""
         self._environments = environments
-        self._shape = environments[0].action_space.shape or ()
-        self._regular = regular_actions(environments[0].action_space)
+        self._fit = one_action(environments[0].action_space)
         specification = environments[0].spec
         self._identity = "" if specification is None else specification.id
 
@@ -265,11 +264,8 @@ class Separate:
         """Step some of them; see :meth:`Simulations.step`."""
         observations, rewards, over = [], [], []
         for index, action in zip(active, actions, strict=True):
-            if np.shape(action) != self._shape:
-                action = np.reshape(action, self._shape)
-            if self._regular is not None:
-                action = self._regular(action)
-            observation, reward, terminated, truncated, _ = self._environments[index].step(action)
+            environment = self._environments[index]
+            observation, reward, terminated, truncated, _ = environment.step(self._fit(action))
             observations.append(np.ravel(observation))
             rewards.append(one_number(reward, self._identity))
             over.append(bool(terminated or truncated))
