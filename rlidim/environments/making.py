@@ -11,6 +11,8 @@ import gymnasium
 from gymnasium import error as gymnasium_errors
 
 from rlidim.environments import atari
+from rlidim.environments.classic_control import motion_of
+from rlidim.environments.moving import MovingVector
 from rlidim.environments.plain_spaces import Space, plain, plain_vector
 from rlidim.environments.quiet_mujoco import quiet_mujoco
 from rlidim.errors import RlidimError
@@ -42,6 +44,12 @@ class Registered:
             gymnasium.make_vec, num_envs=width, vectorization_mode="vector_entry_point"
         )
         return self._in_plain_spaces(plain_vector, made)
+
+    def make_seeded_vector(self, width: int) -> Any | None:
+        """Make a vector whose environments have a seed each, where there is one."""
+        lone = self.make()
+        motion = motion_of(lone)
+        return None if motion is None else MovingVector(lone, motion, width)
 
     def has_vector_form(self) -> bool:
         """Say whether it comes with a vectorised form of its own."""
@@ -175,6 +183,24 @@ def make_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, 
     """
     environments: gymnasium.vector.VectorEnv[Any, Any, Any] = _maker(task).make_vector(width)
     return environments
+
+
+def make_seeded_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, Any] | None:
+    """Make environments that begin anew in the step that ends an episode, with a seed each.
+
+    They are, bit for bit, what ``width`` environments of :func:`make` are with the same seeds.
+
+    Returns:
+        None where there are none of the kind: make lone ones then.
+
+    Raises:
+        RlidimError: as :func:`make`.
+    """
+    maker = MAKERS[type(task.control.environment)]
+    if maker is not Registered:
+        return None
+    made: gymnasium.vector.VectorEnv[Any, Any, Any] | None = _maker(task).make_seeded_vector(width)
+    return made
 
 
 def has_vector_form(task: Task) -> bool:

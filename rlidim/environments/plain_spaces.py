@@ -187,8 +187,15 @@ class PlainVector(VectorWrapper):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Take plain actions, one for each environment."""
-        observations, *rest = self.env.step(own_actions(self._taken, actions))
-        return self._flat(observations), *rest
+        taken = own_actions(self._taken, actions)
+        observations, rewards, terminated, truncated, info = self.env.step(taken)
+        if self._flattens and "final_obs" in info:
+            final = np.zeros(self.observation_space.shape or (), dtype=np.float32)
+            for row in np.flatnonzero(info["_final_obs"]):
+                flat: Any = flatten(self._own, info["final_obs"][row])
+                final[row] = flat
+            info = {**info, "final_obs": final}
+        return self._flat(observations), rewards, terminated, truncated, info
 
     def _flat(self, observations: Any) -> Any:
         if not self._flattens:

@@ -47,11 +47,13 @@ from rlidim.trainers.sb3.confine import (
     confine,
 )
 from rlidim.trainers.sb3.resume import Recorded
+from rlidim.trainers.sb3.vector import VectorEnvironments
 from rlidim.trainers.schedules import schedule
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 # Settings that this file reads; all others go to the algorithm under their own names.
 OURS = ("n_timesteps", "n_envs", "normalize", "eval_freq", "noise_std", "max_grad_norm")
+FEWEST = 4  # environments of which a vector is faster than lone ones, one after another
 SCHEDULES = ("learning_rate", "clip_range")
 
 
@@ -151,8 +153,30 @@ def environments(task: Task, settings: Any, seed: int) -> VecEnv:
         games = AtariVecEnv(environment, settings.n_envs)
         games.seed(seed)
         return Recorded(games)
-    env = Recorded(make_vec_env(lambda: Gate(making.make(task)), n_envs=settings.n_envs, seed=seed))
+    env = Recorded(side_by_side(task, settings.n_envs, seed))
     return VecNormalize(env, gamma=settings.gamma) if settings.normalize else env
+
+
+def side_by_side(task: Task, count: int, seed: int) -> VecEnv:
+    """Return environments of a task: a vector of them where that is faster, else lone ones.
+
+    They are the same, seeds included: a run's record does not tell which they were.
+
+    Args:
+        task: a control task of Gymnasium's.
+        count: how many.
+        seed: of the first; the others count upwards.
+
+    Raises:
+        RlidimError: a missing environment.
+    """
+    vector = making.make_seeded_vector(task, count) if count >= FEWEST else None
+    if vector is None:
+        return make_vec_env(lambda: Gate(making.make(task)), n_envs=count, seed=seed)
+    environments = VectorEnvironments(vector)
+    environments.action_space.seed(seed)
+    environments.seed(seed)
+    return environments
 
 
 def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[str, dict[str, Any]]:
