@@ -19,7 +19,7 @@ from rlidim.environments.making import (
     trust_actions,
 )
 from rlidim.environments.moments import Moments
-from rlidim.environments.mujoco import Separate, Simulations, side_by_side
+from rlidim.environments.side_by_side import Rows, side_by_side
 from rlidim.errors import RlidimError
 from rlidim.tasks.task import Task
 
@@ -65,12 +65,26 @@ def resets_itself(vector: gymnasium.vector.VectorEnv[Any, Any, Any]) -> bool:
     return mode is not gymnasium.vector.AutoresetMode.DISABLED
 
 
+def rows_of(task: Task, width: int) -> Rows:
+    """Return environments of a task side by side."""
+    # Gymnasium's checker of a first step looks at the first environment alone.
+    return side_by_side(lambda index: make(task, disable_env_checker=index > 0 or None), width)
+
+
+def plays_whole(task: Task) -> bool:
+    """Say whether a whole population plays at once faster than a few members after another."""
+    if has_vector_form(task):
+        return True
+    rows = rows_of(task, 1)
+    rows.close()
+    return rows.whole
+
+
 class Arena:
     """``width`` environments of a task, each playing one episode at a time.
 
     The environment's own vectorised form where there is one (CartPole: ten times faster),
-    otherwise simulations or separate environments side by side, of which only those with an
-    unfinished episode are stepped.
+    otherwise environments side by side, of which only those with an unfinished episode are stepped.
     """
 
     def __init__(self, task: Task, width: int) -> None:
@@ -87,13 +101,7 @@ class Arena:
         )
         if self._vector is not None and self._one_stream:
             trust_actions(self._vector.unwrapped)
-        # Gymnasium's checker of a first step looks at the first environment alone.
-        self._environments = (
-            []
-            if self._vector
-            else [make(task, disable_env_checker=index > 0 or None) for index in range(width)]
-        )
-        self._rows = side_by_side(self._environments) if self._environments else None
+        self._rows = None if self._vector else rows_of(task, width)
 
     def play(
         self,
@@ -129,8 +137,8 @@ class Arena:
 
     def close(self) -> None:
         """Close the environments."""
-        for environment in self._environments:
-            environment.close()
+        if self._rows is not None:
+            self._rows.close()
         if self._vector is not None:
             self._vector.close()
 
@@ -166,7 +174,7 @@ class Arena:
 
     def _play_rows(
         self,
-        rows: Simulations | Separate,
+        rows: Rows,
         actor: Actor,
         seeds: list[int],
         moments: Moments | None,

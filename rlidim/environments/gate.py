@@ -56,13 +56,29 @@ def regular_actions(space: spaces.Space[Any]) -> Callable[[Any], Any] | None:
     """
     if not isinstance(space, spaces.Box) or space.dtype is None or space.dtype.kind not in "iu":
         return None
-    low, high, dtype = space.low, space.high, space.dtype
+    dtype, most = space.dtype, np.iinfo(space.dtype).max
+    # The largest whole number of 64 bits is none of float64's, which rounds it up.
+    largest = float(most) if float(most) <= most else np.nextafter(float(most), 0.0)
+    low = space.low.astype(np.float64)
+    high = np.minimum(space.high.astype(np.float64), largest)
 
     def regular(actions: Any) -> NDArray[Any]:
         rounded: NDArray[Any] = np.clip(np.rint(actions), low, high).astype(dtype)
         return rounded
 
     return regular
+
+
+def one_action(space: spaces.Space[Any]) -> Callable[[Any], Any]:
+    """Return what makes one of a policy's actions an action of a plain space."""
+    shape, regular = space.shape or (), regular_actions(space)
+
+    def fit(action: Any) -> Any:
+        if np.shape(action) != shape:
+            action = np.reshape(action, shape)
+        return action if regular is None else regular(action)
+
+    return fit
 
 
 def not_finite(identity: str, observed: bool, moment: str) -> RlidimError:
@@ -80,12 +96,49 @@ def not_finite(identity: str, observed: bool, moment: str) -> RlidimError:
     )
 
 
+def as_floats(space: spaces.Box) -> spaces.Box:
+    """Return the space of observations as a perceptron reads them: floats as they are.
+
+    Whole numbers, those of an image too, become flat float32: a training library would scale an
+    image, turn its axes, and keep normalised observations as whole numbers.
+    """
+    if space.dtype is None or space.dtype.kind == "f":
+        return space
+    low, high = (bounds.astype(np.float32).ravel() for bounds in (space.low, space.high))
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def bounded(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    """Return the space of actions as a policy gradient gives them: a Box of floats with bounds.
+
+    A training library refuses infinite bounds; the largest number is as good. Other spaces, and
+    such a Box, are as they are.
+    """
+    if not isinstance(space, spaces.Box) or space.dtype is None:
+        return space
+    if space.dtype.kind == "f" and space.is_bounded():
+        return space
+    dtype = space.dtype if space.dtype.kind == "f" else np.dtype(np.float32)
+    largest = np.finfo(dtype).max
+    low = np.where(space.bounded_below, space.low, -largest).astype(dtype)
+    high = np.where(space.bounded_above, space.high, largest).astype(dtype)
+    return spaces.Box(low, high, dtype=dtype.type)
+
+
 class Gate(gymnasium.Wrapper[Any, Any, Any, Any]):
     """The gate of a lone environment that a training library steps."""
 
     def __init__(self, environment: gymnasium.Env[Any, Any]) -> None:
-        """Take hold of the environment."""
+        """Take hold of the environment.
+
+        Args:
+            environment: with plain spaces.
+        """
         super().__init__(environment)
+        observed: Any = environment.observation_space
+        self.observation_space = as_floats(observed)
+        self.action_space = bounded(environment.action_space)
+        self._converts = self.observation_space is not observed
         specification = environment.spec
         bare = type(environment.unwrapped).__name__
         self._identity = specification.id if specification else bare
@@ -100,6 +153,8 @@ class Gate(gymnasium.Wrapper[Any, Any, Any, Any]):
             RlidimError: it is not finite.
         """
         observation, info = self.env.reset(seed=seed, options=options)
+        if self._converts:
+            observation = np.asarray(observation, dtype=np.float32).ravel()
         if not is_finite(observation):
             raise not_finite(self._identity, True, "at its reset")
         return observation, info
@@ -113,6 +168,8 @@ class Gate(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._regular is not None:
             action = self._regular(action)
         observation, reward, terminated, truncated, info = self.env.step(action)
+        if self._converts:
+            observation = np.asarray(observation, dtype=np.float32).ravel()
         earned = one_number(reward, self._identity)
         if not math.isfinite(earned) or not is_finite(observation):
             raise not_finite(self._identity, math.isfinite(earned), f"for the action {action}")

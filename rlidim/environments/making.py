@@ -11,12 +11,15 @@ import gymnasium
 from gymnasium import error as gymnasium_errors
 
 from rlidim.environments import atari
+from rlidim.environments.classic_control import motion_of
+from rlidim.environments.moving import MovingVector
+from rlidim.environments.plain_spaces import Space, plain, plain_vector
 from rlidim.environments.quiet_mujoco import quiet_mujoco
 from rlidim.errors import RlidimError
 from rlidim.tasks.problems import Atari, Control, Environment
 from rlidim.tasks.task import Task
 
-Spaces = tuple[gymnasium.spaces.Space[Any], gymnasium.spaces.Space[Any]]
+Spaces = tuple[Space, Space]
 
 
 class Registered:
@@ -32,14 +35,21 @@ class Registered:
         """Do nothing: making it tells."""
 
     def make(self, **options: Any) -> Any:
-        """Make one, with Gymnasium's own options."""
-        return self._made(gymnasium.make, **options)
+        """Make one, with Gymnasium's own options, in plain spaces."""
+        return self._in_plain_spaces(plain, self._made(gymnasium.make, **options))
 
     def make_vector(self, width: int) -> Any:
-        """Make the vectorised form."""
-        return self._made(
+        """Make the vectorised form, in plain spaces."""
+        made = self._made(
             gymnasium.make_vec, num_envs=width, vectorization_mode="vector_entry_point"
         )
+        return self._in_plain_spaces(plain_vector, made)
+
+    def make_seeded_vector(self, width: int) -> Any | None:
+        """Make a vector whose environments have a seed each, where there is one."""
+        lone = self.make()
+        motion = motion_of(lone)
+        return None if motion is None else MovingVector(lone, motion, width)
 
     def has_vector_form(self) -> bool:
         """Say whether it comes with a vectorised form of its own."""
@@ -50,11 +60,26 @@ class Registered:
         return specification is not None and specification.vector_entry_point is not None
 
     def spaces(self) -> Spaces:
-        """Return the spaces of observations and actions."""
+        """Return the plain spaces of observations and actions."""
         environment = self.make()
         both = environment.observation_space, environment.action_space
         environment.close()
         return both
+
+    def own_spaces(self) -> Spaces:
+        """Return the environment's own spaces."""
+        environment = self._made(gymnasium.make)
+        both = environment.observation_space, environment.action_space
+        environment.close()
+        return both
+
+    def _in_plain_spaces(self, wrap: Any, made: Any) -> Any:
+        try:
+            return wrap(made)
+        except RlidimError as error:
+            raise RlidimError(
+                f"{self.file}: environment '{self.environment.id}': {error}"
+            ) from error
 
     def _made(self, maker: Any, **options: Any) -> Any:
         identity = self.environment.id
@@ -111,6 +136,10 @@ class Games:
         """Return the spaces of observations and actions."""
         return atari.spaces_of(self.environment)
 
+    def own_spaces(self) -> Spaces:
+        """Return the same: they are plain."""
+        return self.spaces()
+
 
 # What makes each kind of environment that a task's file may have.
 MAKERS: dict[type, Any] = {Environment: Registered, Atari: Games}
@@ -132,27 +161,46 @@ def check(task: Task) -> None:
 
 
 def make(task: Task, **options: Any) -> gymnasium.Env[Any, Any]:
-    """Make the task's environment.
+    """Make the task's environment, in plain spaces.
 
     Args:
         task: a control task.
         options: Gymnasium's own, such as ``render_mode``.
 
     Raises:
-        RlidimError: there is no such environment, or its package is missing (says the pip extra).
+        RlidimError: there is no such environment, its package is missing (says the pip extra), or
+            a network here cannot serve its spaces.
     """
     environment: gymnasium.Env[Any, Any] = _maker(task).make(**options)
     return environment
 
 
 def make_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-    """Make the own vectorised form of the task's environment, where there is one.
+    """Make the own vectorised form of the task's environment, where there is one; plain spaces.
 
     Raises:
         RlidimError: as :func:`make`.
     """
     environments: gymnasium.vector.VectorEnv[Any, Any, Any] = _maker(task).make_vector(width)
     return environments
+
+
+def make_seeded_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any, Any, Any] | None:
+    """Make environments that begin anew in the step that ends an episode, with a seed each.
+
+    They are, bit for bit, what ``width`` environments of :func:`make` are with the same seeds.
+
+    Returns:
+        None where there are none of the kind: make lone ones then.
+
+    Raises:
+        RlidimError: as :func:`make`.
+    """
+    maker = MAKERS[type(task.control.environment)]
+    if maker is not Registered:
+        return None
+    made: gymnasium.vector.VectorEnv[Any, Any, Any] | None = _maker(task).make_seeded_vector(width)
+    return made
 
 
 def has_vector_form(task: Task) -> bool:
@@ -170,12 +218,22 @@ def has_one_stream(task: Task) -> bool:
 
 
 def spaces_of(task: Task) -> Spaces:
-    """Return the spaces of observations and actions.
+    """Return the plain spaces of observations and actions.
 
     Raises:
         RlidimError: as :func:`make`.
     """
     both: Spaces = _maker(task).spaces()
+    return both
+
+
+def own_spaces_of(task: Task) -> Spaces:
+    """Return the spaces that the environment has by itself.
+
+    Raises:
+        RlidimError: as :func:`make`.
+    """
+    both: Spaces = _maker(task).own_spaces()
     return both
 
 

@@ -14,15 +14,11 @@ from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
-from gymnasium import wrappers
 from numpy.typing import NDArray
 
-from rlidim.environments.gate import one_number, regular_actions
+from rlidim.environments.bare import bare_of, limit_of, reset
 
 MODULES = "gymnasium.envs.mujoco."
-# What gymnasium.make puts around them: checks of the first step and of the order of calls, which
-# this file needs none of, and the time limit, which it keeps.
-PLAIN = (wrappers.PassiveEnvChecker, wrappers.OrderEnforcing, wrappers.TimeLimit)
 VELOCITY_CLIP = 10.0  # of the velocities that Hopper, Walker2d and InvertedDoublePendulum observe
 Numbers = NDArray[np.floating[Any]]
 
@@ -161,14 +157,9 @@ class DoublePendulum:
 
 def rules_of(environment: gymnasium.Env[Any, Any]) -> Rules | None:
     """Return an environment's rules, or None where only Gymnasium knows them."""
-    inner = environment
-    while isinstance(inner, gymnasium.Wrapper):
-        if type(inner) not in PLAIN:
-            return None
-        inner = inner.env
-    bare: Any = inner
+    bare = bare_of(environment)
     module = type(bare).__module__
-    if not module.startswith(MODULES) or bare.render_mode == "human":  # whose steps draw
+    if bare is None or not module.startswith(MODULES):
         return None
     match module.removeprefix(MODULES):
         case "half_cheetah_v5" | "swimmer_v5":
@@ -184,6 +175,8 @@ def rules_of(environment: gymnasium.Env[Any, Any]) -> Rules | None:
 
 class Simulations:
     """The simulations of environments, stepped side by side."""
+
+    whole = False
 
     def __init__(self, environments: Sequence[gymnasium.Env[Any, Any]], rules: Rules) -> None:
         """Take hold of the environments' models and data.
@@ -204,8 +197,7 @@ class Simulations:
         self._views = [
             [getattr(each.data, name).reshape(-1) for each in bare] for name in rules.fields
         ]
-        specification = environments[0].spec
-        limit = None if specification is None else specification.max_episode_steps
+        limit = limit_of(environments[0])
         self._limit = math.inf if limit is None else limit
         self._time = 0
 
@@ -243,51 +235,7 @@ class Simulations:
             over | (self._time >= self._limit),
         )
 
-
-class Separate:
-    """Environments of any kind, each stepped by itself."""
-
-    def __init__(self, environments: Sequence[gymnasium.Env[Any, Any]]) -> None:
-        """Take hold of the environments."""
-        self._environments = environments
-        self._shape = environments[0].action_space.shape or ()
-        self._regular = regular_actions(environments[0].action_space)
-        specification = environments[0].spec
-        self._identity = "" if specification is None else specification.id
-
-    def reset(self, seeds: Sequence[int]) -> NDArray[np.float32]:
-        """Begin an episode in each, at a seed each; return the observations, (N, size)."""
-        return reset(self._environments, seeds)
-
-    def step(
-        self, active: NDArray[np.intp], actions: NDArray[Any]
-    ) -> tuple[NDArray[np.float32], Numbers, NDArray[np.bool_]]:
-        """Step some of them; see :meth:`Simulations.step`."""
-        observations, rewards, over = [], [], []
-        for index, action in zip(active, actions, strict=True):
-            if np.shape(action) != self._shape:
-                action = np.reshape(action, self._shape)
-            if self._regular is not None:
-                action = self._regular(action)
-            observation, reward, terminated, truncated, _ = self._environments[index].step(action)
-            observations.append(np.ravel(observation))
-            rewards.append(one_number(reward, self._identity))
-            over.append(bool(terminated or truncated))
-        return np.array(observations, dtype=np.float32), np.array(rewards), np.array(over)
-
-
-def side_by_side(environments: Sequence[gymnasium.Env[Any, Any]]) -> Simulations | Separate:
-    """Return the fastest way to play environments of one kind."""
-    rules = rules_of(environments[0])
-    return Separate(environments) if rules is None else Simulations(environments, rules)
-
-
-def reset(
-    environments: Sequence[gymnasium.Env[Any, Any]], seeds: Sequence[int]
-) -> NDArray[np.float32]:
-    """Begin an episode in each environment, at a seed each; return the observations, (N, size)."""
-    observations = [
-        np.ravel(environment.reset(seed=seed)[0])
-        for environment, seed in zip(environments, seeds, strict=True)
-    ]
-    return np.array(observations, dtype=np.float32)
+    def close(self) -> None:
+        """Close the environments."""
+        for environment in self._environments:
+            environment.close()

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from rlidim.networks.rectified import RectifiedNetworks
 
-ACTIONS = ("argmax", "clip", "tanh")
-
 
 @dataclass(frozen=True)
 class Architecture:
@@ -33,16 +31,20 @@ class Architecture:
 
     Attributes:
         observation_size: inputs.
-        output_size: outputs: the number of discrete actions, or the action's size.
+        output_size: outputs: the number of discrete actions, of all choices of a MultiDiscrete one
+            together, or the action's size.
         hidden: widths of the hidden layers.
         activation: ``relu`` or ``tanh``.
         initialisation: ``he_normal`` or ``orthogonal``, see :class:`rlidim.tasks.task.Network`.
         output_gain: of the last layer, under ``orthogonal``.
-        action: ``argmax`` (discrete), ``clip`` (to the bounds) or ``tanh`` (squashed to them).
+        action: ``argmax`` (discrete), ``argmax_each`` (of each part's choices), ``positive`` (which
+            of the outputs are), ``clip`` (to the bounds) or ``tanh`` (squashed to them).
         low: the action's lower bounds, None for discrete actions.
         high: the upper bounds.
         observation_mean: of a frozen normalisation, None for none.
         observation_variance: likewise.
+        clip_observation: the bound of a normalised observation.
+        choices: of each part of a MultiDiscrete action, None for any other.
     """
 
     observation_size: int
@@ -57,6 +59,7 @@ class Architecture:
     observation_mean: tuple[float, ...] | None = None
     observation_variance: tuple[float, ...] | None = None
     clip_observation: float = 10.0
+    choices: tuple[int, ...] | None = None
 
     @classmethod
     def of(
@@ -71,8 +74,8 @@ class Architecture:
 
         Args:
             network: what the task file says.
-            observation_space: a Box of any shape.
-            action_space: Discrete, or a Box of any shape.
+            observation_space: plain, a Box of any shape.
+            action_space: plain: Discrete, MultiDiscrete, MultiBinary, or a Box of any shape.
             squash: squash continuous actions (SAC, TD3) instead of clipping them.
 
         Raises:
@@ -92,18 +95,25 @@ class Architecture:
             "output_gain": network.output_gain,
         }
         if isinstance(action_space, spaces.Discrete):
-            if action_space.start != 0:
-                raise RlidimError(f"discrete actions must start at 0, these are {action_space}")
             return cls(output_size=int(action_space.n), action="argmax", **common)
+        if isinstance(action_space, spaces.MultiDiscrete):
+            choices = tuple(int(n) for n in action_space.nvec)
+            return cls(output_size=sum(choices), action="argmax_each", choices=choices, **common)
+        if isinstance(action_space, spaces.MultiBinary):
+            return cls(output_size=math.prod(action_space.shape), action="positive", **common)
         if not isinstance(action_space, spaces.Box):
             raise RlidimError(
-                f"actions must be Discrete or a Box, this environment's are {action_space}"
+                "actions must be Discrete, MultiDiscrete, MultiBinary or a Box, this environment's "
+                f"are {action_space}"
             )
+        # A Box of whole numbers without a bound has the largest one as its bound.
+        low = np.where(action_space.bounded_below, action_space.low, -np.inf)
+        high = np.where(action_space.bounded_above, action_space.high, np.inf)
         return cls(
             output_size=math.prod(action_space.shape),
             action="tanh" if squash else "clip",
-            low=tuple(float(value) for value in action_space.low.ravel()),
-            high=tuple(float(value) for value in action_space.high.ravel()),
+            low=tuple(float(value) for value in low.ravel()),
+            high=tuple(float(value) for value in high.ravel()),
             **common,
         )
 
@@ -170,11 +180,16 @@ class Architecture:
         return Policy(self, theta)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON-ready values; a bound that is infinite is null."""
+        """Return JSON-ready values; a bound that is infinite is null.
+
+        ``choices`` are left out where there are none, as from records that are older.
+        """
         content = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
+        if self.choices is None:
+            del content["choices"]
         for name in ("low", "high"):
             if content[name] is not None:
                 content[name] = [bound if math.isfinite(bound) else None for bound in content[name]]
@@ -192,9 +207,15 @@ class Architecture:
             for name, end in (("low", -math.inf), ("high", math.inf)):
                 if content.get(name) is not None:
                     content[name] = tuple(end if at is None else at for at in content[name])
-            return cls(**content)
+            network = cls(**content)
+            if (
+                network.action == "argmax_each"
+                and sum(network.choices or ()) != network.output_size
+            ):
+                raise TypeError(f"{network.output_size} outputs for the choices {network.choices}")
         except TypeError as error:
             raise RlidimError(f"not the description of a network ({error})") from error
+        return network
 
 
 def _rectified(theta: NDArray[np.float32], sizes: tuple[int, ...]) -> RectifiedNetworks | None:
@@ -252,7 +273,8 @@ class Policy:
             observations: (N, observation_size); for a population, row i is member i's.
 
         Returns:
-            int64 (N,) for discrete actions, float32 (N, output_size) for continuous ones.
+            int64 (N,) for discrete actions, int64 (N, parts) for MultiDiscrete ones, int8 (N,
+            output_size) for MultiBinary ones, float32 (N, output_size) for continuous ones.
         """
         return self.to_actions(self._outputs(observations))
 
@@ -284,6 +306,12 @@ class Policy:
         """Make outputs (N, output_size) into actions."""
         if self.architecture.action == "argmax":
             return np.asarray(outputs.argmax(axis=1))
+        if self.architecture.action == "argmax_each":
+            ends = np.cumsum(self.architecture.choices or ())
+            parts = np.split(outputs, ends[:-1], axis=1)
+            return np.stack([part.argmax(axis=1) for part in parts], axis=1)
+        if self.architecture.action == "positive":
+            return (outputs > 0.0).astype(np.int8)
         if self.architecture.action == "clip":
             return np.clip(outputs, self._low, self._high)
         share = (np.tanh(outputs) + 1.0) * 0.5

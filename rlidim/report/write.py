@@ -19,6 +19,7 @@ from rlidim.report import (
     coverages,
     descriptions,
     families,
+    headline,
     protocols,
     render,
     replications,
@@ -130,6 +131,7 @@ class _Page:
         ours = [measurement for measurement in measurements if measurement.known is None]
         known = [measurement for measurement in measurements if measurement.known is not None]
         candidates = [
+            headline.table(ours),
             tables.summary(ours, fraction),
             tables.calibration(known, fraction),
             tables.comparison(measurements, tasks, fraction),

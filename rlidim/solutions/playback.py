@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.environments import atari, making
+from rlidim.environments.gate import one_action, one_number
 from rlidim.errors import RlidimError
 from rlidim.networks import acting
 from rlidim.networks.acting import AnyArchitecture, AnyPolicy
@@ -179,6 +180,7 @@ def _play(
         if mode not in _modes(task):
             raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
     environment = making.make(task, render_mode=mode)
+    fit = one_action(environment.action_space)
     frames: list[Any] = []
     returns = []
     for episode in range(episodes):
@@ -188,8 +190,8 @@ def _play(
             if video:
                 frames.append(environment.render())
             action = policy.act(np.asarray(observation, dtype=np.float32)[None])[0]
-            observation, reward, terminated, truncated, _ = environment.step(action)
-            total += float(reward)
+            observation, reward, terminated, truncated, _ = environment.step(fit(action))
+            total += one_number(reward, task.control.environment.id)
             over = terminated or truncated
         returns.append(total)
     rate = int(environment.metadata.get("render_fps", 30))

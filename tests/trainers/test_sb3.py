@@ -46,7 +46,6 @@ SHORT: dict[str, dict[str, Any]] = {
     "sac": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "td3": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
 }
-IMAGES = "tests.trainers.faulty:Images-v0"
 IDENTITY = {"sac": "Pendulum-v1", "td3": "Pendulum-v1"}
 every_trainer = pytest.mark.parametrize("trainer", SHORT)
 
@@ -269,7 +268,6 @@ def test_throughput_times_training(trainer: str) -> None:
         (lambda: run("dqn", 3, identity="Pendulum-v1"), "dqn needs discrete actions"),
         (lambda: run("sac", 3, identity="CartPole-v1"), "sac needs continuous actions"),
         (lambda: run("ppo", 10**6), "between 1 and D ="),
-        (lambda: run("dqn", 3, identity=IMAGES), "observes images, .* dqn takes them flat"),
         (lambda: run("ppo", 3, learning_rate="cos_0.1"), "a number or lin_<number>"),
     ],
 )

@@ -11,8 +11,9 @@ import pytest
 
 from rlidim.environments.arena import Arena
 from rlidim.environments.making import make
-from rlidim.environments.mujoco import Separate, Simulations, rules_of, side_by_side
+from rlidim.environments.mujoco import Simulations, rules_of
 from rlidim.environments.quiet_mujoco import quiet_mujoco, stop_clock
+from rlidim.environments.side_by_side import Separate, side_by_side
 from rlidim.networks.acting import architecture
 from rlidim.networks.perceptron import Architecture, Policy
 from rlidim.tasks.problems import Environment, Network
@@ -47,7 +48,7 @@ def test_every_step_is_gymnasium_s(identity: str, constants: dict[str, Any]) -> 
     with quiet_mujoco(identity):
         ours = [gymnasium.make(identity, **constants) for _ in range(count)]
         theirs = [gymnasium.make(identity, **constants) for _ in range(count)]
-    rows = side_by_side(ours)
+    rows = side_by_side(ours.__getitem__, count)
     assert isinstance(rows, Simulations)
     seeds = list(range(7, 7 + count))
     begun = np.array([each.reset(seed=s)[0] for each, s in zip(theirs, seeds, strict=True)])
@@ -88,7 +89,7 @@ def test_episodes_end_as_each_alone_does(identity: str) -> None:
     arena = Arena(task, 5)
     assert isinstance(arena._rows, Simulations)
     together = arena.play(policy, seed=40)
-    arena._rows = Separate(arena._environments)
+    arena._rows = Separate([make(task) for _ in range(5)])
     alone = arena.play(policy, seed=40)
     arena.close()
     np.testing.assert_allclose(together.returns, alone.returns, rtol=1e-9)
@@ -113,7 +114,7 @@ def test_whatever_else_is_stepped_by_itself() -> None:
     assert rules_of(gymnasium.make("CartPole-v1")) is None
     hopper.unwrapped.render_mode = "human"  # type: ignore[misc]
     assert rules_of(hopper) is None
-    assert isinstance(side_by_side([Halved(hopper)]), Separate)
+    assert isinstance(side_by_side(lambda index: Halved(hopper), 1), Separate)
 
 
 def test_a_library_without_a_clock_is_left_alone(tmp_path: Path) -> None:

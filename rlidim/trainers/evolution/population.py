@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rlidim.devices import device
 from rlidim.environments import making
-from rlidim.environments.arena import Arena
+from rlidim.environments.arena import Arena, plays_whole
 from rlidim.environments.moments import Moments
 from rlidim.errors import RlidimError
 from rlidim.networks import acting
@@ -130,7 +130,7 @@ class Player:
         self.architecture = acting.architecture(task, seed=seeds.training)
         self.space = Space(self.architecture, cell, seeds)
         self.search = begin(task, cell.trainer, self.space.n, self.space.scale, seeds.training)
-        self._whole = making.has_vector_form(task)
+        self._whole = plays_whole(task)
         self._arenas: dict[int, Arena] = {}
 
     def evaluate(self, generation: Generation, centre: Vector, members: NDArray[np.intp]) -> Played:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,20 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from rlidim.environments import atari
 from rlidim.networks.atari import PixelArchitecture
 from rlidim.tasks.problems import Atari
 from rlidim.trainers.sb3.time_limits import ending
+from rlidim.trainers.sb3.vector import OverVector
 
 # Parameters of glibc's mallopt, by their numbers in malloc.h, and a value of the first.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 NEVER_TRIM = 2**31 - 1
 
 
-class AtariVecEnv(VecEnv):
+class AtariVecEnv(OverVector):
     """Games side by side, each begun anew in the step that ends it, as SB3 expects.
 
     Training sees clipped rewards and, where the task says so, the end of a life as an episode's
@@ -41,7 +40,7 @@ class AtariVecEnv(VecEnv):
             RlidimError: see :func:`rlidim.environments.atari.check`.
         """
         self.game = game
-        self._games: Any = atari.make(
+        self.vector = atari.make(
             game,
             width,
             autoreset=AutoresetMode.SAME_STEP,
@@ -52,14 +51,14 @@ class AtariVecEnv(VecEnv):
         self._lengths = np.zeros(width, dtype=np.int64)
         self._frames = np.zeros(width, dtype=np.int64)  # of each game so far, the console's count
         super().__init__(
-            width, self._games.single_observation_space, self._games.single_action_space
+            width, self.vector.single_observation_space, self.vector.single_action_space
         )
 
     def reset(self) -> NDArray[np.uint8]:
         """Begin every game anew, at the seed of :meth:`seed` if one was given since."""
         seeds = self._seeds
         seed = None if seeds[0] is None else np.array(seeds, dtype=np.int64)
-        observations, info = self._games.reset(seed=seed)
+        observations, info = self.vector.reset(seed=seed)
         self._reset_seeds()
         self._reset_options()
         self._returns[:] = 0.0
@@ -69,11 +68,11 @@ class AtariVecEnv(VecEnv):
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Send the actions, (width,); the emulators' threads begin at once."""
-        self._games.send(np.asarray(actions, dtype=np.int64))
+        self.vector.send(np.asarray(actions, dtype=np.int64))
 
     def step_wait(self) -> Any:
         """Return observations, rewards float32, dones and infos."""
-        observations, rewards, terminated, truncated, info = self._games.recv()
+        observations, rewards, terminated, truncated, info = self.vector.recv()
         dones = terminated | truncated
         self._returns += rewards
         self._lengths += 1
@@ -96,33 +95,6 @@ class AtariVecEnv(VecEnv):
         self._lengths[over] = 0
         earned = np.sign(rewards) if self.game.clip_reward else rewards
         return np.asarray(observations), earned.astype(np.float32), dones, infos
-
-    def close(self) -> None:
-        """End the games."""
-        self._games.close()
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute of the vector environment, once for each game."""
-        count = len(list(self._get_indices(indices)))
-        return [getattr(self._games, attr_name)] * count
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refuse: the games have no attributes of their own."""
-        raise NotImplementedError("the games of a vector environment have no attributes to set")
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
-    ) -> list[Any]:
-        """Refuse: the games have no methods of their own."""
-        raise NotImplementedError("the games of a vector environment have no methods to call")
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """Say no: no game is wrapped."""
-        return [False] * len(list(self._get_indices(indices)))
-
-    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
-        """Return no pictures: see :func:`rlidim.environments.atari.make` for them."""
-        return [None] * self.num_envs
 
 
 class PixelFeatures(BaseFeaturesExtractor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import Tensor, nn
 
@@ -22,6 +24,7 @@ from rlidim.networks.atari import Network, Normalisation, PixelArchitecture
 from rlidim.networks.perceptron import Architecture
 from rlidim.tasks.task import Task
 from rlidim.trainers.sb3.confine import acting_parameters
+from rlidim.trainers.sb3.stock_spaces import StockSpaces, stock_spaces
 from rlidim.trainers.sb3.train import ACTIVATIONS, net_arch
 
 # The algorithm whose policy acts like the trainer's; a population's member acts like PPO's.
@@ -68,18 +71,22 @@ def export(
         The files.
 
     Raises:
-        RlidimError: another ending, or a file that cannot be written.
+        RlidimError: another ending, spaces that stock Stable-Baselines3 does not serve, or a file
+            that cannot be written.
     """
     if out.suffix != ".zip":
         raise RlidimError(f"--sb3 {out}: expected a name that ends in .zip")
-    observation_space, action_space = making.spaces_of(task)
+    own = making.own_spaces_of(task)
     if isinstance(architecture, PixelArchitecture):
-        name, arguments = "CnnPolicy", _of_frames(architecture)
+        stock = StockSpaces(*own, "CnnPolicy", _of_frames(architecture))
         values = _multiplied_out(architecture.module(theta))
     else:
-        name, arguments = "MlpPolicy", _of_perceptron(architecture, trainer)
-        values = [torch.tensor(part) for part in architecture.unflatten(theta)]
-    model = _empty(MODELS[trainer], name, observation_space, action_space, arguments)
+        stock = _of_perceptron(architecture, trainer, own, f"--sb3 {out}")
+        parts = architecture.unflatten(theta)
+        if stock.inputs is not None:
+            parts[0] = parts[0][:, stock.inputs]
+        values = [torch.tensor(part) for part in parts]
+    model = _empty(MODELS[trainer], stock)
     with torch.no_grad():
         for parameter, value in zip(acting_parameters(model), values, strict=True):
             parameter.copy_(value)
@@ -96,38 +103,50 @@ def export(
     return files
 
 
-def _empty(
-    algorithm: type[BaseAlgorithm],
-    policy: str,
-    observation_space: spaces.Space[Any],
-    action_space: spaces.Space[Any],
-    arguments: dict[str, Any],
-) -> BaseAlgorithm:
+def _empty(algorithm: type[BaseAlgorithm], stock: StockSpaces) -> BaseAlgorithm:
     """Return a fresh model for the spaces, without an environment."""
     build: Any = algorithm
     further = dict(SMALL[algorithm])
     if algorithm is SAC:  # which asks its environment otherwise
-        further["target_entropy"] = -float(math.prod(action_space.shape or ()))
+        further["target_entropy"] = -float(math.prod(stock.actions.shape or ()))
     model: BaseAlgorithm = build(
-        policy,
+        stock.policy,
         None,
-        policy_kwargs=arguments,
+        policy_kwargs=stock.policy_kwargs,
         device="cpu",
         _init_setup_model=False,
         **further,
     )
-    model.observation_space, model.action_space, model.n_envs = observation_space, action_space, 1
+    model.observation_space, model.action_space, model.n_envs = stock.observations, stock.actions, 1
     model._setup_model()
     return model
 
 
-def _of_perceptron(architecture: Architecture, trainer: str) -> dict[str, Any]:
-    return {
+def _of_perceptron(
+    architecture: Architecture, trainer: str, own: making.Spaces, where: str
+) -> StockSpaces:
+    """Return what the model acts with: the environment's own spaces, where it serves them.
+
+    Raises:
+        RlidimError: it does not.
+    """
+    try:
+        stock = stock_spaces(*own)
+    except RlidimError as error:
+        raise RlidimError(f"{where}: {error}") from error
+    box = isinstance(stock.observations, spaces.Box) and not is_image_space(stock.observations)
+    if architecture.observation_mean is not None and not box:
+        raise RlidimError(
+            f"{where}: stock Stable-Baselines3 normalises a Box of numbers alone, this policy's "
+            f"normalised observations are of {own[0]}; rlidim plays this solution"
+        )
+    arguments = {
         "net_arch": net_arch(trainer, list(architecture.hidden)),
         "activation_fn": ACTIVATIONS[architecture.activation],
         # A perceptron sees pictures as they are, or as its own statistics make them.
         "normalize_images": False,
     }
+    return dataclasses.replace(stock, policy_kwargs={**(stock.policy_kwargs or {}), **arguments})
 
 
 def _of_frames(architecture: PixelArchitecture) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Recorded(VecEnvWrapper):
     def __init__(self, venv: VecEnv) -> None:
         """Record nothing until :meth:`to` names a file."""
         super().__init__(venv)
+        self._dtype = dtype_of(venv.action_space)
         self.count = 0
         self.observations: Any = None
         self._waiting: list[bytes] = []
@@ -71,7 +72,8 @@ class Recorded(VecEnvWrapper):
         return self.observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Record the actions and pass them on."""
+        """Record the actions and pass them on, in their space's dtype."""
+        actions = np.asarray(actions, dtype=self._dtype)
         if self._file is not None:
             self._waiting.append(np.ascontiguousarray(actions).tobytes())
         self.venv.step_async(actions)
@@ -118,6 +120,11 @@ class Recorded(VecEnvWrapper):
         self.count = count
         self._file = path
         return True
+
+
+def dtype_of(space: Any) -> np.dtype[Any]:
+    """Return the dtype of actions on record: of a choice int64, else the space's own."""
+    return np.dtype(space.dtype if space.shape else np.int64)
 
 
 def recorded_of(model: BaseAlgorithm) -> Recorded:
@@ -212,8 +219,7 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
     recorded = recorded_of(model)
     width = recorded.num_envs
     space: Any = recorded.action_space
-    discrete = not space.shape
-    like = np.zeros((width, *space.shape), dtype=np.int64 if discrete else space.dtype)
+    like = np.zeros((width, *space.shape), dtype=dtype_of(space))
     path = checkpoints.folder / ACTIONS
     if not recorded.replay(path, state["steps"], like):
         checkpoints.note = f"{path}: holds fewer steps than the checkpoint beside it"

@@ -18,7 +18,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger, make_output_format
 from stable_baselines3.common.noise import NormalActionNoise
-from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
@@ -48,11 +47,13 @@ from rlidim.trainers.sb3.confine import (
     confine,
 )
 from rlidim.trainers.sb3.resume import Recorded
+from rlidim.trainers.sb3.vector import VectorEnvironments
 from rlidim.trainers.schedules import schedule
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 # Settings that this file reads; all others go to the algorithm under their own names.
 OURS = ("n_timesteps", "n_envs", "normalize", "eval_freq", "noise_std", "max_grad_norm")
+FEWEST = 4  # environments of which a vector is faster than lone ones, one after another
 SCHEDULES = ("learning_rate", "clip_range")
 
 
@@ -67,28 +68,12 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
     squash = trainer in ("sac", "td3")
     architecture = acting_networks.architecture(task, squash=squash, seed=seeds.training)
     theta_0 = architecture.initial_parameters(seeds.theta_0)
-    continuous = isinstance(architecture, Architecture) and architecture.low is not None
-    if (trainer == "dqn" and continuous) or (squash and not continuous):
-        kind = "discrete" if trainer == "dqn" else "continuous"
-        raise RlidimError(f"{trainer} needs {kind} actions, task '{task.name}' has others")
-    low, high = (getattr(architecture, name, None) or () for name in ("low", "high"))
-    if not np.isfinite((*low, *high)).all():
-        raise RlidimError(
-            f"{trainer} needs actions with finite bounds, task '{task.name}' has some without: es "
-            "and cmaes take them"
-        )
+    if isinstance(architecture, Architecture):
+        _check_actions(task, trainer, architecture)
     if isinstance(architecture, PixelArchitecture):
         # Gradients pass through fixed statistics: theta_0's own.
         architecture = architecture.gathered(architecture.module(theta_0))
     env = environments(task, settings, seeds.training)
-    images = is_image_space(env.observation_space)
-    if images and not isinstance(architecture, PixelArchitecture):
-        env.close()
-        raise RlidimError(
-            f"task '{task.name}' observes images, {env.observation_space}, which Stable-Baselines3 "
-            f"scales and transposes before a perceptron sees them: {trainer} takes them flat, as "
-            "floats; es and cmaes take them as they are"
-        )
     arguments = {
         name: value for name, value in dataclasses.asdict(settings).items() if name not in OURS
     }
@@ -96,9 +81,9 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
         if name in arguments:
             arguments[name] = schedule(arguments[name])
     if "noise_std" in dataclasses.asdict(settings):
-        size = architecture.output_size
+        shape: Any = env.action_space.shape
         arguments["action_noise"] = NormalActionNoise(
-            np.zeros(size), settings.noise_std * np.ones(size)
+            np.zeros(shape), settings.noise_std * np.ones(shape)
         )
     if not squash:  # natively as in a subspace: no clipping unless it is asked for
         clip = settings.max_grad_norm
@@ -115,6 +100,26 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
     )
     _set_theta_0(model, architecture, theta_0)
     return model, architecture
+
+
+def _check_actions(task: Task, trainer: str, architecture: Architecture) -> None:
+    """Refuse actions that an algorithm does not give: PPO and A2C give all."""
+    if trainer in ("ppo", "a2c"):
+        return
+    served = architecture.action == ("argmax" if trainer == "dqn" else "tanh")
+    if not served:
+        kind = (
+            "discrete actions, one choice of several" if trainer == "dqn" else "continuous actions"
+        )
+        raise RlidimError(
+            f"{trainer} needs {kind}, task '{task.name}' has others: ppo, a2c, es and cmaes take "
+            "them"
+        )
+    if not np.isfinite((*(architecture.low or ()), *(architecture.high or ()))).all():
+        raise RlidimError(
+            f"{trainer} needs actions with finite bounds, task '{task.name}' has some without: "
+            "ppo, a2c, es and cmaes take them"
+        )
 
 
 def begin(task: Task, cell: Cell, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArchitecture]:
@@ -148,8 +153,30 @@ def environments(task: Task, settings: Any, seed: int) -> VecEnv:
         games = AtariVecEnv(environment, settings.n_envs)
         games.seed(seed)
         return Recorded(games)
-    env = Recorded(make_vec_env(lambda: Gate(making.make(task)), n_envs=settings.n_envs, seed=seed))
+    env = Recorded(side_by_side(task, settings.n_envs, seed))
     return VecNormalize(env, gamma=settings.gamma) if settings.normalize else env
+
+
+def side_by_side(task: Task, count: int, seed: int) -> VecEnv:
+    """Return environments of a task: a vector of them where that is faster, else lone ones.
+
+    They are the same, seeds included: a run's record does not tell which they were.
+
+    Args:
+        task: a control task of Gymnasium's.
+        count: how many.
+        seed: of the first; the others count upwards.
+
+    Raises:
+        RlidimError: a missing environment.
+    """
+    vector = making.make_seeded_vector(task, count) if count >= FEWEST else None
+    if vector is None:
+        return make_vec_env(lambda: Gate(making.make(task)), n_envs=count, seed=seed)
+    environments = VectorEnvironments(vector)
+    environments.action_space.seed(seed)
+    environments.seed(seed)
+    return environments
 
 
 def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[str, dict[str, Any]]:

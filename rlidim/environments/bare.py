@@ -1,0 +1,42 @@
+"""A bare environment: what is left of one from ``gymnasium.make`` without what is put around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import wrappers
+from numpy.typing import NDArray
+
+# What gymnasium.make puts around them: checks of the first step and of the order of calls, which
+# whoever plays the bare environment needs none of, and the time limit, which they keep.
+PLAIN = (wrappers.PassiveEnvChecker, wrappers.OrderEnforcing, wrappers.TimeLimit)
+
+
+def bare_of(environment: gymnasium.Env[Any, Any]) -> Any | None:
+    """Return the environment inside; None where a step is more than its own, or draws."""
+    inner = environment
+    while isinstance(inner, gymnasium.Wrapper):
+        if type(inner) not in PLAIN:
+            return None
+        inner = inner.env
+    return None if inner.render_mode == "human" else inner
+
+
+def limit_of(environment: gymnasium.Env[Any, Any]) -> int | None:
+    """Return the steps after which an episode is cut off; None where it never is."""
+    specification = environment.spec
+    return None if specification is None else specification.max_episode_steps
+
+
+def reset(
+    environments: Sequence[gymnasium.Env[Any, Any]], seeds: Sequence[int]
+) -> NDArray[np.float32]:
+    """Begin an episode in each environment, at a seed each; return the observations, (N, size)."""
+    observations = [
+        np.ravel(environment.reset(seed=seed)[0])
+        for environment, seed in zip(environments, seeds, strict=True)
+    ]
+    return np.array(observations, dtype=np.float32)

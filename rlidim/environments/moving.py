@@ -1,0 +1,168 @@
+"""Environments whose arithmetic is known, many at a time, each with a random stream of its own.
+
+A motion is the arithmetic; :class:`Moving` plays episodes with it, :class:`MovingVector` is
+Gymnasium's vector environment with it. Either draws what Gymnasium's environment draws from the
+same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from rlidim.environments.bare import limit_of
+
+Numbers = NDArray[np.floating[Any]]
+Stepped = tuple[Numbers, Numbers, NDArray[np.bool_]]
+NEVER = np.iinfo(np.int64).max  # the limit of episodes that have none
+
+
+class Motion(Protocol):
+    """What an environment does, without a state of its own.
+
+    A state is (k, n), a column for each of n environments.
+    """
+
+    def begin(self, generators: Sequence[np.random.Generator]) -> tuple[Numbers, Numbers]:
+        """Draw where episodes begin, one from each random stream.
+
+        Returns:
+            the state (k, n), and the first observations, float32 (n, size).
+        """
+        ...
+
+    def observe(self, state: Numbers) -> Numbers:
+        """Return the observations that a step led to, float32 (n, size)."""
+        ...
+
+    def step(self, state: Numbers, actions: NDArray[Any]) -> Stepped:
+        """Take plain actions (n, ...).
+
+        Returns:
+            the next state, the rewards (n,), and whether the episodes end with it (n,).
+        """
+        ...
+
+
+def streams(seeds: Sequence[int | None]) -> list[np.random.Generator]:
+    """Return the random streams that Gymnasium's environments draw from after ``reset(seed)``."""
+    return [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+
+
+class Moving:
+    """Episodes side by side, of which those that are not over are stepped."""
+
+    whole = True
+
+    def __init__(self, motion: Motion, limit: int | None) -> None:
+        """Take hold of the arithmetic.
+
+        Args:
+            motion: what the environments do.
+            limit: steps after which an episode is cut off; None: it never is.
+        """
+        self._motion = motion
+        self._limit = NEVER if limit is None else limit
+        self._time = 0
+        self._active: NDArray[np.intp] = np.arange(0)
+        self._state: Numbers = np.zeros((0, 0))
+
+    def reset(self, seeds: Sequence[int]) -> NDArray[Any]:
+        """Begin an episode in each, at a seed each; return the observations, (N, size)."""
+        self._time, self._active = 0, np.arange(len(seeds))
+        self._state, observations = self._motion.begin(streams(seeds))
+        return observations
+
+    def step(
+        self, active: NDArray[np.intp], actions: NDArray[Any]
+    ) -> tuple[NDArray[Any], Numbers, NDArray[np.bool_]]:
+        """Step some of them; see :class:`rlidim.environments.side_by_side.Rows`."""
+        if len(active) != len(self._active):  # those that are over are let go
+            self._state = self._state[:, np.searchsorted(self._active, active)]
+            self._active = active
+        self._time += 1
+        self._state, rewards, over = self._motion.step(self._state, actions)
+        if self._time >= self._limit:
+            over = np.ones_like(over)
+        return self._motion.observe(self._state), rewards, over
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+
+class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
+    """A vector environment that begins anew in the step that ends an episode.
+
+    Environment i draws from a stream of its own, which ``reset(seed=...)`` seeds as it does that
+    of the lone environment: with ``seed + i``, or with the i-th of a list.
+    """
+
+    def __init__(self, environment: gymnasium.Env[Any, Any], motion: Motion, count: int) -> None:
+        """Make the vector.
+
+        Args:
+            environment: a lone one, whose spaces and limit these have.
+            motion: what it does.
+            count: how many.
+        """
+        limit = limit_of(environment)
+        self.num_envs = count
+        self.spec = environment.spec
+        self.metadata = {**environment.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+        self.single_observation_space = environment.observation_space
+        self.single_action_space = environment.action_space
+        self.observation_space = batch_space(environment.observation_space, count)
+        self.action_space = batch_space(environment.action_space, count)
+        self._motion = motion
+        self._limit = NEVER if limit is None else limit
+        self._streams = streams([None] * count)
+        self._state: Numbers = np.zeros((0, count))
+        self._times = np.zeros(count, dtype=np.int64)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Begin an episode in each; return the observations, (N, size)."""
+        if seed is not None:
+            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+            fresh = streams(seeds)
+            self._streams = [
+                old if given is None else new
+                for old, new, given in zip(self._streams, fresh, seeds, strict=True)
+            ]
+        self._state, observations = self._motion.begin(self._streams)
+        self._times[:] = 0
+        return observations, {}
+
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Step all of them.
+
+        Returns:
+            observations (N, size), rewards (N,), terminated (N,), truncated (N,), and what
+            Gymnasium's vectors say where an episode is over: ``final_obs``.
+        """
+        self._state, rewards, terminated = self._motion.step(self._state, actions)
+        observations = self._motion.observe(self._state)
+        self._times += 1
+        truncated = self._times >= self._limit
+        over = terminated | truncated
+        if not np.count_nonzero(over):
+            return observations, rewards, terminated, truncated, {}
+        rows = np.flatnonzero(over)
+        final = observations.copy()
+        first, observations[rows] = self._motion.begin([self._streams[row] for row in rows])
+        self._state[:, rows] = first
+        self._times[rows] = 0
+        info = {"final_obs": final, "_final_obs": over}
+        return observations, rewards, terminated, truncated, info

@@ -1,0 +1,75 @@
+"""The headline: reinforcement-learning tasks, a row each, with their trainers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rlidim.records.measurement import Measurement
+from rlidim.report import text
+from rlidim.report.tables import Table
+from rlidim.statistics.wording import NONE, beside
+from rlidim.tasks.problems import Control
+
+UNSOLVED = "native unsolved"
+ORDER = ("es", "cmaes", "ppo", "a2c", "dqn", "sac", "td3")  # others follow by name
+
+
+def table(measurements: Sequence[Measurement]) -> Table:
+    """Return a row for each control task of unknown dimension, the easiest first.
+
+    A task's own family and scope speak: a measurement by another is in the long table alone.
+    """
+    cells: dict[str, dict[str, Measurement]] = {}
+    for measurement in measurements:
+        task = measurement.task
+        if task is None or not isinstance(task.problem, Control) or task.known is not None:
+            continue
+        if measurement.scope != "policy" or measurement.estimate is None:
+            continue
+        row = cells.setdefault(measurement.task_name, {})
+        before = row.get(measurement.trainer)
+        if before is None or len(before.runs) < len(measurement.runs):
+            row[measurement.trainer] = measurement
+    trainers = sorted(
+        {trainer for row in cells.values() for trainer in row},
+        key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name),
+    )
+    rows = [
+        (
+            name,
+            text.whole(max(each.D or 0 for each in row.values())),
+            *(_cell(row.get(trainer)) for trainer in trainers),
+            "; ".join(
+                dict.fromkeys(
+                    text.published(entry) for each in row.values() for entry in each.published
+                )
+            )
+            or NONE,
+        )
+        for name, row in sorted(cells.items(), key=lambda item: (_difficulty(item[1]), item[0]))
+    ]
+    notes = (
+        "The smallest d at which half of the runs reach 0.9 of the way from random actions to the "
+        "task's target, with its 95 % interval. Native unsolved: fewer than half of the runs of "
+        "the whole network reach that within the budget, so that nothing is read of the task. "
+        "None: not even d = D does.",
+    )
+    return Table(
+        "Reinforcement learning", ("task", "D", *trainers, "published"), tuple(rows), 1, notes
+    )
+
+
+def _cell(measurement: Measurement | None) -> str:
+    if measurement is None or measurement.estimate is None:
+        return NONE
+    return UNSOLVED if measurement.estimate.scale.unsolved else beside(measurement.estimate)
+
+
+def _difficulty(row: dict[str, Measurement]) -> float:
+    """Return the least d_int of a task's trainers; a task that has none comes last."""
+    found = [
+        each.estimate.d_int
+        for each in row.values()
+        if each.estimate is not None and each.estimate.d_int and not each.estimate.scale.unsolved
+    ]
+    return min(found, default=float("inf"))
