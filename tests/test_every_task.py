@@ -21,7 +21,7 @@ from rlidim.solutions import playback
 from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.names import find_task, task_files
-from rlidim.tasks.problems import CLASSES, DATA_SETS, Atari
+from rlidim.tasks.problems import CLASSES, DATA_SETS, Atari, Pool
 from rlidim.tasks.task import ANY_GAME, TIERS
 from rlidim.trainers import images
 from tests.factory import bars
@@ -66,6 +66,8 @@ def test_a_tiny_run(
     name: str, trainer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = find_task("atari-seaquest" if name == ANY_GAME else name)
+    if task.kind == "control" and isinstance(task.control.environment, Pool):
+        pytest.importorskip("envpool", reason="740 MB: pip install 'rlidim[envpool]'")
     tiny = {key: value for key, value in TINY.items() if hasattr(task.settings(trainer), key)}
     if trainer == "supervised":
         tiny = {"n_iterations": 20}

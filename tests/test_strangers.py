@@ -628,8 +628,8 @@ def test_the_command_line_lists_the_others(tmp_path: Path) -> None:
     task_file(tmp_path, YAML, "tables.yml")
     done = rlidim(tmp_path, "list")
     assert done.returncode == 0
-    assert "\nright " in done.stdout
-    assert "\ntables " not in done.stdout
+    assert " right " in done.stdout
+    assert " tables " not in done.stdout
     warnings = done.stderr.splitlines()
     assert len(warnings) == 2
     assert "'tables' is a command" in warnings[0]

@@ -12,8 +12,9 @@ from rlidim.records.provenance import hardware, versions
 
 OPTIONAL = {
     "mujoco": ("mujoco", "inverted pendulums and other MuJoCo tasks"),
-    "Box2D": ("box2d", "lunarlander"),
+    "Box2D": ("box2d", "LunarLander and BipedalWalker"),
     "ale_py": ("atari", "Atari games (ale-py is GPL-2)"),
+    "envpool": ("envpool", "MiniGrid, highway and parking (740 MB)"),
     "imageio": ("video", "play --video"),
     "tensorboard": ("tensorboard", "TensorBoard logs"),
     "ray": ("ray", "--executor ray: measurements on many machines"),

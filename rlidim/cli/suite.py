@@ -35,7 +35,7 @@ PAUSE = "pause"  # the file below --log-dir while which exists they stand still
 @json_option
 @click.pass_context
 def list_command(context: click.Context, as_json: bool) -> None:
-    """List the tasks: kind, network, D, trainers, published and our d_int90."""
+    """List the tasks by family: kind, network, D, trainers, published and our d_int90."""
     from rlidim.networks.dimension import native_dimension
     from rlidim.records.measurement import gather
     from rlidim.report.overview import list_rows

@@ -14,12 +14,12 @@ from rlidim.environments.gate import is_finite, not_finite, regular_actions
 from rlidim.environments.making import (
     has_one_stream,
     has_vector_form,
-    make,
+    make_rows,
     make_vector,
     trust_actions,
 )
 from rlidim.environments.moments import Moments
-from rlidim.environments.side_by_side import Rows, side_by_side
+from rlidim.environments.side_by_side import Rows
 from rlidim.errors import RlidimError
 from rlidim.tasks.task import Task
 
@@ -65,17 +65,11 @@ def resets_itself(vector: gymnasium.vector.VectorEnv[Any, Any, Any]) -> bool:
     return mode is not gymnasium.vector.AutoresetMode.DISABLED
 
 
-def rows_of(task: Task, width: int) -> Rows:
-    """Return environments of a task side by side."""
-    # Gymnasium's checker of a first step looks at the first environment alone.
-    return side_by_side(lambda index: make(task, disable_env_checker=index > 0 or None), width)
-
-
 def plays_whole(task: Task) -> bool:
     """Say whether a whole population plays at once faster than a few members after another."""
     if has_vector_form(task):
         return True
-    rows = rows_of(task, 1)
+    rows = make_rows(task, 1)
     rows.close()
     return rows.whole
 
@@ -101,7 +95,7 @@ class Arena:
         )
         if self._vector is not None and self._one_stream:
             trust_actions(self._vector.unwrapped)
-        self._rows = None if self._vector else rows_of(task, width)
+        self._rows = None if self._vector else make_rows(task, width)
 
     def play(
         self,

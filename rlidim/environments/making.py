@@ -14,9 +14,11 @@ from rlidim.environments import atari
 from rlidim.environments.classic_control import motion_of
 from rlidim.environments.moving import MovingVector
 from rlidim.environments.plain_spaces import Space, plain, plain_vector
+from rlidim.environments.pools import Pools
 from rlidim.environments.quiet_mujoco import quiet_mujoco
+from rlidim.environments.side_by_side import Rows, side_by_side
 from rlidim.errors import RlidimError
-from rlidim.tasks.problems import Atari, Control, Environment
+from rlidim.tasks.problems import Atari, Control, Environment, Pool
 from rlidim.tasks.task import Task
 
 Spaces = tuple[Space, Space]
@@ -26,6 +28,7 @@ class Registered:
     """An environment that is registered with Gymnasium."""
 
     one_stream = True  # its vectorised form draws all episodes from one random stream
+    lone = True  # whether one can be made by itself
 
     def __init__(self, environment: Environment, file: Path) -> None:
         """Remember what the task's file says."""
@@ -50,6 +53,11 @@ class Registered:
         lone = self.make()
         motion = motion_of(lone)
         return None if motion is None else MovingVector(lone, motion, width)
+
+    def rows(self, width: int) -> Rows:
+        """Return episodes side by side."""
+        # Gymnasium's checker of a first step looks at the first environment alone.
+        return side_by_side(lambda index: self.make(disable_env_checker=index > 0 or None), width)
 
     def has_vector_form(self) -> bool:
         """Say whether it comes with a vectorised form of its own."""
@@ -111,6 +119,7 @@ class Games:
     """An Atari game, of which there is only the vectorised form; each has a seed of its own."""
 
     one_stream = False
+    lone = False
 
     def __init__(self, environment: Atari, file: Path) -> None:
         """Remember what the task's file says."""
@@ -128,6 +137,13 @@ class Games:
         """Make games side by side."""
         return atari.make(self.environment, width)
 
+    def make_seeded_vector(self, width: int) -> None:
+        """Make none: training sees other rewards and ends than a vector's."""
+
+    def rows(self, width: int) -> Rows:
+        """Refuse: games are played as vectors."""
+        raise RlidimError(f"environment '{self.environment.id}': games are made as vectors")
+
     def has_vector_form(self) -> bool:
         """Say yes."""
         return True
@@ -142,7 +158,7 @@ class Games:
 
 
 # What makes each kind of environment that a task's file may have.
-MAKERS: dict[type, Any] = {Environment: Registered, Atari: Games}
+MAKERS: dict[type, Any] = {Environment: Registered, Pool: Pools, Atari: Games}
 
 
 def _maker(task: Task) -> Any:
@@ -196,11 +212,23 @@ def make_seeded_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any
     Raises:
         RlidimError: as :func:`make`.
     """
-    maker = MAKERS[type(task.control.environment)]
-    if maker is not Registered:
-        return None
     made: gymnasium.vector.VectorEnv[Any, Any, Any] | None = _maker(task).make_seeded_vector(width)
     return made
+
+
+def make_rows(task: Task, width: int) -> Rows:
+    """Return environments of a task that are reset at a seed each, and of which some are stepped.
+
+    Raises:
+        RlidimError: as :func:`make`.
+    """
+    rows: Rows = _maker(task).rows(width)
+    return rows
+
+
+def has_lone_form(task: Task) -> bool:
+    """Say whether an environment can be made by itself."""
+    return bool(_maker(task).lone)
 
 
 def has_vector_form(task: Task) -> bool:

@@ -69,7 +69,7 @@ def statements(measurement: Measurement) -> list[str]:
 def list_rows(
     tasks: Mapping[str, Task], measurements: Sequence[Measurement], sizes: Mapping[str, int | None]
 ) -> list[dict[str, Any]]:
-    """Return the rows of ``rlidim list``, one for each task, as JSON-ready values.
+    """Return the rows of ``rlidim list``, one for each task, by families, as JSON-ready values.
 
     Args:
         tasks: by name.
@@ -77,11 +77,12 @@ def list_rows(
         sizes: each task's D; None where its environment cannot be made.
     """
     rows = []
-    for name, task in sorted(tasks.items()):
+    for name, task in sorted(tasks.items(), key=lambda item: (item[1].family, item[0])):
         measured = [measurement for measurement in measurements if measurement.task_name == name]
         names = text.short_names(measured)
         rows.append(
             {
+                "family": task.family,
                 "task": name,
                 "kind": task.kind if task.known is None else f"{task.kind}, known",
                 "network": network(task),

@@ -148,7 +148,7 @@ def raw_seconds(task: Task, width: int, *, trusted: bool = False) -> float:
     """
     steps = 500
     vector: Any
-    if making.has_vector_form(task):
+    if making.has_vector_form(task) or not making.has_lone_form(task):
         vector = making.make_vector(task, width)
         vector.reset(seed=0)
         vector.action_space.seed(0)

@@ -32,6 +32,7 @@ from rlidim.tasks.problems import (
     Evaluation,
     Network,
     PixelNetwork,
+    Pool,
     Problem,
     Supervised,
     check_size,
@@ -150,9 +151,14 @@ def _problem(content: Mapping[str, Any], trainers: Mapping[str, Any], path: Path
 
 def _control(content: Mapping[str, Any], path: Path) -> Control:
     section = content["environment"]
-    game = isinstance(section, dict) and "game" in section
     where = f"{path}: environment"
-    environment = parse(Atari, section, where) if game else parse(Environment, section, where)
+    environment: Environment | Pool | Atari
+    if isinstance(section, dict) and "game" in section:
+        environment = parse(Atari, section, where)
+    elif isinstance(section, dict) and "envpool" in section:
+        environment = parse(Pool, section, where)
+    else:
+        environment = parse(Environment, section, where)
     if isinstance(environment, Environment) and not ENVIRONMENT.fullmatch(environment.id):
         raise RlidimError(
             f"{where}: id: expected a name such as CartPole-v1, or module:name, "

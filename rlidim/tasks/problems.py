@@ -47,6 +47,38 @@ class Environment:
     kwargs: dict[str, Any] = field(default_factory=dict)
     extra: str | None = None
 
+    @property
+    def family(self) -> str:
+        """The group that a list shows it in: its extra, Gymnasium's own, or the user's."""
+        return self.extra or ("own" if ":" in self.id else "gymnasium")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One of EnvPool's environments (Weng et al. 2022): see :mod:`rlidim.environments.pools`.
+
+    ``envpool`` is EnvPool's name of it (``MiniGrid-DoorKey-5x5-v0``); ``kwargs`` are those of
+    ``envpool.make``.
+    """
+
+    frames: ClassVar[bool] = False
+    any_game: ClassVar[bool] = False
+    steps: ClassVar[str] = "environment steps"
+    extra: ClassVar[str] = "envpool"
+
+    envpool: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The name in messages."""
+        return self.envpool
+
+    @property
+    def family(self) -> str:
+        """The group that a list shows it in: ``minigrid``."""
+        return self.envpool.partition("-")[0].lower()
+
 
 @dataclass(frozen=True)
 class Atari:
@@ -63,6 +95,7 @@ class Atari:
 
     frames: ClassVar[bool] = True
     extra: ClassVar[str] = "atari"
+    family: ClassVar[str] = "atari"
 
     game: str | None
     frame_skip: Count = 4
@@ -200,9 +233,14 @@ class Control:
     needs: ClassVar[tuple[str, ...]] = ("environment", "network")  # of a task's file
     may_have: ClassVar[tuple[str, ...]] = ("evaluation",)
 
-    environment: Environment | Atari
+    environment: Environment | Pool | Atari
     network: Network | PixelNetwork
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def family(self) -> str:
+        """The group that a list shows it in: its environment's."""
+        return self.environment.family
 
     @property
     def steps(self) -> str:
@@ -224,6 +262,7 @@ class Supervised:
     """
 
     kind: ClassVar[str] = "supervised"
+    family: ClassVar[str] = "images"
     needs: ClassVar[tuple[str, ...]] = ("data", "classifier")
     may_have: ClassVar[tuple[str, ...]] = ("paper",)
     steps: ClassVar[str] = "gradient steps"
@@ -243,6 +282,7 @@ class Analytic:
     """
 
     kind: ClassVar[str] = "analytic"
+    family: ClassVar[str] = "calibration"
     needs: ClassVar[tuple[str, ...]] = ()
     may_have: ClassVar[tuple[str, ...]] = ()
     steps: ClassVar[str] = "gradient steps"

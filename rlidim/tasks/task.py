@@ -111,6 +111,11 @@ class Task:
         return self.problem.kind
 
     @property
+    def family(self) -> str:
+        """The group that a list shows it in: ``mujoco``, ``minigrid``, ``calibration``."""
+        return self.problem.family if self.known is None else "calibration"
+
+    @property
     def steps(self) -> str:
         """The unit of a training budget: ``gradient steps``."""
         return self.problem.steps

@@ -134,7 +134,8 @@ def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:
     tasks = {"cartpole": task, "other": make_task("other", known=3, problem=Analytic())}
     records = measured(task, STEP)
     sizes = {"cartpole": 562, "other": None}
-    (row, other) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")), sizes)
+    (other, row) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")), sizes)
+    assert (other["family"], row["family"]) == ("calibration", "gymnasium")
     assert row == json.loads(json.dumps(row))
     assert row["published"] == ["25 (dqn)"]
     (reading,) = row["ours"]
@@ -142,7 +143,7 @@ def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:
     assert row["D"] == 562
     assert (other["D"], other["ours"], other["kind"]) == (None, [], "analytic, known")
     records += runs(task, STEP, projection="sparse")
-    (row, _) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")), sizes)
+    (_, row) = list_rows(tasks, gather(records, tasks, results_folder=Path("r")), sizes)
     assert row["ours"] == [reading.replace("es", f"es {family}") for family in FAMILIES]
 
 

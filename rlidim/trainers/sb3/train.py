@@ -163,14 +163,15 @@ def side_by_side(task: Task, count: int, seed: int) -> VecEnv:
     They are the same, seeds included: a run's record does not tell which they were.
 
     Args:
-        task: a control task of Gymnasium's.
+        task: a control task, no Atari game.
         count: how many.
         seed: of the first; the others count upwards.
 
     Raises:
         RlidimError: a missing environment.
     """
-    vector = making.make_seeded_vector(task, count) if count >= FEWEST else None
+    by_vector = count >= FEWEST or not making.has_lone_form(task)
+    vector = making.make_seeded_vector(task, count) if by_vector else None
     if vector is None:
         return make_vec_env(lambda: Gate(making.make(task)), n_envs=count, seed=seed)
     environments = VectorEnvironments(vector)
