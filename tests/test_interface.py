@@ -184,6 +184,7 @@ class Counting(InProcess):
     """Counts the runs it makes, and whether it was closed."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.made, self.closed = 0, False
 
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:

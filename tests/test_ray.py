@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -316,8 +317,66 @@ def test_a_cluster_that_asks_for_a_token() -> None:
     outer = ConnectionError("Failed to connect to GCS")
     outer.__cause__ = AuthenticationError("InvalidAuthToken:\nmissing or incorrect")
     assert "set RAY_AUTH_MODE=token" in reason_of(outer)
+    wrong = RuntimeError("Traceback ... see https://docs.ray.io/en/latest/token-auth.html")
+    assert "set RAY_AUTH_MODE=token" in reason_of(wrong)
     assert reason_of(ValueError("two\n lines")) == "two lines"
     assert reason_of(KeyError()) == "KeyError()"
+
+
+@pytest.mark.slow
+def test_a_job_without_the_token_is_refused(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="rlidim-", dir="/tmp"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    bare |= {"RAY_TMPDIR": str(folder), "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    asking = {"RAY_AUTH_MODE": "token"}
+    head = subprocess.Popen(
+        [
+            *(Path(sys.executable).parent / "ray", "start", "--head", "--block", f"--port={port}"),
+            *("--num-cpus=1", "--include-dashboard=false", "--object-store-memory=83886080"),
+        ],
+        env={**bare, **asking, "RAY_AUTH_TOKEN": "a" * 64},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def measure(**environment: str) -> subprocess.CompletedProcess[str]:
+        command = f"{TASK} measure --trainer es --dims 3 --seeds 1 --executor ray"
+        return subprocess.run(
+            [sys.executable, "-m", "rlidim", *command.split(), "--address", f"127.0.0.1:{port}"],
+            cwd=tmp_path,
+            env={**bare, **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    try:
+        deadline = time.monotonic() + 120
+        while measured := measure(**asking, RAY_AUTH_TOKEN="a" * 64):
+            if measured.returncode == 0:  # with the token
+                break
+            assert time.monotonic() < deadline, measured.stderr
+            time.sleep(1)
+        shutil.rmtree(tmp_path / "results")
+        for wrong in ({}, asking, {**asking, "RAY_AUTH_TOKEN": "b" * 64}):
+            refused = measure(**wrong)
+            assert refused.returncode == 2, refused.stderr
+            said = refused.stderr.splitlines()[-1]
+            assert said.startswith("error: --address 127.0.0.1:")
+            assert "token" in said
+            assert "Traceback" not in refused.stderr, said[:3000]
+            assert not list((tmp_path / "results").rglob("*-s*.json"))
+    finally:
+        head.terminate()
+        for number in processes_that_name(str(folder)):
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        head.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,8 @@ def reason_of(error: BaseException) -> str:
     """Return why Ray did not let us in, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    if type(error).__name__ == "AuthenticationError":
+    # A wrong token is told of with a link to how tokens work, behind Ray's own traceback.
+    if type(error).__name__ == "AuthenticationError" or "token-auth" in str(error):
         return (
             "the cluster asks for a token, as one that 'ray start --head' made does: set "
             "RAY_AUTH_MODE=token, with the head's ~/.ray/auth_token on this machine too"
