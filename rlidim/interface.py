@@ -349,10 +349,11 @@ def estimate(
 
     Example:
         >>> import rlidim
-        >>> scores = {4: [31.0, 22.0], 8: [118.0, 94.0], 16: [195.0, 200.0], 32: [200.0, 198.0]}
+        >>> pairs = {4: (31.0, 22.0), 8: (118.0, 94.0), 16: (195.0, 200.0), 32: (200.0, 198.0)}
+        >>> scores = {d: 3 * pair for d, pair in pairs.items()}  # six seeds
         >>> estimate = rlidim.estimate(scores, baseline=[200.0, 199.0], random=21.0, D=562)
         >>> estimate.d_int, estimate.interval
-        (15, (9, 25))
+        (12, (9, 16))
     """
     if not isinstance(scores, Mapping) or not scores:
         raise RlidimError("scores: expected the scores at each d, as {4: [0.1, 0.3], 8: [0.9]}")

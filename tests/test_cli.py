@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from rlidim import cli
+from rlidim.records.configuration import hash_of
+from rlidim.records.text import sealed, text_of
 from rlidim.solutions.playback import DISPLAYS
 
 TOY_TASK = """
@@ -384,7 +386,8 @@ def test_a_record_of_the_task_as_it_was_cannot_be_played(tmp_path: Path, here: P
     path = tmp_path / "results" / "cartpole" / "cmaes-rademacher" / "d2-s0.json"
     content = json.loads(path.read_text())
     content["settings"]["environment"]["id"] = "CartPole-v0"
-    path.write_text(json.dumps(content))
+    content["config_hash"] = hash_of(content["settings"])
+    path.write_text(text_of(sealed(content)))
     done = here("cartpole", "play", path)
     assert done.returncode == 2
     assert "made with environment.id = 'CartPole-v0'" in done.stderr
@@ -412,10 +415,9 @@ def test_an_unknown_game_has_no_page(here: Program) -> None:
 def test_a_solution_that_does_not_fit_its_network(tmp_path: Path, here: Program) -> None:
     json_of(here("cartpole", "train", "--dim", "2", "--trainer", "cmaes", "--json"))
     path = tmp_path / "results" / "cartpole" / "cmaes-rademacher" / "d2-s0.json"
-    path.write_text(path.read_text().replace('"hidden": [\n        20', '"hidden": [\n        21'))
     content = json.loads(path.read_text())
     content["solution"]["network"]["hidden"] = [21, 20]
-    path.write_text(json.dumps(content))
+    path.write_text(text_of(sealed(content)))
     done = here("cartpole", "play", path)
     assert done.returncode == 2
     assert "562" in done.stderr

@@ -17,6 +17,7 @@ import rlidim
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = README + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
 
 def modules() -> list[str]:
@@ -60,11 +61,11 @@ def test_the_readmes_python_runs(number: int, tmp_path: Path) -> None:
     )
 
 
-def test_the_readmes_commands_exist() -> None:
+def test_the_commands_shown_exist() -> None:
     """Every ``$ rlidim`` line names commands and options that the program knows."""
     from rlidim.tasks.names import task_files
 
-    lines = re.findall(r"^\$ rlidim (.+?)(?:\s+#.*)?$", README, re.MULTILINE)
+    lines = re.findall(r"^\$ rlidim (.+?)(?:\s+#.*)?$", PAGES, re.MULTILINE)
     assert len(lines) > 10
     for line in lines:
         words = line.split()
@@ -106,32 +107,27 @@ def test_nothing_private_to_a_machine_is_in_the_repository() -> None:
             assert found is None, f"{name}: {found}"
 
 
-def test_the_readmes_numbers_are_those_of_the_records() -> None:
-    """Each row of the README's table says what the records in results/ give."""
-    from rlidim.networks.dimension import projection_family
+def test_the_readmes_table_is_that_of_the_records() -> None:
+    """The README's headline table is the one that the records in results/ give, word for word."""
     from rlidim.records.folder import Results
     from rlidim.records.measurement import gather
-    from rlidim.statistics import wording
+    from rlidim.report import headline, render
     from rlidim.tasks.names import find_tasks
 
     records, problems = Results(ROOT / "results").scan()
     assert not problems
     loaded = find_tasks({record.cell.task for record in records})
-    measured = {
-        (found.task_name, found.trainer): found
-        for found in gather(records, loaded, results_folder=ROOT / "results")
-        if found.projection == projection_family(loaded[found.task_name], "auto")
-        and found.scope == "policy"
-        and found.estimate
-    }
-    rows = re.findall(
-        r"^\| ([\w-]+) \| (\w+) \| ([\d,]+) \| ((?:> |<= )?[\d,]+|none) \| (\[.+?\]|-) \|",
-        README,
-        re.M,
-    )
-    assert len(rows) >= 20
-    for name, trainer, D, d_int, interval in rows:
-        found = measured[name, trainer]
-        assert found.estimate is not None
-        ours = (f"{found.D:,}", wording.read(found.estimate), wording.interval(found.estimate))
-        assert (D, d_int, interval) == ours, f"{name} {trainer}"
+    table = headline.table(gather(records, loaded, results_folder=ROOT / "results"))
+    assert len(table.rows) >= 8
+    assert render.markdown_table(table) in README
+
+
+def test_links_within_the_documentation_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= 1_500
