@@ -24,7 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "records": {"errors", "tasks", "statistics"},
     "environments": {"errors", "tasks"},
     "networks": {"errors", "tasks", "devices", "projections", "environments"},
-    "report": {"errors", "tasks", "statistics", "records"},
+    "report": {"errors", "tasks", "statistics", "records", "projections", "environments"},
     "trainers": {
         "errors",
         "tasks",

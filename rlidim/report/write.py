@@ -85,6 +85,10 @@ def write_tables(
     left_out = [line.replace(outside, "") for line in problems]
     for native in natives:
         figures += baselines.plot_curves(native, results.folder / "figures" / native.stem)
+    # Only here: it rebuilds P, for which torch is loaded.
+    from rlidim.report import conditioning
+
+    figures += conditioning.plot(measurements, results.folder / "figures")
     page = _Page(measurements, natives, records, left_out, described, tasks, fraction)
     contents = {
         "TABLES.md": page.markdown(),

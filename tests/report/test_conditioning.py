@@ -1,0 +1,50 @@
+"""The condition number of what a subspace leaves of a one-step task."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlidim.projections.spec import ProjectionSpec
+from rlidim.records.folder import Results
+from rlidim.records.measurement import gather
+from rlidim.report import conditioning
+from rlidim.tasks.names import find_task
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def spec(d: int) -> ProjectionSpec:
+    return ProjectionSpec(family="rademacher", D=75, d=d, seed=3)
+
+
+def test_one_equation_is_always_well_conditioned() -> None:
+    assert conditioning.condition(dataclasses.replace(spec(1), D=25), 1) == pytest.approx(1.0)
+
+
+def test_a_basis_that_meets_an_equation_once_more_is_singular() -> None:
+    """At d = k it is a k x k matrix; with fewer columns than equations its rank is theirs."""
+    assert 1.0 < conditioning.condition(spec(3), 3) < 1e6
+    assert conditioning.condition(spec(2), 3) >= 1.0
+
+
+def test_the_recorded_failures_are_those_of_ill_conditioned_subspaces() -> None:
+    names = ("codimension-3", "codimension-10")
+    records, _ = Results(RESULTS).scan()
+    measured = gather(
+        [record for record in records if record.cell.task in names],
+        {name: find_task(name) for name in names},
+        results_folder=RESULTS,
+    )
+    runs = conditioning.points(measured)
+    assert len(runs) >= 20
+    number, solved = runs.T
+    assert np.median(number[solved == 1]) < 0.3 * np.median(number[solved == 0])
+
+
+def test_without_such_runs_nothing_is_drawn(tmp_path: Path) -> None:
+    assert conditioning.plot([], tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
