@@ -75,6 +75,7 @@ def plot(measurements: Sequence[Measurement], folder: Path) -> list[Path]:
             these = runs[runs[:, 1] == solved]
             axes.scatter(these[:, 0], these[:, 1], color=colour, marker=marker, s=34)
         axes.set_xscale("log")
+        drawing.label_dimensions(axes, drawing.round_dimensions(axes, 0.85 * WIDTH, 9.0))
         axes.set_ylim(-0.5, 1.5)
         axes.set_yticks([0, 1], ["fails", "solves"])
         axes.set_xlabel("condition number of A P at d = k")
