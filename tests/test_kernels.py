@@ -107,7 +107,11 @@ def test_every_other_round_of_runs_goes_backwards() -> None:
     assert made == ["ours", "other", "other", "ours", "ours", "other"]
     found = paired.Comparison.of(ours, other)
     assert (found.seconds, found.other_seconds, found.pairs) == (3.0, 2.0, 3)
-    assert found.figures("share") == {"share": 1.5, "share_quartiles": [1.5, 1.5]}
+    assert found.figures("share") == {
+        "share": 1.5,
+        "share_quartiles": [1.5, 1.5],
+        "share_pairs": 3,
+    }
 
 
 def test_threads_are_set_for_each_timing_and_restored() -> None:

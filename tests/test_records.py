@@ -227,3 +227,24 @@ def test_committed_records_resume_without_a_run(
         record = read_record(path)
         job = Job(find_task(record.cell.task), record.cell, tmp_path)
         assert run(job) == record
+
+
+def test_a_record_says_what_its_bits_depend_on(tmp_path: Path) -> None:
+    """The kernels' instruction set, torch's, the threads of the run, the processor's model."""
+    import torch
+
+    from rlidim.projections import cpp_kernels
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        task = find_task("codimension-1").replace_settings("cmaes", {"n_timesteps": 2000})
+        record = run(Job(task, Cell(task.name, "cmaes", "rademacher", 1, 0), tmp_path))
+    finally:
+        torch.set_num_threads(before)
+    assert record.provenance["arithmetic"] == {
+        "instruction_set": cpp_kernels.instruction_set(),
+        "torch_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": 1,
+    }
+    assert record.provenance["hardware"]["processor"]

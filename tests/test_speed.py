@@ -6,6 +6,7 @@ import copy
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from rlidim.projections.backends import FAMILIES
 from rlidim.projections.choice import choose
 from rlidim.speed import bars, paired, steps
 from rlidim.speed.cases import Limits
-from rlidim.speed.runs import write
+from rlidim.speed.runs import table, write
 
 CPU = torch.device("cpu")
 TINY = steps.Setting(
@@ -130,6 +131,33 @@ def test_a_trainers_figures_are_written(tmp_path: Path) -> None:
     path = write({"task": "toy", "trainer": "es", "ratio": 1.0}, tmp_path)
     assert path.name == "toy-es.json"
     assert json.loads(path.read_text())["ratio"] == 1.0
+
+
+def test_a_ratio_is_of_pairs_and_the_figures_beside_it_agree() -> None:
+    """The medians' own ratio, 1.5 here, is another number than the pairs' median, 2."""
+    ours, other = np.array([2.0, 3.0, 8.0]), np.array([1.0, 2.0, 4.0])
+    comparison = paired.Comparison.of(ours, other)
+    assert (comparison.ratio, comparison.pairs) == (2.0, 3)
+    assert comparison.agreeing_seconds / comparison.other_seconds == comparison.ratio
+    figures = {
+        "native_seconds": comparison.other_seconds,
+        "subspace_seconds": comparison.agreeing_seconds,
+        **comparison.figures("ratio"),
+        "hardware": {"processor": "none"},
+    }
+    *lines, note = table(figures).splitlines()
+    assert "ratio            2 (q1 1.75, q3 2, 3 pairs)" in lines
+    assert "quartiles" not in "".join(lines)
+    assert note == paired.NOTE
+
+
+def test_the_table_of_steps_says_what_a_ratio_is() -> None:
+    content = steps.run(families=["rotation"])
+    text = steps.table(content)
+    (row,) = content["rows"]
+    assert text.endswith(paired.NOTE)
+    assert f"[{row['low']:.3g}, {row['high']:.3g}]" in text
+    assert row["seconds"] / row["native_seconds"] == pytest.approx(row["ratio"])
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,8 +108,29 @@ def make(
         "cpu_seconds": round(spent.cpu_seconds, 3),
         "versions": versions(),
         "hardware": hardware(),
+        "arithmetic": arithmetic(),
     }
     return Made(dataclasses.replace(record, provenance=provenance), solution)
+
+
+def arithmetic() -> dict[str, Any]:
+    """Return what a run's rounding depends on, beside its versions and processor.
+
+    Returns:
+        instruction_set, that the C++ kernels take: avx512, avx2 or portable, None without them;
+        torch_capability, that torch's kernels take: AVX512, AVX2, DEFAULT or another processor's;
+        threads, of torch while it trains.
+    """
+    import torch
+
+    from rlidim.projections import cpp_kernels
+
+    with one_thread():
+        return {
+            "instruction_set": cpp_kernels.instruction_set(),
+            "torch_capability": torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+        }
 
 
 def _checkpoints(job: Job, seeds: Seeds, logs: Path | None) -> Checkpoints | None:

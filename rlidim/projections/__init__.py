@@ -116,9 +116,9 @@ def from_spec(
     """
     options: dict[str, Any] = dict(spec.options)
     P = projection(spec.family, spec.D, spec.d, spec.seed, dtype=dtype, device=device, **options)
-    if P.layout_version != spec.layout_version:
+    if P.layout != spec.layout_version:
         raise RlidimError(
-            f"projection '{spec.family}' has layout version {P.layout_version} here, the solution "
+            f"projection '{spec.family}' has layout version {P.layout} here, the solution "
             f"was made with {spec.layout_version}: install the rlidim that made it"
         )
     return P

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
+from rlidim.projections.rank import RETRY
 from rlidim.projections.spec import ProjectionSpec, check_size
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Projection(ABC):
     exact: ClassVar[bool] = False  # an entry has the same bits on every device
     transformed: ClassVar[bool] = False  # even a product with one column is made of sums
     stored: ClassVar[bool] = False  # P's entries, or vectors as long as theta_D, are kept
+    rank_note: ClassVar[str] = ""  # what is amiss where P need not have full column rank
     counted: ClassVar[str] = "bytes"  # unit of a product's rate; entries, where each is drawn
 
     def __init__(
@@ -67,6 +70,10 @@ class Projection(ABC):
             raise RlidimError(f"a projection's dtype must be float32 or float64, got {dtype}")
         self.D, self.d, self.seed = D, d, seed
         self.dtype, self.device = dtype, device
+        for attempt in count():
+            self.stream = self.tag + RETRY * attempt
+            if self._has_full_rank():
+                break
         self._prepare()
         self.key = register(self)  # of the torch operators
 
@@ -81,11 +88,14 @@ class Projection(ABC):
         return {}
 
     @property
+    def layout(self) -> int:
+        """The layout version of this P: one more than the family's where it was drawn anew."""
+        return self.layout_version + (self.stream != self.tag)
+
+    @property
     def spec(self) -> ProjectionSpec:
         """The specification, which names this projection."""
-        return ProjectionSpec(
-            self.family, self.D, self.d, self.seed, self.layout_version, self.options
-        )
+        return ProjectionSpec(self.family, self.D, self.d, self.seed, self.layout, self.options)
 
     @property
     def T(self) -> Adjoint:
@@ -193,6 +203,14 @@ class Projection(ABC):
             rmatmat=adjoint,
             dtype=dtype,
         )
+
+    def _has_full_rank(self) -> bool:
+        """Say whether P has full column rank as drawn under ``stream``; else it is drawn anew.
+
+        The answer must be the same on every device and backend. A family whose P may be singular
+        overrides this; see :mod:`rlidim.projections.rank`.
+        """
+        return True
 
     @abstractmethod
     def _prepare(self) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rlidim.projections.base import Projection, multiply
 from rlidim.projections.blocks import inverse_roots
+from rlidim.projections.rank import CHECKED_ROWS, full_column_rank
 
 STORED_LIMIT = 64 * 2**20  # bytes up to which P is kept instead of regenerated
 BLOCK_ENTRIES = 2**20  # entries of P in memory at a time above that
@@ -18,6 +19,9 @@ class Dense(Projection):
     """A family with an independent entry in every row and column."""
 
     dense = True
+
+    def _has_full_rank(self) -> bool:
+        return self.D > CHECKED_ROWS or full_column_rank(self._entries(0, self.D))
 
     def _prepare(self) -> None:
         """Keep P if it is small."""

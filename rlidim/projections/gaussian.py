@@ -28,5 +28,5 @@ class Gaussian(Dense):
     def _entries(self, start: int, stop: int) -> Tensor:
         rows = torch.arange(start, stop, dtype=torch.int64, device=self.device).unsqueeze(1)
         blocks = torch.arange(-(-self.d // 8), dtype=torch.int64, device=self.device)
-        drawn = normal(words(rows, blocks, self.tag, self.seed))
+        drawn = normal(words(rows, blocks, self.stream, self.seed))
         return drawn.reshape(stop - start, -1)[:, : self.d]

@@ -27,12 +27,14 @@ class Hashed(Projection):
     """In each block of as many rows as there are columns, the columns are hashed by an affine map.
 
     Row t of block k holds column (a_k t + b_k) mod width, with a_k coprime to the width, so that
-    every column is used equally often; ``entries`` is s.
+    every column is used equally often; ``entries`` is s. With s = 1 the columns are orthogonal;
+    with more they may depend on each other where d is near D: of square P most are singular.
     """
 
     family: ClassVar[str] = "hashed"
     tag: ClassVar[int] = 6
     option_names = ("entries",)
+    rank_note = "with entries > 1 its columns need not be independent where d is near D"
     exact = True
 
     def __init__(

@@ -26,12 +26,15 @@ class Kronecker(Projection):
 
     A is D1 x d1 and B is D2 x d2, all four about square roots, D2 a power of two. All entries have
     the same size, so columns have length one exactly; but columns that share j or l are as
-    independent as those of B or A are, of far fewer rows than D.
+    independent as those of B or A are, of far fewer rows than D. P need not have full
+    column rank where d is near D: two small sign matrices, cut, may be singular. ``auto`` never
+    means this family.
     """
 
     family: ClassVar[str] = "kronecker"
     tag: ClassVar[int] = 8
     transformed = True
+    rank_note = "its columns need not be independent where d is near D; auto never means it"
 
     def _prepare(self) -> None:
         """Draw both factors."""

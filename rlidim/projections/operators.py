@@ -37,13 +37,14 @@ def _make(key: str) -> Projection:
         raise RlidimError(f"the key names an unknown projection '{spec.family}'")
     device = torch.device(content["device"])
     kind = implementation(spec.family, device, content["backend"])
-    if kind.layout_version != spec.layout_version:
-        raise RlidimError(
-            f"projection '{spec.family}' has layout version {kind.layout_version} here, the key "
-            f"has {spec.layout_version}"
-        )
     dtype = getattr(torch, content["dtype"])
-    return kind(spec.D, spec.d, spec.seed, dtype=dtype, device=device, **spec.options)
+    P = kind(spec.D, spec.d, spec.seed, dtype=dtype, device=device, **spec.options)
+    if P.layout != spec.layout_version:
+        raise RlidimError(
+            f"projection '{spec.family}' has layout version {P.layout} here, the key has "
+            f"{spec.layout_version}"
+        )
+    return P
 
 
 @lru_cache(maxsize=1024)

@@ -29,7 +29,7 @@ class Rademacher(Dense):
         return torch.full((self.d,), self.D**-0.5, dtype=torch.float64, device=self.device)
 
     def _entries(self, start: int, stop: int) -> Tensor:
-        return sign_rows(start, stop, self.d, self.tag, self.seed, self.device)
+        return sign_rows(start, stop, self.d, self.stream, self.seed, self.device)
 
 
 def rows_a_counter(d: int) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 from rlidim.projections.base import Projection, add_base
 from rlidim.projections.blocks import inverse_roots
 from rlidim.projections.philox import uniform, words
+from rlidim.projections.rank import CHECKED_ROWS, full_column_rank
 
 DEVIATIONS = 8  # of the number of entries in a column that are drawn in the first go
 DRAWN_AT_ONCE = 2**20  # entries in memory while they are drawn
@@ -23,13 +24,25 @@ class Sparse(Projection):
 
     A column's rows are found by drawing the geometric gaps between them, one word each, from the
     counters (number of the gap // 4, column). A column that would be empty, which only tiny D
-    sees, gets one entry at a row drawn from the same stream.
+    sees, gets one entry at a row drawn from the same stream. Where too few rows have entries, or
+    P of a few rows is singular, it is drawn anew.
     """
 
     family: ClassVar[str] = "sparse"
     tag: ClassVar[int] = 3
     exact = True
     stored = True
+
+    def _has_full_rank(self) -> bool:
+        D, d = self.D, self.d
+        if D > CHECKED_ROWS and 2 * d <= D:  # so many rows are never empty
+            return True
+        rows, columns, signed = self._draw()
+        if D > CHECKED_ROWS:
+            return int(torch.bincount(rows, minlength=D).count_nonzero()) >= d
+        dense = torch.zeros(D, d, dtype=torch.float64)
+        dense[rows, columns] = signed
+        return full_column_rank(dense)
 
     def _prepare(self) -> None:
         """Draw the entries and keep them in compressed rows, P and P^T: about 2 d sqrt(D)."""
@@ -64,7 +77,7 @@ class Sparse(Projection):
         count = self._first_count()
         while True:
             calls = torch.arange(-(-count // 4), dtype=torch.int64)
-            drawn = words(calls, columns.unsqueeze(1), self.tag, self.seed).flatten(1)
+            drawn = words(calls, columns.unsqueeze(1), self.stream, self.seed).flatten(1)
             if density < 1.0:
                 gaps = 1 + torch.floor(torch.log(uniform(drawn)) / math.log1p(-density))
                 gaps = gaps.clamp(max=self.D + 1).to(torch.int64)
@@ -78,7 +91,7 @@ class Sparse(Projection):
         empty = ~inside.any(1)
         rows[empty, 0] = drawn[empty, 1] % self.D
         inside[empty, 0] = True
-        bits = words(calls, columns.unsqueeze(1), self.tag + SIGNS, self.seed).flatten(1)
+        bits = words(calls, columns.unsqueeze(1), self.stream + SIGNS, self.seed).flatten(1)
         signed = 1.0 - 2.0 * (bits & 1).to(torch.float64)
         column_of = columns.unsqueeze(1).expand_as(rows)
         return rows[inside], column_of[inside], signed[inside]

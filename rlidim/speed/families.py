@@ -18,8 +18,8 @@ def overview(device: torch.device) -> dict[str, Any]:
     """Return the families and the rule.
 
     Returns:
-        families: name, backend, memory (kept, in vectors of D) and what it is; size: (D, d) of
-        that memory; rule: when, family, why.
+        families: name, backend, memory (kept, in vectors of D), what it is and what its columns'
+        rank may lack; size: (D, d) of that memory; rule: when, family, why.
     """
     from rlidim.projections.choice import RULE
 
@@ -34,6 +34,7 @@ def overview(device: torch.device) -> dict[str, Any]:
                 "backend": P.backend,
                 "memory": round(held_bytes(P) / (4 * D), 2),
                 "about": about,
+                "rank": kind.rank_note,
             }
         )
     rule = [{"when": row.when, "family": row.family, "why": row.why} for row in RULE]
@@ -45,8 +46,14 @@ def table(content: dict[str, Any]) -> str:
     D, d = content["size"]
     return "\n".join(
         [
-            columns(content["families"]),
+            columns(
+                [
+                    {name: said for name, said in row.items() if name != "rank"}
+                    for row in content["families"]
+                ]
+            ),
             "",
+            *(f"{row['family']}: {row['rank']}" for row in content["families"] if row["rank"]),
             f"memory: what P keeps at D = {D:,}, d = {d:,}, in vectors of D",
             "",
             'projection="auto" is the first of:',

@@ -18,6 +18,11 @@ MOST_REPEATED = 1000
 SLOW = 1.0  # seconds: such a call is not made once more to be warm
 FEWEST_PAIRS, MOST_PAIRS = 3, 101
 RECORDED, MOST_RECORDED, REPLAYS = 1e-3, 10, 11  # seconds and calls of a recording; repetitions
+# What is said below every table of ratios.
+NOTE = (
+    "A ratio is the median of the ratios within pairs of timings, with their quartiles; of the "
+    "two figures beside it, one is a median, and the other follows from that and the ratio."
+)
 SECONDS_A_COMPARISON = {"cpu": 1.0, "cuda": 0.15}  # after the fewest pairs
 
 
@@ -118,8 +123,12 @@ class Comparison:
         return self.ratio * self.other_seconds
 
     def figures(self, name: str) -> dict[str, Any]:
-        """Return the ratio under a name, and its quartiles beside it."""
-        return {name: self.ratio, f"{name}_quartiles": [self.low, self.high]}
+        """Return the ratio under a name, and its quartiles and number of pairs beside it."""
+        return {
+            name: self.ratio,
+            f"{name}_quartiles": [self.low, self.high],
+            f"{name}_pairs": self.pairs,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values: the other's seconds, and the ratio."""

@@ -11,9 +11,11 @@ from rlidim.errors import RlidimError
 from rlidim.executors.making import one_thread
 from rlidim.records.files import write_atomically
 from rlidim.records.provenance import hardware, versions
+from rlidim.speed.paired import NOTE
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import check_processes, settings_class
 
+QUARTILES = "_quartiles"  # the end of their key, after the ratio's
 # The module that times the trainers of a module.
 TIMED = {
     "rlidim.trainers.evolution.train": "rlidim.speed.evolution",
@@ -70,14 +72,26 @@ def write(figures: dict[str, Any], out: Path) -> Path:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Return the figures a line each."""
-    lines = []
-    width = max(len(key) for key in figures)
-    for key, value in figures.items():
-        if isinstance(value, dict):
-            continue
-        numbers = value if isinstance(value, list) else [value]
-        shown = " to ".join(f"{n:,.4g}" if isinstance(n, float) else str(n) for n in numbers)
-        lines.append(f"{key.replace('_', ' '):{width}} {shown}")
-    lines.append(f"{'processor':{width}} {figures['hardware']['processor']}")
-    return "\n".join(lines)
+    """Return the figures a line each, a ratio with its quartiles and pairs; then what it is."""
+    ratios = {key.removesuffix(QUARTILES) for key in figures if key.endswith(QUARTILES)}
+    beside = {name + end for name in ratios for end in (QUARTILES, "_pairs")}
+    said = {
+        key.replace("_", " "): _ratio(figures, key) if key in ratios else _number(value)
+        for key, value in figures.items()
+        if not isinstance(value, dict) and key not in beside
+    }
+    said["processor"] = figures["hardware"]["processor"]
+    width = max(map(len, said))
+    lines = [f"{name:{width}} {shown}" for name, shown in said.items()]
+    return "\n".join([*lines, *([NOTE] if ratios else [])])
+
+
+def _ratio(figures: dict[str, Any], name: str) -> str:
+    """Return ``1.057 (q1 1.031, q3 1.085, 5 pairs)``."""
+    low, high = figures[name + QUARTILES]
+    pairs = figures[f"{name}_pairs"]
+    return f"{_number(figures[name])} (q1 {_number(low)}, q3 {_number(high)}, {pairs} pairs)"
+
+
+def _number(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlidim.speed.paired import NOTE
 from rlidim.speed.rows import Row
 
 NONE = "-"
@@ -181,4 +182,6 @@ def _parts(
         parts.append("\n".join(["why a bar may be missed:", *why]))
     if missing:
         parts.append("\n".join(["not measured:", *(f"  {line}" for line in missing)]))
+    if shown:
+        parts.append(NOTE)
     return "\n\n".join(parts)

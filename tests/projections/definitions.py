@@ -7,7 +7,9 @@ numbers' cubics are the package's.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,27 +85,45 @@ def of_unit_columns(matrix: Matrix) -> Matrix:
     return matrix / np.sqrt((matrix**2).sum(axis=0))
 
 
+def of_full_rank(draw: Callable[[int], Matrix]) -> Matrix:
+    """Return the first draw with independent columns: draw(0), draw(0x1000), ..."""
+    for attempt in itertools.count():
+        P = draw(0x1000 * attempt)
+        d = P.shape[1]
+        if P.any(axis=0).all() and np.linalg.matrix_rank(of_unit_columns(P)) == d:
+            return P
+    raise AssertionError
+
+
 # --- the families ---------------------------------------------------------------------------------
 
 
 def rademacher(D: int, d: int, seed: int) -> Matrix:
-    return sign_matrix(D, d, tag=2, seed=seed) / math.sqrt(D)
+    return of_full_rank(lambda retry: sign_matrix(D, d, tag=2 + retry, seed=seed)) / math.sqrt(D)
 
 
 def gaussian(D: int, d: int, seed: int) -> Matrix:
     """Eight entries of a row from a counter, columns then of unit length."""
-    return of_unit_columns(normal_numbers(drawn(D, -(-d // 8), tag=1, seed=seed))[:, :d])
+
+    def draw(retry: int) -> Matrix:
+        return normal_numbers(drawn(D, -(-d // 8), tag=1 + retry, seed=seed))[:, :d]
+
+    return of_unit_columns(of_full_rank(draw))
 
 
 def sparse(D: int, d: int, seed: int) -> Matrix:
     """Geometric gaps between a column's entries, a word each; a column never stays empty."""
+    return of_unit_columns(of_full_rank(lambda retry: sparse_entries(D, d, 3 + retry, seed)))
+
+
+def sparse_entries(D: int, d: int, tag: int, seed: int) -> Matrix:
     density = 1.0 / math.sqrt(D)
     counter = np.zeros((d, D // 4 + 1, 4), np.uint32)  # a gap is at least one row
     counter[..., 0] = np.arange(D // 4 + 1)
     counter[..., 1] = np.arange(d)[:, None]
-    counter[..., 3] = 3
+    counter[..., 3] = tag
     gap_words = philox_numpy(counter, seed).astype(np.int64).reshape(d, -1)
-    counter[..., 3] = 3 + 0x0100
+    counter[..., 3] = tag + 0x0100
     sign_words = philox_numpy(counter, seed).reshape(d, -1)
     P = np.zeros((D, d))
     for column in range(d):
@@ -116,36 +136,52 @@ def sparse(D: int, d: int, seed: int) -> Matrix:
             P[row, column] = 1.0 - 2.0 * (int(sign_word) & 1)
         if not P[:, column].any():
             P[gap_words[column, 1] % D, column] = 1.0 - 2.0 * (int(sign_words[column, 0]) & 1)
-    return of_unit_columns(P)
+    return P
 
 
 def fastfood(D: int, d: int, seed: int) -> Matrix:
     """H G Pi H B of length L, cut, over sqrt(D sum G^2)."""
     L = 1 << (D - 1).bit_length()
-    H = hadamard(L).astype(float)
-    B = sign_stream(d, tag=4, seed=seed)
-    first, second = drawn(L, 1, tag=4 + 0x0100, seed=seed)[:, :2].T
-    permuted = sorted(range(L), key=lambda i: (first[i] >> 1, second[i] >> 1))
-    G = normal_numbers(drawn(-(-L // 8), 1, tag=4 + 0x0200, seed=seed)).reshape(-1)[:L]
-    return (H[:D] * G) @ (H[permuted, :d] * B) / math.sqrt(D * (G**2).sum())
+    if D > 8 and d > L / 8:
+        L *= 8
+    parity = np.arange(D)[:, None] & np.arange(L)  # d <= D: the first d columns are the first rows
+    for shift in (16, 8, 4, 2, 1):
+        parity ^= parity >> shift
+    H = 1.0 - 2.0 * (parity & 1)
+
+    def draw(retry: int) -> Matrix:
+        B = sign_stream(d, tag=4 + retry, seed=seed)
+        first, second = drawn(L, 1, tag=4 + 0x0100 + retry, seed=seed)[:, :2].T
+        permuted = sorted(range(L), key=lambda i: (first[i] >> 1, second[i] >> 1))
+        G = normal_numbers(drawn(-(-L // 8), 1, tag=4 + 0x0200 + retry, seed=seed)).reshape(-1)[:L]
+        return (H * G) @ (H[:d, permuted].T * B) / math.sqrt(D * (G**2).sum())
+
+    return of_full_rank(draw)
 
 
 def stacked_fastfood(D: int, d: int, seed: int) -> Matrix:
-    """[T_1 H S_1 H B; T_2 H S_2 H B; ...], cut, columns then of unit length."""
+    """Blocks T_k H S_k H B, cut, columns then of unit length; two such matrices where n > D."""
+    n = 1 << (d - 1).bit_length()
+    if n <= D:
+        return of_unit_columns(stack(D, d, 5, seed))
+    halves = ((n // 2, 5), (d - n // 2, 5 + 0x0400))
+    return of_unit_columns(
+        of_full_rank(
+            lambda retry: np.hstack([stack(D, width, tag + retry, seed) for width, tag in halves])
+        )
+    )
+
+
+def stack(D: int, d: int, tag: int, seed: int) -> Matrix:
+    """[T_1 H S_1 H B; T_2 H S_2 H B; ...], cut."""
     n = 1 << (d - 1).bit_length()
     blocks = -(-D // n)
     H = hadamard(n).astype(float)
-    B = sign_stream(d, tag=5 + 0x0100, seed=seed)
-    T = sign_stream(blocks * n, tag=5 + 0x0200, seed=seed).reshape(blocks, n)
-    attempt = 0
-    while True:
-        S = sign_stream(blocks * n, tag=5 + 0x1000 * attempt, seed=seed).reshape(blocks, n)
-        P = np.concatenate(
-            [(t[:, None] * H * s) @ (H[:, :d] * B) for t, s in zip(T, S, strict=True)]
-        )[:D]
-        if P.any(axis=0).all():
-            return of_unit_columns(P)
-        attempt += 1
+    B = sign_stream(d, tag=tag + 0x0100, seed=seed)
+    T = sign_stream(blocks * n, tag=tag + 0x0200, seed=seed).reshape(blocks, n)
+    S = sign_stream(blocks * n, tag=tag, seed=seed).reshape(blocks, n)
+    made = [(t[:, None] * H * s) @ (H[:, :d] * B) for t, s in zip(T, S, strict=True)]
+    return np.concatenate(made)[:D]
 
 
 def scattered(columns: NDArray[np.int64], D: int, width: int, tag: int, seed: int) -> Matrix:

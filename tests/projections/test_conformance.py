@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -16,12 +18,13 @@ from rlidim.errors import RlidimError
 from rlidim.projections import from_spec, projection
 from rlidim.projections.backends import FAMILIES
 from rlidim.projections.base import Projection
+from rlidim.projections.fastfood import Fastfood
 from rlidim.projections.hashed import Hashed
 from rlidim.projections.spec import ProjectionSpec
 from tests.projections.definitions import DEFINITIONS
 
 # d = 1, d = D, a last block that is not full, a power of two and its neighbours.
-SIZES = [(1, 1), (5, 1), (7, 7), (64, 8), (65, 8), (100, 33), (562, 16), (1000, 129)]
+SIZES = [(1, 1), (5, 1), (7, 7), (25, 25), (64, 8), (65, 8), (100, 33), (562, 16), (1000, 129)]
 OPTIONS = [(family, {}) for family in FAMILIES] + [("hashed", {"entries": 3})]
 
 every_family = pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_every_family_has_a_definition() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_columns_that_would_be_empty_are_defined_too(family: str) -> None:
-    """Three rows: sparse gives such a column an entry, stacked_fastfood draws its signs anew."""
+    """Three rows: sparse gives such a column an entry; a singular P is drawn anew."""
     for seed in (*range(30), 2**64 - 1):
         P = make(family, {}, 3, 3, seed)
         torch.testing.assert_close(P.to_dense(), defined(family, {}, 3, 3, seed))
@@ -96,7 +99,7 @@ def test_adjoint(family: str, options: dict[str, int], D: int, d: int) -> None:
 @every_size
 def test_columns_have_unit_length(family: str, options: dict[str, int], D: int, d: int) -> None:
     norms = make(family, options, D, d).column_norms()
-    if family == "fastfood" and D & (D - 1):  # the paper's own: cut, unit on average
+    if family == "fastfood" and (D & (D - 1) or D == 64):  # cut: unit on average, as the paper's
         assert float((norms - 1).abs().max()) < 6 / math.sqrt(D)
     else:
         torch.testing.assert_close(norms, torch.ones_like(norms))
@@ -266,11 +269,79 @@ def test_hashed_entries_a_row(entries: int) -> None:
     assert torch.equal((P.to_dense() != 0).sum(1), torch.full((1000,), entries))
 
 
-def test_no_column_is_empty_however_small() -> None:
-    """H S H of four rows cut to three may lack a column: then S is drawn anew."""
-    for seed in range(200):
-        P = projection("stacked_fastfood", 3, 3, seed, dtype=torch.float64)
-        torch.testing.assert_close(P.column_norms(), torch.ones(3, dtype=torch.float64))
+# Square, nearly square, and where the next power of two above d is more than D.
+AWKWARD = [
+    *((1, 1), (2, 2), (3, 3), (5, 5), (7, 6), (25, 24), (25, 25), (75, 75), (127, 127)),
+    *((257, 257), (600, 570), (700, 520)),
+    *(pytest.param(D, D, marks=pytest.mark.slow) for D in (562, 600, 1025)),
+]
+
+
+@pytest.mark.parametrize(("D", "d"), AWKWARD)
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "kronecker"])
+def test_columns_are_independent_up_to_as_many_as_rows(family: str, D: int, d: int) -> None:
+    """Full rank in single precision for every seed; the median condition is a Gaussian's, or so."""
+    seeds = range(seeds_needed(D, d))
+    matrices = (make(family, {}, D, d, seed, dtype=torch.float32).to_dense() for seed in seeds)
+    conditions = [condition(P.double()) for P in matrices]
+    assert max(conditions) < 1e9  # of a singular P in single precision: 1e16
+    assert statistics.median(conditions) <= 2 * gaussian_condition(D, d)
+
+
+def condition(P: Tensor) -> float:
+    """Return the condition number, columns of unit length."""
+    values = torch.linalg.svdvals(P / P.norm(dim=0))
+    return float(values[0] / values[-1])
+
+
+@functools.cache
+def gaussian_condition(D: int, d: int) -> float:
+    """Return the median of normal numbers."""
+    seeds = range(2 * seeds_needed(D, d))
+    return statistics.median(condition(normal(D, d, seed=seed)) for seed in seeds)
+
+
+def seeds_needed(D: int, d: int) -> int:
+    """Return how many for a median: a square matrix's condition has no mean."""
+    return 5 if d < D and D > 100 else 45 if D < 300 else 15
+
+
+@pytest.mark.parametrize("family", ["rademacher", "sparse", "fastfood", "stacked_fastfood"])
+def test_a_singular_draw_has_another_layout(family: str) -> None:
+    """What was made with a singular P before these were drawn anew is refused, not misread."""
+    kind = FAMILIES[family]
+    for seed in range(60):
+        P = make(family, {}, 5, 5, seed)
+        assert from_spec(P.spec, dtype=torch.float64).spec == P.spec
+        if P.layout == kind.layout_version:
+            continue
+        assert P.layout == kind.layout_version + 1
+        with pytest.raises(RlidimError, match="layout version"):
+            from_spec(ProjectionSpec(family, P.D, P.d, seed, kind.layout_version))
+
+
+def test_a_wide_fastfood_takes_a_longer_transform() -> None:
+    """Numbers that were made before keep their layout: those of d <= L / 8."""
+    narrow, wide = (make("fastfood", {}, 562, d) for d in (128, 129))
+    assert isinstance(narrow, Fastfood)
+    assert isinstance(wide, Fastfood)
+    assert (narrow.L, narrow.layout) == (1024, 2)
+    assert (wide.L, wide.layout) == (8192, 3)
+
+
+@pytest.mark.parametrize(("D", "d"), [(600, 600), (600, 570), (100, 65), (75, 75)])
+def test_two_parts_are_the_definition(D: int, d: int) -> None:
+    """stacked_fastfood where the next power of two above d is more than D."""
+    P, dense = make("stacked_fastfood", {}, D, d), defined("stacked_fastfood", {}, D, d)
+    theta, block, g, many = normal(d), normal(d, 3), normal(D), normal(D, 3)
+    torch.testing.assert_close(P.to_dense(), dense)
+    torch.testing.assert_close(P.forward(block, base=g), g[:, None] + dense @ block)
+    torch.testing.assert_close(P.forward(theta, base=g), g + dense @ theta)
+    torch.testing.assert_close(P.T @ many, dense.T @ many)
+    rows = P.rows(13, D - 9)
+    torch.testing.assert_close(rows.forward(theta, base=g[13:-9]), (g + dense @ theta)[13:-9])
+    torch.testing.assert_close(rows.adjoint(g[13:-9]), dense[13:-9].T @ g[13:-9])
+    assert (P.layout, P.layout_version) == (2, 1)
 
 
 def test_auto_goes_by_the_size() -> None:

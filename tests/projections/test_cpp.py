@@ -33,7 +33,10 @@ ALL_SETS = ("avx512", "avx2", "portable") if platform.machine() == "x86_64" else
 DTYPES = [torch.float32, torch.float64]
 OPTIONS = [(family, {}) for family in cpp_kernels.implementations()] + [("hashed", {"entries": 3})]
 # Around the sizes at which the kernels change their way: packed rows, lanes, tiles, blocks, passes.
-SMALL = [(1, 1), (2, 1), (5, 5), (7, 3), (17, 16), (33, 32), (129, 33), (300, 65), (1000, 129)]
+SMALL = [
+    *((1, 1), (2, 1), (5, 5), (7, 3), (17, 16), (33, 32), (75, 75), (129, 33), (300, 65)),
+    *((600, 570), (1000, 129)),
+]
 LARGE = [(600, 600), (9000, 5000), (40_000, 33), (20_001, 777)]
 
 every_family = pytest.mark.parametrize(
@@ -129,7 +132,9 @@ def reference_products(
 
 @every_family
 @every_precision
-@pytest.mark.parametrize(("D", "d"), [(33, 32), (777, 70), (1000, 129), (5000, 300)])
+@pytest.mark.parametrize(
+    ("D", "d"), [(25, 25), (33, 32), (600, 570), (777, 70), (1000, 129), (5000, 300)]
+)
 def test_the_same_bits_as_the_reference(
     family: str, options: dict[str, int], D: int, d: int, dtype: torch.dtype
 ) -> None:
@@ -233,16 +238,17 @@ def rows_of_blocks(P: Projection, start: int, stop: int) -> Tensor:
 
 def rows_of_stacked(P: Projection, start: int, stop: int) -> Tensor:
     assert isinstance(P, StackedFastfood)
-    first, last = start // P.n, -(-stop // P.n)
-    H = sylvester(P.n, torch.float32, torch.device("cpu"))
-    inner = signs_of(0, P.n, P.tag + INNER, P.seed)[: P.d] * P._scale
+    ((_, stack),) = P.stacks
+    n = stack.n
+    first, last = start // n, -(-stop // n)
+    H = sylvester(n, torch.float32, torch.device("cpu"))
+    inner = signs_of(0, n, P.tag + INNER, P.seed)[: P.d] * stack.scale
     middle, outer = (
-        signs_of(first * P.n, last * P.n, tag, P.seed).view(-1, P.n)
-        for tag in (P.middle_tag, P.tag + OUTER)
+        signs_of(first * n, last * n, tag, P.seed).view(-1, n) for tag in (P.tag, P.tag + OUTER)
     )
     blocks = [T[:, None] * (H @ (S[:, None] * H)) for S, T in zip(middle, outer, strict=True)]
     rows = torch.cat(blocks)[:, : P.d] * inner
-    return rows[start - first * P.n :][: stop - start]
+    return rows[start - first * n :][: stop - start]
 
 
 REFERENCE_ROWS = {

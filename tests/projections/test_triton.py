@@ -39,7 +39,16 @@ SIZES = {
     "gaussian": [(1, 1), (7, 7), (130, 32), (70, 65)],
     "sparse": [(1, 1), (3, 3), (300, 33)],
     "fastfood": [(1, 1), (3, 3), (100, 30), (3000, 40)],
-    "stacked_fastfood": [(1, 1), (7, 7), (2100, 1), (2200, 65), (2100, 129), (2300, 1000)],
+    "stacked_fastfood": [
+        (1, 1),
+        (7, 7),
+        (75, 75),
+        (600, 570),
+        (2100, 1),
+        (2200, 65),
+        (2100, 129),
+        (2300, 1000),
+    ],
     "hashed": [(1, 1), (7, 7), (300, 1), (300, 65), (150, 129)],
     "rotation": [(1, 1), (7, 7), (300, 1), (300, 65), (150, 129)],
 }
@@ -288,14 +297,16 @@ def stacked_rows(P: Any, rows: Tensor) -> Tensor:
     from rlidim.projections.stacked_fastfood import OUTER
 
     found = []
-    H = sylvester(P.n, torch.float64, CPU)
-    for block in sorted(set((rows // P.n).tolist())):
+    ((_, stack),) = P.stacks
+    n = stack.n
+    H = sylvester(n, torch.float64, CPU)
+    for block in sorted(set((rows // n).tolist())):
         outer, middle = (
-            philox.sign_stream(P.n, tag, SEED, CPU, block * P.n).double()
-            for tag in (P.tag + OUTER, P.middle_tag)
+            philox.sign_stream(n, tag, SEED, CPU, block * n).double()
+            for tag in (P.tag + OUTER, P.tag)
         )
-        dense = (outer[:, None] * H * middle) @ H[:, : P.d] * (P._inner * P._scale).double()
-        found.append(dense[rows[rows // P.n == block] % P.n])
+        dense = (outer[:, None] * H * middle) @ H[:, : P.d] * stack._signed_scale.double()
+        found.append(dense[rows[rows // n == block] % n])
     return torch.cat(found).float()
 
 

@@ -206,7 +206,7 @@ def test_rates_are_pairs_of_one_process() -> None:
             figures["ours_agent_steps_per_second"] / figures[f"{way}_agent_steps_per_second"]
         )
     assert {name for name in figures if name.startswith("ours_over_")} == {
-        f"ours_over_{way}{what}" for way in ways for what in ("", "_quartiles")
+        f"ours_over_{way}{what}" for way in ways for what in ("", "_quartiles", "_pairs")
     }
 
 

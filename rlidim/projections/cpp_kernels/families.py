@@ -9,7 +9,7 @@ the strides.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,11 +25,10 @@ from rlidim.projections.gaussian import Gaussian
 from rlidim.projections.hadamard import next_power_of_two
 from rlidim.projections.hashed import GROUPS, HASHES, Hashed
 from rlidim.projections.kronecker import Kronecker
-from rlidim.projections.philox import sign_stream
 from rlidim.projections.rademacher import Rademacher
 from rlidim.projections.rotation import SHIFTS, Rotation
 from rlidim.projections.sparse import Sparse
-from rlidim.projections.stacked_fastfood import INNER, OUTER, StackedFastfood
+from rlidim.projections.stacked_fastfood import OUTER, Stack, StackedFastfood
 
 THREADED_ROWS = 2**16  # below, waking another thread costs more than it saves
 ROWS_AT_ONCE = 2**14  # of members that lie row by row, or a multiple
@@ -48,14 +47,18 @@ def address(x: Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
 
+def kernel_module(dtype: torch.dtype) -> Any:
+    """Return the kernels of a type of numbers."""
+    return kernels.float32 if dtype is torch.float32 else kernels.float64
+
+
 class Cpp(Projection):
     """A family on the C++ kernels, which multiply vectors by :meth:`_write` and :meth:`_sum`."""
 
     backend = "cpp"
 
     def _kernel(self, name: str) -> Any:
-        module = kernels.float32 if self.dtype is torch.float32 else kernels.float64
-        return getattr(module, name)
+        return getattr(kernel_module(self.dtype), name)
 
     def _write(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
         """Set out to rows start .. of base + P theta; all are contiguous vectors."""
@@ -143,7 +146,7 @@ class CppDense(Cpp, Dense):
         out = torch.empty(stop - start, self.d, dtype=self.dtype)
         self._kernel("entries")(
             self.normal, address(self.scale), address(out), start, stop, self.d, self.seed,
-            self.tag, threads(stop - start),
+            self.stream, threads(stop - start),
         )  # fmt: skip
         return out
 
@@ -165,7 +168,7 @@ class CppDense(Cpp, Dense):
         out = torch.empty(self.d, g.shape[1], dtype=self.dtype)
         self._kernel("members_adjoint")(
             self.normal, address(self.scale), address(g), *g.stride(), address(out), start,
-            start + len(g), *out.shape, self.seed, self.tag, threads(g.numel()),
+            start + len(g), *out.shape, self.seed, self.stream, threads(g.numel()),
         )  # fmt: skip
         return out
 
@@ -178,21 +181,21 @@ class CppRademacher(CppDense, Rademacher):
     def _write(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
         self._kernel("rademacher_forward")(
             address(theta), address(base), address(out), start, start + len(out), self.d,
-            self.D**-0.5, self.seed, self.tag, threads(len(out)),
+            self.D**-0.5, self.seed, self.stream, threads(len(out)),
         )  # fmt: skip
 
     def _sum(self, g: Tensor, start: int) -> Tensor:
         out = torch.empty(self.d, dtype=self.dtype)
         self._kernel("rademacher_adjoint")(
             address(g), address(out), start, start + len(g), self.d, self.D**-0.5, self.seed,
-            self.tag, threads(len(g)),
+            self.stream, threads(len(g)),
         )  # fmt: skip
         return out
 
     def _write_block(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
         self._kernel("rademacher_members")(
             address(theta), address(base), address(out), *out.stride(), start, start + len(out),
-            *theta.shape, self.D**-0.5, self.seed, self.tag, threads(out.numel()),
+            *theta.shape, self.D**-0.5, self.seed, self.stream, threads(out.numel()),
         )  # fmt: skip
 
 
@@ -204,28 +207,28 @@ class CppGaussian(CppDense, Gaussian):
     def _column_scale(self) -> Tensor:
         total = torch.empty(self.d, dtype=torch.int64)
         self._kernel("gaussian_squares")(
-            address(total), 0, self.D, self.d, self.seed, self.tag, threads(self.D)
+            address(total), 0, self.D, self.d, self.seed, self.stream, threads(self.D)
         )
         return inverse_roots(total)
 
     def _write(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
         self._kernel("gaussian_forward")(
             address(theta), address(self.scale), address(base), address(out), start,
-            start + len(out), self.d, self.seed, self.tag, threads(len(out)),
+            start + len(out), self.d, self.seed, self.stream, threads(len(out)),
         )  # fmt: skip
 
     def _sum(self, g: Tensor, start: int) -> Tensor:
         out = torch.empty(self.d, dtype=self.dtype)
         self._kernel("gaussian_adjoint")(
             address(g), address(self.scale), address(out), start, start + len(g), self.d,
-            self.seed, self.tag, threads(len(g)),
+            self.seed, self.stream, threads(len(g)),
         )  # fmt: skip
         return out
 
     def _write_block(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
         self._kernel("gaussian_members")(
             address(theta), address(self.scale), address(base), address(out), *out.stride(), start,
-            start + len(out), *theta.shape, self.seed, self.tag, threads(out.numel()),
+            start + len(out), *theta.shape, self.seed, self.stream, threads(out.numel()),
         )  # fmt: skip
 
 
@@ -292,31 +295,48 @@ class CppHashed(Cpp, Hashed):
         return result
 
 
-class CppStackedFastfood(Cpp, StackedFastfood):
+class CppStack(Stack):
     """Signs regenerated, transforms in cache: d + n numbers are kept."""
 
     def _prepare(self) -> None:
-        self.n = next_power_of_two(self.d)
-        self.blocks = -(-self.D // self.n)
-        self._scale = self._choose_middle().to(self.dtype)
-        inner = sign_stream(self.d, self.tag + INNER, self.seed, self.device)
-        self._signed_scale = inner * self._scale
+        pass
 
-    def _write(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
+    def write(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
+        """Set out to rows start .. of base + the product; all are contiguous vectors."""
         padded = torch.zeros(self.n, dtype=self.dtype)
         torch.mul(theta, self._signed_scale, out=padded[: self.d])
-        self._kernel("stacked_forward")(
+        kernel_module(self.dtype).stacked_forward(
             address(padded), address(base), address(out), start, start + len(out), self.n,
-            self.seed, self.middle_tag, self.tag + OUTER, threads(len(out)),
+            self.seed, self.tag, self.tag + OUTER, threads(len(out)),
         )  # fmt: skip
 
-    def _sum(self, g: Tensor, start: int) -> Tensor:
+    def sum(self, g: Tensor, start: int) -> Tensor:
+        """Return the transpose's product with g, the rows from start on, a contiguous vector."""
         out = torch.empty(self.n, dtype=self.dtype)
-        self._kernel("stacked_adjoint")(
-            address(g), address(out), start, start + len(g), self.n, self.seed,
-            self.middle_tag, self.tag + OUTER, threads(len(g)),
+        kernel_module(self.dtype).stacked_adjoint(
+            address(g), address(out), start, start + len(g), self.n, self.seed, self.tag,
+            self.tag + OUTER, threads(len(g)),
         )  # fmt: skip
         return out[: self.d] * self._signed_scale
+
+
+class CppStackedFastfood(Cpp, StackedFastfood):
+    """One part's product is added to the other's in place."""
+
+    stack: ClassVar[type[Stack]] = CppStack
+    stacks: list[tuple[slice, CppStack]]  # type: ignore[assignment]
+
+    def _prepare(self) -> None:
+        self._draw_parts()
+
+    def _write(self, theta: Tensor, base: Tensor | None, out: Tensor, start: int) -> None:
+        for columns, stack in self.stacks:
+            stack.write(theta[columns], base, out, start)
+            base = out
+
+    def _sum(self, g: Tensor, start: int) -> Tensor:
+        sums = [stack.sum(g, start) for _, stack in self.stacks]
+        return sums[0] if len(sums) == 1 else torch.cat(sums)
 
 
 class CppFastfood(Cpp, Fastfood):

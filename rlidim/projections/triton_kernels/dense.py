@@ -235,7 +235,7 @@ class _TritonDense(Dense):
         x, y = members_last(theta), members_last(out)
         base_row = 0 if base is None else base.stride(0)
         where = (*x.stride(), base_row, *y.stride())
-        common = (theta, self.scale, base, out, self._table, start, stop, self.d, self.tag)
+        common = (theta, self.scale, base, out, self._table, start, stop, self.d, self.stream)
         options = self._options(x.shape[1])
         count = tiles(start, stop, options["ROWS"])
         if "MEMBERS" in options:
@@ -256,7 +256,7 @@ class _TritonDense(Dense):
         launch(
             kernel,
             (chunks, blocks, groups),
-            *(g, parts, self._table, start, stop, self.d, self.tag, self.seed, chunk),
+            *(g, parts, self._table, start, stop, self.d, self.stream, self.seed, chunk),
             *(x.shape[1], *x.stride()),
             **options,
         )
@@ -306,7 +306,7 @@ class TritonGaussian(_TritonDense, Gaussian):
         launch(
             squares_kernel,
             (chunks, blocks),
-            *(parts, self._table, self.D, self.d, self.tag, self.seed, chunk),
+            *(parts, self._table, self.D, self.d, self.stream, self.seed, chunk),
             ROWS=SQUARES_ROWS,
             COLUMNS=self._columns_a_tile,
         )
