@@ -28,7 +28,6 @@ from tests.factory import make_task
 # One process for all models: importing Stable-Baselines3 takes longer than anything that it does.
 PLAY = """
 import json
-import pickle
 import sys
 
 sys.modules["rlidim"] = None  # importing it fails
@@ -44,9 +43,6 @@ for folder, algorithm in json.loads(sys.argv[1]):
         env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")])
         statistics = VecNormalize.load(f"{folder}/model-vecnormalize.pkl", env)
         observations = statistics.normalize_obs(observations)
-    if folder.endswith("scaled"):  # its environment is not known here
-        with open(f"{folder}/model-vecnormalize.pkl", "rb") as file:
-            observations = pickle.load(file).normalize_obs(observations)
     np.save(f"{folder}/actions.npy", model.predict(observations, deterministic=True)[0])
 """
 CARTPOLE, PENDULUM = Environment("CartPole-v1"), Environment("Pendulum-v1")
@@ -71,20 +67,6 @@ CASES: dict[str, tuple[str, str, Any, Any, dict[str, Any]]] = {
         {"n_timesteps": 256, "n_steps": 64, "normalize": True},
     ),
     "es on pictures": ("PPO", "es", PICTURES, PERCEPTRON, {"n_timesteps": 40, "population": 2}),
-    "es on pictures, scaled": (
-        "PPO",
-        "es",
-        PICTURES,
-        PERCEPTRON,
-        {"n_timesteps": 40, "population": 2, "normalize": True},
-    ),
-    "ppo on pictures, scaled": (
-        "PPO",
-        "ppo",
-        PICTURES,
-        PERCEPTRON,
-        {"n_timesteps": 256, "n_steps": 64, "normalize": True},
-    ),
     "es on frames": ("PPO", "es", PONG, PAPER, {"n_timesteps": 60, "population": 2}),
     "dqn on frames": (
         "DQN",
@@ -118,8 +100,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AnyPolic
         )
         record, path = recorded(task, trainer, folder)
         files = playback.export(task, path, out=folder / "model.zip", log_dir=folder)
-        scaled = name.endswith(("normalised", "scaled"))
-        beside = ["model-vecnormalize.pkl"] if scaled else []
+        beside = ["model-vecnormalize.pkl"] if name == "normalised" else []
         assert [file.name for file in files] == ["model.zip", *beside]
         space, _ = making.spaces_of(task)
         assert space.shape is not None
@@ -166,3 +147,16 @@ def test_another_ending_is_named(tmp_path: Path) -> None:
     _, path = recorded(task, "es", tmp_path)
     with pytest.raises(RlidimError, match=r"expected a name that ends in .zip"):
         playback.export(task, path, out=tmp_path / "model.pt", log_dir=tmp_path)
+
+
+def test_normalised_pictures_are_no_stock_model(tmp_path: Path) -> None:
+    """Stock Stable-Baselines3 scales pictures by itself and normalises none."""
+    task = make_task(
+        environment=PICTURES,
+        network=PERCEPTRON,
+        evaluation=Evaluation(episodes=2, checkpoint_episodes=1),
+        trainers={"es": TRAINERS["es"](n_timesteps=40, population=2, normalize=True)},
+    )
+    _, path = recorded(task, "es", tmp_path / "results")
+    with pytest.raises(RlidimError, match="normalises a Box of numbers alone"):
+        playback.export(task, path, out=tmp_path / "model.zip", log_dir=tmp_path)
