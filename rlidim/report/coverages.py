@@ -11,6 +11,7 @@ from typing import Any
 from rlidim.errors import RlidimError
 from rlidim.report.tables import Table
 from rlidim.report.text import one_line
+from rlidim.statistics.wording import NONE
 from rlidim.tasks.reading import read_file
 
 FILE = "coverage.csv"  # below the results
@@ -82,19 +83,19 @@ def tables(rows: Sequence[Row]) -> list[Table]:
         ),
     )
     every = []
+    kinds = list(dict.fromkeys(row["scores"] for row in rows))
     for key, group in itertools.groupby(
         rows, key=lambda row: (row["kind"], row["baseline"], row["seeds"], row["curve"])
     ):
-        cases = list(group)
-        every.append((*key, *(f"{100 * float(row['coverage']):.1f}" for row in cases)))
-    kinds = [row["scores"].replace("_", " ") for row in cases]
+        found = {row["scores"]: f"{100 * float(row['coverage']):.1f}" for row in group}
+        every.append((*key, *(found.get(kind, NONE) for kind in kinds)))
     return [
         Table(
             "Coverage", tuple(short[0]), tuple(tuple(map(str, r.values())) for r in short), 2, notes
         ),
         Table(
             "Coverage of every case",
-            ("runs", "1 is", "seeds", "curve", *kinds),
+            ("runs", "1 is", "seeds", "curve", *(kind.replace("_", " ") for kind in kinds)),
             tuple(every),
             4,
         ),
