@@ -157,7 +157,7 @@ def put(folder: Path, content: dict[str, Any] | str | bytes, name: str = "d8-s3"
     if isinstance(content, dict):
         try:  # by one who knows how to make a checksum
             content = text_of(sealed(content))
-        except ValueError:  # no number of JSON
+        except (TypeError, ValueError):  # no number, or keys, of JSON
             content = json.dumps(content)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
