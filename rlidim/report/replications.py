@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rlidim.records.cell import RANDOM
 from rlidim.records.measurement import Measurement, read_measurement
-from rlidim.report.tables import Table
+from rlidim.report.tables import Table, names_of
 from rlidim.report.text import one_line
 from rlidim.statistics.wording import NONE, beside
 
@@ -83,8 +83,7 @@ def table(measurements: Sequence[Measurement]) -> Table:
         first = each.readings.get(0)
         rows.append(
             (
-                *each.pooled.names[:2],
-                ", ".join(each.pooled.names[2:]),
+                *names_of(each.pooled),
                 str(len(each.readings)),
                 NONE if first is None else beside(first.estimate),
                 beside(each.pooled.estimate),

@@ -51,7 +51,7 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
         random = None if measurement.random is None else measurement.random.score
         rows.append(
             (
-                *_names(measurement),
+                *names_of(measurement),
                 text.whole(measurement.D),
                 read(estimate),
                 interval(estimate),
@@ -114,7 +114,7 @@ def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
         holds = "not measured" if estimate is None else text.holds(estimate, known)
         rows.append(
             (
-                *_names(measurement),
+                *names_of(measurement),
                 text.whole(measurement.D),
                 text.whole(known),
                 read(estimate),
@@ -171,7 +171,7 @@ def comparison(
             same = published.reread_at_their_number(entry, measurement)
             rows.append(
                 (
-                    *_names(measurement),
+                    *names_of(measurement),
                     text.one_line(entry.rule),
                     str(entry.baseline),
                     text.differences(entry, measurement),
@@ -280,7 +280,8 @@ def _scale(measurement: Measurement) -> tuple[str, str]:
     return kind, f"{reaching} of {runs}"
 
 
-def _names(measurement: Measurement) -> tuple[str, str, str]:
+def names_of(measurement: Measurement) -> tuple[str, str, str]:
+    """Return the first three columns of a row: task, trainer, and the projection with a scope."""
     task, trainer, *rest = measurement.names
     return task, trainer, ", ".join(rest)
 
