@@ -7,18 +7,29 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Job, limited
-from rlidim.executors.ledger import WORKER_DEATHS, record_death, run, run_when_free
+from rlidim.executors.job import Job, batches, limited
+from rlidim.executors.ledger import (
+    WORKER_DEATHS,
+    record_death,
+    run,
+    run_all,
+    run_all_when_free,
+    run_together,
+    run_when_free,
+)
 from rlidim.executors.watch import check_timeout
 from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
+
+LOOK = 0.5  # seconds between two looks for the records of batches
 
 
 class InProcess:
@@ -31,17 +42,57 @@ class InProcess:
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
         """Run the jobs, those that another sweep is just running last."""
         busy = []
-        for job in limited(jobs, self.timeout):
-            record = run(job)
-            if record is None:
-                busy.append(job)
-            else:
-                yield record
+        for batch in batches(limited(jobs, self.timeout), 1):
+            made = run_together(batch) if len(batch) > 1 else [(batch[0], run(batch[0]))]
+            for job, record in made:
+                if record is None:
+                    busy.append(job)
+                else:
+                    yield record
         for job in busy:
             yield run_when_free(job)
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
+
+
+class Underway:
+    """A batch that a worker makes, whose records come to disk one after another.
+
+    Attributes:
+        all: its jobs.
+        jobs: those of which no record has come yet.
+        function: makes them.
+    """
+
+    def __init__(self, jobs: list[Job], *, wait: bool = False) -> None:
+        """Note what is on record.
+
+        Args:
+            jobs: the batch.
+            wait: for whoever else is making them.
+        """
+        self.all, self.jobs = jobs, list(jobs)
+        self.function = run_all_when_free if wait else run_all
+        self._before = [self._written(job) for job in jobs]
+
+    def arrived(self) -> Iterator[RunRecord]:
+        """Yield the records of a batch of several that have come since the last time."""
+        if len(self.all) == 1:
+            return  # the worker is about to hand it over
+        for job, before in zip(self.all, self._before, strict=True):
+            if job in self.jobs and self._written(job) != before:
+                record = Results(job.results).load(job.cell)
+                if record is not None:
+                    self.jobs.remove(job)
+                    yield record
+
+    def _written(self, job: Job) -> int | None:
+        """Return when a job's record was written, in nanoseconds; None: there is none."""
+        try:
+            return Results(job.results).path(job.cell).stat().st_mtime_ns
+        except OSError:
+            return None
 
 
 class ProcessPool:
@@ -73,38 +124,44 @@ class ProcessPool:
         Raises:
             RlidimError: a job's, at once; call :meth:`close` then.
         """
-        waiting = limited(jobs, self.timeout)
+        waiting = batches(limited(jobs, self.timeout), self.workers)
         busy: list[Job] = []
         suspects: list[Job] = []
-        running: dict[Future[RunRecord | None], Job] = {}
+        running: dict[Future[list[RunRecord | None]], Underway] = {}
         deaths: Counter[Cell] = Counter()
         while waiting or busy or suspects or running:
             while len(running) < self.workers and (waiting or busy):
                 # What another sweep holds is asked for again only when nothing else is left.
-                function, job = (run, waiting.pop(0)) if waiting else (run_when_free, busy.pop(0))
-                running[self._submit(function, job)] = job
+                batch = Underway(waiting.pop(0)) if waiting else Underway([busy.pop(0)], wait=True)
+                running[self._submit(batch)] = batch
             if suspects and not running:
                 # Alone, so that a cell that kills its worker takes no other with it.
-                job = suspects.pop(0)
-                running[self._submit(run_when_free, job)] = job
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+                batch = Underway([suspects.pop(0)], wait=True)
+                running[self._submit(batch)] = batch
+            several = any(len(batch.jobs) > 1 for batch in running.values())
+            done, _ = wait(running, LOOK if several else None, return_when=FIRST_COMPLETED)
             if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                 self._discard()
                 done, _ = wait(running)
+            for batch in running.values():
+                yield from batch.arrived()
             for future in done:
-                job = running.pop(future)
+                batch = running.pop(future)
                 if isinstance(future.exception(), BrokenProcessPool):
-                    deaths[job.cell] += 1
-                    if deaths[job.cell] < WORKER_DEATHS:
-                        suspects.append(job)
-                        continue
-                    record = record_death(job)
-                else:
-                    record = future.result()
-                if record is None:
-                    busy.append(job)
-                else:
-                    yield record
+                    for job in batch.jobs:
+                        deaths[job.cell] += 1
+                        if deaths[job.cell] < WORKER_DEATHS:
+                            suspects.append(job)
+                        elif (record := record_death(job)) is None:
+                            busy.append(job)
+                        else:
+                            yield record
+                    continue
+                for job, record in zip(batch.all, future.result(), strict=True):
+                    if record is None:
+                        busy.append(job)
+                    elif job in batch.jobs:
+                        yield record
 
     def pause(self, paused: bool) -> None:
         """Stop the workers where they are, or let them go on; nothing of theirs is lost."""
@@ -130,14 +187,12 @@ class ProcessPool:
             process.join()
         self._pool = None
 
-    def _submit(
-        self, function: Callable[[Job], RunRecord | None], job: Job
-    ) -> Future[RunRecord | None]:
+    def _submit(self, batch: Underway) -> Future[list[RunRecord | None]]:
         try:
-            return self._start().submit(function, job)
+            return self._start().submit(batch.function, batch.all)
         except BrokenProcessPool:  # a worker died while nobody was waiting for one
             self._discard()
-            return self._start().submit(function, job)
+            return self._start().submit(batch.function, batch.all)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:

@@ -156,17 +156,18 @@ class Checkpoints:
         """Say whether it is time for the next one."""
         return time.monotonic() - self._last >= self._seconds
 
-    def save(self, content: Any) -> None:
+    def save(self, content: Any, here: Spent | None = None) -> None:
         """Write a state in one piece, in place of the one before.
 
         Args:
             content: a tree of plain values and arrays, see :func:`rlidim.records.state.encode`.
+            here: what the run took since it began or was taken up; None: what this process took.
 
         Raises:
             RlidimError: the folder or the file cannot be written; what was there is there still.
             TypeError: the content is no such tree.
         """
-        here = Spent(
+        here = here or Spent(
             time.perf_counter() - self._began.seconds,
             time.process_time() - self._began.cpu_seconds,
         )

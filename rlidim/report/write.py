@@ -25,6 +25,7 @@ from rlidim.report import (
     replications,
     tables,
     text,
+    together,
 )
 from rlidim.report.baselines import Baseline
 from rlidim.report.ladder import plot_ladder
@@ -142,6 +143,7 @@ class _Page:
             claims.table(measurements),
             replications.table(measurements),
             protocols.table(measurements, fraction),
+            together.table(measurements, fraction),
             descriptions.table(described),
             baselines.table(natives),
         ]

@@ -42,6 +42,9 @@ class TrainerSettings:
         resumable: whether an interrupted run goes on from a checkpoint as if it had not been.
         splits: whether a run can be split over processes, with the same outcome.
         has_critic: whether the trainer has a critic, which ``--scope all`` confines too.
+        together: runs of one task that a process trains side by side at most, each with the record
+            that it would have alone; its module then has ``train_together(runs)`` too.
+        alone: the trainer that makes the same runs one by one, empty for none.
     """
 
     trains: ClassVar[str]
@@ -49,6 +52,8 @@ class TrainerSettings:
     resumable: ClassVar[bool] = False
     splits: ClassVar[bool] = False
     has_critic: ClassVar[bool] = False
+    together: ClassVar[int] = 1
+    alone: ClassVar[str] = ""
 
     @classmethod
     def home(cls) -> str:
@@ -227,6 +232,18 @@ class PPOSettings(_OnPolicySettings):
 
 
 @dataclass(frozen=True)
+class PPOManySettings(PPOSettings):
+    """PPO of many runs side by side, perceptrons alone: :mod:`rlidim.trainers.many`.
+
+    Stable-Baselines3's algorithm and settings, on random streams of its own.
+    """
+
+    module = "rlidim.trainers.many.train"
+    together = 64
+    alone = "ppo"
+
+
+@dataclass(frozen=True)
 class _OffPolicySettings(_StableBaselinesSettings):
     buffer_size: Count = 1_000_000
     learning_starts: Annotated[int, Range(at_least=0)] = 100
@@ -281,6 +298,7 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
     "adam": AdamSettings,
     "sgd": SGDSettings,
     "ppo": PPOSettings,
+    "ppo-many": PPOManySettings,
     "a2c": A2CSettings,
     "dqn": DQNSettings,
     "sac": SACSettings,
