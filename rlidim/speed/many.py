@@ -11,7 +11,7 @@ from rlidim.networks import acting as acting_networks
 from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.speed.paired import Comparison, rounds, seconds_of
-from rlidim.tasks.settings import PPOSettings
+from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
 from rlidim.trainers.many.batch import Batch
 from rlidim.trainers.run import Run
@@ -36,13 +36,14 @@ def throughput(
     endless = {"n_timesteps": ENDLESS, "eval_freq": ENDLESS}
     task = task.replace_settings(trainer, endless)
     settings = task.settings(trainer)
-    alone = PPOSettings(**dataclasses.asdict(settings))
-    task = dataclasses.replace(task, trainers={**task.trainers, "ppo": alone})
+    alone = settings.alone
+    lone_settings = TRAINERS[alone](**dataclasses.asdict(settings))
+    task = dataclasses.replace(task, trainers={**task.trainers, alone: lone_settings})
     rollout = settings.n_steps * settings.n_envs
 
     def lone() -> float:
-        seeds = Seeds.of(Cell(task.name, "ppo", projection, d, 0))
-        model, _ = build(task, "ppo", seeds)
+        seeds = Seeds.of(Cell(task.name, alone, projection, d, 0))
+        model, _ = build(task, alone, seeds)
         confine(model, d=d, projection=projection, seed=seeds.projection)
         model.set_logger(logger_of(None))
         steps = rollout * ceil(FEWEST / rollout)

@@ -187,8 +187,8 @@ class Batch:
             RlidimError: an environment is at fault, or a checkpoint cannot be written.
         """
         began = time.perf_counter(), time.process_time()
+        self._evaluate([member for member in self.members if not member.curve])
         self._save()
-        self._evaluate([member for member in self.members if not member.curve and not member.steps])
         draws = [np.random.default_rng(self._seed_of(member)) for member in self.members]
         rollout = self._rollout(draws)
         for place, member in enumerate(self.members):
