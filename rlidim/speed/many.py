@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from math import ceil
 from typing import Any, cast
@@ -39,7 +40,7 @@ def throughput(
     alone = settings.alone
     lone_settings = TRAINERS[alone](**dataclasses.asdict(settings))
     task = dataclasses.replace(task, trainers={**task.trainers, alone: lone_settings})
-    rollout = settings.n_steps * settings.n_envs
+    rollout: int = settings.n_steps * settings.n_envs
 
     def lone() -> float:
         seeds = Seeds.of(Cell(task.name, alone, projection, d, 0))
@@ -66,7 +67,7 @@ def throughput(
             cell = Cell(task.name, trainer, projection, d, seed)
             batch.enter(Run(task, cell, Seeds.of(cell)))
         batch.advance()  # evaluates before the first rollout, and never again
-    timings = [lone, *(partial(together, batch) for batch in batches)]
+    timings: list[Callable[[], float]] = [lone, *(partial(together, batch) for batch in batches)]
     seconds, *ours = rounds(timings, fewest=repeats, seconds=0.0)
     figures: dict[str, Any] = {
         "task": task.name,

@@ -210,6 +210,15 @@ class A2CSettings(_OnPolicySettings):
 
 
 @dataclass(frozen=True)
+class A2CManySettings(A2CSettings):
+    """A2C of many runs side by side, perceptrons alone: :mod:`rlidim.trainers.many`."""
+
+    module = "rlidim.trainers.many.train"
+    together = 64
+    alone = "a2c"
+
+
+@dataclass(frozen=True)
 class PPOSettings(_OnPolicySettings):
     """PPO (Schulman et al. 2017), Stable-Baselines3's defaults."""
 
@@ -300,6 +309,7 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
     "ppo": PPOSettings,
     "ppo-many": PPOManySettings,
     "a2c": A2CSettings,
+    "a2c-many": A2CManySettings,
     "dqn": DQNSettings,
     "sac": SACSettings,
     "td3": TD3Settings,

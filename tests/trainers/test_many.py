@@ -18,7 +18,7 @@ from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.tasks.problems import Environment, Evaluation, Network
-from rlidim.tasks.settings import PPOManySettings, PPOSettings
+from rlidim.tasks.settings import TRAINERS, PPOManySettings
 from rlidim.tasks.task import Task
 from rlidim.trainers.many import kernels, learner
 from rlidim.trainers.many.learner import Experience, Learner
@@ -34,27 +34,30 @@ if kernels.MISSING:
     pytest.skip(kernels.MISSING, allow_module_level=True)
 
 SMALL = {"n_timesteps": 512, "n_envs": 4, "n_steps": 32, "batch_size": 48, "n_epochs": 3}
-UPDATES = {"batch_size": 32, "n_epochs": 2, "learning_rate": 3e-3, "clip_range": 0.2}
 STEPS = 160  # five minibatches an epoch
+UPDATES: dict[str, dict[str, Any]] = {
+    "ppo": {"batch_size": 32, "n_epochs": 2, "learning_rate": 3e-3, "clip_range": 0.2},
+    "a2c": {"n_envs": 4, "n_steps": STEPS // 4, "learning_rate": 3e-3},
+}
 CARTPOLE, PENDULUM = Environment("CartPole-v1"), Environment("Pendulum-v1")
 
 
-def task_of(environment: Environment, network: Network, **settings: Any) -> Task:
+def task_of(
+    environment: Environment, network: Network, trainer: str = "ppo", **settings: Any
+) -> Task:
     return make_task(
         environment=environment,
         network=network,
         evaluation=Evaluation(episodes=4, checkpoint_episodes=3, solved=400.0),
-        trainers={
-            "ppo": PPOSettings(**settings),
-            "ppo-many": PPOManySettings(**settings),
-        },
+        trainers={name: TRAINERS[name](**settings) for name in (trainer, f"{trainer}-many")},
     )
 
 
 def cell_of(task: Task, d: int | None, seed: int = 0, scope: str = "policy") -> Cell:
+    trainer = next(name for name in task.trainers if name.endswith("-many"))
     if d is None:
-        return Cell.baseline(task.name, "ppo-many", seed)
-    return Cell(task.name, "ppo-many", "rademacher", d, seed, scope)
+        return Cell.baseline(task.name, trainer, seed)
+    return Cell(task.name, trainer, "rademacher", d, seed, scope)
 
 
 def run_of(task: Task, d: int | None, seed: int = 0, scope: str = "policy") -> Run:
@@ -78,33 +81,44 @@ def same(one: Outcome, other: Outcome) -> None:
     ],
     ids=["discrete", "continuous"],
 )
+@pytest.mark.parametrize("trainer", ["ppo", "a2c", "a2c by adam"])
 def test_ten_updates_are_those_of_stable_baselines(
-    environment: Environment, network: Network, clip: float | None, normalised: bool, d: int | None
+    trainer: str,
+    environment: Environment,
+    network: Network,
+    clip: float | None,
+    normalised: bool,
+    d: int | None,
 ) -> None:
+    trainer, _, adam = trainer.partition(" by ")
     settings = {
-        **UPDATES,
+        **UPDATES[trainer],
         "n_timesteps": 1000,
         "ent_coef": 0.02,
         "normalize_advantage": normalised,
         "max_grad_norm": clip,
     }
-    task = task_of(environment, network, **settings)
+    if adam:
+        settings["use_rms_prop"] = False
+    task = task_of(environment, network, trainer, **settings)
     cell = cell_of(task, d)
     seeds = Seeds.of(cell)
-    model, architecture = build(task, "ppo", seeds)
+    model, architecture = build(task, trainer, seeds)
     if d is not None:
         confine(model, d=d, projection="rademacher", seed=seeds.projection, max_grad_norm=clip)
-    ours = Learner(architecture, task.settings("ppo-many"), cell, seeds)  # type: ignore[arg-type]
+    ours = Learner(architecture, task.settings(f"{trainer}-many"), cell, seeds)  # type: ignore[arg-type]
     policy: Any = model.policy
     critic = [*policy.mlp_extractor.value_net.parameters(), *policy.value_net.parameters()]
     size = ours.actor_size
     theirs = nn.utils.parameters_to_vector(critic).detach().numpy()
     ours.parameters[size : size + len(theirs)] = theirs
     generator = np.random.default_rng(0)
-    experience, order = an_experience(ours, architecture, generator), an_order(generator)
+    epochs = 2 if trainer == "ppo" else 10
+    experience = an_experience(ours, architecture, generator, 0.4 if trainer == "ppo" else 0.0)
+    order = an_order(generator, epochs)
 
-    def minibatches(batch_size: int) -> Iterator[RolloutBufferSamples]:
-        for chosen in np.split(next(epochs), STEPS // batch_size):
+    def minibatches(batch_size: int | None) -> Iterator[RolloutBufferSamples]:
+        for chosen in np.split(next(passes), STEPS // (batch_size or STEPS)):
             yield RolloutBufferSamples(
                 *(
                     torch.from_numpy(numbers[chosen])
@@ -119,14 +133,20 @@ def test_ten_updates_are_those_of_stable_baselines(
                 )
             )
 
-    epochs = iter(order)
+    passes = iter(order)
     model.rollout_buffer = SimpleNamespace(  # type: ignore[attr-defined]
         get=minibatches, values=experience.returns, returns=experience.returns
     )
     model.set_logger(logger_of(None))
     before = ours.parameters.copy()
-    model.train()  # type: ignore[attr-defined]
-    ours.learn(experience, order, 1.0)
+    if trainer == "ppo":
+        model.train()  # type: ignore[attr-defined]
+        ours.learn(experience, order, 1.0)
+    else:  # every update is from actions just taken
+        for once in order:
+            model.train()  # type: ignore[attr-defined]
+            old = ours.log_probabilities(experience.observations, experience.actions)
+            ours.learn(dataclasses.replace(experience, old=old), once[None], 1.0)
     assert ours.steps == 10
     assert np.abs(ours.parameters - before).max() > 1e-3
     close = {"rtol": 0.0, "atol": 1e-5}
@@ -142,8 +162,10 @@ def test_ten_updates_are_those_of_stable_baselines(
         np.testing.assert_allclose(ours.parameters[-len(log_std) :], log_std, **close)
 
 
-def an_experience(ours: Learner, architecture: Any, generator: np.random.Generator) -> Experience:
-    """Return a rollout that moves some ratios out of their range."""
+def an_experience(
+    ours: Learner, architecture: Any, generator: np.random.Generator, spread: float = 0.4
+) -> Experience:
+    """Return a rollout; a spread of the old log-probabilities moves some ratios out of range."""
     observations = generator.standard_normal((STEPS, architecture.observation_size))
     observations = observations.astype(np.float32)
     if architecture.action == "argmax":
@@ -151,18 +173,18 @@ def an_experience(ours: Learner, architecture: Any, generator: np.random.Generat
     else:
         actions = generator.standard_normal((STEPS, architecture.output_size))
     actions = actions.astype(np.float32)
-    off = generator.uniform(-0.4, 0.4, STEPS).astype(np.float32)
+    off = generator.uniform(-spread, spread, STEPS).astype(np.float32)
     old = ours.log_probabilities(observations, actions) + off
     advantages, returns = generator.standard_normal((2, STEPS)).astype(np.float32)
     return Experience(observations, actions, advantages * 3 + 1, returns, old)
 
 
-def an_order(generator: np.random.Generator) -> np.ndarray:
-    return np.stack([generator.permutation(STEPS).astype(np.int32) for _ in range(2)])
+def an_order(generator: np.random.Generator, epochs: int = 2) -> np.ndarray:
+    return np.stack([generator.permutation(STEPS).astype(np.int32) for _ in range(epochs)])
 
 
 def test_a_projection_that_is_not_stored_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = task_of(CARTPOLE, Network(hidden=(8, 8)), **UPDATES, n_timesteps=1000)
+    task = task_of(CARTPOLE, Network(hidden=(8, 8)), **UPDATES["ppo"], n_timesteps=1000)
     run = run_of(task, 6)
     learners = []
     for stored in (learner.STORED, 0):
@@ -199,6 +221,15 @@ TASKS = {
     "normalised": (PENDULUM, Network(hidden=(8,)), {"normalize": True, "gamma": 0.9}),
     "separate": (Environment("FrozenLake-v1"), Network(hidden=(8,)), {"normalize": True}),
 }
+
+
+def test_a2c_does_not_depend_on_its_neighbours() -> None:
+    settings = {"n_timesteps": 320, "n_envs": 4, "n_steps": 8, "learning_rate": "lin_0.01"}
+    task = task_of(CARTPOLE, Network(hidden=(8,)), "a2c", **settings)
+    runs = [run_of(task, d, seed) for seed in range(3) for d in (3, None)]
+    made = {one.place: one.outcome for one in train_together(runs)}
+    for place, run in enumerate(runs):
+        same(train(run), made[place])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", TASKS)
@@ -246,7 +277,7 @@ def test_every_instruction_set_gives_the_same_bits(case: str) -> None:
 
 @pytest.mark.parametrize(("scope", "D"), [("policy", 58), ("all", 58 + 49)])
 def test_what_is_confined_stays_in_the_subspace(scope: str, D: int) -> None:
-    task = task_of(CARTPOLE, Network(hidden=(8,)), **UPDATES, n_timesteps=1000)
+    task = task_of(CARTPOLE, Network(hidden=(8,)), **UPDATES["ppo"], n_timesteps=1000)
     run = run_of(task, 5, scope=scope)
     architecture = build(task, "ppo", run.seeds)[1]
     ours = Learner(architecture, run.settings, run.cell, run.seeds)  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
-"""Runs of PPO side by side: rollouts in step with each other, each learning from its own.
+"""Runs of PPO or A2C side by side: rollouts in step with each other, each learning from its own.
 
-Schulman et al. 2017; step by step Stable-Baselines3's algorithm, on random streams of our own: what
-is drawn in a rollout is a function of the run's seed and the rollout's number.
+Schulman et al. 2017, Mnih et al. 2016; step by step Stable-Baselines3's algorithms, on random
+streams of our own: what is drawn in a rollout is a function of the run's seed and the rollout's
+number.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from rlidim.environments.making import make_fleet, spaces_of
 from rlidim.networks.perceptron import Architecture
 from rlidim.records.actions import Actions
 from rlidim.records.checkpoints import ACTIONS, Checkpoints, Spent
-from rlidim.tasks.settings import PPOSettings
 from rlidim.tasks.task import Task
 from rlidim.trainers.early_stopping import Best
 from rlidim.trainers.many import kernels
 from rlidim.trainers.many.evaluation import Stage, Trial
-from rlidim.trainers.many.learner import Learner, Numbers
+from rlidim.trainers.many.learner import Learner, Numbers, Settings
 from rlidim.trainers.many.normalisation import NormalisedFleet
 from rlidim.trainers.many.rollout import Rollout
 from rlidim.trainers.run import Run
@@ -107,7 +107,7 @@ class Batch:
         members: the runs, in the order in which they entered.
     """
 
-    def __init__(self, task: Task, settings: PPOSettings, architecture: Architecture) -> None:
+    def __init__(self, task: Task, settings: Settings, architecture: Architecture) -> None:
         """Begin without a run.
 
         Raises:
@@ -321,7 +321,8 @@ class Batch:
         learner = member.learner
         experience = rollout.experience(place, learner, member.observations, settings)
         count = len(experience.returns)
-        steps = np.broadcast_to(np.arange(count, dtype=np.int32), (settings.n_epochs, count))
+        shape = learner.updates.epochs, count
+        steps = np.broadcast_to(np.arange(count, dtype=np.int32), shape)
         order = draw.permuted(steps, axis=1)
         learner.learn(experience, order, 1.0 - member.steps / settings.n_timesteps)
         if not learner.is_finite:

@@ -20,11 +20,12 @@ from rlidim.networks.perceptron import Architecture
 from rlidim.projections import projection
 from rlidim.projections.base import Projection
 from rlidim.records.cell import Cell, Seeds
-from rlidim.tasks.settings import PPOSettings
+from rlidim.tasks.settings import A2CSettings, PPOSettings
 from rlidim.trainers.many import kernels
 from rlidim.trainers.schedules import schedule
 
 Numbers = NDArray[np.float32]
+Settings = PPOSettings | A2CSettings
 STORED = 2**20  # entries of P that a run keeps; a larger P is made anew in every product
 CRITIC = 2  # a run's random stream of the critic's first weights
 MOST_PARTS = 64  # of a continuous action
@@ -47,6 +48,30 @@ class Experience:
     advantages: Numbers
     returns: Numbers
     old: Numbers
+
+
+@dataclass(frozen=True)
+class Updates:
+    """How a rollout is learned from.
+
+    Attributes:
+        epochs: passes over it.
+        batch: steps of a minibatch.
+        clip: the range of a probability's ratio, or how it falls.
+        root_mean_square: whether RMSprop moves the parameters; Adam otherwise.
+    """
+
+    epochs: int
+    batch: int
+    clip: float | str
+    root_mean_square: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Updates:
+        """Return what a trainer's settings say: A2C makes one step of the whole rollout."""
+        if isinstance(settings, A2CSettings):
+            return cls(1, settings.n_steps * settings.n_envs, math.inf, settings.use_rms_prop)
+        return cls(settings.n_epochs, settings.batch_size, settings.clip_range, False)
 
 
 def check(architecture: Architecture) -> None:
@@ -78,10 +103,11 @@ class Learner:
         P: the projection, None natively.
         kernel: what the C++ calls are given.
         steps: of the optimizer, so far.
+        updates: how it learns from a rollout.
     """
 
     def __init__(
-        self, architecture: Architecture, settings: PPOSettings, cell: Cell, seeds: Seeds
+        self, architecture: Architecture, settings: Settings, cell: Cell, seeds: Seeds
     ) -> None:
         """Start at the seeds' theta_0.
 
@@ -89,8 +115,8 @@ class Learner:
             RlidimError: an unknown projection, d not in 1 .. D, or see :func:`check`.
         """
         check(architecture)
-        self._settings = settings
-        self._rate, self._clip = schedule(settings.learning_rate), schedule(settings.clip_range)
+        self.updates = Updates.of(settings)
+        self._rate, self._clip = schedule(settings.learning_rate), schedule(self.updates.clip)
         gaussian = architecture.action == "clip"
         actor = architecture.initial_parameters(seeds.theta_0)
         critic = _critic((*architecture.sizes[:-1], 1), seeds.training)
@@ -132,6 +158,7 @@ class Learner:
             value=settings.vf_coef,
             longest=settings.max_grad_norm,
             normalised=settings.normalize_advantage,
+            root_mean_square=self.updates.root_mean_square,
             **subspace,
         )
 
@@ -176,7 +203,7 @@ class Learner:
             returns=of.returns,
             old=of.old,
             order=order,
-            batch=self._settings.batch_size,
+            batch=self.updates.batch,
             rate=rate,
             factor=1.0 if P is None else math.sqrt(P.D / P.d),
             clip=clip,

@@ -1,4 +1,4 @@
-"""PPO of many runs at once: a few runs at a time train side by side, each as if it were alone."""
+"""PPO and A2C of many runs at once: some at a time train side by side, each as if it were alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def train(run: Run) -> Outcome:
 def train_together(runs: Sequence[Run]) -> Iterator[Together]:
     """Make runs of one task and trainer; yield each as it ends.
 
-    At most ``PPOManySettings.together`` train at a time: others enter as these end.
+    At most ``together`` of the settings train at a time: others enter as these end.
 
     Raises:
         RlidimError: an unknown projection, d not in 1 .. D, an environment at fault, a network that

@@ -32,6 +32,7 @@ MODELS: dict[str, type[BaseAlgorithm]] = {
     "ppo": PPO,
     "ppo-many": PPO,
     "a2c": A2C,
+    "a2c-many": A2C,
     "es": PPO,
     "cmaes": PPO,
     "dqn": DQN,

@@ -32,10 +32,11 @@ struct Learner {
     i64 d;                  // of the subspace; 0: native
     const float *theta_0, *P;  // (confined,) and (d, confined): P transposed; P may be missing
     float *theta_d, *gradient_d;
-    float *mean, *square;   // Adam's moments, of theta_d or the confined, then of all others
+    float *mean, *square;   // moments of the gradient, of theta_d or the confined, then of all others
     float entropy, value;   // coefficients in the loss
     double longest;         // the gradient is clipped to; infinite: it is not
     bool normalised;        // advantages, in each minibatch
+    bool root_mean_square;  // RMSprop moves the parameters; Adam otherwise
     float* scratch;         // scratch_size(...) numbers
 };
 
@@ -47,9 +48,10 @@ struct Rollout {
     float clip;                           // the range of a probability's ratio
 };
 
-struct Adam {
+// A step of the optimizer.
+struct Step {
     double rate, factor;  // the native rate, and theta_d's in units of it
-    double step;          // this one's number, from 1
+    double number;        // from 1
 };
 
 // The calls of one instruction set.
@@ -64,7 +66,7 @@ struct Kernels {
     void (*differentiate)(const Learner&, const Rollout&);  // the loss of a minibatch
     void (*adjoint)(const Learner&);                        // gradient_d = P^T gradient
     void (*write)(const Learner&);                          // parameters = theta_0 + P theta_d
-    void (*step)(const Learner&, const Adam&);
+    void (*step)(const Learner&, const Step&);
 };
 
 // Numbers that the kernels need beside a learner's own, for its wider network.

@@ -59,7 +59,8 @@ class PyLearner {
     PyLearner(std::vector<i64> sizes, bool tanh, bool gaussian, Numbers parameters, Numbers gradient,
               Numbers mean, Numbers square, i64 confined, std::optional<Numbers> theta_0,
               std::optional<Rows> P, std::optional<Numbers> theta_d, std::optional<Numbers> gradient_d,
-              double entropy, double value, std::optional<double> longest, bool normalised)
+              double entropy, double value, std::optional<double> longest, bool normalised,
+              bool root_mean_square)
         : actor_sizes_(sizes), critic_sizes_(sizes), parameters_(parameters), gradient_(gradient),
           mean_(mean), square_(square), theta_0_(theta_0), P_(P), theta_d_(theta_d),
           gradient_d_(gradient_d) {
@@ -96,6 +97,7 @@ class PyLearner {
         at_.value = float(value);
         at_.longest = longest.value_or(std::numeric_limits<double>::infinity());
         at_.normalised = normalised;
+        at_.root_mean_square = root_mean_square;
         const i64 needed = std::max(scratch_size(at_.actor), scratch_size(at_.critic));
         scratch_.reset(new float[std::size_t(needed)]);
         at_.scratch = scratch_.get();
@@ -236,12 +238,12 @@ NB_MODULE(_learners, m) {
     nb::class_<PyLearner>(m, "Learner")
         .def(nb::init<std::vector<i64>, bool, bool, Numbers, Numbers, Numbers, Numbers, i64,
                       std::optional<Numbers>, std::optional<Rows>, std::optional<Numbers>,
-                      std::optional<Numbers>, double, double, std::optional<double>, bool>(),
+                      std::optional<Numbers>, double, double, std::optional<double>, bool, bool>(),
              nb::kw_only(), nb::arg("sizes"), nb::arg("tanh"), nb::arg("gaussian"), nb::arg("parameters"),
              nb::arg("gradient"), nb::arg("mean"), nb::arg("square"), nb::arg("confined"),
              nb::arg("theta_0") = nb::none(), nb::arg("P") = nb::none(), nb::arg("theta_d") = nb::none(),
              nb::arg("gradient_d") = nb::none(), nb::arg("entropy"), nb::arg("value"),
-             nb::arg("longest") = nb::none(), nb::arg("normalised"))
+             nb::arg("longest") = nb::none(), nb::arg("normalised"), nb::arg("root_mean_square"))
         .def("values", &PyLearner::values)
         .def("log_probabilities", &PyLearner::log_probabilities)
         .def("learn", &PyLearner::learn, nb::kw_only(), nb::arg("observations"), nb::arg("actions"),

@@ -1,4 +1,5 @@
-// PPO's policies and loss (Schulman et al. 2017), and Adam in a subspace; as Stable-Baselines3 has them.
+// The policies and the loss of PPO (Schulman et al. 2017), and steps in a subspace; as Stable-Baselines3
+// has them. A2C's loss is the same where the ratio has no range and the policy has not moved yet.
 
 constexpr float HALF_LOG_TWO_PI = 0.918938533f;
 
@@ -237,11 +238,22 @@ INLINE float shortened(const float* g, i64 count, double longest) {
     return share < 1.0 ? float(share) : 1.0f;
 }
 
-// Kingma and Ba 2015, with the decays and the epsilon that Stable-Baselines3's PPO has.
-INLINE void move(float* x, const float* g, float shrink, float* mean, float* square, i64 count, double rate,
-                 double step) {
-    const float length = float(rate / (1.0 - __builtin_pow(0.9, step)));
-    const float root = float(__builtin_sqrt(1.0 - __builtin_pow(0.999, step)));
+// By Adam (Kingma and Ba 2015) or RMSprop, with the decays and the epsilon of Stable-Baselines3's PPO
+// and A2C.
+INLINE void move(const Learner& a, float* x, const float* g, float shrink, i64 moments, i64 count,
+                 double rate, double number) {
+    float *mean = a.mean + moments, *square = a.square + moments;
+    if (a.root_mean_square) {
+        const float length = float(rate);
+        for (i64 i = 0; i < count; ++i) {
+            const float slope = g[i] * shrink;
+            square[i] = 0.99f * square[i] + 0.01f * slope * slope;
+            x[i] -= length * (slope / (__builtin_sqrtf(square[i]) + 1e-5f));
+        }
+        return;
+    }
+    const float length = float(rate / (1.0 - __builtin_pow(0.9, number)));
+    const float root = float(__builtin_sqrt(1.0 - __builtin_pow(0.999, number)));
     for (i64 i = 0; i < count; ++i) {
         const float slope = g[i] * shrink;
         mean[i] += 0.1f * (slope - mean[i]);
@@ -250,17 +262,16 @@ INLINE void move(float* x, const float* g, float shrink, float* mean, float* squ
     }
 }
 
-inline void step(const Learner& a, const Adam& by) {
+inline void step(const Learner& a, const Step& by) {
     if (a.d == 0) {
         const float shrink = shortened(a.gradient, a.size, a.longest);
-        move(a.parameters, a.gradient, shrink, a.mean, a.square, a.size, by.rate, by.step);
+        move(a, a.parameters, a.gradient, shrink, 0, a.size, by.rate, by.number);
         return;
     }
-    const i64 rest = a.size - a.confined;
     const float shrink = shortened(a.gradient_d, a.d, a.longest);
-    move(a.theta_d, a.gradient_d, shrink, a.mean, a.square, a.d, by.rate * by.factor, by.step);
-    move(a.parameters + a.confined, a.gradient + a.confined, 1.0f, a.mean + a.d, a.square + a.d, rest,
-         by.rate, by.step);
+    move(a, a.theta_d, a.gradient_d, shrink, 0, a.d, by.rate * by.factor, by.number);
+    move(a, a.parameters + a.confined, a.gradient + a.confined, 1.0f, a.d, a.size - a.confined, by.rate,
+         by.number);
 }
 
 extern const Kernels kernels = {act, outputs, values, log_probabilities, differentiate, adjoint, write, step};
