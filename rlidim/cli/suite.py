@@ -36,16 +36,10 @@ PAUSE = "pause"  # the file below --log-dir while which exists they stand still
 @click.pass_context
 def list_command(context: click.Context, as_json: bool) -> None:
     """List the tasks by family: kind, network, D, trainers, published and our d_int90."""
-    from rlidim.networks.dimension import native_dimension
-    from rlidim.records.measurement import gather
-    from rlidim.report.overview import list_rows
-    from rlidim.report.text import text_table
+    from rlidim.cli import answers
+    from rlidim.report.columns import text_table
 
-    tasks = tasks_of(context)
-    sizes = {name: native_dimension(task) for name, task in tasks.items()}
-    folder = results_of(context).folder
-    measurements = gather(records_of(context), tasks, results_folder=folder)
-    rows = list_rows(tasks, measurements, sizes)
+    rows = answers.rows(context, tasks_of(context))
     if as_json:
         print_json({"tasks": rows})
     else:
@@ -87,14 +81,15 @@ def calibrate_command(
     """
     from rlidim.executors.local import ProcessPool
     from rlidim.report import coverages
-    from rlidim.report.text import text_table
+    from rlidim.report.columns import text_table
+    from rlidim.report.places import COVERAGE
     from rlidim.sweep import calibration, simulation
     from rlidim.tasks.names import find_task
 
     if coverage:
         if not isinstance(executor, ProcessPool):
             raise RlidimError("--coverage works on this machine: leave out --executor ray")
-        file = results_of(context).folder / coverages.FILE
+        file = results_of(context).folder / COVERAGE
         rows = simulation.make_table(
             file, repetitions, find_task("cartpole"), executor.workers, tell
         )
@@ -130,7 +125,7 @@ def repeat_searches(
     """Repeat the searches of the tier for it, and print how often an interval holds the others."""
     from rlidim.records.measurement import gather
     from rlidim.report import replications
-    from rlidim.report.text import text_table
+    from rlidim.report.columns import text_table
     from rlidim.sweep import calibration
 
     tasks = tasks_of(context)
@@ -242,10 +237,9 @@ def tables_command(context: click.Context) -> None:
 
 def write_tables(context: click.Context) -> None:
     """Write every table and figure and say where."""
-    from rlidim.report import write
+    from rlidim.cli import answers
 
-    results = results_of(context)
-    written, problems = write.write_tables(results, tasks_of(context))
+    written, problems = answers.tables(context, tasks_of(context))
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
     click.echo(f"{len(written)} files, first {written[0]}")

@@ -6,8 +6,8 @@ import html
 import re
 from collections.abc import Sequence
 
+from rlidim.report.columns import one_line
 from rlidim.report.tables import Table
-from rlidim.report.text import one_line
 
 _LATEX = {
     "\\": r"\textbackslash{}",

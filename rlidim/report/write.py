@@ -24,11 +24,12 @@ from rlidim.report import (
     render,
     replications,
     tables,
-    text,
 )
 from rlidim.report.baselines import Baseline
+from rlidim.report.columns import one_line
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
+from rlidim.report.places import COVERAGE, FAMILIES
 from rlidim.report.plot import plot_measurement
 from rlidim.report.tables import Table
 from rlidim.tasks.task import Task
@@ -97,14 +98,14 @@ def write_tables(
         "tables.tex": page.latex(),
         "index.html": page.html(),
     }
-    comparison = Results(results.folder / families.FOLDER)
+    comparison = Results(results.folder / FAMILIES)
     if comparison.folder.is_dir():
         records, unreadable = comparison.scan()
         problems += [f"{problem}; skipped" for problem in unreadable]
         table = families.table(gather(records, tasks, results_folder=comparison.folder))
         parts = [f"# {table.title}", *_markdown(table), "```console\n$ rlidim tables\n```"]
         contents["FAMILIES.md"] = "\n\n".join(parts) + "\n"
-    studied = coverages.tables(coverages.read(results.folder / coverages.FILE))
+    studied = coverages.tables(coverages.read(results.folder / COVERAGE))
     if studied:
         parts = ["# Coverage of the 95 % interval"]
         for table in studied:
@@ -226,7 +227,7 @@ def _markdown(table: Table) -> list[str]:
 
 
 def _paragraph(words: str) -> str:
-    return f"<p>{html.escape(text.one_line(words))}</p>"
+    return f"<p>{html.escape(one_line(words))}</p>"
 
 
 def _list(lines: Sequence[str]) -> str:

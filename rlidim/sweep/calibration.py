@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlidim.records.measurement import Measurement
-from rlidim.report.text import text_table
+from rlidim.report.columns import text_table
 from rlidim.statistics.wording import describe
 from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan

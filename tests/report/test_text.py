@@ -16,10 +16,10 @@ from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement, gather
 from rlidim.report import render
 from rlidim.report.baselines import unmeasured
+from rlidim.report.columns import text_table
 from rlidim.report.overview import describe, list_rows, task_page
 from rlidim.report.published import reread
 from rlidim.report.tables import Table
-from rlidim.report.text import text_table
 from rlidim.statistics.wording import beside, interval, read
 from rlidim.statistics.wording import describe as short
 from rlidim.tasks.problems import Analytic
