@@ -21,6 +21,7 @@ from rlidim.cli.options import (
     tasks_of,
     tell,
 )
+from rlidim.cli.site import site_command
 from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ COMMANDS = (
     bench_command,
     calibrate_command,
     list_command,
+    site_command,
     tables_command,
     *MACHINE_COMMANDS,
 )

@@ -83,9 +83,10 @@ def scale_of(estimate: Estimate, task: Task | None) -> str:
         budget = "" if task is None else " within the budget"
         return (
             f"native unsolved{budget}: {reaching} of {runs} runs reach {share} of the target "
-            f"{used.target:g}{source}; read against their median {number(used.solved)} instead"
+            f"{number(used.target)}{source}; read against their median "
+            f"{number(used.solved)} instead"
         )
-    one = f"the target {used.solved:g}{source}"
+    one = f"the target {number(used.solved)}{source}"
     if used.kind == "local":
         one = f"the median of native training, {number(used.solved)} (local)"
     return f"half of the runs reach {share} of the way from random actions to {one}; {native}"

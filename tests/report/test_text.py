@@ -191,9 +191,6 @@ def test_every_cell_is_escaped_in_every_format() -> None:
     assert latex.count(r"\begin{") == latex.count(r"\end{")
     bare = latex.replace(r"\{", "").replace(r"\}", "")
     assert bare.count("{") == bare.count("}")
-    page = render.html_table(table)
-    assert "<d>" not in page
-    assert html.escape(NASTY) in page
 
 
 @pytest.mark.parametrize("words", ["[6, 12]", "> 64", "34 / 1 / 0"])
