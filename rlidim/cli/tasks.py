@@ -228,6 +228,7 @@ def measure_command(
     """
     from rlidim.report.overview import describe
     from rlidim.report.plot import plot_measurement
+    from rlidim.sweep.forecast import advice, forecast
     from rlidim.sweep.plan import Plan
 
     task = task_of(context, width, depth, protocol)
@@ -253,9 +254,12 @@ def measure_command(
     folder = results_of(context).folder / "figures"
     figures = plot_measurement(measurement, folder / measurement.stem)
     if as_json:
-        print_json(measurement.to_json())
+        print_json({**measurement.to_json(), "seconds_to_close": forecast(measurement, plan)})
     else:
         click.echo(describe(measurement))
+        narrower = advice(measurement, plan)
+        if narrower is not None:
+            click.echo(f"  {narrower}")
         click.echo(f"figure: {figures[0]}")
 
 
