@@ -15,6 +15,7 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
 from rlidim.report import (
     baselines,
+    bases,
     claims,
     coverages,
     descriptions,
@@ -89,7 +90,9 @@ def write_tables(
     from rlidim.report import conditioning
 
     figures += conditioning.plot(measurements, results.folder / "figures")
-    page = _Page(measurements, natives, records, left_out, described, tasks, fraction)
+    at_full, unreadable = Results(results.folder / bases.FOLDER).scan()
+    problems += [f"{problem}; skipped" for problem in unreadable]
+    page = _Page(measurements, natives, records, left_out, described, at_full, tasks, fraction)
     contents = {
         "TABLES.md": page.markdown(),
         "tables.csv": tables.measurements_csv(measurements),
@@ -126,6 +129,7 @@ class _Page:
         records: Sequence[RunRecord],
         problems: Sequence[str],
         described: list[dict[str, Any]],
+        at_full: Sequence[RunRecord],
         tasks: Mapping[str, Task],
         fraction: float,
     ) -> None:
@@ -141,6 +145,7 @@ class _Page:
             tables.comparison(measurements, tasks, fraction),
             claims.table(measurements),
             replications.table(measurements),
+            bases.table(measurements, at_full),
             protocols.table(measurements, fraction),
             descriptions.table(described),
             baselines.table(natives),
