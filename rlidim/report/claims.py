@@ -304,9 +304,9 @@ def _reading(measurement: Measurement) -> str:
     return wording.beside(measurement.estimate)
 
 
-def table(measurements: Sequence[Measurement]) -> Table:
+def table(judged: Sequence[Claim]) -> Table:
     """Return a row for each claim."""
-    rows = tuple((claim.claim, claim.verdict, claim.figures) for claim in claims(measurements))
+    rows = tuple((claim.claim, claim.verdict, claim.figures) for claim in judged)
     notes = (
         "Intervals are 95 %, and their ends decide. A claim that two intervals overlap on is "
         f"undecided; d that hardly moves: by no more than {HARDLY:g} times; far more: "

@@ -20,6 +20,7 @@ from rlidim.report import (
     coverages,
     descriptions,
     families,
+    growth,
     headline,
     protocols,
     render,
@@ -28,6 +29,7 @@ from rlidim.report import (
     text,
 )
 from rlidim.report.baselines import Baseline
+from rlidim.report.claims import Claim
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
 from rlidim.report.plot import plot_measurement
@@ -92,7 +94,15 @@ def write_tables(
     figures += conditioning.plot(measurements, results.folder / "figures")
     at_full, unreadable = Results(results.folder / bases.FOLDER).scan()
     problems += [f"{problem}; skipped" for problem in unreadable]
-    page = _Page(measurements, natives, records, left_out, described, at_full, tasks, fraction)
+    judged = claims.claims(measurements)
+    try:
+        cost = growth.claim(growth.read(results.folder))
+        judged += [] if cost is None else [cost]
+    except RlidimError as error:
+        problems.append(f"{error}; skipped")
+    page = _Page(
+        measurements, natives, records, left_out, described, at_full, judged, tasks, fraction
+    )
     contents = {
         "TABLES.md": page.markdown(),
         "tables.csv": tables.measurements_csv(measurements),
@@ -130,6 +140,7 @@ class _Page:
         problems: Sequence[str],
         described: list[dict[str, Any]],
         at_full: Sequence[RunRecord],
+        judged: Sequence[Claim],
         tasks: Mapping[str, Task],
         fraction: float,
     ) -> None:
@@ -143,7 +154,7 @@ class _Page:
             tables.summary(ours, fraction),
             tables.calibration(known, fraction),
             tables.comparison(measurements, tasks, fraction),
-            claims.table(measurements),
+            claims.table(judged),
             replications.table(measurements),
             bases.table(measurements, at_full),
             protocols.table(measurements, fraction),

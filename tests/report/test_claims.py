@@ -125,7 +125,7 @@ def test_compression(d: int, verdict: str) -> None:
 
 def test_nothing_measured_claims_nothing() -> None:
     assert claims.claims([]) == []
-    assert claims.table([]).rows == ()
+    assert claims.table(claims.claims([])).rows == ()
 
 
 def pendulum(at: int) -> list[RunRecord]:
