@@ -21,6 +21,7 @@ from rlidim.cli.options import (
     tasks_of,
     tell,
 )
+from rlidim.cli.site import site_command
 from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
@@ -37,16 +38,10 @@ PAUSE = "pause"  # the file below --log-dir while which exists they stand still
 @click.pass_context
 def list_command(context: click.Context, as_json: bool) -> None:
     """List the tasks by family: kind, network, D, trainers, published and our d_int90."""
-    from rlidim.networks.dimension import native_dimension
-    from rlidim.records.measurement import gather
-    from rlidim.report.overview import list_rows
-    from rlidim.report.text import text_table
+    from rlidim.cli import answers
+    from rlidim.report.columns import text_table
 
-    tasks = tasks_of(context)
-    sizes = {name: native_dimension(task) for name, task in tasks.items()}
-    folder = results_of(context).folder
-    measurements = gather(records_of(context), tasks, results_folder=folder)
-    rows = list_rows(tasks, measurements, sizes)
+    rows = answers.rows(context, tasks_of(context))
     if as_json:
         print_json({"tasks": rows})
     else:
@@ -94,14 +89,15 @@ def calibrate_command(
     """
     from rlidim.executors.local import ProcessPool
     from rlidim.report import coverages
-    from rlidim.report.text import text_table
+    from rlidim.report.columns import text_table
+    from rlidim.report.places import COVERAGE
     from rlidim.sweep import calibration, simulation
     from rlidim.tasks.names import find_task
 
     if coverage:
         if not isinstance(executor, ProcessPool):
             raise RlidimError("--coverage works on this machine: leave out --executor ray")
-        file = results_of(context).folder / coverages.FILE
+        file = results_of(context).folder / COVERAGE
         rows = simulation.make_table(
             file, repetitions, find_task("cartpole"), executor.workers, tell
         )
@@ -165,15 +161,16 @@ def try_bases(context: click.Context, executor: Executor, log_dir: Path, as_json
     from rlidim.records.folder import Results
     from rlidim.records.measurement import gather
     from rlidim.report import bases
+    from rlidim.report.places import BASES
     from rlidim.sweep import calibration
 
     folder = results_of(context).folder
     measurements = gather(records_of(context), tasks_of(context), results_folder=folder)
-    results = Results(folder / bases.FOLDER)
+    results = Results(folder / BASES)
     results.check_writable()
     try:
         calibration.try_bases(
-            measurements, results, executor=executor, log_dir=log_dir / bases.FOLDER, tell=tell
+            measurements, results, executor=executor, log_dir=log_dir / BASES, tell=tell
         )
     finally:
         executor.close()
@@ -182,7 +179,7 @@ def try_bases(context: click.Context, executor: Executor, log_dir: Path, as_json
 
 def print_table(table: Table, name: str, as_json: bool) -> None:
     """Print a table as text, or as one JSON object under a name."""
-    from rlidim.report.text import text_table
+    from rlidim.report.columns import text_table
 
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     if as_json:
@@ -277,10 +274,9 @@ def tables_command(context: click.Context) -> None:
 
 def write_tables(context: click.Context) -> None:
     """Write every table and figure and say where."""
-    from rlidim.report import write
+    from rlidim.cli import answers
 
-    results = results_of(context)
-    written, problems = write.write_tables(results, tasks_of(context))
+    written, problems = answers.tables(context, tasks_of(context))
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
     click.echo(f"{len(written)} files, first {written[0]}")
@@ -290,6 +286,7 @@ COMMANDS = (
     bench_command,
     calibrate_command,
     list_command,
+    site_command,
     tables_command,
     *MACHINE_COMMANDS,
 )

@@ -15,7 +15,6 @@ from multiprocessing.process import BaseProcess
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job, limited
-from rlidim.executors.ledger import WORKER_DEATHS, record_death, run, run_when_free
 from rlidim.executors.watch import check_timeout
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
@@ -30,6 +29,9 @@ class InProcess:
 
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
         """Run the jobs, those that another sweep is just running last."""
+        # Here, as below: torch comes with it, and a command's mistake is told without.
+        from rlidim.executors.ledger import run, run_when_free
+
         busy = []
         for job in limited(jobs, self.timeout):
             record = run(job)
@@ -73,6 +75,8 @@ class ProcessPool:
         Raises:
             RlidimError: a job's, at once; call :meth:`close` then.
         """
+        from rlidim.executors.ledger import WORKER_DEATHS, record_death, run, run_when_free
+
         waiting = limited(jobs, self.timeout)
         busy: list[Job] = []
         suspects: list[Job] = []

@@ -16,7 +16,6 @@ from rlidim.report import text
 from rlidim.report.tables import Table, names_of
 from rlidim.statistics.scale import HALF
 
-FOLDER = "bases"  # below the results, since their records would crowd the other tables
 PERMUTATION = "rotation"  # at d = D a signed permutation
 SEEDS = 3
 LARGEST = 100_000  # parameters: a run at d = D takes its time and memory

@@ -14,9 +14,9 @@ import numpy as np
 
 from rlidim.errors import RlidimError
 from rlidim.report.claims import OPEN, REFUTED, SUPPORTED, Claim
+from rlidim.report.places import GROWTH
 from rlidim.tasks.reading import parse_json, read_file
 
-FILE = Path("kernels") / "growth" / "cpu.json"  # below the results
 LARGEST_FILE = 2**24  # bytes
 DENSE, SPARSE, FLAT = "gaussian", "sparse", ("fastfood", "stacked_fastfood")
 HARDLY = 0.1  # of an exponent: d a thousand times as large takes twice the time
@@ -28,7 +28,7 @@ def read(results: Path) -> Sequence[Mapping[str, Any]]:
     Raises:
         RlidimError: the file is damaged.
     """
-    path = results / FILE
+    path = results / GROWTH
     if not path.exists():
         return ()
     try:

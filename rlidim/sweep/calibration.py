@@ -16,7 +16,7 @@ from rlidim.executors.ledger import finished
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
 from rlidim.report import bases
-from rlidim.report.text import text_table
+from rlidim.report.columns import text_table
 from rlidim.statistics.wording import describe
 from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan

@@ -11,6 +11,7 @@ import pytest
 
 from rlidim.errors import RlidimError
 from rlidim.report import claims, growth
+from rlidim.report.places import GROWTH
 
 DIMS = (100, 1_000, 10_000)
 
@@ -32,7 +33,7 @@ def timed(exponents: Mapping[str, float]) -> list[dict[str, Any]]:
 
 
 def saved(folder: Path, rows: object) -> Path:
-    path = folder / growth.FILE
+    path = folder / GROWTH
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"rows": rows}))
     return folder
@@ -74,7 +75,7 @@ def test_without_a_family_it_is_undecided_and_without_a_file_unsaid(tmp_path: Pa
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"rows": [1]}', '{"rows": 3}', '{"rows": [{}]}'])
 def test_a_damaged_file_is_named(content: str, tmp_path: Path) -> None:
-    path = tmp_path / growth.FILE
+    path = tmp_path / GROWTH
     path.parent.mkdir(parents=True)
     path.write_text(content)
     with pytest.raises(RlidimError, match=r"cpu\.json"):
