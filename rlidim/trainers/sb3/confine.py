@@ -100,7 +100,7 @@ def confine(
         places = {id(parameter): place for place, parameter in enumerate(every)}
         D = sum(parameter.numel() for parameter in confined)
         P = make_projection(projection, D, d, seed, device=confined[0].device)
-        arguments = {
+        arguments: dict[str, Any] = {
             "inner": type(before),
             "inner_kwargs": _arguments(before),
             "max_grad_norm": max_grad_norm,
