@@ -72,10 +72,9 @@ def _ratio(
     times: float,
 ) -> Claim | None:
     """Judge how many times the dimension of one task another's is; None while one is unmeasured."""
-    found = [_measured(measurements, *name) for name in (easier, harder)]
-    if found[0] is None or found[1] is None:
+    first, second = (_measured(measurements, *name) for name in (easier, harder))
+    if first is None or second is None:
         return None
-    first, second = found
     low, high = ratio_interval(second, first)
     verdict = OPEN
     if low is not None and high is not None and times / ABOUT <= low and high <= ABOUT * times:
@@ -84,7 +83,7 @@ def _ratio(
         verdict = REFUTED
     ends = [("at least", low), ("at most", high)]
     words = "".join(f", {word} {end:.3g}" for word, end in ends if end is not None)
-    lacking = [each.task_name for each in found if each is not None and not _closed(each)]
+    lacking = [each.task_name for each in (first, second) if not _closed(each)]
     if verdict == OPEN:
         words += (
             f"; a closed interval of {' and '.join(lacking)} would decide"
