@@ -18,7 +18,7 @@ from rlidim.data import cache
 from rlidim.errors import RlidimError, printable
 from rlidim.records.folder import Results
 from rlidim.records.remembered import FOLDER, key_of, remembered
-from rlidim.report.places import COVERAGE, DESCRIPTIONS, FAMILIES
+from rlidim.report.places import BASES, COVERAGE, DESCRIPTIONS, FAMILIES, GROWTH
 from rlidim.tasks.problems import Control
 from rlidim.tasks.reading import LARGEST_YAML, read_file
 from rlidim.tasks.task import Task
@@ -86,12 +86,11 @@ def tables(context: click.Context, tasks: Mapping[str, Task]) -> tuple[list[str]
     """
     results = results_of(context)
     folder = results.folder
-    compared = Results(folder / FAMILIES)
-    beside = [folder / COVERAGE, *sorted((folder / DESCRIPTIONS).glob("*.json"))]
+    beside = [folder / COVERAGE, folder / GROWTH, *sorted((folder / DESCRIPTIONS).glob("*.json"))]
     key = key_of(
         *(about(task) for _, task in sorted(tasks.items())),
         results.fingerprint(),
-        compared.fingerprint(),
+        *(Results(folder / name).fingerprint() for name in (FAMILIES, BASES)),
         *(path.read_bytes() for path in beside if path.is_file()),
     )
 

@@ -26,6 +26,7 @@ from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
     from rlidim.executors.job import Executor
+    from rlidim.report.tables import Table
     from rlidim.sweep.plan import Plan
 
 NICE = 19  # of processes that work until a time is up: whatever else there is comes first
@@ -62,6 +63,11 @@ def list_command(context: click.Context, as_json: bool) -> None:
     help="Repeat the whole search of cheap rows so often, each with seeds of its own: do the "
     "intervals hold what the others read?",
 )
+@click.option(
+    "--bases",
+    is_flag=True,
+    help="Train every measured row at d = D in two bases: is it the trainer that minds?",
+)
 @executor_options
 @log_option
 @json_option
@@ -71,6 +77,7 @@ def calibrate_command(
     coverage: bool,
     repetitions: int,
     replications: int | None,
+    bases: bool,
     executor: Executor,
     log_dir: Path,
     as_json: bool,
@@ -103,6 +110,9 @@ def calibrate_command(
     if replications is not None:
         repeat_searches(context, replications, executor, log_dir, as_json)
         return
+    if bases:
+        try_bases(context, executor, log_dir, as_json)
+        return
     plans = calibration.plans(tasks_of(context))
     try:
         measurements = [search_and_gather(context, plan, executor, log_dir) for plan in plans]
@@ -126,7 +136,6 @@ def repeat_searches(
     """Repeat the searches of the tier for it, and print how often an interval holds the others."""
     from rlidim.records.measurement import gather
     from rlidim.report import replications
-    from rlidim.report.columns import text_table
     from rlidim.sweep import calibration
 
     tasks = tasks_of(context)
@@ -144,10 +153,37 @@ def repeat_searches(
         for measurement in gather(records, tasks, results_folder=results_of(context).folder)
         if measurement.subject in names
     ]
-    table = replications.table(measurements)
+    print_table(replications.table(measurements), "replications", as_json)
+
+
+def try_bases(context: click.Context, executor: Executor, log_dir: Path, as_json: bool) -> None:
+    """Make the runs at d = D of every measured row, and print which trainers mind the basis."""
+    from rlidim.records.folder import Results
+    from rlidim.records.measurement import gather
+    from rlidim.report import bases
+    from rlidim.report.places import BASES
+    from rlidim.sweep import calibration
+
+    folder = results_of(context).folder
+    measurements = gather(records_of(context), tasks_of(context), results_folder=folder)
+    results = Results(folder / BASES)
+    results.check_writable()
+    try:
+        calibration.try_bases(
+            measurements, results, executor=executor, log_dir=log_dir / BASES, tell=tell
+        )
+    finally:
+        executor.close()
+    print_table(bases.table(measurements, results.scan()[0]), "bases", as_json)
+
+
+def print_table(table: Table, name: str, as_json: bool) -> None:
+    """Print a table as text, or as one JSON object under a name."""
+    from rlidim.report.columns import text_table
+
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     if as_json:
-        print_json({"replications": rows})
+        print_json({name: rows})
     else:
         click.echo(text_table(rows))
 

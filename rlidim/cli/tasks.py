@@ -248,13 +248,17 @@ def measure_command(
         executor.close()
     from rlidim.report.overview import describe
     from rlidim.report.plot import plot_measurement
+    from rlidim.sweep.forecast import advice, forecast
 
     folder = results_of(context).folder / "figures"
     figures = plot_measurement(measurement, folder / measurement.stem)
     if as_json:
-        print_json(measurement.to_json())
+        print_json({**measurement.to_json(), "seconds_to_close": forecast(measurement, plan)})
     else:
         click.echo(describe(measurement))
+        narrower = advice(measurement, plan)
+        if narrower is not None:
+            click.echo(f"  {narrower}")
         click.echo(f"figure: {figures[0]}")
 
 

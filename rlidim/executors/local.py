@@ -12,10 +12,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job, limited
-from rlidim.executors.watch import check_timeout
+from rlidim.executors.stuck import Place, Watch, begin, run_at, stuck_line
+from rlidim.executors.watch import TICK, check_timeout
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
 
@@ -67,6 +69,8 @@ class ProcessPool:
         self.workers = workers
         self.timeout = timeout
         self._nice = nice
+        self._context = get_context("spawn")  # a fork of a process with torch's threads can hang
+        self._watch = Watch(workers, self._context)
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
@@ -75,36 +79,48 @@ class ProcessPool:
         Raises:
             RlidimError: a job's, at once; call :meth:`close` then.
         """
-        from rlidim.executors.ledger import WORKER_DEATHS, record_death, run, run_when_free
+        from rlidim.executors.ledger import DEATH, WORKER_DEATHS, record_end, run, run_when_free
+        from rlidim.executors.making import DIED, TIMEOUT
 
         waiting = limited(jobs, self.timeout)
         busy: list[Job] = []
         suspects: list[Job] = []
-        running: dict[Future[RunRecord | None], Job] = {}
+        running: dict[Future[RunRecord | None], Place] = {}
         deaths: Counter[Cell] = Counter()
         while waiting or busy or suspects or running:
             while len(running) < self.workers and (waiting or busy):
                 # What another sweep holds is asked for again only when nothing else is left.
                 function, job = (run, waiting.pop(0)) if waiting else (run_when_free, busy.pop(0))
-                running[self._submit(function, job)] = job
+                place = self._watch.take(job)
+                running[self._submit(function, place)] = place
             if suspects and not running:
                 # Alone, so that a cell that kills its worker takes no other with it.
-                job = suspects.pop(0)
-                running[self._submit(run_when_free, job)] = job
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+                place = self._watch.take(suspects.pop(0))
+                running[self._submit(run_when_free, place)] = place
+            done, _ = wait(running, TICK, return_when=FIRST_COMPLETED)
+            stuck = self._watch.end_stuck(running.values())
+            if stuck is not None:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
             if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                 self._discard()
                 done, _ = wait(running)
             for future in done:
-                job = running.pop(future)
-                if isinstance(future.exception(), BrokenProcessPool):
+                place = running.pop(future)
+                self._watch.leave(place)
+                job = place.job
+                if not isinstance(future.exception(), BrokenProcessPool):
+                    record = future.result()
+                elif place is stuck:
+                    record = record_end(job, stuck_line(job), TIMEOUT)
+                elif stuck is not None:
+                    waiting.insert(0, job)  # it went with the other's process: none the worse
+                    continue
+                else:
                     deaths[job.cell] += 1
                     if deaths[job.cell] < WORKER_DEATHS:
                         suspects.append(job)
                         continue
-                    record = record_death(job)
-                else:
-                    record = future.result()
+                    record = record_end(job, DIED, DEATH)
                 if record is None:
                     busy.append(job)
                 else:
@@ -135,22 +151,21 @@ class ProcessPool:
         self._pool = None
 
     def _submit(
-        self, function: Callable[[Job], RunRecord | None], job: Job
+        self, function: Callable[[Job], RunRecord | None], place: Place
     ) -> Future[RunRecord | None]:
         try:
-            return self._start().submit(function, job)
+            return self._start().submit(run_at, place.index, function, place.job)
         except BrokenProcessPool:  # a worker died while nobody was waiting for one
             self._discard()
-            return self._start().submit(function, job)
+            return self._start().submit(run_at, place.index, function, place.job)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            # "spawn": a fork of a process that has started torch's threads can hang.
             self._pool = ProcessPoolExecutor(
                 self.workers,
-                mp_context=get_context("spawn"),
-                initializer=begin_worker,
-                initargs=(self._nice,),
+                mp_context=self._context,
+                initializer=begin_watched_worker,
+                initargs=(self._nice, self._watch.processes),
             )
         return self._pool
 
@@ -158,6 +173,12 @@ class ProcessPool:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+def begin_watched_worker(nice: int, processes: Any) -> None:
+    """Do :func:`begin_worker`, and say in a :class:`Watch`'s memory what the worker is at."""
+    begin(processes)
+    begin_worker(nice)
 
 
 def begin_worker(nice: int = 0) -> None:

@@ -75,8 +75,6 @@ class Results:
         if len(text) > LARGEST_FILE:
             raise ValueError(f"{len(text):,} bytes, at most {LARGEST_FILE:,} are read again")
         path = self.path(record.cell)
-        for half_written in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
-            half_written.unlink(missing_ok=True)
         write_atomically(path, text)
         return path
 

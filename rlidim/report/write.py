@@ -14,10 +14,12 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
 from rlidim.report import (
     baselines,
+    bases,
     claims,
     coverages,
     descriptions,
     families,
+    growth,
     headline,
     protocols,
     render,
@@ -25,9 +27,10 @@ from rlidim.report import (
     tables,
 )
 from rlidim.report.baselines import Baseline
+from rlidim.report.claims import Claim
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
-from rlidim.report.places import COVERAGE, FAMILIES
+from rlidim.report.places import BASES, COVERAGE, FAMILIES
 from rlidim.report.plot import plot_measurement
 from rlidim.report.tables import Table
 from rlidim.tasks.task import Task
@@ -88,7 +91,17 @@ def write_tables(
     from rlidim.report import conditioning
 
     figures += conditioning.plot(measurements, results.folder / "figures")
-    page = _Page(measurements, natives, records, left_out, described, tasks, fraction)
+    at_full, unreadable = Results(results.folder / BASES).scan()
+    problems += [f"{problem}; skipped" for problem in unreadable]
+    judged = claims.claims(measurements)
+    try:
+        cost = growth.claim(growth.read(results.folder))
+        judged += [] if cost is None else [cost]
+    except RlidimError as error:
+        problems.append(f"{error}; skipped")
+    page = _Page(
+        measurements, natives, records, left_out, described, at_full, judged, tasks, fraction
+    )
     contents = {
         "TABLES.md": page.markdown(),
         "tables.csv": tables.measurements_csv(measurements),
@@ -124,6 +137,8 @@ class _Page:
         records: Sequence[RunRecord],
         problems: Sequence[str],
         described: list[dict[str, Any]],
+        at_full: Sequence[RunRecord],
+        judged: Sequence[Claim],
         tasks: Mapping[str, Task],
         fraction: float,
     ) -> None:
@@ -137,8 +152,9 @@ class _Page:
             tables.summary(ours, fraction),
             tables.calibration(known, fraction),
             tables.comparison(measurements, tasks, fraction),
-            claims.table(measurements),
+            claims.table(judged),
             replications.table(measurements),
+            bases.table(measurements, at_full),
             protocols.table(measurements, fraction),
             descriptions.table(described),
             baselines.table(natives),

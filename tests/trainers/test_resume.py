@@ -270,15 +270,16 @@ def test_a_pickle_is_not_opened(name: str, tmp_path: Path) -> None:
 
 
 def test_what_a_kill_left_half_written_is_cleared(tmp_path: Path) -> None:
-    stale = tmp_path / f".{FILE}.abcdefgh.tmp"
-    other = tmp_path / ".another.abcdefgh.tmp"
-    other.touch()
-    stale.touch()
+    checkpoint = tmp_path / f".{FILE}.abcdefgh.tmp"
+    solution = tmp_path / ".solution.rlz.abcdefgh.tmp"
+    log = tmp_path / "progress.csv"
+    for path in (checkpoint, solution, log):
+        path.touch()
     Checkpoints(tmp_path, ABOUT, resume=False).save({"steps": 1})
-    assert not stale.exists()
-    stale.touch()
+    assert sorted(tmp_path.iterdir()) == [tmp_path / FILE, log]
+    solution.touch()
     clear(tmp_path)
-    assert list(tmp_path.iterdir()) == [other]
+    assert list(tmp_path.iterdir()) == [log]
 
 
 def test_a_search_by_cma_es_goes_on_over_a_restart() -> None:
