@@ -366,6 +366,9 @@ class SubspaceOptimizer(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Undo :meth:`state_dict` and write the parameters; P becomes the saved one.
 
+        Where the network has moved to another device or dtype since its subspace was built, as a
+        loaded model does, the subspace follows.
+
         Raises:
             RlidimError: the state is another kind of optimizer's, or of another size.
         """
@@ -390,7 +393,12 @@ class SubspaceOptimizer(Optimizer):
             for group, own in zip(groups, ours, strict=True)
         ]
         super().load_state_dict({"state": state_dict["state"], "param_groups": groups})
-        if spec != P.spec:
+        first = self.subspace.parameters[0]
+        if (first.dtype, first.device.type) != (P.dtype, P.device.type):
+            P = from_spec(spec, dtype=first.dtype, device=first.device)
+            self.subspace = Subspace(self.subspace.parameters, P)
+            self.inner = self._build_inner()
+        elif spec != P.spec:
             self.subspace.projection = from_spec(spec, dtype=P.dtype, device=P.device)
         self.inner.load_state_dict(state_dict["inner"])
         for outer, inner in zip(self.param_groups, self.inner.param_groups, strict=True):

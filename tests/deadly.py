@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 import os
 import signal
 import time
@@ -56,7 +58,25 @@ class Hanging(OneStep):
                     raise
 
 
-for name, kind in {"Endless-v0": Endless, "Hanging-v0": Hanging}.items():
+class Stuck(OneStep):
+    """A step in foreign code that holds the interpreter, and never comes back.
+
+    It waits or, with ``busily``, computes.
+    """
+
+    def __init__(
+        self, codimension: int, busily: bool = False, render_mode: str | None = None
+    ) -> None:
+        super().__init__(codimension, render_mode)
+        self._busily = busily
+
+    def step(self, action: Any) -> Any:
+        if self._busily:
+            sum(itertools.repeat(0))
+        ctypes.PyDLL(None).sleep(3600)
+
+
+for name, kind in {"Endless-v0": Endless, "Hanging-v0": Hanging, "Stuck-v0": Stuck}.items():
     gymnasium.register(name, entry_point=kind, kwargs={"codimension": 3})
 
 for name, kind in {"Deadly-v0": Deadly, "Patient-v0": Patient}.items():

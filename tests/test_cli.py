@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rlidim import cli
 from rlidim.records.configuration import hash_of
@@ -245,6 +246,16 @@ def test_options_change_the_variant_that_is_named(
     assert task_of(context, *options) == find_task(expected)
 
 
+def test_config_prints_every_setting(here: Program) -> None:
+    done = here("cartpole", "config", "--trainer", "ppo", "--set", "n_steps=64")
+    assert done.returncode == 0
+    settings = yaml.safe_load(done.stdout)
+    assert list(settings["trainers"]) == ["ppo"]
+    assert settings["trainers"]["ppo"]["n_steps"] == 64
+    assert settings["trainers"]["ppo"]["vf_coef"] == 0.5  # a default
+    assert here("cartpole", "config", "--trainer", "pppo").returncode == 2
+
+
 def test_set_replaces_a_setting(here: Program) -> None:
     train = ["cartpole", "train", "--trainer", "es", "--dim", "1", "--json"]
     found = json_of(here(*train, "--set", "n_timesteps=2000", "--set", "population=8"))
@@ -268,7 +279,7 @@ MISTAKES = [
     (["cartpole", "measure", "--workers", "0"], "--workers must be at least 1, got 0"),
     (["cartpole", "measure", "--seeds", "0"], "--seeds must be at least 1, got 0"),
     (["cartpole", "measure", "--dims", "4,x"], "expected whole numbers"),
-    (["cartpole", "measure", "--dims", "4,0"], "at least 1"),
+    (["cartpole", "measure", "--dims", "4,0"], "between 1 and D = 562, got 0"),
     (["cartpole", "measure", "--dims", "4,600"], "between 1 and D = 562, got 600"),
     (["cartpole", "measure", "--fraction", "1.5"], "--fraction must be between 0 and 1"),
     (["cartpole", "measure", "--precision", "0.5"], "--precision is a ratio of at least 1"),

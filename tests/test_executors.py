@@ -20,9 +20,9 @@ import pytest
 from rlidim.errors import RlidimError
 from rlidim.executors import making
 from rlidim.executors.job import Executor, Job
-from rlidim.executors.ledger import ATTEMPTS, finished, record_death, run, run_when_free
+from rlidim.executors.ledger import ATTEMPTS, DEATH, finished, record_end, run, run_when_free
 from rlidim.executors.local import InProcess, ProcessPool
-from rlidim.executors.making import one_thread
+from rlidim.executors.making import DIED, one_thread
 from rlidim.records import checkpoints
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
@@ -431,13 +431,13 @@ def test_a_record_at_another_version_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_worker_s_death_leaves_what_another_sweep_has_made(tmp_path: Path) -> None:
     job = jobs(tmp_path)[0]
     good = run(job)
-    assert record_death(job) == good
+    assert record_end(job, DIED, DEATH) == good
     assert Results(tmp_path).load(job.cell) == good
 
 
 def test_a_death_is_recorded_and_tried_again_by_the_next_command(tmp_path: Path) -> None:
     job = jobs(tmp_path)[0]
-    death = record_death(job)
+    death = record_end(job, DIED, DEATH)
     assert death is not None
     assert (death.status, death.stopped, finished(death)) == ("failed", "death", True)
     assert Results(tmp_path).load(job.cell) == death
@@ -450,7 +450,7 @@ def test_a_death_waits_for_whoever_makes_the_cell(tmp_path: Path) -> None:
     job = jobs(tmp_path)[0]
     with claim(tmp_path, job.cell) as mine:
         assert mine
-        assert record_death(job) is None
+        assert record_end(job, DIED, DEATH) is None
     assert Results(tmp_path).load(job.cell) is None
 
 

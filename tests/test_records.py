@@ -8,8 +8,10 @@ import multiprocessing
 import os
 import shutil
 import signal
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from rlidim.errors import RlidimError
 from rlidim.executors import making
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
+from rlidim.records import files
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.folder import Results, read_record
@@ -193,6 +196,37 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
     (folder / ".d8-s4.json.x8.tmp").write_text("{")  # another cell's: perhaps being written
     results.write(make_record(make_task(), CELL, 1.0))
     assert sorted(path.name for path in folder.iterdir()) == [".d8-s4.json.x8.tmp", "d8-s3.json"]
+
+
+def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
+    """Two commands that write the same table disturb neither; the last one's stands."""
+    path = tmp_path / "TABLES[1].md"
+    mine, name = files._begin(path)
+    files.replace_file(path, b"theirs")
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, Path(name).name}
+    os.close(mine)  # as when its process is killed
+    files.replace_file(path, b"the next one's")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"the next one's"
+
+
+def test_a_half_that_was_cleared_before_it_was_locked_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    make_file = tempfile.mkstemp
+
+    def make(**where: Any) -> tuple[int, str]:
+        descriptor, name = make_file(**where)
+        names.append(name)
+        if len(names) == 1:
+            os.unlink(name)
+        return descriptor, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", make)
+    files.replace_file(tmp_path / "file", b"whole")
+    assert len(names) == 2
+    assert (tmp_path / "file").read_bytes() == b"whole"
 
 
 def test_a_long_curve_is_thinned() -> None:

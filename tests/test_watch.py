@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rlidim.errors import RlidimError
-from rlidim.executors import making, watch
+from rlidim.executors import making, stuck, watch
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import died, finished, run
 from rlidim.executors.local import ProcessPool
@@ -59,6 +61,93 @@ def test_in_a_pool_it_costs_no_other_run(tmp_path: Path, pool: ProcessPool) -> N
     assert records.keys() == set(CELLS)
     assert records[CELLS[0]].stopped == making.TIMEOUT
     assert {record.status for cell, record in records.items() if cell != CELLS[0]} == {"ok"}
+
+
+def test_code_that_never_comes_back_ends_its_process_not_its_run(
+    tmp_path: Path, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stuck, "OUTSIDE", 0.5)
+    lost = Job(hanging("Stuck-v0"), CELLS[0], tmp_path, timeout=1.0)
+    records = {record.cell: record for record in pool.run([lost, *jobs(tmp_path, CELLS[1:])])}
+    assert records.keys() == set(CELLS)
+    record = records.pop(CELLS[0])
+    assert (record.status, record.stopped) == ("failed", making.TIMEOUT)
+    assert record.error == (
+        f"{CELLS[0]}: took longer than --timeout 1 s allows, in code that never came back to Python"
+    )
+    assert Results(tmp_path).load(CELLS[0]) == record
+    # Whose processes went with that one's are none the worse for it.
+    assert {(other.status, other.attempts) for other in records.values()} == {("ok", 1)}
+
+
+BUSY = """
+import sys
+from pathlib import Path
+from rlidim.executors import watch
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import run
+from tests.test_watch import CELLS, hanging
+
+watch.INSIDE = 0.5
+run(Job(hanging("Stuck-v0", busily=True), CELLS[0], Path(sys.argv[1]), timeout=0.5))
+"""
+
+
+def test_without_a_pool_it_ends_the_process_and_says_where(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGPROF
+    assert "deadly.py" in done.stderr
+    assert "in step" in done.stderr
+
+
+PAUSED = """
+import time
+from rlidim.executors import watch
+
+with watch.Limit(2.0):
+    print("begun", flush=True)
+    time.sleep(0.5)
+print("ended", flush=True)
+"""
+
+
+def test_a_pause_takes_no_time() -> None:
+    with subprocess.Popen([sys.executable, "-c", PAUSED], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "begun\n"
+        run.send_signal(signal.SIGSTOP)
+        time.sleep(4.0)
+        run.send_signal(signal.SIGCONT)
+        assert run.stdout.readline() == "ended\n"
+    assert run.returncode == 0
+
+
+def test_a_paused_worker_is_not_taken_for_one_that_is_stuck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the atlas pauses, or somebody with kill -STOP."""
+    monkeypatch.setattr(stuck, "OUTSIDE", 0.2)
+    watched = stuck.Watch(1, get_context("spawn"))
+    place = watched.take(Job(quick(), CELLS[0], tmp_path, timeout=0.3))
+
+    def ended(seconds: float) -> stuck.Place | None:
+        until, found = time.monotonic() + seconds, None
+        while found is None and time.monotonic() < until:
+            found = watched.end_stuck([place])
+            time.sleep(0.05)
+        return found
+
+    assert ended(1.0) is None  # no process has begun
+    with subprocess.Popen(["sleep", "1000"]) as sleeper:
+        watched.processes[place.index] = sleeper.pid
+        sleeper.send_signal(signal.SIGSTOP)
+        assert ended(1.5) is None
+        assert sleeper.poll() is None
+        sleeper.send_signal(signal.SIGCONT)
+        assert ended(60.0) is place
+    assert sleeper.returncode == -signal.SIGKILL
 
 
 def test_an_environment_that_catches_every_exception_is_ended(tmp_path: Path) -> None:
@@ -135,8 +224,6 @@ def test_the_next_command_goes_on_from_the_checkpoint(
 
 
 def test_a_limit_leaves_no_clock_behind() -> None:
-    import signal
-
     before = signal.getsignal(signal.SIGALRM)
     with watch.Limit(1000.0):
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0

@@ -10,7 +10,6 @@ from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.making import (
     ATTEMPTS,
-    DIED,
     TIMEOUT,
     Attempt,
     Made,
@@ -102,21 +101,21 @@ def keep(job: Job, made: Made) -> RunRecord:
     return made.record
 
 
-def keep_death(job: Job) -> RunRecord:
-    """Record under a claim that a cell's worker process died as often as it may.
+def keep_end(job: Job, error: str, stopped: str) -> RunRecord:
+    """Record under a claim what has ended a run from outside.
 
     What another sweep has put on record meanwhile stands.
     """
     earlier = standing(job)
     if earlier is not None and finished(earlier):
         return earlier
-    return keep(job, failure(job, DIED, ATTEMPTS, stopped=DEATH))
+    return keep(job, failure(job, error, ATTEMPTS, stopped=stopped))
 
 
-def record_death(job: Job) -> RunRecord | None:
-    """Claim a cell and :func:`keep_death`; None if another sweep is making the run just now."""
+def record_end(job: Job, error: str, stopped: str) -> RunRecord | None:
+    """Claim a cell and :func:`keep_end`; None if another sweep is making the run just now."""
     with claim(job.results, job.cell) as mine:
-        return keep_death(job) if mine else None
+        return keep_end(job, error, stopped) if mine else None
 
 
 def run(

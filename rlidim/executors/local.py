@@ -12,24 +12,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job, batches, limited
-from rlidim.executors.ledger import (
-    WORKER_DEATHS,
-    record_death,
-    run,
-    run_all,
-    run_all_when_free,
-    run_together,
-    run_when_free,
-)
-from rlidim.executors.watch import check_timeout
+from rlidim.executors.stuck import Place, Watch, begin, run_at, stuck_line
+from rlidim.executors.watch import TICK, check_timeout
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
-
-LOOK = 0.5  # seconds between two looks for the records of batches
 
 
 class InProcess:
@@ -41,6 +32,9 @@ class InProcess:
 
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
         """Run the jobs, those that another sweep is just running last."""
+        # Here, as below: torch comes with it, and a command's mistake is told without.
+        from rlidim.executors.ledger import run, run_together, run_when_free
+
         busy = []
         for batch in batches(limited(jobs, self.timeout), 1):
             made = run_together(batch) if len(batch) > 1 else [(batch[0], run(batch[0]))]
@@ -62,17 +56,21 @@ class Underway:
     Attributes:
         all: its jobs.
         jobs: those of which no record has come yet.
+        place: of the worker that makes them; a batch of several has no limit of its time.
         function: makes them.
     """
 
-    def __init__(self, jobs: list[Job], *, wait: bool = False) -> None:
+    def __init__(self, jobs: list[Job], place: Place, *, wait: bool) -> None:
         """Note what is on record.
 
         Args:
             jobs: the batch.
+            place: where it is made.
             wait: for whoever else is making them.
         """
-        self.all, self.jobs = jobs, list(jobs)
+        from rlidim.executors.ledger import run_all, run_all_when_free
+
+        self.all, self.jobs, self.place = jobs, list(jobs), place
         self.function = run_all_when_free if wait else run_all
         self._before = [self._written(job) for job in jobs]
 
@@ -116,6 +114,8 @@ class ProcessPool:
         self.workers = workers
         self.timeout = timeout
         self._nice = nice
+        self._context = get_context("spawn")  # a fork of a process with torch's threads can hang
+        self._watch = Watch(workers, self._context)
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
@@ -124,6 +124,9 @@ class ProcessPool:
         Raises:
             RlidimError: a job's, at once; call :meth:`close` then.
         """
+        from rlidim.executors.ledger import DEATH, WORKER_DEATHS, record_end
+        from rlidim.executors.making import DIED, TIMEOUT
+
         waiting = batches(limited(jobs, self.timeout), self.workers)
         busy: list[Job] = []
         suspects: list[Job] = []
@@ -132,14 +135,17 @@ class ProcessPool:
         while waiting or busy or suspects or running:
             while len(running) < self.workers and (waiting or busy):
                 # What another sweep holds is asked for again only when nothing else is left.
-                batch = Underway(waiting.pop(0)) if waiting else Underway([busy.pop(0)], wait=True)
-                running[self._submit(batch)] = batch
+                if waiting:
+                    self._begin(running, waiting.pop(0))
+                else:
+                    self._begin(running, [busy.pop(0)], wait=True)
             if suspects and not running:
                 # Alone, so that a cell that kills its worker takes no other with it.
-                batch = Underway([suspects.pop(0)], wait=True)
-                running[self._submit(batch)] = batch
-            several = any(len(batch.jobs) > 1 for batch in running.values())
-            done, _ = wait(running, LOOK if several else None, return_when=FIRST_COMPLETED)
+                self._begin(running, [suspects.pop(0)], wait=True)
+            done, _ = wait(running, TICK, return_when=FIRST_COMPLETED)
+            stuck = self._watch.end_stuck(batch.place for batch in running.values())
+            if stuck is not None:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
             if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                 self._discard()
                 done, _ = wait(running)
@@ -147,20 +153,30 @@ class ProcessPool:
                 yield from batch.arrived()
             for future in done:
                 batch = running.pop(future)
-                if isinstance(future.exception(), BrokenProcessPool):
-                    for job in batch.jobs:
+                self._watch.leave(batch.place)
+                if not isinstance(future.exception(), BrokenProcessPool):
+                    for job, record in zip(batch.all, future.result(), strict=True):
+                        if record is None:
+                            busy.append(job)
+                        elif job in batch.jobs:
+                            yield record
+                    continue
+                if stuck is not None and batch.place is not stuck:
+                    # It went with the other's process, and is none the worse.
+                    waiting[:0] = [batch.jobs] if batch.jobs else []
+                    continue
+                for job in batch.jobs:
+                    if batch.place is stuck:
+                        record = record_end(job, stuck_line(job), TIMEOUT)
+                    else:
                         deaths[job.cell] += 1
                         if deaths[job.cell] < WORKER_DEATHS:
                             suspects.append(job)
-                        elif (record := record_death(job)) is None:
-                            busy.append(job)
-                        else:
-                            yield record
-                    continue
-                for job, record in zip(batch.all, future.result(), strict=True):
+                            continue
+                        record = record_end(job, DIED, DEATH)
                     if record is None:
                         busy.append(job)
-                    elif job in batch.jobs:
+                    else:
                         yield record
 
     def pause(self, paused: bool) -> None:
@@ -187,21 +203,31 @@ class ProcessPool:
             process.join()
         self._pool = None
 
+    def _begin(
+        self,
+        running: dict[Future[list[RunRecord | None]], Underway],
+        jobs: list[Job],
+        *,
+        wait: bool = False,
+    ) -> None:
+        """Give a batch to a worker."""
+        batch = Underway(jobs, self._watch.take(jobs[0]), wait=wait)
+        running[self._submit(batch)] = batch
+
     def _submit(self, batch: Underway) -> Future[list[RunRecord | None]]:
         try:
-            return self._start().submit(batch.function, batch.all)
+            return self._start().submit(run_at, batch.place.index, batch.function, batch.all)
         except BrokenProcessPool:  # a worker died while nobody was waiting for one
             self._discard()
-            return self._start().submit(batch.function, batch.all)
+            return self._start().submit(run_at, batch.place.index, batch.function, batch.all)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            # "spawn": a fork of a process that has started torch's threads can hang.
             self._pool = ProcessPoolExecutor(
                 self.workers,
-                mp_context=get_context("spawn"),
-                initializer=begin_worker,
-                initargs=(self._nice,),
+                mp_context=self._context,
+                initializer=begin_watched_worker,
+                initargs=(self._nice, self._watch.processes),
             )
         return self._pool
 
@@ -209,6 +235,12 @@ class ProcessPool:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+def begin_watched_worker(nice: int, processes: Any) -> None:
+    """Do :func:`begin_worker`, and say in a :class:`Watch`'s memory what the worker is at."""
+    begin(processes)
+    begin_worker(nice)
 
 
 def begin_worker(nice: int = 0) -> None:

@@ -25,7 +25,7 @@ from rlidim.trainers.run import Report, Run, is_resumable, train, train_together
 if TYPE_CHECKING:
     from rlidim.trainers.evolution.population import Worker
 
-CHECKPOINT_FORMAT = 5  # another one's checkpoints are not read
+CHECKPOINT_FORMAT = 6  # another one's checkpoints are not read
 DIED = "the worker process died (killed, or out of memory)"
 ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
 TIMEOUT = "timeout"  # why a run stopped: its time was over

@@ -16,10 +16,13 @@ from rlidim.errors import RlidimError
 from rlidim.trainers.run import Report
 
 QUIET = 60.0  # seconds without news of a run until a line says so; twice as many until the next
+TICK = 1.0  # seconds between two looks at the time that a run has taken
+LOOKS = 8  # that a short limit allows at least
 AGAIN = 5.0  # seconds until a run that has caught its end is ended anew
-SOON = 0.1  # seconds until one is ended that was loading a module
 IMPORTING = "<frozen importlib._bootstrap>"  # the file of the code that loads modules
-GRACE = 20.0  # seconds that it then has left; code that never comes back to Python sees no signal
+# Code that never comes back to Python hears nothing. In a pool the main process ends it when its
+# run has had so many seconds too many; elsewhere it ends the process after so many of a core.
+OUTSIDE, INSIDE = 10.0, 20.0
 Tell = Callable[[str], None]
 
 
@@ -30,8 +33,9 @@ class TimedOut(BaseException):
 class Limit:
     """The time that a run may take, as a context: TimedOut is raised within when it is over.
 
-    It is raised by a signal, so that a ``step`` that waits or counts for ever ends too. One that is
-    stuck in foreign code and never comes back ends its process, which is a worker's death.
+    It is raised by a signal, so that a ``step`` that waits or counts for ever ends too. A pause
+    (SIGSTOP, Ctrl-Z, the file that pauses the atlas) takes no time. One that is stuck in foreign
+    code and never comes back is ended with its process.
 
     Attributes:
         seconds: None for no limit.
@@ -55,34 +59,52 @@ class Limit:
     def __enter__(self) -> Self:
         """Start the clock."""
         if self.seconds is not None:
-            self._before = signal.signal(signal.SIGALRM, self._end)
-            signal.setitimer(signal.ITIMER_REAL, self.seconds, AGAIN)
-            if sys.__stderr__ is not None:
-                faulthandler.dump_traceback_later(
-                    self.seconds + GRACE, exit=True, file=sys.__stderr__
-                )
+            tick = min(TICK, self.seconds / LOOKS)
+            self._longest, self._left = 2 * tick, self.seconds
+            self._seen = time.monotonic(), time.process_time()
+            self._before = signal.signal(signal.SIGALRM, self._look)
+            signal.setitimer(signal.ITIMER_REAL, tick, tick)
+            if sys.__stderr__ is not None:  # says where it was stuck, then ends as the signal does
+                faulthandler.register(signal.SIGPROF, sys.__stderr__, all_threads=False, chain=True)
+            self._allow(self.seconds)
         return self
 
     def __exit__(self, *error: object) -> None:
         """Stop the clock."""
         self._over = True  # lest a signal at this moment leave a clock running
         if self.seconds is not None:
-            faulthandler.cancel_dump_traceback_later()
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
+            faulthandler.unregister(signal.SIGPROF)
             signal.setitimer(signal.ITIMER_REAL, 0.0)
             signal.signal(signal.SIGALRM, self._before)
 
-    def _end(self, number: int, frame: FrameType | None) -> None:
+    def _allow(self, seconds: float) -> None:
+        """Let the process compute so long, and ``INSIDE``, without coming back to Python."""
+        signal.setitimer(signal.ITIMER_PROF, seconds + INSIDE)
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
         if self._over:
             return
-        if _is_importing(frame):
-            signal.setitimer(signal.ITIMER_REAL, SOON, AGAIN)
+        before, self._seen = self._seen, (time.monotonic(), time.process_time())
+        passed, computed = (now - then for now, then in zip(self._seen, before, strict=True))
+        # What is longer than between two looks was a pause, unless the process has computed
+        # meanwhile: in foreign code, at whose end Python looks.
+        self._left -= min(passed, max(self._longest, computed))
+        self._allow(max(self._left, 0.0))
+        if self._left > 0 or _is_importing(frame):
             return
+        self._left = AGAIN
         self.passed = True
         raise TimedOut
 
     def __str__(self) -> str:
         """Return what is said of a run whose time is over."""
-        return f"took longer than --timeout {self.seconds:g} s allows"
+        return took_longer(self.seconds)
+
+
+def took_longer(seconds: float | None) -> str:
+    """Return what is said of a run that took longer than it may."""
+    return f"took longer than --timeout {seconds:g} s allows"
 
 
 def _is_importing(frame: FrameType | None) -> bool:

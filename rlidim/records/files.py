@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rlidim.errors import RlidimError
@@ -14,21 +16,43 @@ from rlidim.errors import RlidimError
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file so that no reader ever sees half of it.
 
+    What a process has left that was killed while it wrote the same file goes.
+
     Raises:
         OSError: the folder or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    clear_unfinished(path)
+    descriptor, name = _begin(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _begin(path: Path) -> tuple[int, str]:
+    """Return the descriptor and name of a new file beside a path's, locked while it is written."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with suppress(OSError):  # where files have no locks nobody else can have this one's either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, name
+        os.close(descriptor)  # it was taken for a dead process's before it was locked
+
+
+def clear_unfinished(path: Path) -> None:
+    """Remove the halves of a file that nobody is writing any more: their writers were killed."""
+    for half in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError), half.open("rb") as file:  # or gone, or another's, or being written
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            half.unlink()
 
 
 @contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlidim.errors import RlidimError
+from rlidim.records.files import replace_file, writing
 from rlidim.statistics.estimate import Estimate
 
 # Okabe and Ito's palette.
@@ -63,14 +62,12 @@ def save(figure: Any, stem: Path) -> list[Path]:
         ("png", {"Software": "rlidim"}),
     ):
         path = stem.parent / f"{stem.name}.{ending}"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".figure-") as folder:
-                whole = Path(folder) / path.name
-                figure.savefig(whole, metadata=metadata, dpi=PIXELS_PER_INCH, facecolor="white")
-                os.replace(whole, path)
-        except OSError as error:
-            raise RlidimError(f"{path}: cannot be written ({error.strerror})") from error
+        content = io.BytesIO()
+        figure.savefig(
+            content, format=ending, metadata=metadata, dpi=PIXELS_PER_INCH, facecolor="white"
+        )
+        with writing(path):
+            replace_file(path, content.getvalue())
         written.append(path)
     return written
 

@@ -169,6 +169,7 @@ class _StableBaselinesSettings(TrainerSettings):
 
     trains = "control"
     module = "rlidim.trainers.sb3.train"
+    resumable = True
 
     n_timesteps: Count
     learning_rate: Rate = 3e-4
@@ -182,7 +183,6 @@ class _StableBaselinesSettings(TrainerSettings):
 
 @dataclass(frozen=True)
 class _OnPolicySettings(_StableBaselinesSettings):
-    resumable = True
     has_critic = True
 
     n_steps: Count = 5

@@ -173,6 +173,12 @@ def test_a_figure_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         plot_measurement(cases()["usual"], tmp_path / "file" / "figure")
 
 
+def test_what_a_killed_command_left_of_a_figure_goes(tmp_path: Path) -> None:
+    (tmp_path / ".figure.svg.x7.tmp").write_text("<svg")
+    written = plot_measurement(cases()["usual"], tmp_path / "figure")
+    assert set(tmp_path.iterdir()) == set(written)
+
+
 def test_the_users_own_style_changes_nothing(tmp_path: Path) -> None:
     import matplotlib
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -185,28 +186,47 @@ def test_a_saved_model_is_taken_up_again(
         (TD3, "Pendulum-v1", "all"),
     ],
 )
+@pytest.mark.parametrize("ours", [True, False])
 def test_a_confined_model_is_loaded_in_its_subspace(
-    algorithm: type[BaseAlgorithm], identity: str, scope: str, tmp_path: Path
+    algorithm: type[BaseAlgorithm], identity: str, scope: str, ours: bool, tmp_path: Path
 ) -> None:
+    """By our function and by the algorithm's own, which know as little of each other."""
     small: dict[str, Any] = {"n_steps": 64} if algorithm is PPO else {}
     built = algorithm("MlpPolicy", identity, seed=0, device="cpu", **small)
-    model = confine(built, d=8, seed=3, scope=scope)
+    model = confine(built, d=8, seed=3, scope=scope, max_grad_norm=0.3)
     model.learn(128)
     model.save(tmp_path / "model")
-    loaded = load_confined(
-        algorithm, tmp_path / "model", env=gymnasium.make(identity), device="cpu"
-    )
+    load: Any = functools.partial(load_confined, algorithm) if ours else algorithm.load
+    loaded = load(tmp_path / "model", env=gymnasium.make(identity), device="cpu")
     assert type(loaded) is algorithm
     torch.testing.assert_close(acting(loaded), acting(model), rtol=0, atol=0)
-    ours, theirs = (actor_optimizer(each) for each in (loaded, model))
-    assert isinstance(ours, SubspaceOptimizer)
-    assert isinstance(theirs, SubspaceOptimizer)
-    assert ours.subspace.projection.spec == theirs.subspace.projection.spec
-    assert len(ours.param_groups) == len(theirs.param_groups)
+    again, before = (actor_optimizer(each) for each in (loaded, model))
+    assert isinstance(again, SubspaceOptimizer)
+    assert isinstance(before, SubspaceOptimizer)
+    assert again.subspace.projection.spec == before.subspace.projection.spec
+    assert len(again.param_groups) == len(before.param_groups)
+    assert again.max_grad_norm == 0.3
+    policies: Any = loaded.policy, model.policy
+    if algorithm in (SAC, TD3):
+        assert {type(policy.critic.optimizer) for policy in policies} == {
+            SubspaceOptimizer if scope == "all" else torch.optim.Adam
+        }
     loaded.learn(128)
-    P, moved = ours.subspace.projection, ours.subspace.theta_0
-    confined = torch.cat([each.detach().reshape(-1) for each in ours.subspace.parameters])
-    torch.testing.assert_close(confined, P.forward(ours.theta_d.detach(), base=moved))
+    P, theta_0 = again.subspace.projection, again.subspace.theta_0
+    confined = torch.cat([each.detach().reshape(-1) for each in again.subspace.parameters])
+    torch.testing.assert_close(confined, P.forward(again.theta_d.detach(), base=theta_0))
+
+
+def test_a_confined_model_that_was_loaded_is_saved_as_it_was(tmp_path: Path) -> None:
+    first = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0, device="cpu")
+    first = confine(first, d=8, seed=3).learn(64)
+    first.save(tmp_path / "model")
+    for _ in range(2):
+        loaded = PPO.load(tmp_path / "model", device="cpu")
+        loaded.save(tmp_path / "model")
+    torch.testing.assert_close(acting(loaded), acting(first), rtol=0, atol=0)
+    with pytest.raises(RlidimError, match="this PPO is confined already"):
+        confine(loaded, d=8)
 
 
 def test_a_model_that_was_not_confined_is_loaded_by_its_own_load(tmp_path: Path) -> None:

@@ -22,14 +22,15 @@ from multiprocessing.process import BaseProcess
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job, limited
 from rlidim.executors.ledger import (
+    DEATH,
     WORKER_DEATHS,
     finished,
     keep,
-    keep_death,
+    keep_end,
     next_attempt,
     standing,
 )
-from rlidim.executors.making import Made
+from rlidim.executors.making import DIED, Made
 from rlidim.executors.ray.driver import Defect, Slots, Stop, Submit, drive
 from rlidim.executors.ray.node import Mistake, NodeDied, WorkerDied
 from rlidim.executors.watch import check_timeout
@@ -218,7 +219,7 @@ class RayCluster:
             if isinstance(content, WorkerDied):
                 queue.worker_deaths[job.cell] += 1
                 if queue.worker_deaths[job.cell] >= WORKER_DEATHS:
-                    return keep_death(job)
+                    return keep_end(job, DIED, DEATH)
                 queue.suspects.append(job)
             elif isinstance(content, NodeDied):
                 queue.node_deaths[job.cell] += 1

@@ -6,7 +6,7 @@ Mnih et al. 2015; step by step Stable-Baselines3's algorithm, on random streams 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -99,6 +99,22 @@ class ValueLearner(Learner):
             steps=self.steps,
             **self._products,
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`take_up` goes on from, the memory included."""
+        own = {"target": self.target, "calls": self.calls, "memory": self.memory.state()}
+        return {**super().state(), **own}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where another of the same run stood.
+
+        Raises:
+            ValueError: the state is of another size.
+        """
+        super().take_up(state)
+        self.target[:] = state["target"]
+        self.calls = int(state["calls"])
+        self.memory.take_up(state["memory"])
 
 
 class ValueBatch(Batch):

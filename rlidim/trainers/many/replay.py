@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,35 @@ class Memory:
             self._following[at, over] = stepped.final[place, over]
         self._rewards[at] = stepped.rewards[place]
         self._terminated[at], self._over[at] = stepped.terminated[place], over
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`take_up` goes on from: the steps that were filled in."""
+        filled = min(self._added, len(self._actions))
+        parts = {name: kept[:filled] for name, kept in self._parts.items()}
+        return {"added": self._added, **parts}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where another of the same size stood.
+
+        Raises:
+            ValueError: it was of another size.
+        """
+        self._added = int(state["added"])
+        filled = min(self._added, len(self._actions))
+        for name, kept in self._parts.items():
+            kept[:filled] = state[name]
+
+    @property
+    def _parts(self) -> dict[str, NDArray[Any]]:
+        """Every array, by its name in a checkpoint."""
+        return {
+            "observations": self._observations,
+            "following": self._following,
+            "actions": self._actions,
+            "rewards": self._rewards,
+            "terminated": self._terminated,
+            "over": self._over,
+        }
 
     def draw(self, count: int, generator: np.random.Generator) -> Drawn:
         """Draw transitions, each as likely as another; a return ends with its episode."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,8 +68,9 @@ def confine(
     """Confine a model to a random subspace around its present parameters, in place.
 
     Stable-Baselines3 clips gradients natively, before P^T; that is switched off here, and
-    ``max_grad_norm`` clips the gradient of theta_d instead. To take a saved
-    model up again use :func:`load_confined`.
+    ``max_grad_norm`` clips the gradient of theta_d instead. Saved, the model names its subspace
+    among the policy's arguments: the algorithm's own ``load`` builds it again, and training goes on
+    in it.
 
     Args:
         model: PPO, A2C, DQN, SAC or TD3.
@@ -84,6 +86,7 @@ def confine(
     """
     policy: Any = model.policy
     acting = acting_parameters(model)
+    subspaces: list[dict[str, Any]] = []
 
     def replace(holder: Any, confined: list[nn.Parameter], seed: int) -> None:
         before = holder.optimizer
@@ -93,21 +96,33 @@ def confine(
                 "was built or loaded"
             )
         confined = [parameter for parameter in confined if parameter.requires_grad]
-        chosen = {id(parameter) for parameter in confined}
         every = [parameter for group in before.param_groups for parameter in group["params"]]
-        rest = [parameter for parameter in every if id(parameter) not in chosen]
+        places = {id(parameter): place for place, parameter in enumerate(every)}
         D = sum(parameter.numel() for parameter in confined)
-        groups: list[dict[str, Any]] = [{"params": confined}]
-        if rest:
-            groups.append({"params": rest, "native": True})
-        holder.optimizer = SubspaceOptimizer(
-            groups,
-            projection=make_projection(projection, D, d, seed, device=confined[0].device),
-            lr=before.param_groups[0]["lr"],
-            inner=type(before),
-            inner_kwargs=_arguments(before),
-            max_grad_norm=max_grad_norm,
+        P = make_projection(projection, D, d, seed, device=confined[0].device)
+        arguments: dict[str, Any] = {
+            "inner": type(before),
+            "inner_kwargs": _arguments(before),
+            "max_grad_norm": max_grad_norm,
+        }
+        subspaces.append(
+            {
+                "of": [tuple(parameter.shape) for parameter in every],
+                "confined": [places[id(parameter)] for parameter in confined],
+                "spec": P.spec.to_json(),
+            }
         )
+        holder.optimizer = SubspaceOptimizer(
+            _groups(every, subspaces[-1]["confined"]),
+            projection=P,
+            lr=before.param_groups[0]["lr"],
+            **arguments,
+        )
+        model.policy_kwargs = {
+            **model.policy_kwargs,
+            "optimizer_class": optimizer_as_it_was,
+            "optimizer_kwargs": {"subspaces": subspaces, **arguments},
+        }
 
     if isinstance(model, SAC | TD3):
         actor_confined = acting if scope == "policy" else list(policy.actor.parameters())
@@ -127,24 +142,64 @@ def confine(
     return model
 
 
+def optimizer_as_it_was(
+    params: Iterable[nn.Parameter],
+    lr: float,
+    subspaces: Sequence[Mapping[str, Any]],
+    inner: type[torch.optim.Optimizer],
+    inner_kwargs: Mapping[str, Any],
+    max_grad_norm: float | None,
+) -> torch.optim.Optimizer:
+    """Build the optimizer of a confined model that is loaded: a policy's ``optimizer_class``.
+
+    A policy gives all its networks' optimizers the same arguments; which of them is confined, and
+    where, is told by the shapes of its parameters.
+
+    Args:
+        params: of one network.
+        lr: the native learning rate.
+        subspaces: of each confined network its parameters' shapes, the places of those in the
+            subspace, and the specification of P.
+        inner: as in :class:`SubspaceOptimizer`.
+        inner_kwargs: likewise.
+        max_grad_norm: likewise.
+    """
+    every = list(params)
+    shapes = [tuple(parameter.shape) for parameter in every]
+    for subspace in subspaces:
+        if subspace["of"] == shapes:
+            return SubspaceOptimizer(
+                _groups(every, subspace["confined"]),
+                projection=ProjectionSpec.from_json(subspace["spec"]),
+                lr=lr,
+                inner=inner,
+                inner_kwargs=inner_kwargs,
+                max_grad_norm=max_grad_norm,
+            )
+    native: Any = inner
+    built: torch.optim.Optimizer = native(every, lr=lr, **inner_kwargs)
+    return built
+
+
+def _groups(every: Sequence[nn.Parameter], confined: Sequence[int]) -> list[dict[str, Any]]:
+    """Return a SubspaceOptimizer's groups: the parameters at these places, and the others."""
+    rest = [parameter for place, parameter in enumerate(every) if place not in set(confined)]
+    groups: list[dict[str, Any]] = [{"params": [every[place] for place in confined]}]
+    return [*groups, {"params": rest, "native": True}] if rest else groups
+
+
 def load_confined(
     algorithm: type[Model],
     path: str | Path,
     env: Any = None,
-    *,
-    max_grad_norm: float | None = None,
     **options: Any,
 ) -> Model:
-    """Load a model that was confined when it was saved, in its subspace.
-
-    The algorithm's own ``load`` builds the optimizer that was there before :func:`confine`, which
-    refuses the state of another ("parameter groups").
+    """Load a model that was confined when it was saved: the algorithm's ``load``, and a check.
 
     Args:
         algorithm: PPO, A2C, DQN, SAC or TD3.
         path: what ``model.save`` wrote.
         env: as in the algorithm's ``load``.
-        max_grad_norm: as in :func:`confine`; it is not saved.
         options: further ones of the algorithm's ``load``.
 
     Raises:
@@ -159,43 +214,13 @@ def load_confined(
         >>> model.policy.optimizer.theta_d.shape
         torch.Size([3])
     """
-
-    class Confined(algorithm):  # type: ignore[misc, valid-type]
-        def set_parameters(self, load_path_or_dict: Any, *rest: Any, **named: Any) -> None:
-            """Confine the model as it was, then set what was saved."""
-            _confine_as(self, load_path_or_dict, max_grad_norm)
-            super().set_parameters(load_path_or_dict, *rest, **named)
-
-    model: Any = Confined.load(path, env=env, **options)
-    model.__class__ = algorithm
-    loaded: Model = model
-    return loaded
-
-
-def _confine_as(
-    model: BaseAlgorithm, parameters: dict[str, Any], max_grad_norm: float | None
-) -> None:
-    """Confine a model as the one was whose parameters these are."""
-    actor = "actor.optimizer" if isinstance(model, SAC | TD3) else "policy.optimizer"
-    state = parameters[actor]
-    if "subspace" not in state:
+    model = algorithm.load(path, env=env, **options)
+    if not isinstance(actor_optimizer(model), SubspaceOptimizer):
         raise RlidimError(
-            f"this {type(model).__bases__[0].__name__} was not confined when it was saved: load it "
-            "with the algorithm's own load"
+            f"{path}: this {algorithm.__name__} was not confined when it was saved; "
+            f"{algorithm.__name__}.load loads it"
         )
-    if isinstance(model, SAC | TD3):
-        whole = "subspace" in parameters["critic.optimizer"]
-    else:
-        whole = isinstance(model, PPO | A2C) and len(state["param_groups"]) == 1
-    spec = ProjectionSpec.from_json(state["subspace"]["spec"])
-    confine(
-        model,
-        d=spec.d,
-        projection=spec.family,
-        seed=spec.seed,
-        scope="all" if whole else "policy",
-        max_grad_norm=max_grad_norm,
-    )
+    return model
 
 
 def critic_seed(seed: int) -> int:
