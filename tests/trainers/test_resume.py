@@ -48,6 +48,7 @@ OFF_POLICY = {"n_timesteps": 600, "learning_starts": 150, "buffer_size": 300, "b
 # Opportunities for a checkpoint between two: so that it is past the warm-up, its buffer full.
 EVERY = {
     "dqn on CartPole": 7,
+    "dqn-many on CartPole": 7,
     "dqn on Pong": 3,
     "sac on Pendulum": 120,
     "td3 with normalisation": 120,
