@@ -36,6 +36,7 @@ MODELS: dict[str, type[BaseAlgorithm]] = {
     "es": PPO,
     "cmaes": PPO,
     "dqn": DQN,
+    "dqn-many": DQN,
     "sac": SAC,
     "td3": TD3,
 }
