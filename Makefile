@@ -26,7 +26,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 WORKERS_OPTION := $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test test-slow test-all soak atlas tables reproduce gpu gpu-packages sanitize lint format type clean
+.PHONY: help install bench test test-slow test-all docs soak atlas tables reproduce gpu gpu-packages sanitize lint format type clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 20
@@ -49,6 +49,9 @@ test-slow: install  ## Run what `make test` leaves out
 
 test-all: install  ## Run all tests
 	$(PYTEST)
+
+docs: install  ## Build the site, build/docs/index.html: documentation and pages of the results
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 KILLS ?= 200
 soak: install  ## Kill sweeps with SIGKILL and compare what they end with (KILLS=200, half an hour or more)

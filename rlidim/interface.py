@@ -15,17 +15,12 @@ from typing import TYPE_CHECKING
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
-from rlidim.executors.ledger import run_when_free
-from rlidim.executors.local import InProcess, ProcessPool
 from rlidim.networks.dimension import projection_family
 from rlidim.records import checkpoints
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
-from rlidim.statistics import estimate as statistics
-from rlidim.statistics.estimate import Estimate
 from rlidim.sweep.plan import AUTO, Plan, check_scope
-from rlidim.sweep.search import Listener, search
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import LARGEST_D
 from rlidim.tasks.task import Task
@@ -33,6 +28,8 @@ from rlidim.trainers.run import check_processes, is_resumable, unheard
 
 if TYPE_CHECKING:
     from rlidim.executors.ray.cluster import RayCluster
+    from rlidim.statistics.estimate import Estimate
+    from rlidim.sweep.search import Listener
 
 RunListener = Callable[[Cell, int, float | None], None]
 """Called with a run's cell, its steps so far, and its score so far (None before the first)."""
@@ -161,6 +158,9 @@ def train(
     elif resume:
         _tell_of_missing_checkpoint(job, tell)
     if cluster is None:
+        # Late, as below: torch comes with it, and a mistake is told without.
+        from rlidim.executors.ledger import run_when_free
+
         report = unheard if listener is None else functools.partial(listener, cell)
         record = run_when_free(job, force, report)
     else:
@@ -288,6 +288,8 @@ def measure(
         raise RlidimError(f"workers = {workers} is for this machine: leave it out with an executor")
     if executor is not None and timeout is not None:
         raise RlidimError(f"timeout = {timeout:g} is for this machine: give it to the executor")
+    from rlidim.sweep.search import search
+
     records = Results(Path(results))
     log_folder = None if log_dir is None else Path(log_dir)
     with _executor(executor, workers, timeout) as used:
@@ -305,6 +307,8 @@ def _executor(given: Executor | None, workers: int, timeout: float | None) -> It
     if given is not None:
         yield given
         return
+    from rlidim.executors.local import InProcess, ProcessPool
+
     own: Executor = (
         InProcess(timeout=timeout) if workers == 1 else ProcessPool(workers, timeout=timeout)
     )
@@ -370,6 +374,8 @@ def estimate(
     (lowest,) = _finite([random], "random")
     (minimum,) = _finite([minimum_score], "minimum_score")
     solved = None if target is None else _finite([target], "target")[0]
+    from rlidim.statistics import estimate as statistics
+
     return statistics.estimate(
         checked,
         baseline=_finite(baseline, "baseline"),

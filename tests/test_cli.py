@@ -279,7 +279,7 @@ MISTAKES = [
     (["cartpole", "measure", "--workers", "0"], "--workers must be at least 1, got 0"),
     (["cartpole", "measure", "--seeds", "0"], "--seeds must be at least 1, got 0"),
     (["cartpole", "measure", "--dims", "4,x"], "expected whole numbers"),
-    (["cartpole", "measure", "--dims", "4,0"], "at least 1"),
+    (["cartpole", "measure", "--dims", "4,0"], "between 1 and D = 562, got 0"),
     (["cartpole", "measure", "--dims", "4,600"], "between 1 and D = 562, got 600"),
     (["cartpole", "measure", "--fraction", "1.5"], "--fraction must be between 0 and 1"),
     (["cartpole", "measure", "--precision", "0.5"], "--precision is a ratio of at least 1"),

@@ -25,6 +25,7 @@ from rlidim.records.cell import Cell
 from rlidim.records.folder import Results, read_record
 from rlidim.records.record import RunRecord
 from rlidim.report import descriptions
+from rlidim.report.places import DESCRIPTIONS
 from rlidim.solutions import compressed_file, description
 from rlidim.solutions.file import of_record
 from rlidim.tasks.fields import added_later
@@ -294,7 +295,7 @@ def test_the_table_skips_what_is_damaged(
     described: list[description.Description], tmp_path: Path
 ) -> None:
     rows = [entry.to_json() for entry in described]
-    folder = tmp_path / descriptions.DESCRIPTIONS
+    folder = tmp_path / DESCRIPTIONS
     folder.mkdir()
     (folder / "a.json").write_text(json.dumps(rows))
     incomplete = [rows[0], {key: rows[1][key] for key in rows[1] if key != "method"}]

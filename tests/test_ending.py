@@ -82,10 +82,10 @@ from rlidim.cli import ending
 ending.GRACE = 0.2
 
 def stubborn():
-    print("ready", flush=True)
     while True:
         try:
-            time.sleep(1)
+            print("ready", flush=True)
+            time.sleep(60)
         except BaseException:
             pass
 

@@ -29,8 +29,8 @@ from rlidim.records.configuration import hash_of
 from rlidim.records.folder import Results, read_record
 from rlidim.records.record import encode
 from rlidim.records.text import sealed, text_of
-from rlidim.report.descriptions import DESCRIPTIONS
 from rlidim.report.descriptions import read as read_descriptions
+from rlidim.report.places import DESCRIPTIONS
 from rlidim.report.write import write_tables
 from rlidim.solutions import compressed_file, description, file
 from rlidim.solutions.playback import parameters_of, policy_of

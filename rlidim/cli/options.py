@@ -163,7 +163,6 @@ def task_of(
     Raises:
         RlidimError: the task's file is wrong, or it has no such variant or game.
     """
-    from rlidim.environments import making
     from rlidim.tasks.names import find_task, split_name, task_files
 
     top = context.find_root().obj
@@ -175,6 +174,8 @@ def task_of(
     chosen = {key: value for key, value in given.items() if value is not None}
     task = find_task(parts.base, top["envs"]).variant(**{**parts.choices, **chosen})
     if given["game"] is not None:
+        from rlidim.environments import making
+
         making.check(task)
     return task
 
@@ -279,9 +280,10 @@ def executor_of(
         RlidimError: a value out of its range, an option of the other executor, Ray is missing.
     """
     from rlidim.executors.local import ProcessPool, default_workers
-    from rlidim.executors.ray.cluster import RayCluster
 
     if executor == "ray":
+        from rlidim.executors.ray.cluster import RayCluster
+
         return RayCluster(address, workers=workers, gpus=gpus_per_cell or 0.0, timeout=timeout)
     check_local(address, gpus_per_cell)
     return ProcessPool(default_workers() if workers is None else workers, timeout=timeout)

@@ -21,10 +21,12 @@ from rlidim.cli.options import (
     tasks_of,
     tell,
 )
+from rlidim.cli.site import site_command
 from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
     from rlidim.executors.job import Executor
+    from rlidim.report.tables import Table
     from rlidim.sweep.plan import Plan
 
 NICE = 19  # of processes that work until a time is up: whatever else there is comes first
@@ -36,16 +38,10 @@ PAUSE = "pause"  # the file below --log-dir while which exists they stand still
 @click.pass_context
 def list_command(context: click.Context, as_json: bool) -> None:
     """List the tasks by family: kind, network, D, trainers, published and our d_int90."""
-    from rlidim.networks.dimension import native_dimension
-    from rlidim.records.measurement import gather
-    from rlidim.report.overview import list_rows
-    from rlidim.report.text import text_table
+    from rlidim.cli import answers
+    from rlidim.report.columns import text_table
 
-    tasks = tasks_of(context)
-    sizes = {name: native_dimension(task) for name, task in tasks.items()}
-    folder = results_of(context).folder
-    measurements = gather(records_of(context), tasks, results_folder=folder)
-    rows = list_rows(tasks, measurements, sizes)
+    rows = answers.rows(context, tasks_of(context))
     if as_json:
         print_json({"tasks": rows})
     else:
@@ -67,6 +63,11 @@ def list_command(context: click.Context, as_json: bool) -> None:
     help="Repeat the whole search of cheap rows so often, each with seeds of its own: do the "
     "intervals hold what the others read?",
 )
+@click.option(
+    "--bases",
+    is_flag=True,
+    help="Train every measured row at d = D in two bases: is it the trainer that minds?",
+)
 @executor_options
 @log_option
 @json_option
@@ -76,6 +77,7 @@ def calibrate_command(
     coverage: bool,
     repetitions: int,
     replications: int | None,
+    bases: bool,
     executor: Executor,
     log_dir: Path,
     as_json: bool,
@@ -87,14 +89,15 @@ def calibrate_command(
     """
     from rlidim.executors.local import ProcessPool
     from rlidim.report import coverages
-    from rlidim.report.text import text_table
+    from rlidim.report.columns import text_table
+    from rlidim.report.places import COVERAGE
     from rlidim.sweep import calibration, simulation
     from rlidim.tasks.names import find_task
 
     if coverage:
         if not isinstance(executor, ProcessPool):
             raise RlidimError("--coverage works on this machine: leave out --executor ray")
-        file = results_of(context).folder / coverages.FILE
+        file = results_of(context).folder / COVERAGE
         rows = simulation.make_table(
             file, repetitions, find_task("cartpole"), executor.workers, tell
         )
@@ -106,6 +109,9 @@ def calibrate_command(
         context.exit(0 if coverages.holds(rows) else 1)
     if replications is not None:
         repeat_searches(context, replications, executor, log_dir, as_json)
+        return
+    if bases:
+        try_bases(context, executor, log_dir, as_json)
         return
     plans = calibration.plans(tasks_of(context))
     try:
@@ -130,7 +136,6 @@ def repeat_searches(
     """Repeat the searches of the tier for it, and print how often an interval holds the others."""
     from rlidim.records.measurement import gather
     from rlidim.report import replications
-    from rlidim.report.text import text_table
     from rlidim.sweep import calibration
 
     tasks = tasks_of(context)
@@ -148,10 +153,37 @@ def repeat_searches(
         for measurement in gather(records, tasks, results_folder=results_of(context).folder)
         if measurement.subject in names
     ]
-    table = replications.table(measurements)
+    print_table(replications.table(measurements), "replications", as_json)
+
+
+def try_bases(context: click.Context, executor: Executor, log_dir: Path, as_json: bool) -> None:
+    """Make the runs at d = D of every measured row, and print which trainers mind the basis."""
+    from rlidim.records.folder import Results
+    from rlidim.records.measurement import gather
+    from rlidim.report import bases
+    from rlidim.report.places import BASES
+    from rlidim.sweep import calibration
+
+    folder = results_of(context).folder
+    measurements = gather(records_of(context), tasks_of(context), results_folder=folder)
+    results = Results(folder / BASES)
+    results.check_writable()
+    try:
+        calibration.try_bases(
+            measurements, results, executor=executor, log_dir=log_dir / BASES, tell=tell
+        )
+    finally:
+        executor.close()
+    print_table(bases.table(measurements, results.scan()[0]), "bases", as_json)
+
+
+def print_table(table: Table, name: str, as_json: bool) -> None:
+    """Print a table as text, or as one JSON object under a name."""
+    from rlidim.report.columns import text_table
+
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     if as_json:
-        print_json({"replications": rows})
+        print_json({name: rows})
     else:
         click.echo(text_table(rows))
 
@@ -242,10 +274,9 @@ def tables_command(context: click.Context) -> None:
 
 def write_tables(context: click.Context) -> None:
     """Write every table and figure and say where."""
-    from rlidim.report import write
+    from rlidim.cli import answers
 
-    results = results_of(context)
-    written, problems = write.write_tables(results, tasks_of(context))
+    written, problems = answers.tables(context, tasks_of(context))
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
     click.echo(f"{len(written)} files, first {written[0]}")
@@ -255,6 +286,7 @@ COMMANDS = (
     bench_command,
     calibrate_command,
     list_command,
+    site_command,
     tables_command,
     *MACHINE_COMMANDS,
 )

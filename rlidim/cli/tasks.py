@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from rlidim.cli.options import (
     place_options,
     print_json,
     projection_option,
-    records_of,
     results_of,
     scope_option,
     search_and_gather,
@@ -47,18 +47,9 @@ def begin(context: click.Context, game: str | None = None) -> None:
 
 def show_page(context: click.Context) -> None:
     """Print the task's page: its settings and its records."""
-    from rlidim.networks.dimension import native_dimension
-    from rlidim.records.measurement import gather
-    from rlidim.report.baselines import unmeasured
-    from rlidim.report.overview import task_page
+    from rlidim.cli import answers
 
-    task = task_of(context)
-    records = [record for record in records_of(context) if record.cell.task == task.name]
-    folder = results_of(context).folder
-    measurements = gather(records, {task.name: task}, results_folder=folder)
-    natives = unmeasured(records, measurements, {task.name: task})
-    D = native_dimension(task)
-    click.echo(task_page(task, measurements, D, natives=natives))
+    click.echo(answers.page(context, task_of(context)))
 
 
 @click.command("train")
@@ -108,15 +99,19 @@ def train_command(
     as_json: bool,
 ) -> None:
     """Make one run: in a random subspace of dimension d, or natively."""
-    from rlidim import interface
-    from rlidim.cli.progress import RunProgress
-    from rlidim.executors.ray.cluster import RayCluster
+    from rlidim.cli import answers
 
     task = task_of(context, width, depth, protocol)
     trainer = trainer or next(iter(task.trainers))
     task = task.replace_settings(trainer, dict(overrides))
+    answers.check_dimensions(task, () if dim is None else (dim,))
+    from rlidim import interface
+    from rlidim.cli.progress import RunProgress
+
     cluster = None
     if executor == "ray":
+        from rlidim.executors.ray.cluster import RayCluster
+
         cluster = RayCluster(address, cpus=processes, gpus=gpus_per_cell or 0.0)
     else:
         check_local(address, gpus_per_cell)
@@ -226,13 +221,14 @@ def measure_command(
 
     Runs on record are not repeated: the same command resumes an interrupted search.
     """
-    from rlidim.report.overview import describe
-    from rlidim.report.plot import plot_measurement
-    from rlidim.sweep.plan import Plan
+    from rlidim.cli import answers
 
     task = task_of(context, width, depth, protocol)
     trainer = trainer or next(iter(task.trainers))
     task = task.replace_settings(trainer, dict(overrides))
+    answers.check_dimensions(task, dims or ())
+    from rlidim.sweep.plan import Plan
+
     plan = Plan.of(
         task,
         trainer,
@@ -250,12 +246,19 @@ def measure_command(
         measurement = search_and_gather(context, plan, executor, log_dir)
     finally:
         executor.close()
+    from rlidim.report.overview import describe
+    from rlidim.report.plot import plot_measurement
+    from rlidim.sweep.forecast import advice, forecast
+
     folder = results_of(context).folder / "figures"
     figures = plot_measurement(measurement, folder / measurement.stem)
     if as_json:
-        print_json(measurement.to_json())
+        print_json({**measurement.to_json(), "seconds_to_close": forecast(measurement, plan)})
     else:
         click.echo(describe(measurement))
+        narrower = advice(measurement, plan)
+        if narrower is not None:
+            click.echo(f"  {narrower}")
         click.echo(f"figure: {figures[0]}")
 
 
@@ -278,9 +281,11 @@ def play_command(
 
     It is shown in a window where there is a display, or in a --video.
     """
+    task = task_of(context)
+    _ = task.control  # raises where there is no environment
+    check_readable(record)
     from rlidim.solutions import playback
 
-    task = task_of(context)
     returns = playback.play(
         task, record, video=video, episodes=episodes, seed=seed, log_dir=log_dir
     )
@@ -299,9 +304,11 @@ def play_command(
 @click.pass_context
 def export_command(context: click.Context, record: Path, out: Path, log_dir: Path) -> None:
     """Write a recorded solution as a model that Stable-Baselines3 loads without rlidim."""
+    task = task_of(context)
+    _ = task.control  # raises where there is no environment
+    check_readable(record)
     from rlidim.solutions import playback
 
-    task = task_of(context)
     for path in playback.export(task, record, out=out, log_dir=log_dir):
         click.echo(str(path))
 
@@ -319,14 +326,15 @@ def compress_command(context: click.Context, record: Path, log_dir: Path, as_jso
     """
     import json
 
+    task = task_of(context)
+    check_readable(record)
     from rlidim.records.files import write_atomically
     from rlidim.records.folder import read_record
-    from rlidim.report.descriptions import DESCRIPTIONS
-    from rlidim.report.text import text_table
+    from rlidim.report.columns import text_table
+    from rlidim.report.places import DESCRIPTIONS
     from rlidim.solutions import description
     from rlidim.solutions.compressed_file import recognises
 
-    task = task_of(context)
     # By its ending too: a damaged file may have lost its beginning.
     if recognises(record) or record.suffix.lower() == ".rlz":
         task = variant_of(context, task, description.task_of(record))
@@ -350,6 +358,17 @@ def compress_command(context: click.Context, record: Path, log_dir: Path, as_jso
     else:
         click.echo(text_table(rows))
         click.echo(f"files: {out}")
+
+
+def check_readable(path: Path) -> None:
+    """Check that there is such a file, before torch is loaded for what it holds.
+
+    Raises:
+        RlidimError: there is none, or no regular one (names it).
+    """
+    from rlidim.tasks.reading import check_regular
+
+    check_regular(path, sys.maxsize)
 
 
 def variant_of(context: click.Context, task: Task, name: str) -> Task:

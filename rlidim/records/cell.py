@@ -1,9 +1,10 @@
-"""A cell, the name of one run, and the seeds that its name alone decides."""
+"""A cell, the name of one run, what it belongs to, and the seeds that its name alone decides."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -56,6 +57,20 @@ class Cell:
     def __str__(self) -> str:
         """Return the record's path below the results, without its ending."""
         return f"{self.task}/{self.group}/{self.label}"
+
+
+class Subject(NamedTuple):
+    """What a measurement is of; subjects are sorted by these names."""
+
+    task: str
+    trainer: str
+    projection: str
+    scope: str
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self:
+        """Return what a run in a subspace belongs to."""
+        return cls(cell.task, cell.trainer, cell.projection, cell.scope)
 
 
 @dataclass(frozen=True)

@@ -158,20 +158,21 @@ class Checkpoints:
         """Say whether it is time for the next one."""
         return time.monotonic() - self._last >= max(self._seconds, SPACING * self._took)
 
-    def save(self, content: Any) -> None:
+    def save(self, content: Any, here: Spent | None = None) -> None:
         """Write a state in one piece, in place of the one before.
 
         One that is too large to be read again is not written: the note says so.
 
         Args:
             content: a tree of plain values and arrays, see :func:`rlidim.records.state.encode`.
+            here: what the run took since it began or was taken up; None: what this process took.
 
         Raises:
             RlidimError: the folder or the file cannot be written; what was there is there still.
             TypeError: the content is no such tree.
         """
         began = time.monotonic()
-        here = Spent(
+        here = here or Spent(
             time.perf_counter() - self._began.seconds,
             time.process_time() - self._began.cpu_seconds,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -77,14 +78,17 @@ class Results:
         write_atomically(path, text)
         return path
 
-    def scan(self) -> tuple[list[RunRecord], list[str]]:
+    def scan(self, task: str | None = None) -> tuple[list[RunRecord], list[str]]:
         """Read every record below the folder.
+
+        Args:
+            task: read those of its folder alone.
 
         Returns:
             The records, sorted by path, and one line for each file that is none.
         """
         records, problems = [], []
-        for path in sorted(self.folder.glob("*/*/*.json")):
+        for path in self._paths(task):
             try:
                 record = read_record(path)
                 if str(self.path(record.cell)) != str(path):
@@ -93,6 +97,23 @@ class Results:
             except RlidimError as error:
                 problems.append(str(error))
         return records, problems
+
+    def fingerprint(self, task: str | None = None) -> str:
+        """Return the SHA-256 of the names and contents of all that :meth:`scan` would read."""
+        digest = hashlib.sha256(str(self.folder).encode())
+        for path in self._paths(task):
+            try:
+                content = read_file(path, LARGEST_FILE)
+            except RlidimError as error:
+                content = str(error).encode()
+            digest.update(f"{path}:{len(content)}:".encode() + content)
+        return digest.hexdigest()
+
+    def _paths(self, task: str | None) -> list[Path]:
+        """Return the files where records belong, of one task or of all."""
+        if task is None:
+            return sorted(self.folder.glob("*/*/*.json"))
+        return sorted((self.folder / task).glob("*/*.json"))
 
 
 def read_record(path: Path) -> RunRecord:

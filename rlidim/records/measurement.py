@@ -7,32 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 
 from rlidim.errors import RlidimError
-from rlidim.records.cell import Cell
+from rlidim.records.cell import Cell, Subject
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.statistics.estimate import Estimate, estimate
 from rlidim.tasks.problems import Evaluation
 from rlidim.tasks.task import Published, Task
-
-
-class Subject(NamedTuple):
-    """What a measurement is of; subjects are sorted by these names."""
-
-    task: str
-    trainer: str
-    projection: str
-    scope: str
-
-    @classmethod
-    def of(cls, cell: Cell) -> Self:
-        """Return what a run in a subspace belongs to."""
-        return cls(cell.task, cell.trainer, cell.projection, cell.scope)
 
 
 @dataclass(frozen=True)

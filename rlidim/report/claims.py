@@ -1,12 +1,14 @@
-"""The paper's claims about supervised tasks, each supported, refuted or left open by the records.
+"""The paper's claims, each supported, refuted or left open by the records.
 
-Li et al. 2018, section 3. A claim compares measurements by one trainer and family of P, the first
-that has all it needs; intervals decide, not estimates alone.
+Li et al. 2018, sections 2 and 3. A claim about supervised tasks compares measurements by one
+trainer and family of P, the first that has all it needs; one about the ratio of two tasks takes
+those by the trainers that there are. Intervals decide, not estimates alone.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +27,12 @@ HARDLY = 1.5  # times, from the smallest d_int to the largest: a rung of the lad
 SPAN = 4.0  # times, from the smallest D to the largest: very different
 FAR = 10.0  # times as much is far more
 HUNDREDFOLD = 100.0
+ABOUT = 3.0  # times: about so many, half an order of magnitude either way
+# Of the paper's comparisons across trainers: the easier task, the harder, how many times.
+RATIOS = (
+    (("inverted-pendulum", "es"), (FC, "adam"), 100.0),
+    (("pong", None), ("cifar10-fc", "adam"), 1.0),  # None: by whichever trainer has the most runs
+)
 
 SUPPORTED, REFUTED, OPEN = "supported", "refuted", "undecided"
 
@@ -53,7 +61,84 @@ def claims(measurements: Sequence[Measurement]) -> list[Claim]:
     for judge in (_size, _lenet, _pixels, _labels, _compression):
         judged = [claim for group in largest if (claim := judge(group)) is not None]
         verdicts += judged[:1]
-    return verdicts
+    ratios = [_ratio(measurements, *pair) for pair in RATIOS]
+    return [*verdicts, *(claim for claim in ratios if claim is not None)]
+
+
+def _ratio(
+    measurements: Sequence[Measurement],
+    easier: tuple[str, str | None],
+    harder: tuple[str, str | None],
+    times: float,
+) -> Claim | None:
+    """Judge how many times the dimension of one task another's is; None while one is unmeasured."""
+    first, second = (_measured(measurements, *name) for name in (easier, harder))
+    if first is None or second is None:
+        return None
+    low, high = ratio_interval(second, first)
+    verdict = OPEN
+    if low is not None and high is not None and times / ABOUT <= low and high <= ABOUT * times:
+        verdict = SUPPORTED
+    elif (high is not None and high < times / ABOUT) or (low is not None and low > ABOUT * times):
+        verdict = REFUTED
+    ends = [("at least", low), ("at most", high)]
+    words = "".join(f", {word} {end:.3g}" for word, end in ends if end is not None)
+    lacking = [each.task_name for each in (first, second) if not _closed(each)]
+    if verdict == OPEN:
+        words += (
+            f"; a closed interval of {' and '.join(lacking)} would decide"
+            if lacking
+            else ("; narrower intervals would decide")
+        )
+    about = "about as hard as" if times == 1.0 else f"about {times:g} times easier than"
+    return Claim(
+        f"{first.task_name} is {about} {second.task_name}",
+        verdict,
+        f"{first.task_name} by {first.trainer} {_reading(first)}, {second.task_name} by "
+        f"{second.trainer} {_reading(second)}: {_d(second) / _d(first):.3g} times{words}",
+    )
+
+
+def _closed(measurement: Measurement) -> bool:
+    return measurement.estimate is not None and measurement.estimate.closed
+
+
+def _measured(
+    measurements: Sequence[Measurement], name: str, trainer: str | None
+) -> Measurement | None:
+    """Return the measurement of a task with the most runs, by a trainer or any."""
+    found = [
+        each
+        for each in measurements
+        if each.task_name == name
+        and trainer in (None, each.trainer)
+        and each.estimate is not None
+        and not each.estimate.unreached
+    ]
+    return max(found, key=lambda each: len(each.runs), default=None)
+
+
+def ratio_interval(first: Measurement, second: Measurement) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of the ratio of two measurements' d_int; None is an open end.
+
+    The ends of two independent intervals give that of a difference of logarithms (Zou and Donner,
+    Statistics in Medicine 2008: the method of variance estimates recovery).
+    """
+    assert first.estimate is not None
+    assert second.estimate is not None
+    ratio = _d(first) / _d(second)
+    (low, high), (other_low, other_high) = first.estimate.interval, second.estimate.interval
+
+    def reach(end: int | None, other_end: int | None) -> float | None:
+        if end is None or other_end is None:
+            return None
+        return math.hypot(math.log(end / _d(first)), math.log(other_end / _d(second)))
+
+    down, up = reach(low, other_high), reach(high, other_low)
+    return (
+        None if down is None else ratio * math.exp(-down),
+        None if up is None else ratio * math.exp(up),
+    )
 
 
 def _size(group: Measured) -> Claim | None:
@@ -218,14 +303,13 @@ def _reading(measurement: Measurement) -> str:
     return wording.beside(measurement.estimate)
 
 
-def table(measurements: Sequence[Measurement]) -> Table:
+def table(judged: Sequence[Claim]) -> Table:
     """Return a row for each claim."""
-    rows = tuple((claim.claim, claim.verdict, claim.figures) for claim in claims(measurements))
+    rows = tuple((claim.claim, claim.verdict, claim.figures) for claim in judged)
     notes = (
         "Intervals are 95 %, and their ends decide. A claim that two intervals overlap on is "
         f"undecided; d that hardly moves: by no more than {HARDLY:g} times; far more: "
-        f"{FAR:g} times.",
+        f"{FAR:g} times; about so many: the whole interval of the ratio within {ABOUT:g} times of "
+        "it.",
     )
-    return Table(
-        "The paper's claims on supervised tasks", ("claim", "verdict", "figures"), rows, 3, notes
-    )
+    return Table("The paper's claims", ("claim", "verdict", "figures"), rows, 3, notes)

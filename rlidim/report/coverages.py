@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError
+from rlidim.report.columns import one_line
 from rlidim.report.tables import Table
-from rlidim.report.text import one_line
 from rlidim.statistics.wording import NONE
 from rlidim.tasks.reading import read_file
 
-FILE = "coverage.csv"  # below the results
 LARGEST = 1_000_000  # bytes of it
 KEY = ("kind", "baseline", "seeds", "curve", "scores", "repetitions")  # of a line
 FIGURES = ("coverage", "truth_below", "truth_above", "open", "median_ratio")

@@ -8,12 +8,12 @@ from typing import Any
 
 from rlidim.errors import RlidimError, unprintable
 from rlidim.report import text
+from rlidim.report.places import DESCRIPTIONS
 from rlidim.report.tables import Table
 from rlidim.tasks.reading import parse_json, read_file
 
 LARGEST_FILE = 2**20  # bytes; one of three descriptions has 1,000
 WHOLE = ("levels", "D", "d", "bytes", "header", "codebook", "numbers", "bound")
-DESCRIPTIONS = "descriptions"  # the folder below the results
 
 
 def read(results: Path) -> tuple[list[dict[str, Any]], list[str]]:

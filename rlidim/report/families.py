@@ -10,7 +10,6 @@ from rlidim.report.tables import Table
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import NONE, beside
 
-FOLDER = "families"  # below the results, since their records would crowd the other tables
 REFERENCE = "gaussian"  # the paper's own dense P
 
 

@@ -10,6 +10,7 @@ from rlidim.errors import printable
 from rlidim.records.measurement import Measurement
 from rlidim.report import published, text
 from rlidim.report.baselines import Baseline
+from rlidim.report.columns import one_line
 from rlidim.statistics.wording import NONE, beside, interval, statement, why_open
 from rlidim.tasks.problems import Analytic, Control, Data, Supervised
 from rlidim.tasks.task import Task
@@ -51,7 +52,7 @@ def statements(measurement: Measurement) -> list[str]:
         }[estimate.holds(measurement.known)]
         lines.append(f"known by construction: {measurement.known}, {where}")
     for entry in measurement.published:
-        line = f"published: {entry.d_int:,}, {text.one_line(entry.source)}"
+        line = f"published: {entry.d_int:,}, {one_line(entry.source)}"
         theirs = published.reread(entry, measurement)
         if theirs is not None:
             line += f"; by their rule ours is {beside(theirs)}, which"
@@ -112,7 +113,7 @@ def network(task: Task) -> str:
 
 def _facts(task: Task, D: int | None) -> dict[str, str]:
     """Return the facts about a task's problem that its page shows, by name."""
-    score = text.one_line(task.scores)
+    score = one_line(task.scores)
     match task.problem:
         case Control(environment=environment, network=network, evaluation=evaluation):
             given = [f"{name}={value}" for name, value in environment.kwargs.items()]
@@ -144,7 +145,7 @@ def task_page(
     ``D`` is None where the task's environment cannot be made; ``natives`` are the native runs of
     trainers without a measurement.
     """
-    lines = [f"{task.name}: {printable(text.one_line(task.title), LONGEST_TITLE)}", ""]
+    lines = [f"{task.name}: {printable(one_line(task.title), LONGEST_TITLE)}", ""]
     facts = {"file": str(task.file), "kind": task.kind}
     facts |= _facts(task, D)
     if task.known is not None:
@@ -162,12 +163,12 @@ def task_page(
     for entry in task.published:
         lines.append(
             f"  {text.whole(entry.d_int):<{width}}{entry.trainer}, D = {entry.D:,}, rule "
-            f"{entry.rule}, baseline {entry.baseline}; {text.one_line(entry.source)}"
+            f"{entry.rule}, baseline {entry.baseline}; {one_line(entry.source)}"
         )
         if entry.network:
-            lines.append(f"  {'':<{width}}network {text.one_line(entry.network)}")
+            lines.append(f"  {'':<{width}}network {one_line(entry.network)}")
         if entry.note:
-            lines.append(f"  {'':<{width}}{text.one_line(entry.note)}")
+            lines.append(f"  {'':<{width}}{one_line(entry.note)}")
     if not task.published:
         lines.append("  none")
     lines += ["", "Our records", ""]

@@ -1,13 +1,11 @@
-"""Tables as Markdown, LaTeX and HTML, everything escaped."""
+"""Tables as Markdown and LaTeX, everything escaped."""
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Sequence
 
+from rlidim.report.columns import one_line
 from rlidim.report.tables import Table
-from rlidim.report.text import one_line
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -25,20 +23,6 @@ _LATEX = {
     "|": r"\textbar{}",
     "±": r"$\pm$",
 }
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
-  color: #222; background: #fff; }
-h1, h2, h3 { line-height: 1.2; margin: 2.2rem 0 .6rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: right;
-  white-space: nowrap; }
-th { border-bottom: 2px solid #555; vertical-align: bottom; }
-.word { text-align: left; }
-.notes { color: #555; font-size: .86rem; max-width: 60rem; }
-img { max-width: 100%; height: auto; }
-pre { background: #f4f4f4; padding: .7rem 1rem; overflow-x: auto; }
-"""
 
 
 def escape_markdown(text: str) -> str:
@@ -94,26 +78,3 @@ def latex_table(table: Table) -> str:
 
 def _latex_header(name: str) -> str:
     return re.sub(r"d\\_int(\d+(?:\.\d+)?)", r"$d_{\\mathrm{int}\1}$", escape_latex(name))
-
-
-def html_table(table: Table) -> str:
-    """Return a table element and its notes."""
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        parts = [
-            f"<{tag}{' class=word' if column < table.left else ''}>{html.escape(cell)}</{tag}>"
-            for column, cell in enumerate(cells)
-        ]
-        return f"<tr>{''.join(parts)}</tr>"
-
-    lines = [
-        '<div class="scroll"><table>',
-        f"<thead>{line('th', table.header)}</thead>",
-        "<tbody>",
-        *(line("td", row) for row in table.rows),
-        "</tbody></table></div>",
-    ]
-    if table.notes:
-        items = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
-        lines.append(f'<ul class="notes">{items}</ul>')
-    return "\n".join(lines)

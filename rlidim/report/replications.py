@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rlidim.records.cell import RANDOM
 from rlidim.records.measurement import Measurement, read_measurement
+from rlidim.report.columns import one_line
 from rlidim.report.tables import Table, names_of
-from rlidim.report.text import one_line
 from rlidim.statistics.wording import NONE, beside
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from rlidim.records.measurement import Measurement, total_seconds, total_steps
 from rlidim.records.record import RunRecord
 from rlidim.report import published, text
+from rlidim.report.columns import one_line
 from rlidim.statistics.reading import Reading
 from rlidim.statistics.wording import NONE, beside, interval, name_of, read, why_open
 from rlidim.tasks.task import Task
@@ -172,10 +173,10 @@ def comparison(
             rows.append(
                 (
                     *names_of(measurement),
-                    text.one_line(entry.rule),
+                    one_line(entry.rule),
                     str(entry.baseline),
                     text.differences(entry, measurement),
-                    text.one_line(entry.source),
+                    one_line(entry.source),
                     text.whole(entry.D),
                     text.whole(entry.d_int),
                     beside(theirs),
@@ -185,7 +186,7 @@ def comparison(
                     published.verdict(entry, measurement),
                 )
             )
-            details = [text.one_line(part) for part in (entry.network, entry.note) if part]
+            details = [one_line(part) for part in (entry.network, entry.note) if part]
             if details:
                 line = f"{measurement.task_name}, {entry.d_int:,} ({entry.trainer}): "
                 notes.append(line + "; ".join(details))

@@ -1,15 +1,13 @@
-"""Numbers, intervals and plain tables as text, the same in every output."""
+"""Numbers and intervals as text, the same in every output."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from rlidim.errors import printable
 from rlidim.records.measurement import Measurement
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import NONE, interval, name_of, read, statement
@@ -23,21 +21,27 @@ __all__ = [
     "interval",
     "name_of",
     "number",
-    "one_line",
     "published",
     "read",
     "scale_of",
     "short_names",
     "spread",
     "statement",
-    "text_table",
     "whole",
 ]
 
+LEAST, MOST = 1e-4, 1e12  # numbers beyond are written with an exponent
+
 
 def number(value: float | None) -> str:
-    """Return a score with four digits."""
-    return NONE if value is None else f"{value:.4g}"
+    """Return a score with four significant digits, written out: ``2,869``, ``0.9012``."""
+    if value is None:
+        return NONE
+    if value == 0 or not math.isfinite(value) or not LEAST <= abs(value) < MOST:
+        return f"{value:.4g}"
+    digits = max(3 - math.floor(math.log10(abs(value))), 0)
+    shown = f"{round(value, 3 - math.floor(math.log10(abs(value)))):,.{digits}f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
 def whole(value: int | None) -> str:
@@ -79,11 +83,12 @@ def scale_of(estimate: Estimate, task: Task | None) -> str:
         budget = "" if task is None else " within the budget"
         return (
             f"native unsolved{budget}: {reaching} of {runs} runs reach {share} of the target "
-            f"{used.target:g}{source}; read against their median {used.solved:.4g} instead"
+            f"{number(used.target)}{source}; read against their median "
+            f"{number(used.solved)} instead"
         )
-    one = f"the target {used.solved:g}{source}"
+    one = f"the target {number(used.solved)}{source}"
     if used.kind == "local":
-        one = f"the median of native training, {used.solved:.4g} (local)"
+        one = f"the median of native training, {number(used.solved)} (local)"
     return f"half of the runs reach {share} of the way from random actions to {one}; {native}"
 
 
@@ -115,42 +120,3 @@ def short_names(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
         measurement.names if counts[measurement.names[:2]] > 1 else measurement.names[:2]
         for measurement in measurements
     ]
-
-
-def one_line(text: str) -> str:
-    """Return the text on one line, with single spaces."""
-    return " ".join(text.split())
-
-
-def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as aligned columns, numbers to the right; the first row names the columns.
-
-    Lists are joined by semicolons, None is a dash.
-    """
-    if not rows:
-        return "nothing to show"
-    header = list(rows[0])
-    body = [[_cell(row.get(name)) for name in header] for row in rows]
-    right = [
-        all(isinstance(row.get(name), int | float) or row.get(name) is None for row in rows)
-        for name in header
-    ]
-    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        aligned = [
-            cell.rjust(width) if numeric else cell.ljust(width)
-            for cell, width, numeric in zip(cells, widths, right, strict=True)
-        ]
-        return "  ".join(aligned).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([line(header), rule, *(line(cells) for cells in body)])
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return NONE
-    if isinstance(value, list | tuple):
-        return "; ".join(str(part) for part in value) or NONE
-    return printable(one_line(str(value)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,20 +14,24 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
 from rlidim.report import (
     baselines,
+    bases,
     claims,
     coverages,
     descriptions,
     families,
+    growth,
     headline,
     protocols,
     render,
     replications,
     tables,
-    text,
+    together,
 )
 from rlidim.report.baselines import Baseline
+from rlidim.report.claims import Claim
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
+from rlidim.report.places import BASES, COVERAGE, FAMILIES
 from rlidim.report.plot import plot_measurement
 from rlidim.report.tables import Table
 from rlidim.tasks.task import Task
@@ -47,7 +50,7 @@ _AGAIN = (
 def write_tables(
     results: Results, tasks: Mapping[str, Task], *, fraction: float = 0.9
 ) -> tuple[list[Path], list[str]]:
-    """Write TABLES.md, tables.csv, scores.csv, tables.tex, index.html and the figures.
+    """Write TABLES.md, tables.csv, scores.csv, tables.tex and the figures.
 
     FAMILIES.md too, where ``families/`` holds records that compare the families of P.
 
@@ -89,22 +92,31 @@ def write_tables(
     from rlidim.report import conditioning
 
     figures += conditioning.plot(measurements, results.folder / "figures")
-    page = _Page(measurements, natives, records, left_out, described, tasks, fraction)
+    at_full, unreadable = Results(results.folder / BASES).scan()
+    problems += [f"{problem}; skipped" for problem in unreadable]
+    judged = claims.claims(measurements)
+    try:
+        cost = growth.claim(growth.read(results.folder))
+        judged += [] if cost is None else [cost]
+    except RlidimError as error:
+        problems.append(f"{error}; skipped")
+    page = _Page(
+        measurements, natives, records, left_out, described, at_full, judged, tasks, fraction
+    )
     contents = {
         "TABLES.md": page.markdown(),
         "tables.csv": tables.measurements_csv(measurements),
         "scores.csv": tables.scores_csv(measurements),
         "tables.tex": page.latex(),
-        "index.html": page.html(),
     }
-    comparison = Results(results.folder / families.FOLDER)
+    comparison = Results(results.folder / FAMILIES)
     if comparison.folder.is_dir():
         records, unreadable = comparison.scan()
         problems += [f"{problem}; skipped" for problem in unreadable]
         table = families.table(gather(records, tasks, results_folder=comparison.folder))
         parts = [f"# {table.title}", *_markdown(table), "```console\n$ rlidim tables\n```"]
         contents["FAMILIES.md"] = "\n\n".join(parts) + "\n"
-    studied = coverages.tables(coverages.read(results.folder / coverages.FILE))
+    studied = coverages.tables(coverages.read(results.folder / COVERAGE))
     if studied:
         parts = ["# Coverage of the 95 % interval"]
         for table in studied:
@@ -126,6 +138,8 @@ class _Page:
         records: Sequence[RunRecord],
         problems: Sequence[str],
         described: list[dict[str, Any]],
+        at_full: Sequence[RunRecord],
+        judged: Sequence[Claim],
         tasks: Mapping[str, Task],
         fraction: float,
     ) -> None:
@@ -139,9 +153,11 @@ class _Page:
             tables.summary(ours, fraction),
             tables.calibration(known, fraction),
             tables.comparison(measurements, tasks, fraction),
-            claims.table(measurements),
+            claims.table(judged),
             replications.table(measurements),
+            bases.table(measurements, at_full),
             protocols.table(measurements, fraction),
+            together.table(measurements, fraction),
             descriptions.table(described),
             baselines.table(natives),
         ]
@@ -184,54 +200,10 @@ class _Page:
         head = "% Made by: rlidim tables. Needs \\usepackage{booktabs,graphicx}.\n"
         return head + "\n".join(render.latex_table(table) for table in self.tables)
 
-    def html(self) -> str:
-        """Return index.html; the figures lie beside it."""
-        parts = ["<h1>Intrinsic dimensions</h1>", _paragraph(_ABOUT)]
-        if self.ladder:
-            parts.append('<img src="figures/ladder.svg" alt="The difficulty ladder">')
-        if not self.measurements:
-            parts.append(_paragraph("There are no runs in subspaces on record yet."))
-        for table in self.tables:
-            parts += [f"<h2>{html.escape(table.title)}</h2>", render.html_table(table)]
-        if self.measurements:
-            parts.append("<h2>Every tested d</h2>")
-        for measurement in self.measurements:
-            label = html.escape(measurement.label)
-            parts.append(f"<h3>{label}</h3>")
-            parts.append(_list(statements(measurement)))
-            if measurement.estimate is not None:
-                address = html.escape(_address(measurement.stem))
-                parts.append(f'<img src="figures/{address}" alt="{label}">')
-                parts.append(render.html_table(tables.rungs(measurement)))
-        for native in self.natives:
-            label, address = html.escape(native.label), html.escape(_address(native.stem))
-            parts += [f"<h3>{label}</h3>", f'<img src="figures/{address}" alt="{label}">']
-        if self.problems:
-            parts += ["<h2>Left out</h2>", _list(self.problems)]
-        parts += ["<h2>Regenerate</h2>", _paragraph(_AGAIN), "<pre>rlidim tables</pre>"]
-        if self.origins.rows:
-            parts += [f"<h3>{self.origins.title}</h3>", render.html_table(self.origins)]
-        body = "\n".join(parts)
-        return (
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>Intrinsic dimensions</title>\n<style>{render.STYLE}</style>\n</head>\n"
-            f"<body>\n{body}\n</body>\n</html>\n"
-        )
-
 
 def _markdown(table: Table) -> list[str]:
     notes = [render.markdown_notes(table)] if table.notes else []
     return [render.markdown_table(table), *notes]
-
-
-def _paragraph(words: str) -> str:
-    return f"<p>{html.escape(text.one_line(words))}</p>"
-
-
-def _list(lines: Sequence[str]) -> str:
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f"<ul>{items}</ul>"
 
 
 def _address(stem: str) -> str:

@@ -18,7 +18,7 @@ from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, total_seconds
 from rlidim.statistics.wording import interval
-from rlidim.sweep.forecast import seconds_to_close
+from rlidim.sweep.forecast import forecast
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.search import Listener, Search
 
@@ -86,9 +86,7 @@ class Row:
     def forecast(self) -> float | None:
         """Return the core seconds that it still needs, None if that is not to be foreseen."""
         measurement = self.measurement
-        if measurement is None or measurement.estimate is None:
-            return None
-        return seconds_to_close(measurement.estimate, self.seconds, self.search.plan.precision)
+        return None if measurement is None else forecast(measurement, self.search.plan)
 
     @property
     def urgency(self) -> float:

@@ -1,4 +1,4 @@
-"""Calibration: measurements of tasks whose dimension is known, and searches that are repeated.
+"""Calibration: tasks of known dimension, searches that are repeated, and runs at d = D.
 
 Li et al. 2018, section 2 (the toy problem).
 """
@@ -6,12 +6,17 @@ Li et al. 2018, section 2 (the toy problem).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from rlidim.executors.job import Executor, Job
+from rlidim.executors.ledger import finished
+from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
-from rlidim.report.text import text_table
+from rlidim.report import bases
+from rlidim.report.columns import text_table
 from rlidim.statistics.wording import describe
 from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
@@ -77,6 +82,45 @@ def repeated(tasks: Mapping[str, Task], repetitions: int) -> list[Plan]:
         for number in range(repetitions)
         for plan in tiers.plans(tasks, REPLICATED)
     ]
+
+
+def try_bases(
+    measurements: Sequence[Measurement],
+    results: Results,
+    *,
+    executor: Executor,
+    log_dir: Path,
+    tell: Callable[[str], None],
+) -> None:
+    """Make every measurement's runs at d = D that are not on record, the smallest D first.
+
+    Args:
+        measurements: see :mod:`rlidim.report.bases`.
+        results: the folder of these runs alone.
+        executor: makes them.
+        log_dir: the folder for training logs.
+        tell: called with a line at each measurement and run.
+
+    Raises:
+        RlidimError: a mistake that only the user can mend.
+    """
+    rows = [row for row in measurements if row.task is not None and bases.cells(row)]
+    rows.sort(key=lambda row: row.D or 0)
+    for number, row in enumerate(rows, 1):
+        assert row.task is not None
+        tell(f"[{number}/{len(rows)}] {row.task_name} {row.trainer}, d = D = {row.D:,}")
+        jobs = [
+            Job(row.task, cell, results.folder, log_dir)
+            for cells in bases.cells(row).values()
+            for cell in cells
+        ]
+        jobs = [
+            job
+            for job in jobs
+            if (earlier := results.load(job.cell)) is None or not finished(earlier)
+        ]
+        for record in executor.run(jobs):
+            tell(f"{record.cell}: {record.status if record.score is None else record.score}")
 
 
 def table(readings: Sequence[Reading]) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+from rlidim.records.measurement import Measurement, total_seconds
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.scale import thresholds
 from rlidim.statistics.shares import CURVES, read_shares
+from rlidim.sweep.plan import Plan
 
 TIMES = (2, 3, 4, 6, 8, 12, 16)  # the runs on record
 
@@ -43,3 +45,40 @@ def seconds_to_close(estimate: Estimate, seconds: float, precision: float) -> fl
         if more.closed and more.ratio <= precision:
             return (times - 1) * runs * seconds
     return None
+
+
+def forecast(measurement: Measurement, plan: Plan) -> float | None:
+    """Return the core seconds that a measurement lacks, by its own runs; None if unforeseen.
+
+    Nothing is lacked by one that is as narrow as its plan wants.
+    """
+    estimate = measurement.estimate
+    if estimate is None:
+        return None
+    if narrow(estimate, plan.precision):
+        return 0.0
+    runs = [*measurement.runs, *measurement.baseline]
+    return seconds_to_close(estimate, total_seconds(runs) / len(runs), plan.precision)
+
+
+def narrow(estimate: Estimate, precision: float) -> bool:
+    """Return whether an interval is closed, and as narrow as wanted."""
+    return estimate.closed and estimate.ratio <= precision
+
+
+def advice(measurement: Measurement, plan: Plan) -> str | None:
+    """Return what narrowing a measurement would cost and how, a line; None if it is narrow."""
+    estimate = measurement.estimate
+    if estimate is None or estimate.unreached or narrow(estimate, plan.precision):
+        return None
+    wanted = f"an interval whose ends have a ratio of {plan.precision:g}"
+    lacking = forecast(measurement, plan)
+    if lacking is None:
+        return (
+            f"{wanted}: not to be had by {TIMES[-1]} times as many runs, if they go on like these"
+        )
+    minutes = math.ceil((measurement.seconds + lacking) / 60.0)
+    return (
+        f"{wanted}: about {lacking / 60.0:,.0f} core minutes more, if runs go on like these; "
+        f"--budget {minutes}m lets the same command go on"
+    )

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from rlidim.environments import making
 from rlidim.errors import RlidimError
 from rlidim.networks.dimension import projection_family
-from rlidim.records.cell import RANDOM, SEEDS_OF_ONE, Cell
-from rlidim.records.measurement import Subject
+from rlidim.records.cell import RANDOM, SEEDS_OF_ONE, Cell, Subject
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import settings_class
 
@@ -62,14 +61,14 @@ class Plan:
         task.settings(trainer)
         search = dataclasses.asdict(task.search_for(trainer))
         given = {name: value for name, value in choices.items() if value is not None}
-        given["projection"] = projection_family(task, str(given.get("projection", AUTO)))
+        choice = str(given.pop("projection", AUTO))
         seeds = given.get("seeds")
         if isinstance(seeds, int):  # given: as many for the baseline
             # One native run would leave the baseline's error unknown.
             search["baseline_seeds"] = max(2, seeds)
         plan = cls(task, trainer, **{**search, **given})
-        plan.check()
-        return plan
+        plan.check()  # before torch is loaded for P
+        return dataclasses.replace(plan, projection=projection_family(task, choice))
 
     def check(self) -> None:
         """Check the ranges.

@@ -48,6 +48,11 @@ class Environment:
     extra: str | None = None
 
     @property
+    def own(self) -> bool:
+        """Whether a module of the user's makes it: one before the colon, in no known package."""
+        return self.extra is None and ":" in self.id and not self.id.startswith("rlidim.")
+
+    @property
     def family(self) -> str:
         """The group that a list shows it in: its extra, Gymnasium's own, or the user's."""
         return self.extra or ("own" if ":" in self.id else "gymnasium")
@@ -63,6 +68,7 @@ class Pool:
 
     frames: ClassVar[bool] = False
     any_game: ClassVar[bool] = False
+    own: ClassVar[bool] = False
     steps: ClassVar[str] = "environment steps"
     extra: ClassVar[str] = "envpool"
 
@@ -94,6 +100,7 @@ class Atari:
     """
 
     frames: ClassVar[bool] = True
+    own: ClassVar[bool] = False
     extra: ClassVar[str] = "atari"
     family: ClassVar[str] = "atari"
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rlidim.records.measurement import gather
+from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
 from rlidim.report import claims
+from rlidim.statistics.estimate import Estimate
 from rlidim.tasks.names import find_task
-from tests.report.synthetic import classifier
+from tests.report.synthetic import baseline, classifier, random, runs
 
 
 def judge(*found: list[RunRecord]) -> dict[str, claims.Claim]:
@@ -124,4 +125,62 @@ def test_compression(d: int, verdict: str) -> None:
 
 def test_nothing_measured_claims_nothing() -> None:
     assert claims.claims([]) == []
-    assert claims.table([]).rows == ()
+    assert claims.table(claims.claims([])).rows == ()
+
+
+def pendulum(at: int) -> list[RunRecord]:
+    """Return searches of the inverted pendulum by es, solved from d = at on."""
+    task = find_task("inverted-pendulum")
+    dims = sorted({max(at // 2, 1), at - 1, at, 2 * at} - {0})
+    scores = {d: [1000.0 if d >= at else 20.0] * 12 for d in dims}
+    return [*runs(task, scores), *baseline(task, (1000.0,) * 5), random(task, 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("at", "verdict"), [(7, claims.SUPPORTED), (2, claims.REFUTED), (100, claims.REFUTED)]
+)
+def test_about_a_hundred_times(at: int, verdict: str) -> None:
+    found = judge(pendulum(at), classifier("mnist-fc", 700))["inverted-pendulum"]
+    assert found.verdict == verdict
+    assert "inverted-pendulum by es" in found.figures
+
+
+def test_an_open_end_leaves_a_ratio_undecided_and_is_named() -> None:
+    pong = find_task("pong")
+    low = {1024: [-20.0] * 6, 4096: [-20.0] * 6}
+    found = judge(
+        [
+            *runs(pong, low, trainer="ppo", projection="stacked_fastfood", D=1_005_974),
+            *baseline(pong, (20.0, 20.0), "ppo"),
+            random(pong, -20.5),
+        ],
+        classifier("cifar10-fc", 6_000, 656_810),
+    )["pong"]
+    assert found.verdict == claims.OPEN
+    assert found.figures.endswith("a closed interval of pong would decide")
+
+
+def test_the_interval_of_a_ratio_by_hand() -> None:
+    """Both readings have ends a factor of two away: the ratio's are exp(sqrt(2) log 2) away."""
+
+    def read(d: int) -> Measurement:
+        estimate = dataclasses.replace(
+            measured_estimate(), d_int=d, interval=(d // 2, 2 * d), censored=None
+        )
+        return dataclasses.replace(gathered(), estimate=estimate)
+
+    low, high = claims.ratio_interval(read(400), read(4))
+    assert low == pytest.approx(100 * 2 ** -(2**0.5))
+    assert high == pytest.approx(100 * 2 ** (2**0.5))
+
+
+def gathered() -> Measurement:
+    records = classifier("mnist-fc", 700)
+    (found,) = gather(records, {"mnist-fc": find_task("mnist-fc")}, results_folder=Path("results"))
+    return found
+
+
+def measured_estimate() -> Estimate:
+    estimate = gathered().estimate
+    assert estimate is not None
+    return estimate

@@ -8,6 +8,7 @@ from rlidim.projections.choice import RULE
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, gather
 from rlidim.report import families
+from rlidim.report.places import FAMILIES
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.names import task_files
 from tests.factory import make_task
@@ -44,7 +45,7 @@ def test_without_gaussian_nothing_differs() -> None:
 
 
 def test_no_default_differs_in_the_records() -> None:
-    folder = ROOT / "results" / families.FOLDER
+    folder = ROOT / "results" / FAMILIES
     records, problems = Results(folder).scan()
     tasks = {name: load_task(path) for name, path in task_files().items()}
     measured = gather(records, tasks, results_folder=folder)

@@ -20,7 +20,7 @@ from rlidim.executors import ledger, making
 from rlidim.executors.job import Job
 from rlidim.records import checkpoints, state
 from rlidim.records.cell import Cell, Seeds
-from rlidim.records.checkpoints import ACTIONS, FILE, Checkpoints, clear
+from rlidim.records.checkpoints import ACTIONS, FILE, Checkpoints, Spent, clear
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
@@ -37,6 +37,7 @@ PPO = {"n_timesteps": 1024, "n_envs": 2, "n_steps": 64, "batch_size": 32, "n_epo
 EVALUATION = Evaluation(episodes=4, checkpoint_episodes=2)
 CARTPOLE = {"environment": Environment("CartPole-v1"), "network": Network((8, 8))}
 PENDULUM = {"environment": Environment("Pendulum-v1"), "network": Network((8, 8))}
+LAKE = {"environment": Environment("FrozenLake-v1"), "network": Network((8, 8))}
 PONG = {
     "environment": Atari("pong", max_frames=400, repeat_action_probability=0.25),
     "network": PixelNetwork("paper", batch_norm=True),
@@ -72,6 +73,9 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         PONG,
         {**DQN, "n_timesteps": 120, "learning_starts": 40, "n_envs": 2, "buffer_size": 60},
     ),
+    "ppo-many on CartPole": ("ppo-many", CARTPOLE, PPO),
+    "ppo-many with normalisation": ("ppo-many", PENDULUM, {**PPO, "normalize": True}),
+    "ppo-many on lone environments": ("ppo-many", LAKE, {**PPO, "normalize": True}),
     "es on CartPole": ("es", CARTPOLE, {**ES, "n_timesteps": 1500}),
     "es with normalisation": ("es", PENDULUM, {**ES, "normalize": True}),
     "es on Pong": ("es", PONG, {"n_timesteps": 800, "population": 2, "eval_freq": 2}),
@@ -99,10 +103,10 @@ class Clock(Checkpoints):
         self.opportunities += 1
         return self.opportunities % self.every == 0
 
-    def save(self, content: Any) -> None:
+    def save(self, content: Any, here: Spent | None = None) -> None:
         if self.lives == 0:
             raise KilledError
-        super().save(content)
+        super().save(content, here)
         if self.lives is not None:
             self.lives -= 1
 
@@ -304,15 +308,16 @@ def test_a_pickle_is_not_opened(name: str, tmp_path: Path) -> None:
 
 
 def test_what_a_kill_left_half_written_is_cleared(tmp_path: Path) -> None:
-    stale = tmp_path / f".{FILE}.abcdefgh.tmp"
-    other = tmp_path / ".another.abcdefgh.tmp"
-    other.touch()
-    stale.touch()
+    checkpoint = tmp_path / f".{FILE}.abcdefgh.tmp"
+    solution = tmp_path / ".solution.rlz.abcdefgh.tmp"
+    log = tmp_path / "progress.csv"
+    for path in (checkpoint, solution, log):
+        path.touch()
     Checkpoints(tmp_path, ABOUT, resume=False).save({"steps": 1})
-    assert not stale.exists()
-    stale.touch()
+    assert sorted(tmp_path.iterdir()) == [tmp_path / FILE, log]
+    solution.touch()
     clear(tmp_path)
-    assert list(tmp_path.iterdir()) == [other]
+    assert list(tmp_path.iterdir()) == [log]
 
 
 def test_a_search_by_cma_es_goes_on_over_a_restart() -> None:

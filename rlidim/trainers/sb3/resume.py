@@ -22,7 +22,8 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
-from rlidim.records.checkpoints import ACTIONS, Checkpoints, writing
+from rlidim.records.actions import Actions
+from rlidim.records.checkpoints import ACTIONS, Checkpoints
 from rlidim.trainers.sb3 import replay
 
 # Between two rollouts all of a model's state lies in these, its networks, optimizers and buffer.
@@ -46,30 +47,16 @@ class Recorded(VecEnvWrapper):
     """Environments whose actions are written to a file as they are taken.
 
     Attributes:
-        count: steps since the reset.
+        actions: on record; :meth:`Actions.to` names the file.
         observations: the last ones.
     """
 
     def __init__(self, venv: VecEnv) -> None:
-        """Record nothing until :meth:`to` names a file."""
+        """Record nothing until a file is named."""
         super().__init__(venv)
         self._dtype = dtype_of(venv.action_space)
-        self.count = 0
+        self.actions = Actions()
         self.observations: Any = None
-        self._waiting: list[bytes] = []
-        self._file: Path | None = None
-
-    def to(self, path: Path) -> None:
-        """Write to a file from now on, in place of its content.
-
-        Raises:
-            RlidimError: it cannot be written.
-        """
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)  # a link would lead to what is not ours
-            path.write_bytes(b"")
-        self._file = path
 
     def reset(self) -> Any:
         """Reset the environments."""
@@ -79,27 +66,14 @@ class Recorded(VecEnvWrapper):
     def step_async(self, actions: NDArray[Any]) -> None:
         """Record the actions and pass them on, in their space's dtype."""
         actions = np.asarray(actions, dtype=self._dtype)
-        if self._file is not None:
-            self._waiting.append(np.ascontiguousarray(actions).tobytes())
+        self.actions.add(actions)
         self.venv.step_async(actions)
 
     def step_wait(self) -> Any:
         """Return the environments' observations, rewards, dones and infos."""
         step = self.venv.step_wait()
         self.observations = step[0]
-        self.count += 1
         return step
-
-    def flush(self) -> None:
-        """Append the actions taken since the last time.
-
-        Raises:
-            RlidimError: the file cannot be written.
-        """
-        if self._file is not None:
-            with writing(self._file), self._file.open("ab") as file:
-                file.write(b"".join(self._waiting))
-        self._waiting.clear()
 
     def replay(self, path: Path, count: int, like: NDArray[Any]) -> bool:
         """Reset, and take the first ``count`` actions of a file again; go on recording to it.
@@ -112,18 +86,13 @@ class Recorded(VecEnvWrapper):
         Returns:
             Whether the file is a regular one and holds so many.
         """
-        row = like.nbytes
-        if path.is_symlink() or not path.is_file() or path.stat().st_size < count * row:
+        taken = self.actions.again(path, count, like)
+        if taken is None:
             return False
-        with path.open("r+b") as file:
-            file.truncate(count * row)  # what a killed run wrote after its last checkpoint
         self.reset()
-        with path.open("rb") as file:
-            for _ in range(count):
-                self.venv.step_async(np.frombuffer(file.read(row), like.dtype).reshape(like.shape))
-                self.observations = self.venv.step_wait()[0]
-        self.count = count
-        self._file = path
+        for actions in taken:
+            self.venv.step_async(actions)
+            self.observations = self.venv.step_wait()[0]
         return True
 
 
@@ -149,7 +118,7 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
         more: what else there is to keep.
     """
     recorded = recorded_of(model)
-    recorded.flush()
+    recorded.actions.flush()
     normalisation = model.get_vec_normalize_env()
     modules, variables = model._get_torch_save_params()
     replay_buffer: ReplayBuffer | None = getattr(model, "replay_buffer", None)
@@ -165,7 +134,7 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
             "deques": {name: list(getattr(model, name)) for name in DEQUES},
             "normalisation": None if normalisation is None else _normalisation(normalisation),
             "random": _random(model),
-            "steps": recorded.count,
+            "steps": recorded.actions.count,
             "observations": recorded.observations,
             "more": more,
         }

@@ -378,7 +378,7 @@ def _stand(run: Run) -> tuple[BaseAlgorithm, Evaluations]:
             model.get_env().close()  # type: ignore[union-attr]
             model, evaluations = _start(run)
     if checkpoints.resumed is None:
-        resume.recorded_of(model).to(checkpoints.folder / ACTIONS)
+        resume.recorded_of(model).actions.to(checkpoints.folder / ACTIONS)
     return model, evaluations
 
 

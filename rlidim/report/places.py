@@ -1,0 +1,7 @@
+"""Where what is no record of a run lies below the results."""
+
+COVERAGE = "coverage.csv"
+DESCRIPTIONS = "descriptions"
+FAMILIES = "families"  # records that compare them, which would crowd the other tables
+BASES = "bases"  # records of runs at d = D, which would crowd them too
+GROWTH = "kernels/growth/cpu.json"  # products timed at one D and several d

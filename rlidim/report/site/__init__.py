@@ -1,0 +1,1 @@
+"""The results as pages: static, from the records alone, without a server or another host."""

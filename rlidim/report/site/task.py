@@ -1,0 +1,191 @@
+"""A task's page: each measurement's curve, command, cost, solution and records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlidim.records.record import RunRecord, decode
+from rlidim.report import text
+from rlidim.report.columns import one_line
+from rlidim.report.overview import network, statements
+from rlidim.report.site.curve import curve
+from rlidim.report.site.entry import Entry
+from rlidim.report.site.markup import Markup, data, element, together
+from rlidim.report.site.page import heading
+from rlidim.statistics.wording import name_of
+
+SHOWN = 100  # numbers of theta_d that stand on the page; more are in a file
+
+Link = Callable[[RunRecord], str]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solved run in as few numbers as were found.
+
+    Attributes:
+        record: the run.
+        theta_d: float32 (d,).
+    """
+
+    record: RunRecord
+    theta_d: np.ndarray
+
+    @property
+    def words(self) -> str:
+        """Every number, to be read again to the same float32."""
+        return ", ".join(str(number) for number in self.theta_d)
+
+
+def solution_of(entry: Entry) -> Solution | None:
+    """Return the best run at the first d that solves, None if no record holds its numbers."""
+    estimate = entry.estimate
+    if estimate is None:
+        return None
+    solved: list[RunRecord] = []
+    for record in entry.measurement.runs:
+        held = record.solution is not None and record.solution.get("theta_d") is not None
+        if held and record.score is not None and record.cell.d is not None:
+            enough = estimate.d_int is None or record.cell.d >= estimate.d_int
+            if enough and estimate.scale(record.score) >= estimate.fraction:
+                solved.append(record)
+    if not solved:
+        return None
+    best = min(solved, key=lambda record: (record.cell.d, -(record.score or 0), record.cell.seed))
+    assert best.solution is not None
+    return Solution(best, decode(best.solution["theta_d"]))
+
+
+def task_page(entries: Sequence[Entry], link: Link, sliders: bool) -> Markup:
+    """Return the content of a task's page.
+
+    Args:
+        entries: all of the task.
+        link: returns the address of a run's record from this page.
+        sliders: whether the sliders' page shows this task.
+    """
+    first = entries[0].measurement
+    task = first.task
+    lead = [one_line(task.title) if task is not None else first.task_name]
+    facts = [f"D = {text.whole(first.D)}"]
+    if task is not None:
+        facts.append(network(task))
+    return together(
+        heading(first.task_name, *lead),
+        element("p", " · ".join(facts), class_="facts"),
+        element("p", element("a", "Drive it with six sliders", href="../sliders.html"))
+        if sliders
+        else None,
+        *(_section(entry, link, len(entries) > 1) for entry in entries),
+    )
+
+
+def _section(entry: Entry, link: Link, several: bool) -> Markup:
+    measurement, estimate = entry.measurement, entry.estimate
+    assert estimate is not None
+    where = f"curve-{entry.anchor}"
+    said = statements(measurement)[1:]  # the first is the heading's
+    return element(
+        "section",
+        element(
+            "h2",
+            element("i", entry.name),
+            " ",
+            element("span", f"{name_of(estimate.fraction)}: {entry.reading}"),
+        ),
+        element("ul", *(element("li", line) for line in said), class_="says"),
+        element(
+            "figure",
+            element("div", class_="curve", data_from=where),
+            data(where, curve(measurement, link)),
+            element(
+                "figcaption",
+                "Above, the share of runs that solve the task and its fit; below, each dot is a "
+                "run and leads to its record. Shaded: the 95 % interval.",
+            ),
+        ),
+        element("h3", "The command"),
+        copied(_command(entry, several)),
+        element("p", f"{entry.runs}; {entry.cost} in all.", class_="cost"),
+        _solution(entry, link),
+        element("details", element("summary", "Every run's record"), _records(entry, link)),
+        id=entry.anchor,
+        class_="measurement",
+        data_trainer=measurement.trainer,
+    )
+
+
+def _command(entry: Entry, several: bool) -> str:
+    measurement = entry.measurement
+    words = f"rlidim {measurement.task_name} measure --trainer {measurement.trainer}"
+    if several and measurement.projection in entry.name:
+        words += f" --projection {measurement.projection}"
+    return words if measurement.scope == "policy" else f"{words} --scope {measurement.scope}"
+
+
+def copied(words: str, name: str = "command") -> Markup:
+    """Return text with a button that copies it."""
+    return element(
+        "div",
+        element("pre", element("code", words), tabindex=0),
+        element("button", "Copy", type="button", class_="copy"),
+        class_=f"copied {name}",
+    )
+
+
+def _solution(entry: Entry, link: Link) -> Markup | None:
+    found = solution_of(entry)
+    if found is None:
+        return None
+    d = len(found.theta_d)
+    about = element(
+        "p",
+        f"A run that solves it with d = {d:,} ",
+        element("a", f"(seed {found.record.cell.seed})", href=link(found.record)),
+        f", score {text.number(found.record.score)}: these numbers, and two seeds, are the policy.",
+    )
+    if d > SHOWN:
+        where = f"{solution_file(entry)}"
+        numbers = element("p", element("a", f"theta_d, {d:,} numbers", href=where, download=True))
+    else:
+        numbers = copied(found.words, "numbers")
+    return together(element("h3", "A solution"), about, numbers)
+
+
+def solution_file(entry: Entry) -> str:
+    """Return the name of the file of a long solution, beside the task's page."""
+    return f"{entry.measurement.stem}-theta_d.txt"
+
+
+def _records(entry: Entry, link: Link) -> Markup:
+    rows = []
+    estimate = entry.estimate
+    assert estimate is not None
+    shares = {rung.d: f"{rung.solved} of {len(rung.scores)}" for rung in estimate.rungs}
+    by_d: dict[str, list[RunRecord]] = {}
+    for record in entry.measurement.runs:
+        by_d.setdefault(f"{record.cell.d:,}", []).append(record)
+    by_d["native"] = list(entry.measurement.baseline)
+    if entry.measurement.random is not None:
+        by_d["random"] = [entry.measurement.random]
+    for name, records in by_d.items():
+        links: list[object] = []
+        for record in records:
+            score = text.number(record.score) if record.status == "ok" else record.status
+            links += [element("a", score, href=link(record), title=f"seed {record.cell.seed}"), " "]
+        solved = shares.get(records[0].cell.d or 0, "") if records else ""
+        rows.append(
+            element(
+                "tr", element("th", name, scope="row"), element("td", solved), element("td", *links)
+            )
+        )
+    head = element("tr", *(element("th", name) for name in ("d", "solve", "scores, by seed")))
+    return element(
+        "div",
+        element("table", element("thead", head), element("tbody", *rows), class_="records"),
+        class_="scroll",
+        tabindex=0,
+    )

@@ -1,0 +1,257 @@
+"""The results as pages: whole links, and in a browser that runs their scripts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import gymnasium
+import numpy as np
+import pytest
+
+from rlidim.cli.site import driven
+from rlidim.networks.acting import architecture_of
+from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
+from rlidim.records.measurement import gather
+from rlidim.records.record import decode
+from rlidim.report.site.markup import data, element
+from rlidim.report.site.sliders import STEPS
+from rlidim.report.site.write import write_site
+from rlidim.solutions.file import of_record
+from rlidim.tasks.names import find_tasks
+from tests.factory import make_task
+from tests.report.synthetic import measured, published
+
+ROOT = Path(__file__).parent.parent.parent
+TASKS = ("cartpole", "codimension-3", "inverted-double-pendulum", "mnist-lenet", "pong", "swimmer")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDTHS, SCHEMES = (390, 1400), ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results, out = Results(ROOT / "results"), tmp_path_factory.mktemp("site")
+    records = [record for task in TASKS for record in results.scan(task)[0]]
+    measurements = gather(records, find_tasks(TASKS), results_folder=results.folder)
+    pages = write_site(measurements, results, out, drive=driven, documentation=None)
+    assert len(pages) == 4 + len(TASKS)
+    return out
+
+
+class Addresses(HTMLParser):
+    """What a page asks for, and the places that it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.places: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        for name, value in attributes:
+            if name in ("href", "src") and value is not None:
+                self.asked.append(value)
+            if name == "id" and value is not None:
+                self.places.append(value)
+
+
+def addresses(page: Path) -> Addresses:
+    found = Addresses()
+    found.feed(page.read_text())
+    return found
+
+
+def test_every_address_leads_somewhere(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    asked = 0
+    for page in pages:
+        found = addresses(page)
+        assert len(found.places) == len(set(found.places)), page
+        for address in found.asked:
+            if address == "data:,":
+                continue
+            assert "//" not in address
+            path, _, place = address.partition("#")
+            target = (page.parent / unquote(path)).resolve() if path else page
+            assert target.is_file(), f"{page.name}: {address}"
+            if place:
+                assert place in addresses(target).places, f"{page.name}: {address}"
+            asked += 1
+    assert asked > 300
+
+
+def test_what_is_measured_bounded_and_open_is_told_apart(site: Path) -> None:
+    ladder = (site / "index.html").read_text()
+    for name, kind in (("cartpole.html#es", "measured"), ("pong.html#ppo", "bounded")):
+        assert re.search(rf'href="tasks/{name}-?\w*" class="lane {kind}"', ladder), name
+    open_ = ladder.partition("Not determined")[2].partition("</ul>")[0]
+    assert "swimmer by es" in open_
+    assert "inverted-double-pendulum by ppo" in open_
+    assert "cartpole by es" not in open_
+
+
+def test_a_solution_stands_on_the_page_to_the_last_bit(site: Path) -> None:
+    page = (site / "tasks" / "cartpole.html").read_text()
+    numbers = re.findall(r"<code>(-?\d[^<]+)</code>", page)
+    told = {np.array(part.split(", "), dtype=np.float32).tobytes() for part in numbers}
+    records, _ = Results(ROOT / "results").scan("cartpole")
+    held = {
+        decode(record.solution["theta_d"]).tobytes()
+        for record in records
+        if record.solution is not None and record.solution.get("theta_d") is not None
+    }
+    assert told
+    assert told <= held
+
+
+def test_names_with_special_characters_survive(tmp_path: Path) -> None:
+    task = make_task("odd|name_<b>$&#", published=(published(8, note="a | b <em> \\x $y$"),))
+    results = Results(tmp_path / "results")
+    records = measured(task, {4: [20.0] * 3, 8: [500.0] * 3})
+    for record in records:
+        results.write(record)
+    measurements = gather(records, {task.name: task}, results_folder=results.folder)
+    pages = write_site(measurements, results, tmp_path / "site", drive=driven)
+    assert {page.name for page in pages} >= {"index.html", "odd|name_<b>$&#.html"}
+    for page in pages:
+        for address in addresses(page).asked:
+            path = unquote(address.partition("#")[0])
+            assert not path or path == "data:," or (page.parent / path).is_file(), address
+        assert "<b>$" not in page.read_text()
+        assert "<em>" not in page.read_text()
+
+
+def test_markup_escapes_what_is_no_markup() -> None:
+    assert element("p", "<b>", title='"') == '<p title="&quot;">&lt;b&gt;</p>'
+    assert "</script>" not in data("x", ["</script>"])[:-9]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+def foreign(address: str) -> bool:
+    return not address.startswith(("file:", "data:"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pages_in_a_browser(site: Path, browser: Any, width: int, scheme: str) -> None:
+    """No error, no other host, no horizontal overflow, every image there."""
+    view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    said: list[str] = []
+    view.on("console", lambda message: said.append(message.text))
+    view.on("pageerror", lambda error: said.append(str(error)))
+    view.on("request", lambda asked: said.append(asked.url) if foreign(asked.url) else None)
+    for page in sorted(site.rglob("*.html")):
+        view.goto(page.as_uri())
+        view.wait_for_timeout(100)
+        assert view.evaluate("document.documentElement.scrollWidth") <= width, page.name
+        assert view.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    view.close()
+    assert said == []
+
+
+@pytest.mark.slow
+def test_the_table_is_sorted_and_filtered(site: Path, browser: Any) -> None:
+    view = browser.new_page()
+    view.goto((site / "table.html").as_uri())
+
+    def column(number: int) -> list[str]:
+        rows = view.locator("#measurements tbody tr:visible")
+        return [row.locator("th, td").nth(number).inner_text() for row in rows.all()]
+
+    names = column(0)
+    view.click("#measurements thead button >> nth=0")
+    assert column(0) == sorted(names)
+    view.click("#measurements thead button >> nth=0")
+    assert column(0) == sorted(names, reverse=True)
+    view.click("#measurements thead button >> nth=4")
+    sizes = [int(text.replace(",", "")) for text in column(4)]
+    assert sizes == sorted(sizes)
+    view.select_option("select[name=trainer]", "ppo")
+    assert set(column(1)) == {"ppo"}
+    view.fill("input[name=words]", "codimension")
+    assert column(0) == ["codimension-3"]
+    assert view.inner_text("#count").startswith("1 of ")
+    view.close()
+
+
+@pytest.mark.slow
+def test_every_run_is_a_dot(site: Path, browser: Any) -> None:
+    view = browser.new_page()
+    view.goto((site / "tasks" / "cartpole.html").as_uri())
+    records, _ = Results(ROOT / "results").scan("cartpole")
+    for trainer in ("es", "ppo"):
+        runs = [
+            record
+            for record in records
+            if record.cell.trainer == trainer and record.cell.d and record.status != "failed"
+        ]
+        section = view.locator(f"section[data-trainer={trainer}]")
+        assert section.locator(".curve a circle").count() == len(runs)
+    view.close()
+
+
+@pytest.mark.slow
+def test_the_sliders_drive_as_python_does(site: Path, browser: Any) -> None:
+    """P, the network's actions and the cart's motion, over 500 recorded steps."""
+    view = browser.new_page()
+    view.goto((site / "sliders.html").as_uri())
+    told = view.evaluate("about.theta_d")
+    records, _ = Results(ROOT / "results").scan("cartpole")
+    (record,) = [
+        each
+        for each in records
+        if each.cell.d == 6 and each.solution and list(decode(each.solution["theta_d"])) == told
+    ]
+    path = Results(ROOT / "results").path(record.cell)
+    solution = of_record(record, path, Path("runs"))
+    network = architecture_of(solution.network)
+    assert solution.theta_0_seed is not None
+    theta = solution.parameters(network.initial_parameters(solution.theta_0_seed))
+    found = view.evaluate("[...parameters(about, P, about.theta_d)]")
+    np.testing.assert_allclose(found, theta, rtol=1e-6, atol=1e-6)
+
+    policy = network.policy(theta)
+    environment = gymnasium.make("CartPole-v1")
+    observation, _ = environment.reset(seed=7)
+    states, actions = [], []
+    for _ in range(STEPS):
+        states.append([float(number) for number in environment.unwrapped.state])  # type: ignore[attr-defined]
+        actions.append(int(policy.act(observation[None])[0]))
+        observation, *_ = environment.step(actions[-1])
+    assert len(set(actions)) == 2
+    theirs = view.evaluate(
+        "(states) => { const theta = parameters(about, P, about.theta_d);"
+        " return states.map((state) => act(about.sizes, theta, state)); }",
+        states,
+    )
+    assert theirs == actions
+    moved = view.evaluate(
+        "([states, actions]) => states.map((state, index) => step(state, actions[index]))",
+        [states[:-1], actions[:-1]],
+    )
+    np.testing.assert_allclose(moved, states[1:], rtol=1e-12, atol=1e-12)
+    view.wait_for_timeout(300)
+    assert "solved" in view.inner_text("#said")
+    view.click("#zero")
+    assert "falls at once" in view.inner_text("#said")
+    assert str(Cell("cartpole", record.cell.trainer, "rademacher", 6, record.cell.seed)) in (
+        view.inner_text(".note")
+    )
+    view.close()

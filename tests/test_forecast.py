@@ -1,0 +1,65 @@
+"""What closing an interval would cost: the forecast, held against the runs that it promises."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rlidim.records.cell import Cell
+from rlidim.records.measurement import Measurement
+from rlidim.records.record import RunRecord
+from rlidim.sweep.forecast import advice, forecast, narrow
+from rlidim.sweep.plan import Plan
+from rlidim.sweep.walk import reading
+from rlidim.tasks.task import Target
+from tests.factory import make_record, make_task
+
+NATIVES = 4
+TASK = make_task(target=Target(100.0, "made up"))
+PLAN = Plan.of(TASK, "es", projection="rademacher")
+
+
+def measured(seeds: int, solved: dict[int, int]) -> Measurement:
+    """Return a measurement of so many runs at each d, of whose first four so many solve."""
+    records: dict[Cell, RunRecord] = {}
+
+    def add(cell: Cell, score: float) -> None:
+        records[cell] = make_record(TASK, cell, score)
+
+    add(Cell.random(TASK.name), 0.0)
+    for seed in range(NATIVES):
+        add(PLAN.native(seed), 100.0)
+    for d, passes in solved.items():
+        for seed in range(seeds):
+            add(PLAN.cell(d, seed), 100.0 if seed % 4 < passes else 10.0)
+    return reading(PLAN, records)
+
+
+def test_the_runs_that_were_forecast_make_it_narrow() -> None:
+    shares = {4: 0, 6: 1, 8: 3, 12: 4}
+    now = measured(4, shares)
+    lacking = forecast(now, PLAN)
+    assert now.estimate is not None
+    assert not narrow(now.estimate, PLAN.precision)
+    assert lacking is not None
+    times = 1 + round(lacking / now.seconds)  # a run took a second
+    assert times in range(2, 9)
+    later = measured(4 * times, shares)
+    assert later.estimate is not None
+    assert narrow(later.estimate, PLAN.precision)
+    assert advice(later, PLAN) is None
+    assert forecast(later, PLAN) == 0.0
+
+
+def test_advice_names_the_cost_and_the_budget() -> None:
+    now = measured(4, {4: 0, 6: 1, 8: 3, 12: 4})
+    said = advice(now, PLAN)
+    assert said is not None
+    assert f"a ratio of {PLAN.precision:g}: about" in said
+    assert "core minutes more" in said
+    assert "--budget" in said
+
+
+def test_a_flat_curve_has_no_forecast() -> None:
+    flat = measured(4, {4: 2, 6: 2, 8: 2, 12: 2})
+    assert forecast(flat, dataclasses.replace(PLAN, precision=1.2)) is None
+    assert "not to be had" in str(advice(flat, dataclasses.replace(PLAN, precision=1.2)))
