@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from rlidim import __version__
 from rlidim.cli import completion
+from rlidim.cli.anywhere import ordered
 from rlidim.cli.ending import MISTAKE, code_of, terminable
 from rlidim.cli.options import Usage
 from rlidim.cli.suite import COMMANDS
@@ -127,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None) -> object:
     """Run a command, say in one line what its user can mend, and return the exit code."""
     try:
-        return cli.main(args=arguments, standalone_mode=False)
+        words = ordered(sys.argv[1:] if arguments is None else arguments)
+        return cli.main(args=words, standalone_mode=False)
     except RlidimError as error:
         click.echo(f"error: {error}", err=True)
         return MISTAKE

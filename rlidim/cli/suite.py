@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlidim.cli.check import check_command
 from rlidim.cli.machine import COMMANDS as MACHINE_COMMANDS
 from rlidim.cli.options import (
     Duration,
@@ -285,6 +286,7 @@ def write_tables(context: click.Context) -> None:
 COMMANDS = (
     bench_command,
     calibrate_command,
+    check_command,
     list_command,
     site_command,
     tables_command,

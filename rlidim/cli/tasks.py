@@ -246,7 +246,7 @@ def measure_command(
         measurement = search_and_gather(context, plan, executor, log_dir)
     finally:
         executor.close()
-    from rlidim.report.overview import describe
+    from rlidim.report.overview import describe, plainly
     from rlidim.report.plot import plot_measurement
     from rlidim.sweep.forecast import advice, forecast
 
@@ -260,6 +260,7 @@ def measure_command(
         if narrower is not None:
             click.echo(f"  {narrower}")
         click.echo(f"figure: {figures[0]}")
+        click.echo(plainly(measurement))
 
 
 @click.command("play")
