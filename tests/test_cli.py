@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rlidim import cli
 from rlidim.records.configuration import hash_of
@@ -243,6 +244,16 @@ def test_options_change_the_variant_that_is_named(
 
     context = click.Context(click.Command("rlidim"), obj={"envs": None, "task": name, "game": None})
     assert task_of(context, *options) == find_task(expected)
+
+
+def test_config_prints_every_setting(here: Program) -> None:
+    done = here("cartpole", "config", "--trainer", "ppo", "--set", "n_steps=64")
+    assert done.returncode == 0
+    settings = yaml.safe_load(done.stdout)
+    assert list(settings["trainers"]) == ["ppo"]
+    assert settings["trainers"]["ppo"]["n_steps"] == 64
+    assert settings["trainers"]["ppo"]["vf_coef"] == 0.5  # a default
+    assert here("cartpole", "config", "--trainer", "pppo").returncode == 2
 
 
 def test_set_replaces_a_setting(here: Program) -> None:

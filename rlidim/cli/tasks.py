@@ -387,7 +387,39 @@ def variant_of(context: click.Context, task: Task, name: str) -> Task:
     return find_task(name, envs)
 
 
-COMMANDS = (train_command, measure_command, play_command, export_command, compress_command)
+@click.command("config")
+@variant_options
+@trainer_option
+@set_option
+@click.pass_context
+def config_command(
+    context: click.Context,
+    width: int | None,
+    depth: int | None,
+    protocol: str | None,
+    trainer: str | None,
+    overrides: tuple[tuple[str, Any], ...],
+) -> None:
+    """Print every setting of the task and a trainer, defaults included, as a task's YAML.
+
+    The same stand in every record.
+    """
+    from rlidim.tasks.writing import yaml_of
+
+    task = task_of(context, width, depth, protocol)
+    trainer = trainer or next(iter(task.trainers))
+    task = task.replace_settings(trainer, dict(overrides))
+    click.echo(yaml_of(task, [trainer]), nl=False)
+
+
+COMMANDS = (
+    train_command,
+    measure_command,
+    config_command,
+    play_command,
+    export_command,
+    compress_command,
+)
 
 
 def task_group(name: str) -> click.Group:

@@ -11,7 +11,10 @@ import gymnasium
 from gymnasium import error as gymnasium_errors
 
 from rlidim.environments import atari
+from rlidim.environments.bare import limit_of
 from rlidim.environments.classic_control import motion_of
+from rlidim.environments.fleets import Fleet, MovingFleet, SeparateFleet
+from rlidim.environments.gate import Gate
 from rlidim.environments.moving import MovingVector
 from rlidim.environments.plain_spaces import Space, plain, plain_vector
 from rlidim.environments.pools import Pools
@@ -53,6 +56,22 @@ class Registered:
         lone = self.make()
         motion = motion_of(lone)
         return None if motion is None else MovingVector(lone, motion, width)
+
+    def fleet(self, width: int) -> Fleet:
+        """Return the training environments of runs."""
+        lone = self.make()
+        motion = motion_of(lone)
+        if motion is not None:
+            return MovingFleet(motion, limit_of(lone), width)
+        lone.close()
+
+        def make() -> Any:
+            return gymnasium.vector.SyncVectorEnv(
+                [lambda: Gate(self.make())] * width,
+                autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP,
+            )
+
+        return SeparateFleet(make, self.environment.id, width)
 
     def rows(self, width: int) -> Rows:
         """Return episodes side by side."""
@@ -140,6 +159,10 @@ class Games:
     def make_seeded_vector(self, width: int) -> None:
         """Make none: training sees other rewards and ends than a vector's."""
 
+    def fleet(self, width: int) -> Fleet:
+        """Refuse: a game's rewards and ends are others in training."""
+        raise RlidimError(f"environment '{self.environment.id}': games are trained on one by one")
+
     def rows(self, width: int) -> Rows:
         """Refuse: games are played as vectors."""
         raise RlidimError(f"environment '{self.environment.id}': games are made as vectors")
@@ -214,6 +237,18 @@ def make_seeded_vector(task: Task, width: int) -> gymnasium.vector.VectorEnv[Any
     """
     made: gymnasium.vector.VectorEnv[Any, Any, Any] | None = _maker(task).make_seeded_vector(width)
     return made
+
+
+def make_fleet(task: Task, width: int) -> Fleet:
+    """Return the training environments of many runs, ``width`` of each.
+
+    They are, bit for bit, what as many environments of :func:`make` are with the same seeds.
+
+    Raises:
+        RlidimError: as :func:`make`, or an Atari game.
+    """
+    fleet: Fleet = _maker(task).fleet(width)
+    return fleet
 
 
 def make_rows(task: Task, width: int) -> Rows:

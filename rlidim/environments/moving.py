@@ -1,8 +1,8 @@
 """Environments whose arithmetic is known, many at a time, each with a random stream of its own.
 
-A motion is the arithmetic; :class:`Moving` plays episodes with it, :class:`MovingVector` is
-Gymnasium's vector environment with it. Either draws what Gymnasium's environment draws from the
-same seed.
+A motion is the arithmetic; :class:`Moving` plays episodes with it, :class:`Endless` one after
+another, as :class:`MovingVector` does, Gymnasium's vector environment with it. All draw what
+Gymnasium's environment draws from the same seed.
 """
 
 from __future__ import annotations
@@ -96,6 +96,58 @@ class Moving:
         """Do nothing: there is nothing to close."""
 
 
+class Endless:
+    """Episodes side by side that begin anew in the step that ends one.
+
+    Attributes:
+        streams: of the environments, a random stream each.
+        state: the motion's, (k, n).
+        times: steps of each episode so far, (n,).
+    """
+
+    def __init__(self, motion: Motion, limit: int | None) -> None:
+        """Begin with no environment.
+
+        Args:
+            motion: what the environments do.
+            limit: steps after which an episode is cut off; None: it never is.
+        """
+        self._motion = motion
+        self._limit = NEVER if limit is None else limit
+        self.streams: list[np.random.Generator] = []
+        self.state: Numbers = np.zeros((0, 0))
+        self.times: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    def begin(self) -> NDArray[Any]:
+        """Begin an episode in each; return the observations, (n, size)."""
+        self.state, observations = self._motion.begin(self.streams)
+        self.times = np.zeros(len(self.streams), dtype=np.int64)
+        return observations
+
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[NDArray[Any], Numbers, NDArray[np.bool_], NDArray[np.bool_], NDArray[Any] | None]:
+        """Step all of them.
+
+        Returns:
+            observations (n, size), rewards (n,), terminated (n,), truncated (n,), and where an
+            episode is over what the step led to before another began, (n, size); else None.
+        """
+        self.state, rewards, terminated = self._motion.step(self.state, actions)
+        observations = self._motion.observe(self.state)
+        self.times += 1
+        truncated = self.times >= self._limit
+        over = terminated | truncated
+        if not np.count_nonzero(over):
+            return observations, rewards, terminated, truncated, None
+        rows = np.flatnonzero(over)
+        final = observations.copy()
+        first, observations[rows] = self._motion.begin([self.streams[row] for row in rows])
+        self.state[:, rows] = first
+        self.times[rows] = 0
+        return observations, rewards, terminated, truncated, final
+
+
 class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     """A vector environment that begins anew in the step that ends an episode.
 
@@ -119,11 +171,8 @@ class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self.single_action_space = environment.action_space
         self.observation_space = batch_space(environment.observation_space, count)
         self.action_space = batch_space(environment.action_space, count)
-        self._motion = motion
-        self._limit = NEVER if limit is None else limit
-        self._streams = streams([None] * count)
-        self._state: Numbers = np.zeros((0, count))
-        self._times = np.zeros(count, dtype=np.int64)
+        self._endless = Endless(motion, limit)
+        self._endless.streams = streams([None] * count)
 
     def reset(
         self,
@@ -135,13 +184,11 @@ class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         if seed is not None:
             seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
             fresh = streams(seeds)
-            self._streams = [
+            self._endless.streams = [
                 old if given is None else new
-                for old, new, given in zip(self._streams, fresh, seeds, strict=True)
+                for old, new, given in zip(self._endless.streams, fresh, seeds, strict=True)
             ]
-        self._state, observations = self._motion.begin(self._streams)
-        self._times[:] = 0
-        return observations, {}
+        return self._endless.begin(), {}
 
     def step(
         self, actions: NDArray[Any]
@@ -152,17 +199,8 @@ class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             observations (N, size), rewards (N,), terminated (N,), truncated (N,), and what
             Gymnasium's vectors say where an episode is over: ``final_obs``.
         """
-        self._state, rewards, terminated = self._motion.step(self._state, actions)
-        observations = self._motion.observe(self._state)
-        self._times += 1
-        truncated = self._times >= self._limit
-        over = terminated | truncated
-        if not np.count_nonzero(over):
+        observations, rewards, terminated, truncated, final = self._endless.step(actions)
+        if final is None:
             return observations, rewards, terminated, truncated, {}
-        rows = np.flatnonzero(over)
-        final = observations.copy()
-        first, observations[rows] = self._motion.begin([self._streams[row] for row in rows])
-        self._state[:, rows] = first
-        self._times[rows] = 0
-        info = {"final_obs": final, "_final_obs": over}
+        info = {"final_obs": final, "_final_obs": terminated | truncated}
         return observations, rewards, terminated, truncated, info

@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from rlidim.environments.fleets import SeparateFleet
 from rlidim.environments.plain_spaces import (
     Space,
     flat_batch,
@@ -90,6 +91,10 @@ class Pools:
     def make_seeded_vector(self, width: int) -> PoolVector:
         """Make a vector whose environments have a seed each."""
         return PoolVector(self, width)
+
+    def fleet(self, width: int) -> SeparateFleet:
+        """Return the training environments of runs: a pool for each."""
+        return SeparateFleet(lambda: PoolVector(self, width), self.environment.id, width)
 
     def has_vector_form(self) -> bool:
         """Say no: the arena plays a pool's episodes by :class:`PoolRows`."""

@@ -13,6 +13,7 @@ from rlidim.records.cell import Cell
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.record import RunRecord
 from rlidim.tasks.task import Task
+from rlidim.trainers.run import makes_together
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,24 @@ def limited(jobs: Sequence[Job], timeout: float | None) -> list[Job]:
     if timeout is None:
         return list(jobs)
     return [dataclasses.replace(job, timeout=timeout) for job in jobs]
+
+
+def batches(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
+    """Split jobs into batches, each for one process at a time.
+
+    Runs that their trainer makes side by side are dealt out to as many batches as there are
+    workers; a limit of time is a single run's, so that a job with one is a batch by itself, as are
+    all others.
+    """
+    alone: list[list[Job]] = []
+    together: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        if job.timeout is None and makes_together(job.task, job.cell.trainer):
+            together.setdefault((job.task.name, job.cell.trainer), []).append(job)
+        else:
+            alone.append([job])
+    dealt = [group[first::workers] for group in together.values() for first in range(workers)]
+    return [batch for batch in dealt if batch] + alone
 
 
 class Executor(Protocol):

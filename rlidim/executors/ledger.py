@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
-from rlidim.executors.making import ATTEMPTS, TIMEOUT, Made, failure, make
+from rlidim.executors.making import (
+    ATTEMPTS,
+    TIMEOUT,
+    Attempt,
+    Made,
+    failure,
+    make,
+    make_together,
+)
 from rlidim.executors.watch import watched
 from rlidim.records import checkpoints
+from rlidim.records.cell import Cell
 from rlidim.records.configuration import differences
 from rlidim.records.folder import Results
 from rlidim.records.lock import claim
@@ -125,16 +138,73 @@ def run(
         earlier = None if force else standing(job)
         if earlier is not None and finished(earlier):
             return earlier
-        logs = None if job.log_dir is None else job.log_dir / str(job.cell)
+        logs = _logs(job)
         if job.log_dir is not None:
             checkpoints.check_writable(job.log_dir)
         with watched(str(job.cell), report) as heard:
             made = make(job, next_attempt(earlier), logs, report=heard)
-        record = keep(job, made)
-        # Another attempt goes on from there.
-        if logs is not None and finished(record) and not died(record):
-            checkpoints.clear(logs)
-        return record
+        return _keep_all(job, made, logs)
+
+
+def _keep_all(job: Job, made: Made, logs: Path | None) -> RunRecord:
+    """Write a run and remove its checkpoint, from which only another attempt would go on."""
+    record = keep(job, made)
+    if logs is not None and finished(record) and not died(record):
+        checkpoints.clear(logs)
+    return record
+
+
+def run_together(jobs: Sequence[Job]) -> Iterator[tuple[Job, RunRecord | None]]:
+    """Make runs of one task and trainer side by side, each written as it ends: see :func:`run`.
+
+    Yields:
+        each job with its record, or None where another process is making this run.
+
+    Raises:
+        RlidimError: as :func:`run`; the records written so far stay.
+    """
+    with ExitStack() as every:
+        attempts = []
+        claims: dict[Cell, ExitStack] = {}
+        for job in jobs:
+            claims[job.cell] = own = every.enter_context(ExitStack())
+            if not own.enter_context(claim(job.results, job.cell)):
+                yield job, None
+                continue
+            earlier = standing(job)
+            if earlier is not None and finished(earlier):
+                own.close()
+                yield job, earlier
+                continue
+            if job.log_dir is not None:
+                checkpoints.check_writable(job.log_dir)
+            attempts.append(Attempt(job, next_attempt(earlier), _logs(job)))
+        if not attempts:
+            return
+        with watched(_names(attempts), unheard) as heard:
+            for attempt, made in make_together(attempts, heard):
+                job = attempt.job
+                record = _keep_all(job, made, attempt.logs)
+                claims[job.cell].close()
+                yield job, record
+
+
+def _logs(job: Job) -> Path | None:
+    return None if job.log_dir is None else job.log_dir / str(job.cell)
+
+
+def _names(attempts: Sequence[Attempt]) -> str:
+    """Return what runs side by side are called."""
+    first = str(attempts[0].job.cell)
+    return first if len(attempts) == 1 else f"{first} and {len(attempts) - 1} more"
+
+
+def run_all(jobs: Sequence[Job]) -> list[RunRecord | None]:
+    """Make the runs of a batch; return their records, None as :func:`run` does, in order."""
+    if len(jobs) == 1:
+        return [run(jobs[0])]
+    records = {job.cell: record for job, record in run_together(jobs)}
+    return [records[job.cell] for job in jobs]
 
 
 def run_when_free(job: Job, force: bool = False, report: Report = unheard) -> RunRecord:
@@ -142,3 +212,8 @@ def run_when_free(job: Job, force: bool = False, report: Report = unheard) -> Ru
     record = run(job, wait_for_lock=True, force=force, report=report)
     assert record is not None
     return record
+
+
+def run_all_when_free(jobs: Sequence[Job]) -> list[RunRecord | None]:
+    """Run jobs, one after another, once nobody else is running them."""
+    return [run_when_free(job) for job in jobs]

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
@@ -15,10 +15,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Job, limited
+from rlidim.executors.job import Job, batches, limited
 from rlidim.executors.stuck import Place, Watch, begin, run_at, stuck_line
 from rlidim.executors.watch import TICK, check_timeout
 from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 
 
@@ -32,20 +33,64 @@ class InProcess:
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
         """Run the jobs, those that another sweep is just running last."""
         # Here, as below: torch comes with it, and a command's mistake is told without.
-        from rlidim.executors.ledger import run, run_when_free
+        from rlidim.executors.ledger import run, run_together, run_when_free
 
         busy = []
-        for job in limited(jobs, self.timeout):
-            record = run(job)
-            if record is None:
-                busy.append(job)
-            else:
-                yield record
+        for batch in batches(limited(jobs, self.timeout), 1):
+            made = run_together(batch) if len(batch) > 1 else [(batch[0], run(batch[0]))]
+            for job, record in made:
+                if record is None:
+                    busy.append(job)
+                else:
+                    yield record
         for job in busy:
             yield run_when_free(job)
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
+
+
+class Underway:
+    """A batch that a worker makes, whose records come to disk one after another.
+
+    Attributes:
+        all: its jobs.
+        jobs: those of which no record has come yet.
+        place: of the worker that makes them; a batch of several has no limit of its time.
+        function: makes them.
+    """
+
+    def __init__(self, jobs: list[Job], place: Place, *, wait: bool) -> None:
+        """Note what is on record.
+
+        Args:
+            jobs: the batch.
+            place: where it is made.
+            wait: for whoever else is making them.
+        """
+        from rlidim.executors.ledger import run_all, run_all_when_free
+
+        self.all, self.jobs, self.place = jobs, list(jobs), place
+        self.function = run_all_when_free if wait else run_all
+        self._before = [self._written(job) for job in jobs]
+
+    def arrived(self) -> Iterator[RunRecord]:
+        """Yield the records of a batch of several that have come since the last time."""
+        if len(self.all) == 1:
+            return  # the worker is about to hand it over
+        for job, before in zip(self.all, self._before, strict=True):
+            if job in self.jobs and self._written(job) != before:
+                record = Results(job.results).load(job.cell)
+                if record is not None:
+                    self.jobs.remove(job)
+                    yield record
+
+    def _written(self, job: Job) -> int | None:
+        """Return when a job's record was written, in nanoseconds; None: there is none."""
+        try:
+            return Results(job.results).path(job.cell).stat().st_mtime_ns
+        except OSError:
+            return None
 
 
 class ProcessPool:
@@ -79,52 +124,60 @@ class ProcessPool:
         Raises:
             RlidimError: a job's, at once; call :meth:`close` then.
         """
-        from rlidim.executors.ledger import DEATH, WORKER_DEATHS, record_end, run, run_when_free
+        from rlidim.executors.ledger import DEATH, WORKER_DEATHS, record_end
         from rlidim.executors.making import DIED, TIMEOUT
 
-        waiting = limited(jobs, self.timeout)
+        waiting = batches(limited(jobs, self.timeout), self.workers)
         busy: list[Job] = []
         suspects: list[Job] = []
-        running: dict[Future[RunRecord | None], Place] = {}
+        running: dict[Future[list[RunRecord | None]], Underway] = {}
         deaths: Counter[Cell] = Counter()
         while waiting or busy or suspects or running:
             while len(running) < self.workers and (waiting or busy):
                 # What another sweep holds is asked for again only when nothing else is left.
-                function, job = (run, waiting.pop(0)) if waiting else (run_when_free, busy.pop(0))
-                place = self._watch.take(job)
-                running[self._submit(function, place)] = place
+                if waiting:
+                    self._begin(running, waiting.pop(0))
+                else:
+                    self._begin(running, [busy.pop(0)], wait=True)
             if suspects and not running:
                 # Alone, so that a cell that kills its worker takes no other with it.
-                place = self._watch.take(suspects.pop(0))
-                running[self._submit(run_when_free, place)] = place
+                self._begin(running, [suspects.pop(0)], wait=True)
             done, _ = wait(running, TICK, return_when=FIRST_COMPLETED)
-            stuck = self._watch.end_stuck(running.values())
+            stuck = self._watch.end_stuck(batch.place for batch in running.values())
             if stuck is not None:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
             if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                 self._discard()
                 done, _ = wait(running)
+            for batch in running.values():
+                yield from batch.arrived()
             for future in done:
-                place = running.pop(future)
-                self._watch.leave(place)
-                job = place.job
+                batch = running.pop(future)
+                self._watch.leave(batch.place)
                 if not isinstance(future.exception(), BrokenProcessPool):
-                    record = future.result()
-                elif place is stuck:
-                    record = record_end(job, stuck_line(job), TIMEOUT)
-                elif stuck is not None:
-                    waiting.insert(0, job)  # it went with the other's process: none the worse
+                    for job, record in zip(batch.all, future.result(), strict=True):
+                        if record is None:
+                            busy.append(job)
+                        elif job in batch.jobs:
+                            yield record
                     continue
-                else:
-                    deaths[job.cell] += 1
-                    if deaths[job.cell] < WORKER_DEATHS:
-                        suspects.append(job)
-                        continue
-                    record = record_end(job, DIED, DEATH)
-                if record is None:
-                    busy.append(job)
-                else:
-                    yield record
+                if stuck is not None and batch.place is not stuck:
+                    # It went with the other's process, and is none the worse.
+                    waiting[:0] = [batch.jobs] if batch.jobs else []
+                    continue
+                for job in batch.jobs:
+                    if batch.place is stuck:
+                        record = record_end(job, stuck_line(job), TIMEOUT)
+                    else:
+                        deaths[job.cell] += 1
+                        if deaths[job.cell] < WORKER_DEATHS:
+                            suspects.append(job)
+                            continue
+                        record = record_end(job, DIED, DEATH)
+                    if record is None:
+                        busy.append(job)
+                    else:
+                        yield record
 
     def pause(self, paused: bool) -> None:
         """Stop the workers where they are, or let them go on; nothing of theirs is lost."""
@@ -150,14 +203,23 @@ class ProcessPool:
             process.join()
         self._pool = None
 
-    def _submit(
-        self, function: Callable[[Job], RunRecord | None], place: Place
-    ) -> Future[RunRecord | None]:
+    def _begin(
+        self,
+        running: dict[Future[list[RunRecord | None]], Underway],
+        jobs: list[Job],
+        *,
+        wait: bool = False,
+    ) -> None:
+        """Give a batch to a worker."""
+        batch = Underway(jobs, self._watch.take(jobs[0]), wait=wait)
+        running[self._submit(batch)] = batch
+
+    def _submit(self, batch: Underway) -> Future[list[RunRecord | None]]:
         try:
-            return self._start().submit(run_at, place.index, function, place.job)
+            return self._start().submit(run_at, batch.place.index, batch.function, batch.all)
         except BrokenProcessPool:  # a worker died while nobody was waiting for one
             self._discard()
-            return self._start().submit(run_at, place.index, function, place.job)
+            return self._start().submit(run_at, batch.place.index, batch.function, batch.all)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:

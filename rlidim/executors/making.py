@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,12 +20,12 @@ from rlidim.records.cell import Seeds
 from rlidim.records.checkpoints import Checkpoints, Spent
 from rlidim.records.provenance import hardware, versions
 from rlidim.records.record import Outcome, RunRecord, digest, encode, thinned
-from rlidim.trainers.run import Report, Run, is_resumable, train, unheard
+from rlidim.trainers.run import Report, Run, is_resumable, train, train_together, unheard
 
 if TYPE_CHECKING:
     from rlidim.trainers.evolution.population import Worker
 
-CHECKPOINT_FORMAT = 5  # another one's checkpoints are not read
+CHECKPOINT_FORMAT = 6  # another one's checkpoints are not read
 DIED = "the worker process died (killed, or out of memory)"
 ATTEMPTS = 2  # a cell that fails is tried once more, then left as failed
 TIMEOUT = "timeout"  # why a run stopped: its time was over
@@ -43,6 +43,84 @@ class Made:
 
     record: RunRecord
     solution: bytes | None = None
+
+
+class Attempt:
+    """A job on its way to a record: what is known of it before it ends.
+
+    Attributes:
+        job: the cell; of its folders none is touched.
+        logs: where the trainer writes what it likes; None: nothing.
+    """
+
+    def __init__(self, job: Job, number: int, logs: Path | None) -> None:
+        """Begin.
+
+        Args:
+            job: the cell.
+            number: how often the cell was tried, this time included.
+            logs: where the trainer writes what it likes; None: nothing.
+        """
+        self.job, self.logs = job, logs
+        self._number = number
+        self._seeds = Seeds.of(job.cell)
+        self._started = datetime.now(UTC)
+        self._checkpoints = _checkpoints(job, self._seeds, logs)
+
+    def run(self, report: Report, worker: Callable[[], Worker] | None = None) -> Run:
+        """Return what the trainer is given.
+
+        Args:
+            report: is told the steps made and the score so far.
+            worker: makes the processes that a run is split over; None: processes of this machine.
+        """
+        job = self.job
+        return Run(
+            job.task,
+            job.cell,
+            self._seeds,
+            report,
+            self.logs,
+            self._checkpoints,
+            job.processes,
+            worker,
+        )
+
+    def done(self, outcome: Outcome, spent: Spent) -> Made:
+        """Return the run, from what came out and what it took since it began or was taken up."""
+        made = self._made(_record(self.job, self._seeds, outcome, None, self._number), spent)
+        if self.job.log_dir is not None and too_long(outcome):
+            return dataclasses.replace(made, solution=_solution(outcome, self._seeds))
+        return made
+
+    def failed(self, error: str, spent: Spent) -> Made:
+        """Return the run as failed, with a traceback."""
+        return self._made(_record(self.job, self._seeds, None, error, self._number), spent)
+
+    def timed_out(self, error: str, spent: Spent) -> Made:
+        """Return the run as failed because its time was over, which a line says."""
+        record = _record(self.job, self._seeds, None, error, ATTEMPTS)
+        return self._made(dataclasses.replace(record, stopped=TIMEOUT), spent)
+
+    def _made(self, record: RunRecord, spent: Spent) -> Made:
+        provenance: dict[str, Any] = {"started": self._started.isoformat(timespec="seconds")}
+        checkpoints = self._checkpoints
+        if checkpoints is not None:
+            spent += checkpoints.spent
+            if checkpoints.resumed is not None:
+                provenance["resumed_at"] = checkpoints.resumed
+            if checkpoints.note is not None:
+                provenance["checkpoint_not_used"] = checkpoints.note
+        if self.job.processes > 1:
+            provenance["processes"] = self.job.processes
+        provenance |= {
+            "seconds": round(spent.seconds, 3),
+            "cpu_seconds": round(spent.cpu_seconds, 3),
+            "versions": versions(),
+            "hardware": hardware(),
+            "arithmetic": arithmetic(),
+        }
+        return Made(dataclasses.replace(record, provenance=provenance))
 
 
 def make(
@@ -69,48 +147,58 @@ def make(
         RlidimError: a mistake that only the user can mend.
         MachineLostError: a worker elsewhere is gone.
     """
-    seeds = Seeds.of(job.cell)
     limit = Limit(job.timeout)
-    started, clock, processor = datetime.now(UTC), time.perf_counter(), time.process_time()
-    checkpoints = _checkpoints(job, seeds, logs)
-    solution = None
+    clock, processor = time.perf_counter(), time.process_time()
+    this = Attempt(job, attempt, logs)
+
+    def spent() -> Spent:
+        return Spent(time.perf_counter() - clock, time.process_time() - processor)
+
     try:
         with one_thread(), limit:
-            outcome = train(
-                Run(job.task, job.cell, seeds, report, logs, checkpoints, job.processes, worker)
-            )
+            outcome = train(this.run(report, worker))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() in an environment too: it ends the run alone
         if limit.passed:
-            record = _record(job, seeds, None, f"{job.cell}: {limit}", ATTEMPTS)
-            record = dataclasses.replace(record, stopped=TIMEOUT)
-        elif isinstance(error, RlidimError | MachineLostError):
+            return this.timed_out(f"{job.cell}: {limit}", spent())
+        if isinstance(error, RlidimError | MachineLostError):
             raise
-        else:
-            record = _record(job, seeds, None, traceback.format_exc(), attempt)
-    else:
-        record = _record(job, seeds, outcome, None, attempt)
-        if job.log_dir is not None and too_long(outcome):
-            solution = _solution(outcome, seeds)
-    spent = Spent(time.perf_counter() - clock, time.process_time() - processor)
-    provenance: dict[str, Any] = {"started": started.isoformat(timespec="seconds")}
-    if checkpoints is not None:
-        spent += checkpoints.spent
-        if checkpoints.resumed is not None:
-            provenance["resumed_at"] = checkpoints.resumed
-        if checkpoints.note is not None:
-            provenance["checkpoint_not_used"] = checkpoints.note
-    if job.processes > 1:
-        provenance["processes"] = job.processes
-    provenance |= {
-        "seconds": round(spent.seconds, 3),
-        "cpu_seconds": round(spent.cpu_seconds, 3),
-        "versions": versions(),
-        "hardware": hardware(),
-        "arithmetic": arithmetic(),
-    }
-    return Made(dataclasses.replace(record, provenance=provenance), solution)
+        return this.failed(traceback.format_exc(), spent())
+    return this.done(outcome, spent())
+
+
+def make_together(
+    attempts: Sequence[Attempt], report: Report = unheard
+) -> Iterator[tuple[Attempt, Made]]:
+    """Make runs of one task and trainer side by side, with one thread; yield each as it ends.
+
+    Args:
+        attempts: the runs.
+        report: is told the steps made and the score so far of any of them.
+
+    Raises:
+        RlidimError: a mistake that only the user can mend.
+    """
+    going = dict(enumerate(attempts))
+    began = time.perf_counter(), time.process_time()
+    try:
+        with one_thread():
+            for made in train_together([attempt.run(report) for attempt in attempts]):
+                attempt = going.pop(made.place)
+                if made.outcome is None:
+                    yield attempt, attempt.failed(str(made.error), made.spent)
+                else:
+                    yield attempt, attempt.done(made.outcome, made.spent)
+    except (KeyboardInterrupt, GeneratorExit, RlidimError):
+        raise
+    except BaseException:  # all that go on are of this process
+        error, share = traceback.format_exc(), max(1, len(going))
+        spent = Spent(
+            (time.perf_counter() - began[0]) / share, (time.process_time() - began[1]) / share
+        )
+        for attempt in going.values():
+            yield attempt, attempt.failed(error, spent)
 
 
 def arithmetic() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from rlidim.executors.job import Job
 from rlidim.executors.watch import OUTSIDE, TICK, took_longer
 
 Result = TypeVar("Result")
+Work = TypeVar("Work")
 
 
 @dataclass
@@ -105,7 +106,7 @@ def begin(processes: Any) -> None:
     _processes = processes
 
 
-def run_at(place: int, function: Callable[[Job], Result], job: Job) -> Result:
-    """Run a job in a worker process that says so at a place."""
+def run_at(place: int, function: Callable[[Work], Result], work: Work) -> Result:
+    """Do some work in a worker process that says so at a place."""
     _processes[place] = os.getpid()
-    return function(job)
+    return function(work)

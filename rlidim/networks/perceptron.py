@@ -282,13 +282,18 @@ class Policy:
         """Return the network's outputs, float32 (N, output_size)."""
         return self._outputs(observations).copy()
 
-    def _outputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the outputs, which the next call may overwrite."""
+    def inputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the network is given for observations, float32 (N, observation_size)."""
         x = np.asarray(observations, dtype=np.float32)
         x = x.reshape(len(x), -1)
         if self._normalise:
             limit = self.architecture.clip_observation
             x = np.clip((x - self._mean) * self._scale, -limit, limit)
+        return x
+
+    def _outputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the outputs, which the next call may overwrite."""
+        x = self.inputs(observations)
         if self._rectified is not None:
             return self._rectified(x)
         last = len(self._weights) - 1

@@ -17,6 +17,7 @@ FILE = "checkpoint.bin"
 LARGEST = 2**32  # bytes of a checkpoint that is opened
 ACTIONS = "actions.bin"  # what a trainer keeps beside it: the actions since the run began
 SECONDS = 120.0  # between two checkpoints: what a killed run loses at most
+SPACING = 20.0  # times as long as one takes is between two: they cost a run at most 5 %
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Checkpoints:
         self._resume = resume
         self._seconds = SECONDS if seconds is None else seconds
         self._last = time.monotonic()
+        self._took = 0.0
 
     @property
     def path(self) -> Path:
@@ -154,25 +156,34 @@ class Checkpoints:
 
     def due(self) -> bool:
         """Say whether it is time for the next one."""
-        return time.monotonic() - self._last >= self._seconds
+        return time.monotonic() - self._last >= max(self._seconds, SPACING * self._took)
 
-    def save(self, content: Any) -> None:
+    def save(self, content: Any, here: Spent | None = None) -> None:
         """Write a state in one piece, in place of the one before.
+
+        One that is too large to be read again is not written: the note says so.
 
         Args:
             content: a tree of plain values and arrays, see :func:`rlidim.records.state.encode`.
+            here: what the run took since it began or was taken up; None: what this process took.
 
         Raises:
             RlidimError: the folder or the file cannot be written; what was there is there still.
             TypeError: the content is no such tree.
         """
-        here = Spent(
+        began = time.monotonic()
+        here = here or Spent(
             time.perf_counter() - self._began.seconds,
             time.process_time() - self._began.cpu_seconds,
         )
         spent = dataclasses.astuple(self.spent + here)
         encoded = state.encode({"about": self.about, "spent": spent, "state": content})
+        if len(encoded) > LARGEST:
+            self._refuse("none is written", ValueError(f"of {len(encoded):,} bytes"))
+            self._seconds = math.inf
+            return
         with writing(self.path):
             _clear_unfinished(self.folder)
             files.replace_file(self.path, encoded)
         self._last = time.monotonic()
+        self._took = self._last - began

@@ -25,6 +25,7 @@ from rlidim.report import (
     render,
     replications,
     tables,
+    together,
 )
 from rlidim.report.baselines import Baseline
 from rlidim.report.claims import Claim
@@ -156,6 +157,7 @@ class _Page:
             replications.table(measurements),
             bases.table(measurements, at_full),
             protocols.table(measurements, fraction),
+            together.table(measurements, fraction),
             descriptions.table(described),
             baselines.table(natives),
         ]

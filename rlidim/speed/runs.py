@@ -20,6 +20,7 @@ QUARTILES = "_quartiles"  # the end of their key, after the ratio's
 TIMED = {
     "rlidim.trainers.evolution.train": "rlidim.speed.evolution",
     "rlidim.trainers.sb3.train": "rlidim.speed.sb3",
+    "rlidim.trainers.many.train": "rlidim.speed.many",
     "rlidim.trainers.classification": "rlidim.speed.epochs",
 }
 
@@ -39,7 +40,8 @@ def measure(
     Returns:
         The trainer's own figures (evolution: environment steps/s end to end, raw environment
         steps/s, their fraction; Stable-Baselines3: seconds in a subspace and natively, their
-        ratio; classifiers: likewise of an epoch), with versions and hardware.
+        ratio; many runs side by side: steps/s over all of them, their ratio to one of
+        Stable-Baselines3's; classifiers: likewise of an epoch), with versions and hardware.
 
     Raises:
         RlidimError: the task lacks the trainer, the trainer has nothing to time, or its runs

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError, nearest
+from rlidim.tasks import zoo
 from rlidim.tasks.fields import seconds_of
 from rlidim.tasks.parsing import parse
 from rlidim.tasks.problems import (
@@ -218,6 +219,9 @@ def _trainers(content: object, path: Path, key: str, own: Mapping[str, Any]) -> 
             settings = known[name]
         else:
             raise RlidimError(f"{path}: {key}: unknown trainer '{name}'{nearest(str(name), known)}")
+        if isinstance(values, dict):
+            names = [field.name for field in dataclasses.fields(settings)]
+            values = zoo.translated(values, names, where)
         parsed[name] = parse(settings, values, where)
     return parsed
 

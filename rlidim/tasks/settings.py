@@ -42,6 +42,9 @@ class TrainerSettings:
         resumable: whether an interrupted run goes on from a checkpoint as if it had not been.
         splits: whether a run can be split over processes, with the same outcome.
         has_critic: whether the trainer has a critic, which ``--scope all`` confines too.
+        together: runs of one task that a process trains side by side at most, each with the record
+            that it would have alone; its module then has ``train_together(runs)`` too.
+        alone: the trainer that makes the same runs one by one, empty for none.
     """
 
     trains: ClassVar[str]
@@ -49,6 +52,8 @@ class TrainerSettings:
     resumable: ClassVar[bool] = False
     splits: ClassVar[bool] = False
     has_critic: ClassVar[bool] = False
+    together: ClassVar[int] = 1
+    alone: ClassVar[str] = ""
 
     @classmethod
     def home(cls) -> str:
@@ -164,6 +169,7 @@ class _StableBaselinesSettings(TrainerSettings):
 
     trains = "control"
     module = "rlidim.trainers.sb3.train"
+    resumable = True
 
     n_timesteps: Count
     learning_rate: Rate = 3e-4
@@ -177,7 +183,6 @@ class _StableBaselinesSettings(TrainerSettings):
 
 @dataclass(frozen=True)
 class _OnPolicySettings(_StableBaselinesSettings):
-    resumable = True
     has_critic = True
 
     n_steps: Count = 5
@@ -205,6 +210,15 @@ class A2CSettings(_OnPolicySettings):
 
 
 @dataclass(frozen=True)
+class A2CManySettings(A2CSettings):
+    """A2C of many runs side by side, perceptrons alone: :mod:`rlidim.trainers.many`."""
+
+    module = "rlidim.trainers.many.train"
+    together = 64
+    alone = "a2c"
+
+
+@dataclass(frozen=True)
 class PPOSettings(_OnPolicySettings):
     """PPO (Schulman et al. 2017), Stable-Baselines3's defaults."""
 
@@ -224,6 +238,18 @@ class PPOSettings(_OnPolicySettings):
         super().__post_init__()
         if self.normalize_advantage and self.batch_size < 2:
             raise RlidimError("normalize_advantage needs a batch_size of at least 2, got 1")
+
+
+@dataclass(frozen=True)
+class PPOManySettings(PPOSettings):
+    """PPO of many runs side by side, perceptrons alone: :mod:`rlidim.trainers.many`.
+
+    Stable-Baselines3's algorithm and settings, on random streams of its own.
+    """
+
+    module = "rlidim.trainers.many.train"
+    together = 64
+    alone = "ppo"
 
 
 @dataclass(frozen=True)
@@ -281,7 +307,9 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
     "adam": AdamSettings,
     "sgd": SGDSettings,
     "ppo": PPOSettings,
+    "ppo-many": PPOManySettings,
     "a2c": A2CSettings,
+    "a2c-many": A2CManySettings,
     "dqn": DQNSettings,
     "sac": SACSettings,
     "td3": TD3Settings,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
@@ -17,8 +19,8 @@ SEED_SPAN = 2**20  # how far a run counts its seeds upwards, see records.Seeds
 Solution = TypeVar("Solution")
 
 
-class Champion(Generic[Solution]):
-    """The best policy of a run so far, by its score on checkpoint episodes.
+class Best(Generic[Solution]):
+    """The best policy of a run so far, by scores that others find on checkpoint episodes.
 
     Attributes:
         policy: the best one.
@@ -31,20 +33,23 @@ class Champion(Generic[Solution]):
     solution: Solution
 
     def __init__(self, task: Task, seeds: Seeds) -> None:
-        """Make the environments; there is no champion before the first challenge."""
+        """Begin without one: the first challenger is it."""
         self.score = -math.inf
         self.solved = False
         self._threshold = task.control.evaluation.solved
         self._first_seed = seeds.checkpoint
         self._evaluations = 0
-        self._arena = Arena(task, task.control.evaluation.checkpoint_episodes)
 
-    def challenge(self, policy: AnyPolicy, solution: Solution) -> None:
-        """Score a policy on episodes of its own, and keep it if it is better."""
-        score = self._score(policy)
+    def trial(self, policy: AnyPolicy, solution: Solution) -> Generator[int, float, None]:
+        """Put a policy to the test, and keep it if it is better.
+
+        Yields:
+            the first seed of episodes that it is to play; send their mean return.
+        """
+        score = yield self._seed()
         if self._threshold is not None and score >= self._threshold:
             # A high score may be luck: only fresh episodes end a run.
-            confirmed = self._score(policy)
+            confirmed = yield self._seed()
             self.solved = confirmed >= self._threshold
             score = (score + confirmed) / 2
         if score > self.score or self.solved:
@@ -74,11 +79,28 @@ class Champion(Generic[Solution]):
         self.score, self.solved = float(state["score"]), bool(state["solved"])
         self._evaluations = int(state["evaluations"])
 
+    def _seed(self) -> int:
+        seed = self._first_seed + (self._evaluations * SEED_STRIDE) % SEED_SPAN
+        self._evaluations += 1
+        return seed
+
+
+class Champion(Best[Solution]):
+    """The best policy of a run so far, which plays its checkpoint episodes itself."""
+
+    def __init__(self, task: Task, seeds: Seeds) -> None:
+        """Make the environments."""
+        super().__init__(task, seeds)
+        self._arena = Arena(task, task.control.evaluation.checkpoint_episodes)
+
+    def challenge(self, policy: AnyPolicy, solution: Solution) -> None:
+        """Score a policy on episodes of its own, and keep it if it is better."""
+        trial = self.trial(policy, solution)
+        seed = next(trial)
+        with suppress(StopIteration):
+            while True:
+                seed = trial.send(self._arena.play(policy, seed).mean)
+
     def close(self) -> None:
         """Close the environments."""
         self._arena.close()
-
-    def _score(self, policy: AnyPolicy) -> float:
-        seed = self._first_seed + (self._evaluations * SEED_STRIDE) % SEED_SPAN
-        self._evaluations += 1
-        return self._arena.play(policy, seed).mean

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlidim.errors import RlidimError
 from rlidim.records.cell import RANDOM, Cell, Seeds
-from rlidim.records.checkpoints import Checkpoints
+from rlidim.records.checkpoints import Checkpoints, Spent
 from rlidim.records.record import Outcome
 from rlidim.tasks.settings import TrainerSettings
 from rlidim.tasks.task import Task
@@ -78,6 +78,34 @@ def train(run: Run) -> Outcome:
     return outcome
 
 
+@dataclass(frozen=True)
+class Together:
+    """One of several runs that were made side by side.
+
+    Attributes:
+        place: which.
+        outcome: what came out; None: it failed.
+        error: the traceback of one that failed.
+        spent: its share of what all took.
+    """
+
+    place: int
+    outcome: Outcome | None
+    error: str | None
+    spent: Spent
+
+
+def train_together(runs: Sequence[Run]) -> Iterator[Together]:
+    """Make runs of one task and trainer side by side; yield each as it ends.
+
+    Raises:
+        RlidimError: what the trainer raises.
+    """
+    module: Any = importlib.import_module(type(runs[0].settings).home())
+    made: Iterator[Together] = module.train_together(runs)
+    return made
+
+
 def settings_class(task: Task, trainer: str) -> type[TrainerSettings]:
     """Return the class of a trainer's settings, which says what the trainer can do.
 
@@ -91,6 +119,11 @@ def settings_class(task: Task, trainer: str) -> type[TrainerSettings]:
 def is_resumable(task: Task, trainer: str) -> bool:
     """Say whether an interrupted run goes on from a checkpoint."""
     return trainer != RANDOM and settings_class(task, trainer).resumable
+
+
+def makes_together(task: Task, trainer: str) -> bool:
+    """Say whether a process makes several runs of a trainer side by side."""
+    return trainer != RANDOM and settings_class(task, trainer).together > 1
 
 
 def check_splits(task: Task, trainer: str, processes: int) -> None:

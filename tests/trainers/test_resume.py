@@ -18,9 +18,9 @@ from rlidim.devices import device
 from rlidim.errors import RlidimError
 from rlidim.executors import ledger, making
 from rlidim.executors.job import Job
-from rlidim.records import state
+from rlidim.records import checkpoints, state
 from rlidim.records.cell import Cell, Seeds
-from rlidim.records.checkpoints import ACTIONS, FILE, Checkpoints, clear
+from rlidim.records.checkpoints import ACTIONS, FILE, Checkpoints, Spent, clear
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
@@ -37,17 +37,38 @@ PPO = {"n_timesteps": 1024, "n_envs": 2, "n_steps": 64, "batch_size": 32, "n_epo
 EVALUATION = Evaluation(episodes=4, checkpoint_episodes=2)
 CARTPOLE = {"environment": Environment("CartPole-v1"), "network": Network((8, 8))}
 PENDULUM = {"environment": Environment("Pendulum-v1"), "network": Network((8, 8))}
+LAKE = {"environment": Environment("FrozenLake-v1"), "network": Network((8, 8))}
 PONG = {
     "environment": Atari("pong", max_frames=400, repeat_action_probability=0.25),
     "network": PixelNetwork("paper", batch_norm=True),
 }
 SMALL = {"n_timesteps": 96, "n_envs": 2, "n_steps": 12, "batch_size": 12, "n_epochs": 1}
 ES = {"n_timesteps": 9600, "population": 8, "eval_freq": 2}
+OFF_POLICY = {"n_timesteps": 600, "learning_starts": 150, "buffer_size": 300, "batch_size": 32}
+# Opportunities for a checkpoint between two: so that it is past the warm-up, its buffer full.
+EVERY = {
+    "dqn on CartPole": 7,
+    "dqn on Pong": 3,
+    "sac on Pendulum": 120,
+    "td3 with normalisation": 120,
+}
+DQN = {**OFF_POLICY, "target_update_interval": 50, "exploration_fraction": 0.5}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ppo on CartPole": ("ppo", CARTPOLE, PPO),
     "ppo with normalisation": ("ppo", PENDULUM, {**PPO, "normalize": True}),
     "a2c on CartPole": ("a2c", CARTPOLE, {"n_timesteps": 800, "n_envs": 2}),
     "ppo on Pong": ("ppo", PONG, SMALL),
+    "dqn on CartPole": ("dqn", CARTPOLE, {**DQN, "n_envs": 4, "n_steps": 3}),
+    "sac on Pendulum": ("sac", PENDULUM, {**OFF_POLICY, "use_sde": True}),
+    "td3 with normalisation": ("td3", PENDULUM, {**OFF_POLICY, "normalize": True}),
+    "dqn on Pong": (
+        "dqn",
+        PONG,
+        {**DQN, "n_timesteps": 120, "learning_starts": 40, "n_envs": 2, "buffer_size": 60},
+    ),
+    "ppo-many on CartPole": ("ppo-many", CARTPOLE, PPO),
+    "ppo-many with normalisation": ("ppo-many", PENDULUM, {**PPO, "normalize": True}),
+    "ppo-many on lone environments": ("ppo-many", LAKE, {**PPO, "normalize": True}),
     "es on CartPole": ("es", CARTPOLE, {**ES, "n_timesteps": 1500}),
     "es with normalisation": ("es", PENDULUM, {**ES, "normalize": True}),
     "es on Pong": ("es", PONG, {"n_timesteps": 800, "population": 2, "eval_freq": 2}),
@@ -60,16 +81,23 @@ class KilledError(Exception):
 
 
 class Clock(Checkpoints):
-    """Due at every opportunity but the first few; ends the run after some checkpoints."""
+    """Due at every so manieth opportunity; ends the run after some checkpoints."""
 
-    def __init__(self, folder: Path, *, resume: bool, lives: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, resume: bool, lives: int | None = None, every: int = 1
+    ) -> None:
         super().__init__(folder, ABOUT, resume=resume, seconds=0.0)
-        self.lives = lives
+        self.lives, self.every = lives, every
+        self.opportunities = 0
 
-    def save(self, content: Any) -> None:
+    def due(self) -> bool:
+        self.opportunities += 1
+        return self.opportunities % self.every == 0
+
+    def save(self, content: Any, here: Spent | None = None) -> None:
         if self.lives == 0:
             raise KilledError
-        super().save(content)
+        super().save(content, here)
         if self.lives is not None:
             self.lives -= 1
 
@@ -114,13 +142,14 @@ def test_a_killed_run_ends_as_the_one_that_was_not(
     name: str, d: int | None, tmp_path: Path
 ) -> None:
     untouched = run(name, d, None)
+    every = EVERY.get(name, 1)
     for lives in (1, 2):  # killed twice, each time between two checkpoints
         with pytest.raises(KilledError):
-            run(name, d, Clock(tmp_path, resume=lives > 1, lives=lives))
-    last = Clock(tmp_path, resume=True)
+            run(name, d, Clock(tmp_path, resume=lives > 1, lives=lives, every=every))
+    last = Clock(tmp_path, resume=True, every=every)
     assert_same(run(name, d, last), untouched)
     assert last.resumed is not None
-    assert last.resumed > 0
+    assert last.resumed > case(name)[0].settings(CASES[name][0]).__dict__.get("buffer_size", 0)
     assert last.note is None
     (checkpoint,) = tmp_path.glob("checkpoint*")
     if name == "ppo on Pong":
@@ -353,7 +382,22 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_a_line(tmp_path: 
 
 def test_checkpoints_keep_their_distance(tmp_path: Path) -> None:
     assert not Checkpoints(tmp_path, ABOUT, resume=False, seconds=1000.0).due()
-    assert Checkpoints(tmp_path, ABOUT, resume=False, seconds=0.0).due()
+    often = Checkpoints(tmp_path, ABOUT, resume=False, seconds=0.0)
+    assert often.due()
+    often.save({})
+    often._took = 100.0  # seconds, as a large buffer may on a slow disk
+    assert not often.due()
+
+
+def test_a_checkpoint_that_could_not_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "LARGEST", 1000)
+    large = Checkpoints(tmp_path, ABOUT, resume=False, seconds=0.0)
+    large.save(np.zeros(1000))
+    assert list(tmp_path.iterdir()) == []
+    assert "none is written (of 8," in str(large.note)
+    assert not large.due()
 
 
 CHILD = """

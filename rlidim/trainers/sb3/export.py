@@ -30,7 +30,9 @@ from rlidim.trainers.sb3.train import ACTIVATIONS, net_arch
 # The algorithm whose policy acts like the trainer's; a population's member acts like PPO's.
 MODELS: dict[str, type[BaseAlgorithm]] = {
     "ppo": PPO,
+    "ppo-many": PPO,
     "a2c": A2C,
+    "a2c-many": A2C,
     "es": PPO,
     "cmaes": PPO,
     "dqn": DQN,

@@ -1,15 +1,16 @@
-"""Exact resumption of on-policy runs of Stable-Baselines3.
+"""Exact resumption of Stable-Baselines3's runs.
 
-A checkpoint holds the model, its optimizer, every random state and how many steps were made. The
-environments are not copied, which few of them allow: the actions are on record, one row after
-another, and a resumed run plays them again at the environments' own speed. Where the last
-observation then is not the one that the checkpoint saw, the run begins anew.
+A checkpoint holds the model, its optimizers, its replay buffer where it has one, every random state
+and how many steps were made. The environments are not copied, which few of them allow: the actions
+are on record, one row after another, and a resumed run plays them again at the environments' own
+speed. Where the last observation then is not the one that the checkpoint saw, the run begins anew.
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
-from rlidim.records.checkpoints import ACTIONS, Checkpoints, writing
+from rlidim.records.actions import Actions
+from rlidim.records.checkpoints import ACTIONS, Checkpoints
+from rlidim.trainers.sb3 import replay
 
-# Between two rollouts all of an on-policy model's state lies in these, policy and optimizer.
+# Between two rollouts all of a model's state lies in these, its networks, optimizers and buffer.
 ATTRIBUTES = (
     "num_timesteps",
     "_n_updates",
@@ -31,6 +36,7 @@ ATTRIBUTES = (
     "_last_original_obs",
     "_last_episode_starts",
 )
+OF_SOME = ("_n_calls", "exploration_rate")  # of DQN and its like, whose targets go by the former
 DEQUES = ("ep_info_buffer", "ep_success_buffer")  # of the last episodes
 OF_NORMALISATION = ("returns", "old_reward", "old_obs")
 RUNNING = ("obs_rms", "ret_rms")  # of normalisation, each a RunningMeanStd
@@ -41,30 +47,16 @@ class Recorded(VecEnvWrapper):
     """Environments whose actions are written to a file as they are taken.
 
     Attributes:
-        count: steps since the reset.
+        actions: on record; :meth:`Actions.to` names the file.
         observations: the last ones.
     """
 
     def __init__(self, venv: VecEnv) -> None:
-        """Record nothing until :meth:`to` names a file."""
+        """Record nothing until a file is named."""
         super().__init__(venv)
         self._dtype = dtype_of(venv.action_space)
-        self.count = 0
+        self.actions = Actions()
         self.observations: Any = None
-        self._waiting: list[bytes] = []
-        self._file: Path | None = None
-
-    def to(self, path: Path) -> None:
-        """Write to a file from now on, in place of its content.
-
-        Raises:
-            RlidimError: it cannot be written.
-        """
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)  # a link would lead to what is not ours
-            path.write_bytes(b"")
-        self._file = path
 
     def reset(self) -> Any:
         """Reset the environments."""
@@ -74,27 +66,14 @@ class Recorded(VecEnvWrapper):
     def step_async(self, actions: NDArray[Any]) -> None:
         """Record the actions and pass them on, in their space's dtype."""
         actions = np.asarray(actions, dtype=self._dtype)
-        if self._file is not None:
-            self._waiting.append(np.ascontiguousarray(actions).tobytes())
+        self.actions.add(actions)
         self.venv.step_async(actions)
 
     def step_wait(self) -> Any:
         """Return the environments' observations, rewards, dones and infos."""
         step = self.venv.step_wait()
         self.observations = step[0]
-        self.count += 1
         return step
-
-    def flush(self) -> None:
-        """Append the actions taken since the last time.
-
-        Raises:
-            RlidimError: the file cannot be written.
-        """
-        if self._file is not None:
-            with writing(self._file), self._file.open("ab") as file:
-                file.write(b"".join(self._waiting))
-        self._waiting.clear()
 
     def replay(self, path: Path, count: int, like: NDArray[Any]) -> bool:
         """Reset, and take the first ``count`` actions of a file again; go on recording to it.
@@ -107,18 +86,13 @@ class Recorded(VecEnvWrapper):
         Returns:
             Whether the file is a regular one and holds so many.
         """
-        row = like.nbytes
-        if path.is_symlink() or not path.is_file() or path.stat().st_size < count * row:
+        taken = self.actions.again(path, count, like)
+        if taken is None:
             return False
-        with path.open("r+b") as file:
-            file.truncate(count * row)  # what a killed run wrote after its last checkpoint
         self.reset()
-        with path.open("rb") as file:
-            for _ in range(count):
-                self.venv.step_async(np.frombuffer(file.read(row), like.dtype).reshape(like.shape))
-                self.observations = self.venv.step_wait()[0]
-        self.count = count
-        self._file = path
+        for actions in taken:
+            self.venv.step_async(actions)
+            self.observations = self.venv.step_wait()[0]
         return True
 
 
@@ -140,32 +114,69 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
 
     Args:
         checkpoints: the run's.
-        model: PPO or A2C.
+        model: any.
         more: what else there is to keep.
     """
     recorded = recorded_of(model)
-    recorded.flush()
+    recorded.actions.flush()
     normalisation = model.get_vec_normalize_env()
+    modules, variables = model._get_torch_save_params()
+    replay_buffer: ReplayBuffer | None = getattr(model, "replay_buffer", None)
+    known: dict[Any, NDArray[Any]] = {}
     checkpoints.save(
         {
-            "policy": plain(model.policy.state_dict()),
-            "optimizer": plain(model.policy.optimizer.state_dict()),
-            "attributes": {name: getattr(model, name) for name in ATTRIBUTES},
+            "modules": {
+                name: plain(attrgetter(name)(model).state_dict(), known) for name in modules
+            },
+            "tensors": {name: plain(attrgetter(name)(model), known) for name in variables},
+            "replay_buffer": None if replay_buffer is None else replay.packed(replay_buffer),
+            "attributes": {name: getattr(model, name) for name in _attributes(model)},
             "deques": {name: list(getattr(model, name)) for name in DEQUES},
             "normalisation": None if normalisation is None else _normalisation(normalisation),
-            "random": {
-                "python": random.getstate(),
-                "numpy": np.random.get_state(),
-                "torch": plain(torch.get_rng_state()),
-                "gpu": plain(torch.cuda.get_rng_state(model.device))
-                if model.device.type == "cuda"
-                else None,
-            },
-            "steps": recorded.count,
+            "random": _random(model),
+            "steps": recorded.actions.count,
             "observations": recorded.observations,
             "more": more,
         }
     )
+
+
+def _attributes(model: BaseAlgorithm) -> list[str]:
+    return [*ATTRIBUTES, *(name for name in OF_SOME if hasattr(model, name))]
+
+
+def _random(model: BaseAlgorithm) -> dict[str, Any]:
+    """Return every random state, and the noise of exploration that was drawn for the next steps."""
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": plain(torch.get_rng_state()),
+        "gpu": plain(torch.cuda.get_rng_state(model.device))
+        if model.device.type == "cuda"
+        else None,
+        "actions": model.action_space.np_random.bit_generator.state,  # of an off-policy warm-up
+        "exploration": [plain(getattr(noise, name)) for noise, name in _exploration(model)],
+    }
+
+
+def _exploration(model: BaseAlgorithm) -> list[tuple[Any, str]]:
+    """Return where the matrices of state-dependent noise lie, drawn before each rollout."""
+    noise = getattr(getattr(model.policy, "actor", None), "action_dist", None)
+    if not isinstance(noise, StateDependentNoiseDistribution):
+        return []
+    return [(noise, name) for name in ("exploration_mat", "exploration_matrices")]
+
+
+def set_random(model: BaseAlgorithm, states: dict[str, Any]) -> None:
+    """Bring back the random states of a checkpoint, at the start of the rollout that it was at."""
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(tensors(states["torch"]))
+    if states["gpu"] is not None:
+        torch.cuda.set_rng_state(tensors(states["gpu"]), model.device)
+    model.action_space.np_random.bit_generator.state = states["actions"]
+    for (noise, name), value in zip(_exploration(model), states["exploration"], strict=True):
+        setattr(noise, name, tensors(value).to(model.device))
 
 
 def _normalisation(env: VecNormalize) -> dict[str, Any]:
@@ -229,9 +240,14 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
             f"{path}: played again, it leads elsewhere: the environment is not deterministic"
         )
         return False
-    model.policy.load_state_dict(tensors(state["policy"]))
-    model.policy.optimizer.load_state_dict(tensors(state["optimizer"]))
-    for name in ATTRIBUTES:
+    for name, content in state["modules"].items():
+        attrgetter(name)(model).load_state_dict(tensors(content))
+    with torch.no_grad():
+        for name, content in state["tensors"].items():
+            attrgetter(name)(model).copy_(tensors(content))
+    if state["replay_buffer"] is not None:
+        replay.unpack(model.replay_buffer, state["replay_buffer"])  # type: ignore[attr-defined]
+    for name in _attributes(model):
         setattr(model, name, state["attributes"][name])
     for name in DEQUES:
         setattr(model, name, deque(state["deques"][name], maxlen=model._stats_window_size))
@@ -243,11 +259,6 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
         for name in RUNNING:
             for part in OF_RUNNING:
                 setattr(getattr(normalisation, name), part, saved[name][part])
-    states = state["random"]
-    random.setstate(states["python"])
-    np.random.set_state(states["numpy"])
-    torch.set_rng_state(tensors(states["torch"]))
-    if states["gpu"] is not None:
-        torch.cuda.set_rng_state(tensors(states["gpu"]), model.device)
+    set_random(model, state["random"])
     checkpoints.take_up(model.num_timesteps)
     return True

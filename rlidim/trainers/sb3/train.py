@@ -248,6 +248,7 @@ class Evaluations(BaseCallback):
         self.begun = False  # whether the environments were reset and training has started
         self._next = frequency
         self._checkpoints = checkpoints
+        self._random: dict[str, Any] | None = None  # of the rollout that a checkpoint was at
 
     def snapshot(self) -> Snapshot:
         """Copy the acting network as it is, with the observation's statistics so far."""
@@ -292,13 +293,14 @@ class Evaluations(BaseCallback):
             "next": self._next,
         }
 
-    def take_up(self, state: dict[str, Any]) -> None:
-        """Go on from what a checkpoint kept."""
+    def take_up(self, state: dict[str, Any], random: dict[str, Any]) -> None:
+        """Go on from what a checkpoint kept; the random states come back with the first rollout."""
         architecture = acting_networks.architecture_of(state["champion"]["network"])
         best = Snapshot(architecture, state["theta"], state["theta_d"])
         self.champion.take_up(state["champion"], best.theta, best)
         self.curve = [(int(steps), float(score)) for steps, score in state["curve"]]
         self._next = int(state["next"])
+        self._random = random
 
     def _on_training_start(self) -> None:
         self.begun = True
@@ -306,6 +308,9 @@ class Evaluations(BaseCallback):
             self.evaluate()
 
     def _on_rollout_start(self) -> None:
+        if self._random is not None:
+            resume.set_random(self.model, self._random)  # noise was drawn just now, as it was then
+            self._random = None
         if self._checkpoints is not None and self._checkpoints.due():
             resume.save(self._checkpoints, self.model, self.state())
 
@@ -344,13 +349,13 @@ def _stand(run: Run) -> tuple[BaseAlgorithm, Evaluations]:
     if saved is not None:
         with checkpoints.cautiously():
             if resume.restore(checkpoints, model, saved):
-                evaluations.take_up(saved["more"])
+                evaluations.take_up(saved["more"], saved["random"])
         if checkpoints.resumed is None:
             evaluations.champion.close()
             model.get_env().close()  # type: ignore[union-attr]
             model, evaluations = _start(run)
     if checkpoints.resumed is None:
-        resume.recorded_of(model).to(checkpoints.folder / ACTIONS)
+        resume.recorded_of(model).actions.to(checkpoints.folder / ACTIONS)
     return model, evaluations
 
 

@@ -1,0 +1,93 @@
+"""PPO and A2C of many runs at once: some at a time train side by side, each as if it were alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from rlidim.environments import arena
+from rlidim.errors import RlidimError
+from rlidim.networks import acting
+from rlidim.networks.perceptron import Architecture
+from rlidim.records.checkpoints import Spent
+from rlidim.records.record import Outcome
+from rlidim.tasks.task import Task
+from rlidim.trainers.many.batch import BUDGET, DIVERGED, FAILED, SOLVED, Batch, Member
+from rlidim.trainers.many.learner import check
+from rlidim.trainers.run import Run, Together
+
+
+def train(run: Run) -> Outcome:
+    """Make one run: what it would be among others.
+
+    Raises:
+        RlidimError: as :func:`train_together`.
+        RuntimeError: an environment raised; the message is its traceback.
+    """
+    (made,) = train_together([run])
+    if made.outcome is None:
+        raise RuntimeError(made.error)
+    return made.outcome
+
+
+def train_together(runs: Sequence[Run]) -> Iterator[Together]:
+    """Make runs of one task and trainer; yield each as it ends.
+
+    At most ``together`` of the settings train at a time: others enter as these end.
+
+    Raises:
+        RlidimError: an unknown projection, d not in 1 .. D, an environment at fault, a network that
+            is not trained so; the runs that have not ended are lost but for their checkpoints.
+    """
+    task, settings = runs[0].task, runs[0].settings
+    batch = Batch(task, settings, _architecture(task))
+    places = {id(run): place for place, run in enumerate(runs)}
+    waiting = list(reversed(runs))
+    try:
+        while waiting or batch.members:
+            while waiting and len(batch.members) < settings.together:
+                batch.enter(waiting.pop())
+            for member in batch.advance():
+                yield _ended(places[id(member.run)], member)
+    finally:
+        batch.close()
+
+
+def _architecture(task: Task) -> Architecture:
+    if task.control.environment.frames:
+        raise RlidimError(
+            f"task '{task.name}': networks on frames are trained one by one: ppo does"
+        )
+    architecture = cast(Architecture, acting.architecture(task))
+    check(architecture)
+    return architecture
+
+
+def _ended(place: int, member: Member) -> Together:
+    """Score a run's best policy on fresh episodes."""
+    if member.stopped == FAILED:
+        return Together(place, None, member.error, member.spent)
+    began = time.perf_counter(), time.process_time()
+    run, best, learner = member.run, member.best, member.learner
+    diverged = member.stopped == DIVERGED
+    returns: tuple[float, ...] = ()
+    if not diverged:
+        episodes = run.task.control.evaluation.episodes
+        played = arena.evaluate(run.task, best.policy, episodes, run.seeds.evaluation)
+        returns = tuple(float(value) for value in played.returns)
+    spec = None if learner.P is None else learner.P.spec
+    outcome = Outcome(
+        status=DIVERGED if diverged else "ok",
+        returns=returns,
+        D=learner.actor_size if spec is None else spec.D,
+        environment_steps=member.steps,
+        curve=tuple(member.curve),
+        stopped=SOLVED if best.solved else BUDGET,
+        theta_d=best.solution.theta_d,
+        theta=best.solution.theta if spec is None else None,
+        spec=None if spec is None else spec.to_json(),
+        network=best.policy.architecture.to_json(),
+    )
+    took = Spent(time.perf_counter() - began[0], time.process_time() - began[1])
+    return Together(place, outcome, None, member.spent + took)
