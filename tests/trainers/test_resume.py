@@ -26,8 +26,8 @@ from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
+from rlidim.trainers.evolution.antithetic import Perturbations
 from rlidim.trainers.evolution.cma_es import CovarianceAdaptation
-from rlidim.trainers.evolution.openai_es import Perturbations
 from rlidim.trainers.run import Run, train
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
@@ -49,9 +49,12 @@ OFF_POLICY = {"n_timesteps": 600, "learning_starts": 150, "buffer_size": 300, "b
 EVERY = {
     "dqn on CartPole": 7,
     "dqn-many on CartPole": 7,
+    "qrdqn on CartPole": 7,
     "dqn on Pong": 3,
     "sac on Pendulum": 120,
     "td3 with normalisation": 120,
+    "ddpg on Pendulum": 120,
+    "tqc on Pendulum": 120,
 }
 DQN = {**OFF_POLICY, "target_update_interval": 50, "exploration_fraction": 0.5}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -62,6 +65,10 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "dqn on CartPole": ("dqn", CARTPOLE, {**DQN, "n_envs": 4, "n_steps": 3}),
     "sac on Pendulum": ("sac", PENDULUM, {**OFF_POLICY, "use_sde": True}),
     "td3 with normalisation": ("td3", PENDULUM, {**OFF_POLICY, "normalize": True}),
+    "qrdqn on CartPole": ("qrdqn", CARTPOLE, {**DQN, "n_envs": 4, "n_quantiles": 5}),
+    "ddpg on Pendulum": ("ddpg", PENDULUM, OFF_POLICY),
+    "tqc on Pendulum": ("tqc", PENDULUM, OFF_POLICY),
+    "trpo on Pendulum": ("trpo", PENDULUM, {"n_timesteps": 1024, "n_envs": 2, "n_steps": 64}),
     "dqn on Pong": (
         "dqn",
         PONG,
@@ -75,6 +82,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "es with normalisation": ("es", PENDULUM, {**ES, "normalize": True}),
     "es on Pong": ("es", PONG, {"n_timesteps": 800, "population": 2, "eval_freq": 2}),
     "cmaes on Pendulum": ("cmaes", PENDULUM, ES),
+    "sepcmaes on Pendulum": ("sepcmaes", PENDULUM, ES),
+    "ars with normalisation": ("ars", PENDULUM, {**ES, "normalize": True}),
 }
 
 
