@@ -20,6 +20,10 @@ SITE := build/gpu-site
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# What a tier's environments need beside the package itself.
+PARTS := $(if $(filter smoke quick,$(TIER)),mujoco,all)
+MEASURING := $(VENV)/.measuring-$(PARTS)
+SOURCES := pyproject.toml constraints.txt $(wildcard rlidim/projections/cpp_kernels/CMakeLists.txt rlidim/projections/cpp_kernels/src/*)
 RLIDIM := $(BIN)/rlidim
 # Two tests at a time, each in one thread: more would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
@@ -33,12 +37,18 @@ help:  ## Show this list
 
 install: $(INSTALLED)  ## Make .venv and install rlidim with all its parts, pinned by constraints.txt
 
-$(INSTALLED): pyproject.toml constraints.txt $(wildcard rlidim/projections/cpp_kernels/CMakeLists.txt rlidim/projections/cpp_kernels/src/*)
+$(INSTALLED): $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@
 
-bench: install  ## Measure the suite's quick tier anew, below runs/ (TIER=smoke|quick|full, RESULTS=folder)
+# Only what it needs, unless all is there already.
+$(MEASURING): $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(PARTS)]'
+	touch $@
+
+bench: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(MEASURING))  ## Measure the suite's quick tier anew, below runs/ (TIER=smoke|quick|full, RESULTS=folder)
 	$(RLIDIM) --results $(RESULTS) bench --tier $(TIER) $(WORKERS_OPTION)
 
 test: install  ## Run the tests but the slow ones: what a change can break (under 5 minutes on 2 cores)

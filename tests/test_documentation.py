@@ -130,4 +130,4 @@ def test_links_within_the_documentation_lead_somewhere() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.split()) <= 1_500
+    assert len(README.split()) <= 1_200

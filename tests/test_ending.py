@@ -210,3 +210,16 @@ def test_a_lock_that_cannot_be_given_back_is_one_line(
         claim(tmp_path, CELL.baseline("a", "es", 0)),
     ):
         raise RlidimError("the record's own")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("cartpole measure --trainer es", ending.GO_ON),
+        ("bench --tier quick", ending.GO_ON),
+        ("tables", ending.ANEW),
+        ("mnist-fc compress x.json", ending.ANEW),
+    ],
+)
+def test_what_an_interruption_says_is_true_of_the_command(line: str, said: str) -> None:
+    assert ending.afterwards(line.split()) == said

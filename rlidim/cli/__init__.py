@@ -12,7 +12,8 @@ from click.shell_completion import CompletionItem
 
 from rlidim import __version__
 from rlidim.cli import completion
-from rlidim.cli.ending import MISTAKE, code_of, terminable
+from rlidim.cli.anywhere import ordered
+from rlidim.cli.ending import MISTAKE, afterwards, code_of, terminable
 from rlidim.cli.options import Usage
 from rlidim.cli.suite import COMMANDS
 from rlidim.cli.tasks import task_group
@@ -119,15 +120,16 @@ for command in COMMANDS:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: a mistake of the user's is one line and exit code 2, Ctrl-C 130."""
+    words = ordered(sys.argv[1:] if arguments is None else arguments)
     with terminable():
-        code = code_of(lambda: run(arguments))
+        code = code_of(lambda: run(words), afterwards(words))
     sys.exit(code)
 
 
-def run(arguments: Sequence[str] | None) -> object:
+def run(words: list[str]) -> object:
     """Run a command, say in one line what its user can mend, and return the exit code."""
     try:
-        return cli.main(args=arguments, standalone_mode=False)
+        return cli.main(args=words, standalone_mode=False)
     except RlidimError as error:
         click.echo(f"error: {error}", err=True)
         return MISTAKE

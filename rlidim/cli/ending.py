@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -18,6 +18,8 @@ import click
 from rlidim.errors import printable
 
 GO_ON = "every finished run is on record; the same command goes on from here"
+ANEW = "nothing was left half-written; the same command begins anew"
+MAKES_RUNS = {"train", "measure", "bench", "calibrate", "gpu"}  # commands whose runs are recorded
 MISTAKE = 2  # exit codes: of what the user can mend
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -138,11 +140,17 @@ def _watching() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def code_of(command: Callable[[], object]) -> int:
+def afterwards(words: Sequence[str]) -> str:
+    """Return what is true of an interrupted command line: does it go on, or begin anew?"""
+    return GO_ON if MAKES_RUNS & set(words) else ANEW
+
+
+def code_of(command: Callable[[], object], afterwards: str = GO_ON) -> int:
     """Run a command, print one line about what ends it before its time, and return the exit code.
 
     Args:
         command: the command line, already bound to its arguments; returns its exit code or None.
+        afterwards: what is said of an interruption.
 
     Raises:
         BaseException: what is nobody's mistake but ours, with its traceback.
@@ -158,8 +166,8 @@ def code_of(command: Callable[[], object]) -> int:
         except (click.Abort, KeyboardInterrupt) as error:
             end_workers()
             if isinstance(error, Terminated) or isinstance(error.__cause__, Terminated):
-                return _failed(f"terminated: {GO_ON}", TERMINATED)
-            return _failed(f"interrupted: {GO_ON}", INTERRUPTED)
+                return _failed(f"terminated: {afterwards}", TERMINATED)
+            return _failed(f"interrupted: {afterwards}", INTERRUPTED)
         except Exception as error:
             reason = _lack_of_memory(error)
             if reason is None:

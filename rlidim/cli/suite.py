@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rlidim.cli.check import check_command
 from rlidim.cli.machine import COMMANDS as MACHINE_COMMANDS
 from rlidim.cli.options import (
     Duration,
@@ -208,7 +209,7 @@ def bench_command(
     context: click.Context, tier: str, until: float | None, executor: Executor, log_dir: Path
 ) -> None:
     """Measure every task of a tier, then write the tables. Resumes where it was interrupted."""
-    from rlidim.report.overview import describe
+    from rlidim.report.overview import plainly
     from rlidim.sweep import tiers
 
     tasks = tasks_of(context)
@@ -224,7 +225,7 @@ def bench_command(
             click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
             try:
                 measurement = search_and_gather(context, plan, executor, log_dir)
-                click.echo(describe(measurement))
+                click.echo(plainly(measurement))
             except RlidimError as error:
                 executor.close()  # ends the round's other runs
                 # A task that cannot be measured does not keep the others from it.
@@ -285,6 +286,7 @@ def write_tables(context: click.Context) -> None:
 COMMANDS = (
     bench_command,
     calibrate_command,
+    check_command,
     list_command,
     site_command,
     tables_command,

@@ -246,7 +246,7 @@ def measure_command(
         measurement = search_and_gather(context, plan, executor, log_dir)
     finally:
         executor.close()
-    from rlidim.report.overview import describe
+    from rlidim.report.overview import describe, plainly
     from rlidim.report.plot import plot_measurement
     from rlidim.sweep.forecast import advice, forecast
 
@@ -260,6 +260,7 @@ def measure_command(
         if narrower is not None:
             click.echo(f"  {narrower}")
         click.echo(f"figure: {figures[0]}")
+        click.echo(plainly(measurement))
 
 
 @click.command("play")
@@ -299,17 +300,32 @@ def play_command(
 
 @click.command("export")
 @click.argument("record", type=click.Path(path_type=Path))
-@click.option("--sb3", "out", type=click.Path(path_type=Path), required=True, help="A name.zip.")
+@click.option("--sb3", "model", type=click.Path(path_type=Path), help="A name.zip.")
+@click.option(
+    "--hub",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="A folder with the model, a card, a video and the record, to upload to a hub of models.",
+)
 @log_option
 @click.pass_context
-def export_command(context: click.Context, record: Path, out: Path, log_dir: Path) -> None:
+def export_command(
+    context: click.Context, record: Path, model: Path | None, folder: Path | None, log_dir: Path
+) -> None:
     """Write a recorded solution as a model that Stable-Baselines3 loads without rlidim."""
+    if (model is None) == (folder is None):
+        raise RlidimError("export: name --sb3 NAME.zip or --hub FOLDER, one of them")
     task = task_of(context)
     _ = task.control  # raises where there is no environment
     check_readable(record)
-    from rlidim.solutions import playback
+    from rlidim.solutions import hub, playback
 
-    for path in playback.export(task, record, out=out, log_dir=log_dir):
+    if folder is not None:
+        written = hub.write(task, record, out=folder, log_dir=log_dir)
+    else:
+        assert model is not None
+        written = playback.export(task, record, out=model, log_dir=log_dir)
+    for path in written:
         click.echo(str(path))
 
 

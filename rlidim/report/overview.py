@@ -11,7 +11,8 @@ from rlidim.records.measurement import Measurement
 from rlidim.report import published, text
 from rlidim.report.baselines import Baseline
 from rlidim.report.columns import one_line
-from rlidim.statistics.wording import NONE, beside, interval, statement, why_open
+from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.wording import NONE, OPEN, beside, interval, statement, why_open
 from rlidim.tasks.problems import Analytic, Control, Data, Supervised
 from rlidim.tasks.task import Task
 
@@ -65,6 +66,38 @@ def statements(measurement: Measurement) -> list[str]:
     if reason is not None:
         lines.append(reason)
     return [*lines, *(f"warning: {warning}" for warning in measurement.warnings)]
+
+
+def plainly(measurement: Measurement) -> str:
+    """Return what a measurement says to somebody who knows none of its words."""
+    estimate = measurement.estimate
+    name = f"{measurement.task_name} by {measurement.trainer}"
+    if estimate is None:
+        said = f"nothing is known yet: {measurement.reason}"
+    elif estimate.scale.unsolved:
+        said = "the whole network does not solve it within its budget: nothing is known of the task"
+    elif estimate.unreached:
+        said = f"not even {estimate.D:,} numbers in a random basis are enough"
+    else:
+        sure = "open" if interval(estimate) == OPEN else f"95 %: {_plain_interval(estimate)}"
+        if estimate.d_int is None:
+            said = (
+                f"more than {estimate.tested[-1]:,} of {estimate.D:,} numbers are needed ({sure})"
+            )
+        else:
+            said = f"about {estimate.d_int:,} of {estimate.D:,} numbers are enough ({sure})"
+    random = 0 if measurement.random is None else 1
+    return (
+        f"{name}: {said}. {len(measurement.runs)} runs in subspaces, {len(measurement.baseline)} "
+        f"native, {random} of random actions; {text.core_time(measurement.seconds)}."
+    )
+
+
+def _plain_interval(estimate: Estimate) -> str:
+    """Return ``4 to 11``, or ``at least 7``."""
+    low, high = estimate.interval
+    both = low is not None and high is not None
+    return f"{low:,} to {high:,}" if both else interval(estimate)
 
 
 def list_rows(

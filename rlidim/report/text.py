@@ -15,6 +15,7 @@ from rlidim.tasks.task import Published, Task
 
 __all__ = [
     "NONE",
+    "core_time",
     "differences",
     "holds",
     "hours",
@@ -30,6 +31,7 @@ __all__ = [
     "whole",
 ]
 
+MINUTES = 5400  # core seconds below which a cost is told in minutes
 LEAST, MOST = 1e-4, 1e12  # numbers beyond are written with an exponent
 
 
@@ -70,6 +72,18 @@ def _two_digits(value: float) -> str:
 def hours(seconds: float) -> str:
     """Return seconds as hours with two digits after the point, or as many as it takes."""
     return f"{seconds / 3600:.2f}" if seconds >= 360 else f"{seconds / 3600:.2g}"
+
+
+def core_time(seconds: float) -> str:
+    """Return core time in the unit that it is read in.
+
+    Example:
+        >>> core_time(96), core_time(36_000)
+        ('1.6 core minutes', '10 core hours')
+    """
+    if seconds < MINUTES:
+        return f"{number(float(f'{seconds / 60:.2g}'))} core minutes"
+    return f"{number(float(f'{seconds / 3600:.2g}'))} core hours"
 
 
 def scale_of(estimate: Estimate, task: Task | None) -> str:

@@ -329,6 +329,24 @@ class DQNSettings(_OffPolicySettings):
 
 
 @dataclass(frozen=True)
+class DQNManySettings(DQNSettings):
+    """DQN of many runs side by side, perceptrons alone: :mod:`rlidim.trainers.many`."""
+
+    module = "rlidim.trainers.many.train"
+    together = 64
+    alone = "dqn"
+
+    def __post_init__(self) -> None:
+        """Refuse normalisation: a memory would have to be normalised anew at every draw.
+
+        Raises:
+            RlidimError: it is asked for.
+        """
+        if self.normalize:
+            raise RlidimError("normalize is not for dqn-many: dqn does it")
+
+
+@dataclass(frozen=True)
 class QRDQNSettings(DQNSettings):
     """QR-DQN (Dabney et al. 2018), sb3-contrib's defaults: an action's value in quantiles."""
 
@@ -409,6 +427,7 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
     "a2c": A2CSettings,
     "a2c-many": A2CManySettings,
     "dqn": DQNSettings,
+    "dqn-many": DQNManySettings,
     "sac": SACSettings,
     "td3": TD3Settings,
     "ddpg": DDPGSettings,

@@ -54,6 +54,7 @@ OFF_POLICY = {
 # Opportunities for a checkpoint between two: so that it is past the warm-up, its buffer full.
 EVERY = {
     "dqn on CartPole": 7,
+    "dqn-many on CartPole": 7,
     "qrdqn on CartPole": 7,
     "dqn on Pong": 3,
     "sac on Pendulum": 60,
@@ -82,6 +83,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ppo-many on CartPole": ("ppo-many", CARTPOLE, PPO),
     "ppo-many with normalisation": ("ppo-many", PENDULUM, {**PPO, "normalize": True}),
     "ppo-many on lone environments": ("ppo-many", LAKE, {**PPO, "normalize": True}),
+    "dqn-many on CartPole": ("dqn-many", CARTPOLE, {**DQN, "n_envs": 4, "n_steps": 3}),
     "es on CartPole": ("es", CARTPOLE, {**ES, "n_timesteps": 1500}),
     "es with normalisation": ("es", PENDULUM, {**ES, "normalize": True}),
     "es on Pong": ("es", PONG, {"n_timesteps": 800, "population": 2, "eval_freq": 2}),

@@ -14,7 +14,6 @@ from rlidim.statistics.wording import NONE, beside, interval, read, why_open
 
 REINFORCEMENT, SUPERVISED, CALIBRATION = "reinforcement learning", "supervised", "calibration"
 GROUPS = (REINFORCEMENT, SUPERVISED, CALIBRATION)
-MINUTES = 5400  # core seconds below which a cost is told in minutes
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Entry:
     @property
     def cost(self) -> str:
         """What the runs took of a core, native ones too."""
-        return cost(self.measurement.seconds)
+        return text.core_time(self.measurement.seconds)
 
     @property
     def runs(self) -> str:
@@ -110,18 +109,6 @@ def entries_of(measurements: Sequence[Measurement]) -> list[Entry]:
         for measurement, (_, *parts) in zip(measurements, names, strict=True)
         if measurement.estimate is not None
     ]
-
-
-def cost(seconds: float) -> str:
-    """Return core time in the unit that it is read in.
-
-    Example:
-        >>> cost(96), cost(36_000)
-        ('1.6 core minutes', '10 core hours')
-    """
-    if seconds < MINUTES:
-        return f"{text.number(float(f'{seconds / 60:.2g}'))} core minutes"
-    return f"{text.number(float(f'{seconds / 3600:.2g}'))} core hours"
 
 
 def address(task: str) -> str:

@@ -38,6 +38,7 @@ MODELS: dict[str, type[BaseAlgorithm]] = {
     "sepcmaes": PPO,
     "ars": PPO,
     "dqn": DQN,
+    "dqn-many": DQN,
     "qrdqn": DQN,
     "sac": SAC,
     "td3": TD3,

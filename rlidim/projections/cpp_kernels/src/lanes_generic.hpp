@@ -37,7 +37,7 @@ template <class T> INLINE typename WholeOf<T>::All where(u32 bits) {
     typedef typename WholeOf<T>::All All;
     const All place = {1,   2,   4,    8,    16,   32,   64,    128,
                        256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
-    return ((All{} + bits) & place) != 0;
+    return ((All{} + std::int32_t(bits)) & place) != 0;
 }
 
 // Change the sign of the lanes whose bit is set.

@@ -1,0 +1,59 @@
+"""The command that tries a task's file before anything is trained on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rlidim.cli.options import json_option, print_json
+from rlidim.tasks.problems import Control
+
+
+@click.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def check_command(file: Path, as_json: bool) -> None:
+    """Try a task's FILE: is it valid, does its environment run, what will a measurement cost?
+
+    Random actions are played through every form of the environment that training would use.
+    """
+    from rlidim.cli.answers import size_of
+    from rlidim.tasks.loading import load_task
+
+    task = load_task(file)
+    D = size_of(task)
+    about: list[dict[str, object]] = []
+    spaces = rate = None
+    if isinstance(task.problem, Control):
+        from rlidim.environments.making import own_spaces_of
+        from rlidim.environments.trial import trials
+
+        tried = trials(task)
+        about = [{"form": trial.form, "steps/s": round(trial.rate)} for trial in tried]
+        rate = max(trial.rate for trial in tried)
+        spaces = own_spaces_of(task)
+    costs = []
+    for trainer, settings in task.trainers.items():
+        search = task.search_for(trainer)
+        steps = getattr(settings, "n_timesteps", None)
+        alone = None if rate is None or steps is None else steps / rate / 60.0
+        costs.append(
+            {
+                "trainer": trainer,
+                "steps a run": steps,
+                "environment alone, core minutes a run": None if alone is None else round(alone, 3),
+                "a measurement, core minutes at most": round(search.budget / 60.0, 1),
+            }
+        )
+    if as_json:
+        print_json({"task": task.name, "D": D, "forms": about, "trainers": costs})
+        return
+    from rlidim.report.columns import text_table
+
+    size = "D unknown" if D is None else f"D = {D:,}"
+    click.echo(f"{file}: valid: {task.title} ({task.kind}), {size}")
+    if spaces is not None:
+        click.echo(f"  observations {spaces[0]}, actions {spaces[1]}")
+        click.echo(f"\nRandom actions, everything finite:\n\n{text_table(about)}")
+    click.echo(f"\nWhat 'rlidim {task.name} measure' takes (--budget):\n\n{text_table(costs)}")

@@ -1,0 +1,128 @@
+"""A task's environment tried: random actions through every form of it that training would use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlidim.environments import making
+from rlidim.environments.gate import is_finite
+from rlidim.errors import RlidimError
+from rlidim.tasks.task import Task
+
+WIDTH = 4  # environments side by side
+STEPS = 2_000  # of each form
+LONGEST = 2.0  # seconds of each: a slow environment makes fewer steps
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one form of an environment did under random actions."""
+
+    form: str
+    steps: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Steps a second."""
+        return self.steps / self.seconds
+
+
+def trials(task: Task, seed: int = 0) -> list[Trial]:
+    """Play each form of a control task's environment for a while.
+
+    Raises:
+        RlidimError: one cannot be made, or returns what no trainer can use (names the form).
+    """
+    found = []
+    for form, play in _forms(task, seed):
+        try:
+            found.append(_timed(form, play))
+        except RlidimError as error:
+            raise RlidimError(f"{task.file}: {form}: {error}") from error
+    return found
+
+
+def _forms(task: Task, seed: int) -> Iterator[tuple[str, Iterator[int]]]:
+    """Return each form by name, and what plays it: an iterator over the steps of each call."""
+    if making.has_lone_form(task):
+        yield "one environment", _lone(task, seed)
+        yield f"{WIDTH} side by side", _rows(task, seed)
+    if making.has_vector_form(task):
+        yield f"its own vector of {WIDTH}", _vector(making.make_vector(task, WIDTH), seed)
+    seeded = making.make_seeded_vector(task, WIDTH)
+    if seeded is not None:
+        yield f"a vector of {WIDTH}, a seed each", _vector(seeded, seed)
+
+
+def _timed(form: str, play: Iterator[int]) -> Trial:
+    next(play)  # made and reset
+    steps, begin = 0, time.perf_counter()
+    for count in play:
+        steps += count
+        if steps >= STEPS or time.perf_counter() - begin > LONGEST:
+            break
+    return Trial(form, steps, time.perf_counter() - begin)
+
+
+def _lone(task: Task, seed: int) -> Iterator[int]:
+    environment = making.make(task)
+    environment.action_space.seed(seed)
+    observation, _ = environment.reset(seed=seed)
+    _check(observation, "a first observation")
+    yield 0
+    while True:
+        observation, reward, terminated, truncated, _ = environment.step(
+            environment.action_space.sample()
+        )
+        _check(observation, "an observation")
+        _check(reward, "a reward")
+        if terminated or truncated:
+            environment.reset()
+        yield 1
+
+
+def _rows(task: Task, seed: int) -> Iterator[int]:
+    sample = _sampler(task, seed)
+    rows = making.make_rows(task, WIDTH)
+    _check(rows.reset(range(seed, seed + WIDTH)), "a first observation")
+    active = np.arange(WIDTH)
+    yield 0
+    while True:
+        observations, rewards, over = rows.step(active, np.stack([sample() for _ in active]))
+        _check(observations, "an observation")
+        _check(rewards, "a reward")
+        yield len(active)
+        active = active[~over]
+        if not len(active):
+            seed += WIDTH
+            rows.reset(range(seed, seed + WIDTH))
+            active = np.arange(WIDTH)
+
+
+def _vector(vector: Any, seed: int) -> Iterator[int]:
+    vector.action_space.seed(seed)
+    observations, _ = vector.reset(seed=seed)
+    _check(observations, "a first observation")
+    yield 0
+    while True:
+        observations, rewards, *_ = vector.step(vector.action_space.sample())
+        _check(observations, "an observation")
+        _check(rewards, "a reward")
+        yield WIDTH
+
+
+def _sampler(task: Task, seed: int) -> Callable[[], Any]:
+    _, space = making.spaces_of(task)
+    space.seed(seed)
+    return space.sample
+
+
+def _check(numbers: Any, what: str) -> None:
+    if not is_finite(numbers):
+        raise RlidimError(f"{what} is not finite")
