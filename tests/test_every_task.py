@@ -40,7 +40,7 @@ MUJOCO = {  # Gymnasium's thresholds, and D of the networks that the files name
 }
 # One of every kind of task, and with each trainer: what `make test` runs of them.
 EXAMPLES = {
-    *(("cartpole", trainer) for trainer in ("es", "cmaes", "ppo", "ppo-many", "dqn")),
+    *(("cartpole", trainer) for trainer in ("es", "cmaes", "ppo", "ppo-many", "dqn", "dqn-many")),
     *(("pendulum", trainer) for trainer in ("sac", "td3")),
     *(("mnist-fc", trainer) for trainer in ("adam", "sgd")),
     ("codimension-3", "es"),

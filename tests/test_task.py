@@ -99,7 +99,8 @@ def classified(old: str, new: str) -> str:
         (classified("adam:", "es:").replace("n_epochs", "n_timesteps"), "it may have adam, sgd"),
         (classified("adam: {n_epochs: 1}", "supervised: {n_iterations: 1, learning_rate: 1}"),
          "trainers: supervised: is not for a task of kind supervised; it may have adam, sgd"),
-        (MINIMAL.replace("es: {n_timesteps: 1000}", "adam: {}"), "it may have es, cmaes, ppo"),
+        (MINIMAL.replace("es: {n_timesteps: 1000}", "adam: {}"),
+         "it may have es, cmaes, sepcmaes, ars, ppo"),
         (classified("fc", "lenet"), "hidden: belongs to the architecture fc, lenet has layers of"),
         (classified("hidden: [20]", "linear_convolutions: true"), "the architecture fc has none"),
         (CLASSIFIED + "paper: {sgd: {}}\n", "paper: sgd: has no settings under trainers: "),
@@ -132,23 +133,33 @@ def test_what_does_not_belong_together_has_one_line(
 INSIDE_AND_OUTSIDE = {
     **dict.fromkeys(
         ("n_timesteps", "n_iterations", "n_epochs", "n_envs", "eval_freq", "buffer_size",
-         "train_freq", "target_update_interval", "policy_delay"),
+         "train_freq", "target_update_interval", "policy_delay", "n_quantiles", "cg_max_steps",
+         "line_search_max_iter", "n_critic_updates"),
         ([1, 7], [0, -1, 0.5, ".inf"]),
     ),
     "batch_size": ([2, 128], [0, -1]),
     "n_steps": ([2, 7], [0, -1]),
     "population": ([2, 64], [0, -2, 3]),
     "gradient_steps": ([1, 7, -1], [0, -2]),
-    **dict.fromkeys(("diagonal_above", "learning_starts"), ([0, 7], [-1])),
-    **dict.fromkeys(("sigma", "sigma0", "max_grad_norm"), ([0.1, 2], [0, -1, ".nan", ".inf"])),
+    "n_top": ([1, 7, "null"], [0, -1, 33]),
+    **dict.fromkeys(
+        ("diagonal_above", "learning_starts", "top_quantiles_to_drop_per_net"), ([0, 7], [-1])
+    ),
+    **dict.fromkeys(
+        ("sigma", "sigma0", "max_grad_norm", "target_kl"), ([0.1, 2], [0, -1, ".nan", ".inf"])
+    ),
     **dict.fromkeys(
         ("learning_rate", "clip_range"),
         ([0.1, 2, "lin_0.1", "1e-3"],
          [0, -1, ".nan", ".inf", "lin_0", "lin_-1", "lin_", "lin_nan", "lim_1", "often"]),
     ),
-    **dict.fromkeys(("weight_decay", "l2", "vf_coef", "noise_std"), ([0, 2], [-0.1, ".nan"])),
+    **dict.fromkeys(
+        ("weight_decay", "l2", "vf_coef", "noise_std", "cg_damping"), ([0, 2], [-0.1, ".nan"])
+    ),
     "ent_coef": ([0, 0.1], [-0.1, ".nan", "lin_1", "automatic", "auto_", "auto_-1"]),
-    **dict.fromkeys(("beta2", "momentum"), ([0, 0.99], [1, 1.5, -0.1])),
+    **dict.fromkeys(
+        ("beta2", "momentum", "line_search_shrinking_factor"), ([0, 0.99], [1, 1.5, -0.1])
+    ),
     **dict.fromkeys(
         ("gamma", "gae_lambda", "exploration_initial_eps", "exploration_final_eps"),
         ([0, 1], [-0.1, 1.1]),

@@ -15,6 +15,7 @@ OPTIONAL = {
     "Box2D": ("box2d", "LunarLander and BipedalWalker"),
     "ale_py": ("atari", "Atari games (ale-py is GPL-2)"),
     "envpool": ("envpool", "MiniGrid, highway and parking (740 MB)"),
+    "sb3_contrib": ("contrib", "the trainers qrdqn, tqc and trpo"),
     "imageio": ("video", "play --video"),
     "tensorboard": ("tensorboard", "TensorBoard logs"),
     "ray": ("ray", "--executor ray: measurements on many machines"),

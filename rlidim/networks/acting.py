@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.environments.making import make_vector, spaces_of
+from rlidim.errors import RlidimError
 from rlidim.networks.atari import KIND, PixelArchitecture, PixelPolicy
 from rlidim.networks.perceptron import Architecture, Policy
 from rlidim.tasks.problems import PixelNetwork
@@ -24,12 +25,15 @@ AnyArchitecture = Architecture | PixelArchitecture
 AnyPolicy = Policy | PixelPolicy
 
 
-def architecture(task: Task, *, squash: bool = False, seed: int | None = None) -> AnyArchitecture:
+def architecture(
+    task: Task, *, squash: bool = False, quantiles: int | None = None, seed: int | None = None
+) -> AnyArchitecture:
     """Return the acting network's architecture in the task's environment.
 
     Args:
         task: a control task.
         squash: see :meth:`Architecture.of`.
+        quantiles: likewise; networks on frames have none.
         seed: of the episodes that a normalising network's reference batch is taken from; None for
             no batch, where only sizes are asked for.
 
@@ -39,7 +43,11 @@ def architecture(task: Task, *, squash: bool = False, seed: int | None = None) -
     observations, actions = spaces_of(task)
     network = task.control.network
     if not isinstance(network, PixelNetwork):
-        return Architecture.of(network, observations, actions, squash=squash)
+        return Architecture.of(network, observations, actions, squash=squash, quantiles=quantiles)
+    if quantiles is not None:
+        raise RlidimError(
+            f"task '{task.name}': a network on frames gives no quantiles; dqn does without"
+        )
     assert observations.shape is not None
     assert isinstance(actions, gymnasium.spaces.Discrete)
     convolutional = PixelArchitecture.of(network, observations.shape, int(actions.n))

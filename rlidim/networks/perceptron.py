@@ -32,19 +32,21 @@ class Architecture:
     Attributes:
         observation_size: inputs.
         output_size: outputs: the number of discrete actions, of all choices of a MultiDiscrete one
-            together, or the action's size.
+            together, or the action's size; of values in quantiles, those of each action.
         hidden: widths of the hidden layers.
         activation: ``relu`` or ``tanh``.
         initialisation: ``he_normal`` or ``orthogonal``, see :class:`rlidim.tasks.task.Network`.
         output_gain: of the last layer, under ``orthogonal``.
-        action: ``argmax`` (discrete), ``argmax_each`` (of each part's choices), ``positive`` (which
-            of the outputs are), ``clip`` (to the bounds) or ``tanh`` (squashed to them).
+        action: ``argmax`` (discrete), ``argmax_mean`` (of each action's mean over quantiles),
+            ``argmax_each`` (of each part's choices), ``positive`` (which of the outputs are),
+            ``clip`` (to the bounds) or ``tanh`` (squashed to them).
         low: the action's lower bounds, None for discrete actions.
         high: the upper bounds.
         observation_mean: of a frozen normalisation, None for none.
         observation_variance: likewise.
         clip_observation: the bound of a normalised observation.
-        choices: of each part of a MultiDiscrete action, None for any other.
+        choices: of each part of a MultiDiscrete action, or of the one whose values are in
+            quantiles, None for any other.
     """
 
     observation_size: int
@@ -69,6 +71,7 @@ class Architecture:
         action_space: spaces.Space[Any],
         *,
         squash: bool = False,
+        quantiles: int | None = None,
     ) -> Architecture:
         """Fix a network's sizes.
 
@@ -77,6 +80,7 @@ class Architecture:
             observation_space: plain, a Box of any shape.
             action_space: plain: Discrete, MultiDiscrete, MultiBinary, or a Box of any shape.
             squash: squash continuous actions (SAC, TD3) instead of clipping them.
+            quantiles: in which each discrete action's value is given (QR-DQN); None: one number.
 
         Raises:
             RlidimError: a space that a multilayer perceptron cannot serve.
@@ -94,6 +98,11 @@ class Architecture:
             "initialisation": network.initialisation,
             "output_gain": network.output_gain,
         }
+        if isinstance(action_space, spaces.Discrete) and quantiles is not None:
+            actions = int(action_space.n)
+            return cls(
+                output_size=quantiles * actions, action="argmax_mean", choices=(actions,), **common
+            )
         if isinstance(action_space, spaces.Discrete):
             return cls(output_size=int(action_space.n), action="argmax", **common)
         if isinstance(action_space, spaces.MultiDiscrete):
@@ -208,10 +217,12 @@ class Architecture:
                 if content.get(name) is not None:
                     content[name] = tuple(end if at is None else at for at in content[name])
             network = cls(**content)
-            if (
-                network.action == "argmax_each"
-                and sum(network.choices or ()) != network.output_size
-            ):
+            choices = network.choices or ()
+            fits = {
+                "argmax_each": sum(choices) == network.output_size,
+                "argmax_mean": len(choices) == 1 and network.output_size % choices[0] == 0,
+            }
+            if not fits.get(network.action, True):
                 raise TypeError(f"{network.output_size} outputs for the choices {network.choices}")
         except TypeError as error:
             raise RlidimError(f"not the description of a network ({error})") from error
@@ -311,6 +322,10 @@ class Policy:
         """Make outputs (N, output_size) into actions."""
         if self.architecture.action == "argmax":
             return np.asarray(outputs.argmax(axis=1))
+        if self.architecture.action == "argmax_mean":
+            (actions,) = self.architecture.choices or ()
+            quantiles = outputs.reshape(len(outputs), -1, actions)
+            return np.asarray(quantiles.mean(axis=1).argmax(axis=1))
         if self.architecture.action == "argmax_each":
             ends = np.cumsum(self.architecture.choices or ())
             parts = np.split(outputs, ends[:-1], axis=1)

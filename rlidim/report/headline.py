@@ -11,7 +11,21 @@ from rlidim.statistics.wording import NONE, beside
 from rlidim.tasks.problems import Control
 
 UNSOLVED = "native unsolved"
-ORDER = ("es", "cmaes", "ppo", "a2c", "dqn", "sac", "td3")  # others follow by name
+ORDER = (
+    "es",
+    "ars",
+    "cmaes",
+    "sepcmaes",
+    "ppo",
+    "a2c",
+    "dqn",
+    "sac",
+    "td3",
+    "ddpg",
+    "qrdqn",
+    "tqc",
+    "trpo",
+)  # others follow by name
 
 
 def table(measurements: Sequence[Measurement]) -> Table:

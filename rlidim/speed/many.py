@@ -6,15 +6,15 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from math import ceil
-from typing import Any, cast
+from typing import Any
 
-from rlidim.networks import acting as acting_networks
-from rlidim.networks.perceptron import Architecture
+from rlidim.networks.dimension import native_dimension
 from rlidim.records.cell import Cell, Seeds
 from rlidim.speed.paired import Comparison, rounds, seconds_of
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
 from rlidim.trainers.many.batch import Batch
+from rlidim.trainers.many.train import begun
 from rlidim.trainers.run import Run
 from rlidim.trainers.sb3.confine import confine
 from rlidim.trainers.sb3.train import build, logger_of
@@ -35,12 +35,16 @@ def throughput(
         runs side by side over all of them, with the ratio, its quartiles and its pairs.
     """
     endless = {"n_timesteps": ENDLESS, "eval_freq": ENDLESS}
+    if hasattr(task.settings(trainer), "learning_starts"):  # training is timed, not the wait for it
+        endless["learning_starts"] = 0
     task = task.replace_settings(trainer, endless)
     settings = task.settings(trainer)
     alone = settings.alone
     lone_settings = TRAINERS[alone](**dataclasses.asdict(settings))
     task = dataclasses.replace(task, trainers={**task.trainers, alone: lone_settings})
-    rollout: int = settings.n_steps * settings.n_envs
+
+    batches = [begun(task, settings) for _ in RUNS]
+    rollout = batches[0].steps
 
     def lone() -> float:
         seeds = Seeds.of(Cell(task.name, alone, projection, d, 0))
@@ -60,8 +64,6 @@ def throughput(
 
         return seconds_of(advance) / steps
 
-    architecture = cast(Architecture, acting_networks.architecture(task))
-    batches = [Batch(task, settings, architecture) for _ in RUNS]
     for batch, runs in zip(batches, RUNS, strict=True):
         for seed in range(runs):
             cell = Cell(task.name, trainer, projection, d, seed)
@@ -73,7 +75,7 @@ def throughput(
         "task": task.name,
         "trainer": trainer,
         "projection": projection,
-        "D": architecture.D,
+        "D": native_dimension(task),
         "d": d,
         "repeats": repeats,
     }

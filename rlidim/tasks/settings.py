@@ -42,6 +42,7 @@ class TrainerSettings:
         resumable: whether an interrupted run goes on from a checkpoint as if it had not been.
         splits: whether a run can be split over processes, with the same outcome.
         has_critic: whether the trainer has a critic, which ``--scope all`` confines too.
+        actions: that its policies give: ``any``, ``choices`` (one of several) or ``bounded``.
         together: runs of one task that a process trains side by side at most, each with the record
             that it would have alone; its module then has ``train_together(runs)`` too.
         alone: the trainer that makes the same runs one by one, empty for none.
@@ -52,6 +53,7 @@ class TrainerSettings:
     resumable: ClassVar[bool] = False
     splits: ClassVar[bool] = False
     has_critic: ClassVar[bool] = False
+    actions: ClassVar[str] = "any"
     together: ClassVar[int] = 1
     alone: ClassVar[str] = ""
 
@@ -102,8 +104,8 @@ class EvolutionStrategySettings(_PopulationSettings):
 
 
 @dataclass(frozen=True)
-class CmaEvolutionStrategySettings(_PopulationSettings):
-    """CMA-ES on theta_d (Hansen 2016), by the ``cma`` package.
+class _CovarianceSettings(_PopulationSettings):
+    """Settings of every CMA-ES, by the ``cma`` package.
 
     ``sigma0`` is the expected length of the first perturbations, in units of |theta_0|. A search
     that converges without solving the task starts again from theta_0 while the budget lasts.
@@ -112,10 +114,57 @@ class CmaEvolutionStrategySettings(_PopulationSettings):
 
     population: Members = 32
     sigma0: Positive = 1.0
-    # Search dimensions above which the covariance is diagonal.
-    diagonal_above: Annotated[int, Range(at_least=0)] = 200
     eval_freq: Count = 5  # generations between checkpoint evaluations
     normalize: bool = added_later(False)
+
+
+@dataclass(frozen=True)
+class CmaEvolutionStrategySettings(_CovarianceSettings):
+    """CMA-ES on theta_d (Hansen 2016)."""
+
+    # Search dimensions above which the covariance is diagonal.
+    diagonal_above: Annotated[int, Range(at_least=0)] = 200
+
+
+@dataclass(frozen=True)
+class SeparableCmaEvolutionStrategySettings(_CovarianceSettings):
+    """Separable CMA-ES (Ros and Hansen 2008): CMA-ES whose covariance is always diagonal.
+
+    A member costs O(d) in place of O(d^2).
+    """
+
+    diagonal_above: ClassVar[int] = 0
+
+
+@dataclass(frozen=True)
+class RandomSearchSettings(_PopulationSettings):
+    """ARS on theta_d (Mania et al. 2018): the best directions, steps by the returns' deviation.
+
+    ``sigma`` and ``learning_rate`` count in units of |theta_0| as in OpenAI-ES. ``n_top`` is how
+    many directions, of half the population, a step follows; None: all. With ``normalize`` it is
+    the paper's V2, which standardises observations, else V1.
+    """
+
+    splits = True
+
+    sigma: Positive = 0.5
+    learning_rate: Positive = 0.2
+    n_top: Count | None = None
+    eval_freq: Count = 5  # generations between checkpoint evaluations
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse more directions than there are.
+
+        Raises:
+            RlidimError: see above.
+        """
+        super().__post_init__()
+        if self.n_top is not None and self.n_top > self.population // 2:
+            raise RlidimError(
+                f"n_top must be at most half the population, {self.population // 2}, got "
+                f"{self.n_top}"
+            )
 
 
 @dataclass(frozen=True)
@@ -170,7 +219,6 @@ class _StableBaselinesSettings(TrainerSettings):
     trains = "control"
     module = "rlidim.trainers.sb3.train"
     resumable = True
-
     n_timesteps: Count
     learning_rate: Rate = 3e-4
     n_envs: Members = 1
@@ -268,6 +316,8 @@ class _OffPolicySettings(_StableBaselinesSettings):
 class DQNSettings(_OffPolicySettings):
     """DQN (Mnih et al. 2015), Stable-Baselines3's defaults."""
 
+    actions = "choices"
+
     learning_rate: Rate = 1e-4
     batch_size: Count = 32
     tau: SomeShare = 1.0
@@ -279,30 +329,96 @@ class DQNSettings(_OffPolicySettings):
 
 
 @dataclass(frozen=True)
-class SACSettings(_OffPolicySettings):
-    """SAC (Haarnoja et al. 2018), Stable-Baselines3's defaults."""
+class DQNManySettings(DQNSettings):
+    """DQN of many runs side by side, perceptrons alone: :mod:`rlidim.trainers.many`."""
 
+    module = "rlidim.trainers.many.train"
+    together = 64
+    alone = "dqn"
+
+    def __post_init__(self) -> None:
+        """Refuse normalisation: a memory would have to be normalised anew at every draw.
+
+        Raises:
+            RlidimError: it is asked for.
+        """
+        if self.normalize:
+            raise RlidimError("normalize is not for dqn-many: dqn does it")
+
+
+@dataclass(frozen=True)
+class QRDQNSettings(DQNSettings):
+    """QR-DQN (Dabney et al. 2018), sb3-contrib's defaults: an action's value in quantiles."""
+
+    learning_rate: Rate = 5e-5
+    exploration_fraction: SomeShare = 0.005
+    exploration_final_eps: Share = 0.01
+    n_quantiles: Members = 200
+
+
+@dataclass(frozen=True)
+class _ActorCriticSettings(_OffPolicySettings):
     has_critic = True
+    actions = "bounded"
+
+
+@dataclass(frozen=True)
+class SACSettings(_ActorCriticSettings):
+    """SAC (Haarnoja et al. 2018), Stable-Baselines3's defaults."""
 
     ent_coef: Annotated[float | str, Range(at_least=0, prefix="auto_", word="auto")] = "auto"
     use_sde: bool = False
 
 
 @dataclass(frozen=True)
-class TD3Settings(_OffPolicySettings):
-    """TD3 (Fujimoto et al. 2018), Stable-Baselines3's defaults; Gaussian action noise."""
+class TQCSettings(SACSettings):
+    """TQC (Kuznetsov et al. 2020), sb3-contrib's defaults."""
 
-    has_critic = True
+    top_quantiles_to_drop_per_net: Annotated[int, Range(at_least=0)] = 2
+
+
+@dataclass(frozen=True)
+class DDPGSettings(_ActorCriticSettings):
+    """DDPG (Lillicrap et al. 2016), Stable-Baselines3's defaults; Gaussian action noise."""
 
     learning_rate: Rate = 1e-3
-    policy_delay: Count = 2
     noise_std: NotNegative = 0.1
+
+
+@dataclass(frozen=True)
+class TD3Settings(DDPGSettings):
+    """TD3 (Fujimoto et al. 2018), Stable-Baselines3's defaults; Gaussian action noise."""
+
+    policy_delay: Count = 2
+
+
+@dataclass(frozen=True)
+class TRPOSettings(_StableBaselinesSettings):
+    """TRPO (Schulman et al. 2015), sb3-contrib's defaults; ``learning_rate`` is the critic's.
+
+    The natural gradient and its line search move theta_d: see :mod:`rlidim.trainers.sb3.trpo`. Its
+    critic trains natively alone, lest it move the policy out of its trust region.
+    """
+
+    learning_rate: Rate = 1e-3
+    n_steps: Count = 2048
+    batch_size: Count = 128
+    gae_lambda: Share = 0.95
+    normalize_advantage: bool = True
+    target_kl: Positive = 0.01
+    cg_max_steps: Count = 15
+    cg_damping: NotNegative = 0.1
+    line_search_shrinking_factor: Decay = 0.8
+    line_search_max_iter: Count = 10
+    n_critic_updates: Count = 10
 
 
 # The suite's own. `supervised` is the toy's: the name is part of its runs' seeds.
 TRAINERS: dict[str, type[TrainerSettings]] = {
     "es": EvolutionStrategySettings,
     "cmaes": CmaEvolutionStrategySettings,
+    "sepcmaes": SeparableCmaEvolutionStrategySettings,
+    "ars": RandomSearchSettings,
     "supervised": ToySettings,
     "adam": AdamSettings,
     "sgd": SGDSettings,
@@ -311,8 +427,13 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
     "a2c": A2CSettings,
     "a2c-many": A2CManySettings,
     "dqn": DQNSettings,
+    "dqn-many": DQNManySettings,
     "sac": SACSettings,
     "td3": TD3Settings,
+    "ddpg": DDPGSettings,
+    "qrdqn": QRDQNSettings,
+    "tqc": TQCSettings,
+    "trpo": TRPOSettings,
 }
 
 

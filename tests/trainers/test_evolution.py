@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,29 +14,62 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.speed.evolution import scaling, throughput
 from rlidim.tasks.names import find_task
-from rlidim.tasks.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
+from rlidim.tasks.settings import TRAINERS as TRAINERS_SETTINGS
 from rlidim.trainers.evolution.cma_es import CovarianceAdaptation
-from rlidim.trainers.evolution.openai_es import OpenAIEvolutionStrategy, centred_ranks
-from rlidim.trainers.evolution.population import Space
+from rlidim.trainers.evolution.openai_es import centred_ranks
+from rlidim.trainers.evolution.population import Space, begin
 from rlidim.trainers.evolution.searches import Search
 from rlidim.trainers.evolution.train import train
 from rlidim.trainers.run import Run
+from tests.factory import make_task
 
-TRAINERS = ["es", "cmaes"]
+TRAINERS = ["es", "ars", "cmaes", "sepcmaes"]
+FOLLOWERS = ("es", "ars")  # which go nowhere where nothing is to be followed
 
 
 def search_of(trainer: str, n: int, **changes: Any) -> Search:
-    if trainer == "es":
-        return OpenAIEvolutionStrategy(n, 1.0, EvolutionStrategySettings(1, **changes), seed=1)
-    return CovarianceAdaptation(n, 1.0, CmaEvolutionStrategySettings(1, **changes), seed=1)
+    settings = TRAINERS_SETTINGS[trainer](n_timesteps=1, **changes)  # type: ignore[call-arg]
+    task = make_task(trainers={trainer: settings})
+    return begin(task, trainer, n, 1.0, seed=1)
 
 
 def run(task: str, trainer: str, d: int | None, seed: int = 0, **settings: Any) -> Outcome:
     found = find_task(task)
+    if trainer not in found.trainers:
+        own = TRAINERS_SETTINGS[trainer](n_timesteps=300_000)  # type: ignore[call-arg]
+        found = dataclasses.replace(found, trainers={**found.trainers, trainer: own})
     if settings:
         found = found.replace_settings(trainer, settings)
     cell = Cell(task, trainer, "native" if d is None else "rademacher", d, seed)
     return train(Run(found, cell, Seeds.of(cell)))
+
+
+def test_ars_follows_its_best_directions() -> None:
+    """As by hand: of three pairs the two whose better member earned most."""
+    search = search_of("ars", 4, population=6, n_top=2, sigma=0.5, learning_rate=0.3)
+    points = search.ask()
+    noise = points[:3] / (0.5 / 2)  # |theta_0| is 1, and sqrt(n) 2
+    returns = np.array([5.0, 1.0, 2.0, 0.0, 1.5, 7.0])
+    search.tell(returns)
+    used = np.array([5.0, 0.0, 2.0, 7.0])  # of pairs 0 and 2
+    expected = ((5.0 - 0.0) * noise[0] + (2.0 - 7.0) * noise[2]) / (2 * used.std())
+    np.testing.assert_allclose(search.mean, 0.3 / 2 * expected, rtol=1e-12)
+    with pytest.raises(RlidimError, match="n_top must be at most half the population, 3, got 4"):
+        search_of("ars", 4, population=6, n_top=4)
+
+
+def test_separable_cma_es_learns_a_variance_for_each_coordinate_alone() -> None:
+    """On a quadratic along the axes they become the inverse of its scales."""
+    scales = np.logspace(0, 2, 30)
+    search = search_of("sepcmaes", 30)
+    assert isinstance(search, CovarianceAdaptation)
+    for _ in range(300):
+        points = search.ask()
+        search.tell(-np.square(scales * (points - 0.1)).sum(1))
+    assert np.abs(search.mean - 0.1).max() < 1e-3
+    adapted = np.log(np.asarray(search._inner.sigma_vec.scaling) * scales)
+    assert np.ptp(adapted) < 1.0 < np.ptp(np.log(scales)) - 3.0
+    assert not hasattr(search._inner.sm, "C")  # no matrix
 
 
 def test_centred_ranks() -> None:
@@ -69,7 +103,7 @@ def test_nothing_to_follow_moves_nothing_far(trainer: str) -> None:
     search = search_of(trainer, 4)
     for _ in range(20):
         search.tell(np.zeros(len(search.ask())))
-    assert np.linalg.norm(search.mean) < (1e-9 if trainer == "es" else 3.0)
+    assert np.linalg.norm(search.mean) < (1e-9 if trainer in FOLLOWERS else 3.0)
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stable_baselines3.common.buffers import RolloutBufferSamples
+from stable_baselines3.common.buffers import NStepReplayBuffer, RolloutBufferSamples
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import nn
 
+from rlidim.environments.fleets import Stepped
+from rlidim.environments.making import make_fleet
 from rlidim.errors import RlidimError
 from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
@@ -21,12 +24,15 @@ from rlidim.tasks.problems import Environment, Evaluation, Network
 from rlidim.tasks.settings import TRAINERS, PPOManySettings
 from rlidim.tasks.task import Task
 from rlidim.trainers.many import kernels, learner
-from rlidim.trainers.many.learner import Experience, Learner
+from rlidim.trainers.many.normalisation import NormalisedFleet
+from rlidim.trainers.many.policy_gradient import Experience, PolicyLearner
+from rlidim.trainers.many.q_learning import ValueLearner
+from rlidim.trainers.many.replay import Drawn, Memory
 from rlidim.trainers.many.rollout import advantages_of
 from rlidim.trainers.many.train import train, train_together
 from rlidim.trainers.run import Run
 from rlidim.trainers.sb3.confine import acting_parameters, confine
-from rlidim.trainers.sb3.train import build, logger_of
+from rlidim.trainers.sb3.train import build, environments, logger_of
 from tests.factory import make_task
 from tests.trainers import spacious  # noqa: F401  (registers the environments)
 
@@ -38,6 +44,7 @@ STEPS = 160  # five minibatches an epoch
 UPDATES: dict[str, dict[str, Any]] = {
     "ppo": {"batch_size": 32, "n_epochs": 2, "learning_rate": 3e-3, "clip_range": 0.2},
     "a2c": {"n_envs": 4, "n_steps": STEPS // 4, "learning_rate": 3e-3},
+    "dqn": {"n_envs": 4, "batch_size": STEPS, "learning_rate": 3e-3, "gamma": 0.9},
 }
 CARTPOLE, PENDULUM = Environment("CartPole-v1"), Environment("Pendulum-v1")
 
@@ -106,7 +113,7 @@ def test_ten_updates_are_those_of_stable_baselines(
     model, architecture = build(task, trainer, seeds)
     if d is not None:
         confine(model, d=d, projection="rademacher", seed=seeds.projection, max_grad_norm=clip)
-    ours = Learner(architecture, task.settings(f"{trainer}-many"), cell, seeds)  # type: ignore[arg-type]
+    ours = PolicyLearner(architecture, task.settings(f"{trainer}-many"), cell, seeds)  # type: ignore[arg-type]
     policy: Any = model.policy
     critic = [*policy.mlp_extractor.value_net.parameters(), *policy.value_net.parameters()]
     size = ours.actor_size
@@ -163,7 +170,7 @@ def test_ten_updates_are_those_of_stable_baselines(
 
 
 def an_experience(
-    ours: Learner, architecture: Any, generator: np.random.Generator, spread: float = 0.4
+    ours: PolicyLearner, architecture: Any, generator: np.random.Generator, spread: float = 0.4
 ) -> Experience:
     """Return a rollout; a spread of the old log-probabilities moves some ratios out of range."""
     observations = generator.standard_normal((STEPS, architecture.observation_size))
@@ -183,6 +190,99 @@ def an_order(generator: np.random.Generator, epochs: int = 2) -> np.ndarray:
     return np.stack([generator.permutation(STEPS).astype(np.int32) for _ in range(epochs)])
 
 
+@pytest.mark.parametrize("d", [None, 5])
+@pytest.mark.parametrize("clip", [None, 0.01])
+@pytest.mark.parametrize(("tau", "interval"), [(0.1, 4), (1.0, 12)], ids=["soft", "hard"])
+def test_ten_updates_of_dqn_are_those_of_stable_baselines(
+    tau: float, interval: int, clip: float | None, d: int | None
+) -> None:
+    more = {"tau": tau, "target_update_interval": interval, "max_grad_norm": clip}
+    settings = {**UPDATES["dqn"], **more, "n_timesteps": 1000}
+    task = task_of(CARTPOLE, Network(hidden=(20, 20)), "dqn", **settings)
+    cell = cell_of(task, d)
+    seeds = Seeds.of(cell)
+    model, architecture = build(task, "dqn", seeds)
+    if d is not None:
+        confine(model, d=d, projection="rademacher", seed=seeds.projection, max_grad_norm=clip)
+    model.set_logger(logger_of(None))
+    ours = ValueLearner(architecture, task.settings("dqn-many"), cell, seeds)  # type: ignore[arg-type]
+    generator = np.random.default_rng(0)
+    policy: Any = model.policy
+    for _ in range(10):
+        drawn = transitions(generator)
+        samples = ReplayBufferSamples(
+            *(
+                torch.from_numpy(numbers.reshape(STEPS, -1))
+                for numbers in (
+                    drawn.observations,
+                    drawn.actions,
+                    drawn.following,
+                    (drawn.discounts == 0.0).astype(np.float32),
+                    drawn.rewards,
+                    np.full(STEPS, 0.81, np.float32),
+                )
+            )
+        )
+        model.replay_buffer = SimpleNamespace(  # type: ignore[attr-defined]
+            sample=lambda *_, samples=samples, **__: samples
+        )
+        model.train(1, STEPS)  # type: ignore[attr-defined]
+        model._on_step()  # type: ignore[attr-defined]
+        ours.learn(drawn, 1.0)
+        ours.follow()
+    assert ours.steps == 10
+    for network, found in ((policy.q_net, ours.theta), (policy.q_net_target, ours.target)):
+        theirs = nn.utils.parameters_to_vector(network.parameters()).detach().numpy()
+        np.testing.assert_allclose(found, theirs, rtol=0.0, atol=1e-5)
+    assert np.abs(ours.theta - ours.target).max() > 1e-4
+
+
+def transitions(generator: np.random.Generator) -> Drawn:
+    """Return some whose errors lie on both sides of Huber's 1, the last ones' episodes over."""
+    observations, following = generator.standard_normal((2, STEPS, 4)).astype(np.float32)
+    ends = generator.random(STEPS) < 0.2
+    return Drawn(
+        observations,
+        generator.integers(2, size=(STEPS, 1)).astype(np.float32),
+        (2 * generator.standard_normal(STEPS)).astype(np.float32),
+        following,
+        np.where(ends, np.float32(0.0), np.float32(0.81)),
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("added", [7, 30])  # of a memory of 12
+def test_returns_of_several_steps_are_those_of_stable_baselines(added: int, steps: int) -> None:
+    task = task_of(CARTPOLE, Network(hidden=(8,)), "dqn", **UPDATES["dqn"], n_timesteps=1000)
+    model, _ = build(task, "dqn", Seeds.of(cell_of(task, None)))
+    theirs = NStepReplayBuffer(
+        48, model.observation_space, model.action_space, n_envs=4, n_steps=steps, gamma=0.9
+    )
+    ours = Memory(12, 4, 4, steps, 0.9)
+    generator = np.random.default_rng(0)
+    for _ in range(added):
+        observations, following = generator.standard_normal((2, 4, 4)).astype(np.float32)
+        actions = generator.integers(2, size=(4, 1)).astype(np.float32)
+        rewards = generator.standard_normal(4).astype(np.float32)
+        terminated, truncated = generator.random((2, 4)) < 0.2
+        stepped = Stepped(following[None], rewards[None], terminated[None], truncated[None], None)
+        ours.add(observations, actions, stepped, 0)
+        infos = [{"TimeLimit.truncated": cut} for cut in truncated & ~terminated]
+        theirs.add(observations, following, actions, rewards, terminated | truncated, infos)
+    first, rows = (each.ravel() for each in np.mgrid[0 : min(added, 12), 0:4])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np.random, "randint", lambda *_, **__: rows)
+        expected = theirs._get_samples(first)
+    found = ours.at(first, rows)
+    for name in ("observations", "actions"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name).numpy(), name)
+    following = expected.next_observations.numpy()
+    np.testing.assert_array_equal(found.following, following)
+    np.testing.assert_allclose(found.rewards, expected.rewards.numpy()[:, 0], atol=1e-6)
+    bootstrap = (1 - expected.dones.numpy()) * expected.discounts.numpy()  # type: ignore[union-attr]
+    np.testing.assert_allclose(found.discounts, bootstrap[:, 0], rtol=1e-6)
+
+
 def test_a_projection_that_is_not_stored_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     task = task_of(CARTPOLE, Network(hidden=(8, 8)), **UPDATES["ppo"], n_timesteps=1000)
     run = run_of(task, 6)
@@ -190,7 +290,7 @@ def test_a_projection_that_is_not_stored_is_the_same(monkeypatch: pytest.MonkeyP
     for stored in (learner.STORED, 0):
         monkeypatch.setattr(learner, "STORED", stored)
         architecture = build(task, "ppo", run.seeds)[1]
-        one = Learner(architecture, run.settings, run.cell, run.seeds)  # type: ignore[arg-type]
+        one = PolicyLearner(architecture, run.settings, run.cell, run.seeds)  # type: ignore[arg-type]
         generator = np.random.default_rng(1)
         one.learn(an_experience(one, architecture, generator), an_order(generator), 1.0)
         learners.append(one)
@@ -215,6 +315,29 @@ def test_advantages_are_those_of_the_definition() -> None:
     np.testing.assert_allclose(advantages_of(rewards, values, over, 0.9, 0.8), expected, atol=1e-5)
 
 
+def test_observations_and_rewards_are_normalised_as_by_stable_baselines() -> None:
+    task = task_of(PENDULUM, Network(hidden=(8,)), **SMALL, normalize=True)
+    theirs = environments(task, task.settings("ppo"), 7)
+    ours = NormalisedFleet(make_fleet(task, 4), 3, task.settings("ppo").gamma)
+    np.testing.assert_allclose(ours.enter(7), theirs.reset(), rtol=1e-5, atol=1e-6)
+    ours.enter(50)
+    generator = np.random.default_rng(0)
+    finals = 0
+    for _ in range(450):  # past two time limits
+        actions = generator.uniform(-2, 2, (2, 4, 1)).astype(np.float32)
+        found = ours.step(actions)
+        observations, rewards, dones, infos = theirs.step(actions[0])
+        np.testing.assert_allclose(found.observations[0], observations, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.rewards[0], rewards, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal((found.terminated | found.truncated)[0], dones)
+        for row in np.flatnonzero(dones):
+            assert found.final is not None
+            expected = infos[row]["terminal_observation"]
+            np.testing.assert_allclose(found.final[0, row], expected, rtol=1e-4, atol=1e-5)
+            finals += 1
+    assert finals == 8
+
+
 TASKS = {
     "discrete": (CARTPOLE, Network(hidden=(8, 8)), {}),
     "continuous": (PENDULUM, Network(hidden=(8,), activation="tanh"), {}),
@@ -223,9 +346,16 @@ TASKS = {
 }
 
 
-def test_a2c_does_not_depend_on_its_neighbours() -> None:
-    settings = {"n_timesteps": 320, "n_envs": 4, "n_steps": 8, "learning_rate": "lin_0.01"}
-    task = task_of(CARTPOLE, Network(hidden=(8,)), "a2c", **settings)
+SHORT: dict[str, dict[str, Any]] = {
+    "a2c": {"n_steps": 8},
+    "dqn": {"learning_starts": 64, "batch_size": 32, "buffer_size": 200, "gradient_steps": 2},
+}
+
+
+@pytest.mark.parametrize("trainer", SHORT)
+def test_other_trainers_do_not_depend_on_their_neighbours(trainer: str) -> None:
+    settings = {**SHORT[trainer], "n_timesteps": 320, "n_envs": 4, "learning_rate": "lin_0.01"}
+    task = task_of(CARTPOLE, Network(hidden=(8,)), trainer, **settings, eval_freq=100)
     runs = [run_of(task, d, seed) for seed in range(3) for d in (3, None)]
     made = {one.place: one.outcome for one in train_together(runs)}
     for place, run in enumerate(runs):
@@ -280,7 +410,7 @@ def test_what_is_confined_stays_in_the_subspace(scope: str, D: int) -> None:
     task = task_of(CARTPOLE, Network(hidden=(8,)), **UPDATES["ppo"], n_timesteps=1000)
     run = run_of(task, 5, scope=scope)
     architecture = build(task, "ppo", run.seeds)[1]
-    ours = Learner(architecture, run.settings, run.cell, run.seeds)  # type: ignore[arg-type]
+    ours = PolicyLearner(architecture, run.settings, run.cell, run.seeds)  # type: ignore[arg-type]
     theta_0 = ours.parameters[:D].copy()
     generator = np.random.default_rng(0)
     ours.learn(an_experience(ours, architecture, generator), an_order(generator), 1.0)

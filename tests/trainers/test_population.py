@@ -24,8 +24,9 @@ from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Environment
 from rlidim.tasks.task import Task
 from rlidim.trainers.evolution import workers
+from rlidim.trainers.evolution.antithetic import Perturbations
 from rlidim.trainers.evolution.normalisation import CLIP, SMALLEST_VARIANCE, RunningStatistics
-from rlidim.trainers.evolution.openai_es import OpenAIEvolutionStrategy, Perturbations
+from rlidim.trainers.evolution.openai_es import OpenAIEvolutionStrategy
 from rlidim.trainers.evolution.population import Generation, Played, Player, Population
 from rlidim.trainers.evolution.searches import Vector
 from rlidim.trainers.run import Run, train

@@ -26,8 +26,8 @@ from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
+from rlidim.trainers.evolution.antithetic import Perturbations
 from rlidim.trainers.evolution.cma_es import CovarianceAdaptation
-from rlidim.trainers.evolution.openai_es import Perturbations
 from rlidim.trainers.run import Run, train
 from tests.factory import make_task
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
@@ -48,9 +48,13 @@ OFF_POLICY = {"n_timesteps": 600, "learning_starts": 150, "buffer_size": 300, "b
 # Opportunities for a checkpoint between two: so that it is past the warm-up, its buffer full.
 EVERY = {
     "dqn on CartPole": 7,
+    "dqn-many on CartPole": 7,
+    "qrdqn on CartPole": 7,
     "dqn on Pong": 3,
     "sac on Pendulum": 120,
     "td3 with normalisation": 120,
+    "ddpg on Pendulum": 120,
+    "tqc on Pendulum": 120,
 }
 DQN = {**OFF_POLICY, "target_update_interval": 50, "exploration_fraction": 0.5}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -61,6 +65,10 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "dqn on CartPole": ("dqn", CARTPOLE, {**DQN, "n_envs": 4, "n_steps": 3}),
     "sac on Pendulum": ("sac", PENDULUM, {**OFF_POLICY, "use_sde": True}),
     "td3 with normalisation": ("td3", PENDULUM, {**OFF_POLICY, "normalize": True}),
+    "qrdqn on CartPole": ("qrdqn", CARTPOLE, {**DQN, "n_envs": 4, "n_quantiles": 5}),
+    "ddpg on Pendulum": ("ddpg", PENDULUM, OFF_POLICY),
+    "tqc on Pendulum": ("tqc", PENDULUM, OFF_POLICY),
+    "trpo on Pendulum": ("trpo", PENDULUM, {"n_timesteps": 1024, "n_envs": 2, "n_steps": 64}),
     "dqn on Pong": (
         "dqn",
         PONG,
@@ -69,10 +77,13 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ppo-many on CartPole": ("ppo-many", CARTPOLE, PPO),
     "ppo-many with normalisation": ("ppo-many", PENDULUM, {**PPO, "normalize": True}),
     "ppo-many on lone environments": ("ppo-many", LAKE, {**PPO, "normalize": True}),
+    "dqn-many on CartPole": ("dqn-many", CARTPOLE, {**DQN, "n_envs": 4, "n_steps": 3}),
     "es on CartPole": ("es", CARTPOLE, {**ES, "n_timesteps": 1500}),
     "es with normalisation": ("es", PENDULUM, {**ES, "normalize": True}),
     "es on Pong": ("es", PONG, {"n_timesteps": 800, "population": 2, "eval_freq": 2}),
     "cmaes on Pendulum": ("cmaes", PENDULUM, ES),
+    "sepcmaes on Pendulum": ("sepcmaes", PENDULUM, ES),
+    "ars with normalisation": ("ars", PENDULUM, {**ES, "normalize": True}),
 }
 
 

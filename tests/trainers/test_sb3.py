@@ -44,10 +44,20 @@ SHORT: dict[str, dict[str, Any]] = {
     "ppo": {"n_timesteps": 512, "n_envs": 2, "n_steps": 64, "batch_size": 64, "n_epochs": 2},
     "a2c": {"n_timesteps": 300, "n_envs": 2},
     "dqn": {"n_timesteps": 400, "learning_starts": 100, "target_update_interval": 50},
+    "qrdqn": {
+        "n_timesteps": 400,
+        "learning_starts": 100,
+        "target_update_interval": 50,
+        "n_quantiles": 5,
+        "learning_rate": 1e-3,
+    },
     "sac": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "td3": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
+    "ddpg": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
+    "tqc": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
+    "trpo": {"n_timesteps": 512, "n_envs": 2, "n_steps": 64, "batch_size": 64},
 }
-IDENTITY = {"sac": "Pendulum-v1", "td3": "Pendulum-v1"}
+IDENTITY = dict.fromkeys(("sac", "td3", "ddpg", "tqc"), "Pendulum-v1")
 every_trainer = pytest.mark.parametrize("trainer", SHORT)
 
 
@@ -119,11 +129,11 @@ def test_the_acting_network_stays_in_its_subspace_and_the_critic_does_not(traine
     outside = moved - dense @ torch.linalg.lstsq(dense, moved).solution
     assert moved.norm() > 1e-4
     assert outside.norm() < 1e-4 * max(1.0, float(theta_0.norm()))
-    if trainer != "dqn":  # which has no critic
+    if trainer not in ("dqn", "qrdqn"):  # which have no critic
         assert any((p != b).any() for p, b in zip(critic, before, strict=True))
 
 
-@every_trainer
+@pytest.mark.parametrize("trainer", [name for name in SHORT if name != "trpo"])
 def test_scope_all_confines_every_optimizer(trainer: str) -> None:
     task = task_of(trainer)
     model, _ = build(task, trainer, Seeds.of(Cell("synthetic", trainer, "rademacher", 5, 0)))
@@ -131,7 +141,7 @@ def test_scope_all_confines_every_optimizer(trainer: str) -> None:
     policy: Any = model.policy
     optimizers = (
         [policy.actor.optimizer, policy.critic.optimizer]
-        if trainer in ("sac", "td3")
+        if trainer in IDENTITY
         else [policy.optimizer]
     )
     for optimizer in optimizers:

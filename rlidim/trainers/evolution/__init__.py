@@ -1,1 +1,1 @@
-"""Evolution strategies on theta_d: OpenAI-ES and CMA-ES."""
+"""Evolution strategies on theta_d: OpenAI-ES, ARS and CMA-ES."""

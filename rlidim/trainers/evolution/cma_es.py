@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rlidim.tasks.settings import CmaEvolutionStrategySettings
+from rlidim.tasks.settings import (
+    CmaEvolutionStrategySettings,
+    SeparableCmaEvolutionStrategySettings,
+)
 from rlidim.trainers.evolution.searches import Vector
 
 
@@ -16,7 +19,11 @@ class CovarianceAdaptation:
     """CMA-ES by the ``cma`` package, restarted at theta_0 whenever it has converged."""
 
     def __init__(
-        self, n: int, scale: float, settings: CmaEvolutionStrategySettings, seed: int
+        self,
+        n: int,
+        scale: float,
+        settings: CmaEvolutionStrategySettings | SeparableCmaEvolutionStrategySettings,
+        seed: int,
     ) -> None:
         """Start at zero; see :class:`OpenAIEvolutionStrategy` for the arguments."""
         self.n = n

@@ -26,10 +26,17 @@ from rlidim.networks.acting import AnyArchitecture
 from rlidim.networks.perceptron import Architecture
 from rlidim.projections import projection
 from rlidim.records.cell import Cell, Seeds
-from rlidim.tasks.settings import CmaEvolutionStrategySettings, EvolutionStrategySettings
+from rlidim.tasks.settings import (
+    CmaEvolutionStrategySettings,
+    EvolutionStrategySettings,
+    RandomSearchSettings,
+    SeparableCmaEvolutionStrategySettings,
+)
 from rlidim.tasks.task import Task
+from rlidim.trainers.evolution.antithetic import Antithetic
 from rlidim.trainers.evolution.cma_es import CovarianceAdaptation
 from rlidim.trainers.evolution.openai_es import OpenAIEvolutionStrategy
+from rlidim.trainers.evolution.random_search import AugmentedRandomSearch
 from rlidim.trainers.evolution.searches import Search, Vector
 
 # Members that play side by side where each has an environment of its own: few, so that their
@@ -134,8 +141,8 @@ class Player:
         self._arenas: dict[int, Arena] = {}
 
     def evaluate(self, generation: Generation, centre: Vector, members: NDArray[np.intp]) -> Played:
-        """Draw members (m,) of a generation of OpenAI-ES around its centre (n,) and play them."""
-        assert isinstance(self.search, OpenAIEvolutionStrategy)
+        """Draw members (m,) of an antithetic generation around its centre (n,) and play them."""
+        assert isinstance(self.search, Antithetic)
         points = self.search.candidates(generation.index, centre, members)
         return self.play(generation, points, members)
 
@@ -271,5 +278,9 @@ def begin(task: Task, trainer: str, n: int, scale: float, seed: int) -> Search:
     settings = task.settings(trainer)
     if isinstance(settings, EvolutionStrategySettings):
         return OpenAIEvolutionStrategy(n, scale, settings, seed)
-    assert isinstance(settings, CmaEvolutionStrategySettings)
+    if isinstance(settings, RandomSearchSettings):
+        return AugmentedRandomSearch(n, scale, settings, seed)
+    assert isinstance(
+        settings, CmaEvolutionStrategySettings | SeparableCmaEvolutionStrategySettings
+    )
     return CovarianceAdaptation(n, scale, settings, seed)

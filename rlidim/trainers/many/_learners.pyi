@@ -31,6 +31,8 @@ class Learner:
         longest: float | None = None,
         normalised: bool,
         root_mean_square: bool,
+        epsilon: float,
+        critic: bool,
     ) -> None: ...
     def values(self, observations: Numbers, out: Numbers) -> None: ...
     def log_probabilities(self, observations: Numbers, actions: Numbers, out: Numbers) -> None: ...
@@ -51,6 +53,20 @@ class Learner:
         adjoint: Callable[[], object] | None = None,
         write: Callable[[], object] | None = None,
     ) -> int: ...
+    def regress(
+        self,
+        *,
+        observations: Numbers,
+        actions: Numbers,
+        targets: Numbers,
+        batch: int,
+        rate: float,
+        factor: float,
+        steps: int,
+        adjoint: Callable[[], object] | None = None,
+        write: Callable[[], object] | None = None,
+    ) -> int: ...
+    def greatest(self, parameters: Numbers, observations: Numbers, out: Numbers) -> None: ...
     def write(self) -> None: ...
 
 def act(

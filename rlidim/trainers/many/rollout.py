@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.environments.fleets import Stepped
-from rlidim.trainers.many.learner import Experience, Learner, Numbers
+from rlidim.trainers.many.learner import Numbers
+from rlidim.trainers.many.policy_gradient import Experience, PolicyLearner
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Rollout:
         np.logical_or(stepped.terminated, stepped.truncated, out=self.over[:, at])
 
     def experience(
-        self, place: int, learner: Learner, following: Numbers, decay: Any
+        self, place: int, learner: PolicyLearner, following: Numbers, decay: Any
     ) -> Experience:
         """Return what a run has to learn from.
 

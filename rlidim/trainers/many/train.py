@@ -1,4 +1,4 @@
-"""PPO and A2C of many runs at once: some at a time train side by side, each as if it were alone."""
+"""PPO, A2C and DQN of many runs at once: some train side by side, each as if it were alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from rlidim.networks import acting
 from rlidim.networks.perceptron import Architecture
 from rlidim.records.checkpoints import Spent
 from rlidim.records.record import Outcome
+from rlidim.tasks.settings import DQNSettings, TrainerSettings
 from rlidim.tasks.task import Task
-from rlidim.trainers.many.batch import BUDGET, DIVERGED, FAILED, SOLVED, Batch, Member
+from rlidim.trainers.many.batch import Batch
 from rlidim.trainers.many.learner import check
+from rlidim.trainers.many.member import BUDGET, DIVERGED, FAILED, SOLVED, Member
+from rlidim.trainers.many.on_policy import OnPolicyBatch
+from rlidim.trainers.many.q_learning import ValueBatch
 from rlidim.trainers.run import Run, Together
 
 
@@ -41,7 +45,7 @@ def train_together(runs: Sequence[Run]) -> Iterator[Together]:
             is not trained so; the runs that have not ended are lost but for their checkpoints.
     """
     task, settings = runs[0].task, runs[0].settings
-    batch = Batch(task, settings, _architecture(task))
+    batch = begun(task, settings)
     places = {id(run): place for place, run in enumerate(runs)}
     waiting = list(reversed(runs))
     try:
@@ -52,6 +56,22 @@ def train_together(runs: Sequence[Run]) -> Iterator[Together]:
                 yield _ended(places[id(member.run)], member)
     finally:
         batch.close()
+
+
+def begun(task: Task, settings: TrainerSettings) -> Batch:
+    """Return a batch without a run.
+
+    Raises:
+        RlidimError: the task's network or actions are not served.
+    """
+    architecture = _architecture(task)
+    if not isinstance(settings, DQNSettings):
+        return OnPolicyBatch(task, settings, architecture)
+    if architecture.action != "argmax":
+        raise RlidimError(
+            f"DQN needs discrete actions, one choice of several; task '{task.name}' has others"
+        )
+    return ValueBatch(task, settings, architecture)
 
 
 def _architecture(task: Task) -> Architecture:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
@@ -17,15 +17,6 @@ from rlidim.errors import RlidimError
 from rlidim.projections import projection as make_projection
 from rlidim.projections.spec import ProjectionSpec
 from rlidim.subspace import SubspaceOptimizer
-
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
-    "ppo": PPO,
-    "a2c": A2C,
-    "dqn": DQN,
-    "sac": SAC,
-    "td3": TD3,
-}
-
 
 NO_CLIPPING = 1e9
 
@@ -37,23 +28,45 @@ def acting_parameters(model: BaseAlgorithm) -> list[nn.Parameter]:
     """Return the parameters that choose actions, weight and bias layer by layer.
 
     Raises:
-        RlidimError: an algorithm that is none of the five (TRPO moves parameters outside its
-            optimizer, ARS has none).
+        RlidimError: an algorithm whose acting network has no optimizer (ARS).
     """
-    policy: Any = model.policy
-    if isinstance(model, PPO | A2C):
-        modules = [policy.features_extractor, policy.mlp_extractor.policy_net, policy.action_net]
-    elif isinstance(model, DQN):
-        modules = [policy.q_net]
-    elif isinstance(model, SAC):
-        modules = [policy.actor.features_extractor, policy.actor.latent_pi, policy.actor.mu]
-    elif isinstance(model, TD3):
-        modules = [policy.actor.features_extractor, policy.actor.mu]
-    else:
+    modules = _acting_modules(model.policy)
+    if not modules or not hasattr(_holder(model), "optimizer"):
         raise RlidimError(
-            f"{type(model).__name__} cannot be confined: one of {', '.join(ALGORITHMS)} can"
+            f"{type(model).__name__} cannot be confined: it has no acting network with an optimizer"
         )
     return [parameter for module in modules for parameter in module.parameters()]
+
+
+def _acting_modules(policy: Any) -> list[nn.Module]:
+    """Return the parts of a policy that choose actions, however its algorithm names them."""
+    actor = getattr(policy, "actor", None)
+    if actor is not None:  # SAC, TQC and CrossQ have layers before mu, TD3 and DDPG all in it
+        before = [actor.latent_pi] if hasattr(actor, "latent_pi") else []
+        return [actor.features_extractor, *before, actor.mu]
+    for values in ("q_net", "quantile_net"):  # DQN, QRDQN
+        if hasattr(policy, values):
+            return [getattr(policy, values)]
+    if hasattr(policy, "mlp_extractor"):  # PPO, A2C, TRPO; with a memory RecurrentPPO
+        memory = [policy.lstm_actor] if hasattr(policy, "lstm_actor") else []
+        return [
+            policy.features_extractor,
+            *memory,
+            policy.mlp_extractor.policy_net,
+            policy.action_net,
+        ]
+    return []
+
+
+def has_actor(model: BaseAlgorithm) -> bool:
+    """Say whether a model has an actor and a critic, with an optimizer each."""
+    return getattr(model.policy, "actor", None) is not None
+
+
+def _holder(model: BaseAlgorithm) -> Any:
+    """Return the part of a model whose ``optimizer`` moves the acting network."""
+    policy: Any = model.policy
+    return policy.actor if has_actor(model) else policy
 
 
 def confine(
@@ -73,19 +86,26 @@ def confine(
     in it.
 
     Args:
-        model: PPO, A2C, DQN, SAC or TD3.
+        model: of any algorithm with an optimizer for its acting network: Stable-Baselines3's PPO,
+            A2C, DQN, SAC, TD3 and DDPG, sb3-contrib's, and those derived from them.
         d: the subspace dimension.
         projection: the family of P.
         seed: of P.
         scope: ``policy`` confines the acting network, the critic trains natively; ``all`` confines
-            both (for SAC and TD3, actor and critic in subspaces of dimension d each).
+            both (where each has an optimizer, in subspaces of dimension d each).
         max_grad_norm: None does not clip.
 
     Raises:
-        RlidimError: another algorithm, an unknown projection, d not in 1 .. D.
+        RlidimError: an algorithm that has no such optimizer, a model that is confined already, an
+            unknown projection, d not in 1 .. D, TRPO with the scope ``all``.
     """
     policy: Any = model.policy
     acting = acting_parameters(model)
+    if scope == "all" and _is_trpo(model):
+        raise RlidimError(
+            "TRPO's critic takes steps of its own, which would move a policy in the same subspace "
+            "out of its trust region: scope policy"
+        )
     subspaces: list[dict[str, Any]] = []
 
     def replace(holder: Any, confined: list[nn.Parameter], seed: int) -> None:
@@ -124,7 +144,7 @@ def confine(
             "optimizer_kwargs": {"subspaces": subspaces, **arguments},
         }
 
-    if isinstance(model, SAC | TD3):
+    if has_actor(model):
         actor_confined = acting if scope == "policy" else list(policy.actor.parameters())
         replace(policy.actor, actor_confined, seed)
         if scope == "all":
@@ -139,7 +159,21 @@ def confine(
         replace(policy, confined, seed)
         if hasattr(model, "max_grad_norm"):
             model.max_grad_norm = NO_CLIPPING
+    _step_in_subspace(model)
     return model
+
+
+def _is_trpo(model: BaseAlgorithm) -> bool:
+    contrib = sys.modules.get("sb3_contrib")  # loaded where there is a model of its
+    return contrib is not None and isinstance(model, contrib.TRPO)
+
+
+def _step_in_subspace(model: BaseAlgorithm) -> None:
+    """Have an algorithm that moves parameters past their optimizer move theta_d: TRPO does so."""
+    if _is_trpo(model):
+        from rlidim.trainers.sb3 import trpo
+
+        trpo.confined(model)
 
 
 def optimizer_as_it_was(
@@ -196,8 +230,10 @@ def load_confined(
 ) -> Model:
     """Load a model that was confined when it was saved: the algorithm's ``load``, and a check.
 
+    TRPO, whose own ``train`` knows no subspace, is loaded so alone.
+
     Args:
-        algorithm: PPO, A2C, DQN, SAC or TD3.
+        algorithm: the model's: PPO, say.
         path: what ``model.save`` wrote.
         env: as in the algorithm's ``load``.
         options: further ones of the algorithm's ``load``.
@@ -220,6 +256,7 @@ def load_confined(
             f"{path}: this {algorithm.__name__} was not confined when it was saved; "
             f"{algorithm.__name__}.load loads it"
         )
+    _step_in_subspace(model)
     return model
 
 
@@ -243,8 +280,5 @@ def _arguments(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 def actor_optimizer(model: BaseAlgorithm) -> torch.optim.Optimizer:
     """Return the optimizer that moves the acting network."""
-    policy: Any = model.policy
-    found: torch.optim.Optimizer = (
-        policy.actor.optimizer if isinstance(model, SAC | TD3) else policy.optimizer
-    )
+    found: torch.optim.Optimizer = _holder(model).optimizer
     return found

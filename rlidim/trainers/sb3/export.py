@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -27,7 +27,7 @@ from rlidim.trainers.sb3.confine import acting_parameters
 from rlidim.trainers.sb3.stock_spaces import StockSpaces, stock_spaces
 from rlidim.trainers.sb3.train import ACTIVATIONS, net_arch
 
-# The algorithm whose policy acts like the trainer's; a population's member acts like PPO's.
+# The algorithm of stock Stable-Baselines3 whose policy acts like the trainer's.
 MODELS: dict[str, type[BaseAlgorithm]] = {
     "ppo": PPO,
     "ppo-many": PPO,
@@ -35,9 +35,16 @@ MODELS: dict[str, type[BaseAlgorithm]] = {
     "a2c-many": A2C,
     "es": PPO,
     "cmaes": PPO,
+    "sepcmaes": PPO,
+    "ars": PPO,
     "dqn": DQN,
+    "dqn-many": DQN,
+    "qrdqn": DQN,
     "sac": SAC,
     "td3": TD3,
+    "ddpg": DDPG,
+    "tqc": SAC,
+    "trpo": PPO,
 }
 # Smallest buffers: the model is there to act.
 SMALL: dict[type[BaseAlgorithm], dict[str, Any]] = {
@@ -46,6 +53,7 @@ SMALL: dict[type[BaseAlgorithm], dict[str, Any]] = {
     DQN: {"buffer_size": 2},
     SAC: {"buffer_size": 2},
     TD3: {"buffer_size": 2},
+    DDPG: {"buffer_size": 2},
 }
 NORMALISATION = "-vecnormalize.pkl"
 
@@ -83,10 +91,16 @@ def export(
         stock = StockSpaces(*own, "CnnPolicy", _of_frames(architecture))
         values = _multiplied_out(architecture.module(theta))
     else:
-        stock = _of_perceptron(architecture, trainer, own, f"--sb3 {out}")
+        actions = task.settings(trainer).actions
+        stock = _of_perceptron(architecture, actions, own, f"--sb3 {out}")
         parts = architecture.unflatten(theta)
         if stock.inputs is not None:
             parts[0] = parts[0][:, stock.inputs]
+        if architecture.action == "argmax_mean":  # the value is the mean of its quantiles
+            (choices,) = architecture.choices or ()
+            parts[-2:] = [
+                part.reshape(-1, choices, *part.shape[1:]).mean(axis=0) for part in parts[-2:]
+            ]
         values = [torch.tensor(part) for part in parts]
     model = _empty(MODELS[trainer], stock)
     with torch.no_grad():
@@ -125,7 +139,7 @@ def _empty(algorithm: type[BaseAlgorithm], stock: StockSpaces) -> BaseAlgorithm:
 
 
 def _of_perceptron(
-    architecture: Architecture, trainer: str, own: making.Spaces, where: str
+    architecture: Architecture, actions: str, own: making.Spaces, where: str
 ) -> StockSpaces:
     """Return what the model acts with: the environment's own spaces, where it serves them.
 
@@ -143,7 +157,7 @@ def _of_perceptron(
             f"normalised observations are of {own[0]}; rlidim plays this solution"
         )
     arguments = {
-        "net_arch": net_arch(trainer, list(architecture.hidden)),
+        "net_arch": net_arch(actions, list(architecture.hidden)),
         "activation_fn": ACTIVATIONS[architecture.activation],
         # A perceptron sees pictures as they are, or as its own statistics make them.
         "normalize_images": False,

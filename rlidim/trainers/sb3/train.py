@@ -1,4 +1,4 @@
-"""Stable-Baselines3's trainers in a subspace: DQN, PPO, A2C, SAC and TD3, otherwise unchanged.
+"""Stable-Baselines3's and sb3-contrib's trainers in a subspace, otherwise unchanged.
 
 The acting network's theta_0 comes from its seed alone, and its optimizer becomes a
 SubspaceOptimizer; the critic trains natively unless the scope is ``all``.
@@ -7,12 +7,12 @@ SubspaceOptimizer; the critic trains natively unless the scope is ``all``.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3 import DQN, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
@@ -38,9 +38,9 @@ from rlidim.tasks.task import Task
 from rlidim.trainers.early_stopping import Champion
 from rlidim.trainers.run import Report, Run
 from rlidim.trainers.sb3 import resume
+from rlidim.trainers.sb3.algorithms import algorithm_of
 from rlidim.trainers.sb3.atari import AtariVecEnv, PixelFeatures, keep_freed_memory
 from rlidim.trainers.sb3.confine import (
-    ALGORITHMS,
     NO_CLIPPING,
     acting_parameters,
     actor_optimizer,
@@ -52,7 +52,15 @@ from rlidim.trainers.schedules import schedule
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 # Settings that this file reads; all others go to the algorithm under their own names.
-OURS = ("n_timesteps", "n_envs", "normalize", "eval_freq", "noise_std", "max_grad_norm")
+OURS = (
+    "n_timesteps",
+    "n_envs",
+    "normalize",
+    "eval_freq",
+    "noise_std",
+    "max_grad_norm",
+    "n_quantiles",
+)
 FEWEST = 4  # environments of which a vector is faster than lone ones, one after another
 SCHEDULES = ("learning_rate", "clip_range")
 
@@ -64,9 +72,14 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
         RlidimError: a space that the algorithm does not serve, or a missing environment.
     """
     settings = task.settings(trainer)
-    algorithm = ALGORITHMS[trainer]
-    squash = trainer in ("sac", "td3")
-    architecture = acting_networks.architecture(task, squash=squash, seed=seeds.training)
+    algorithm: Any = algorithm_of(trainer)
+    squash = settings.actions == "bounded"
+    architecture = acting_networks.architecture(
+        task,
+        squash=squash,
+        quantiles=getattr(settings, "n_quantiles", None),
+        seed=seeds.training,
+    )
     theta_0 = architecture.initial_parameters(seeds.theta_0)
     if isinstance(architecture, Architecture):
         _check_actions(task, trainer, architecture)
@@ -85,7 +98,8 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
         arguments["action_noise"] = NormalActionNoise(
             np.zeros(shape), settings.noise_std * np.ones(shape)
         )
-    if not squash:  # natively as in a subspace: no clipping unless it is asked for
+    # Natively as in a subspace: no clipping unless it is asked for.
+    if "max_grad_norm" in inspect.signature(algorithm).parameters:
         clip = settings.max_grad_norm
         arguments["max_grad_norm"] = NO_CLIPPING if clip is None else clip
     policy, policy_kwargs = _policy(task, trainer, architecture)
@@ -103,22 +117,23 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
 
 
 def _check_actions(task: Task, trainer: str, architecture: Architecture) -> None:
-    """Refuse actions that an algorithm does not give: PPO and A2C give all."""
-    if trainer in ("ppo", "a2c"):
+    """Refuse actions that an algorithm does not give."""
+    actions = task.settings(trainer).actions
+    others = "ppo, a2c, es and cmaes take them"
+    if actions == "any":
         return
-    served = architecture.action == ("argmax" if trainer == "dqn" else "tanh")
-    if not served:
+    served = ("argmax", "argmax_mean") if actions == "choices" else ("tanh",)
+    if architecture.action not in served:
         kind = (
-            "discrete actions, one choice of several" if trainer == "dqn" else "continuous actions"
+            "discrete actions, one choice of several"
+            if actions == "choices"
+            else "continuous actions"
         )
-        raise RlidimError(
-            f"{trainer} needs {kind}, task '{task.name}' has others: ppo, a2c, es and cmaes take "
-            "them"
-        )
+        raise RlidimError(f"{trainer} needs {kind}, task '{task.name}' has others: {others}")
     if not np.isfinite((*(architecture.low or ()), *(architecture.high or ()))).all():
         raise RlidimError(
             f"{trainer} needs actions with finite bounds, task '{task.name}' has some without: "
-            "ppo, a2c, es and cmaes take them"
+            f"{others}"
         )
 
 
@@ -190,17 +205,25 @@ def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[st
         }
     network = task.control.network
     assert isinstance(network, Network)
+    settings = task.settings(trainer)
+    quantiles = getattr(settings, "n_quantiles", None)
     return "MlpPolicy", {
-        "net_arch": net_arch(trainer, list(network.hidden)),
+        "net_arch": net_arch(settings.actions, list(network.hidden)),
         "activation_fn": ACTIVATIONS[network.activation],
+        **({} if quantiles is None else {"n_quantiles": quantiles}),
     }
 
 
-def net_arch(trainer: str, hidden: list[int]) -> Any:
-    """Return what SB3's policies call so: the critic's layers are the actor's."""
-    if trainer == "dqn":
+def net_arch(actions: str, hidden: list[int]) -> Any:
+    """Return what SB3's policies call so: the critic's layers are the actor's.
+
+    Args:
+        actions: that the trainer gives, see its settings.
+        hidden: the widths.
+    """
+    if actions == "choices":
         return hidden
-    return {"pi": hidden, ("qf" if trainer in ("sac", "td3") else "vf"): hidden}
+    return {"pi": hidden, ("qf" if actions == "bounded" else "vf"): hidden}
 
 
 def _set_theta_0(model: BaseAlgorithm, architecture: AnyArchitecture, theta_0: np.ndarray) -> None:
@@ -210,10 +233,10 @@ def _set_theta_0(model: BaseAlgorithm, architecture: AnyArchitecture, theta_0: n
     assert shapes == architecture.shapes, f"{shapes} are not {architecture.shapes}"
     nn.utils.vector_to_parameters(torch.from_numpy(theta_0).to(model.device), acting)
     policy: Any = model.policy
-    if isinstance(model, DQN):
-        policy.q_net_target.load_state_dict(policy.q_net.state_dict())
-    if isinstance(model, TD3):
-        policy.actor_target.load_state_dict(policy.actor.state_dict())
+    for network in ("q_net", "quantile_net", "actor"):
+        if hasattr(policy, f"{network}_target"):
+            target = getattr(policy, f"{network}_target")
+            target.load_state_dict(getattr(policy, network).state_dict())
 
 
 @dataclasses.dataclass(frozen=True)

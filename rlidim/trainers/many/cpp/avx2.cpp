@@ -18,7 +18,13 @@ constexpr int WIDTH = 8;  // of a register, in numbers
 constexpr int UNITS = 4, VECTORS = 1, BLOCK = 2;
 #include "lanes.hpp"
 #include "perceptron.hpp"
+#include "samples.hpp"
 #include "ppo.hpp"
+#include "q_learning.hpp"
+#include "step.hpp"
+
+extern const Kernels kernels = {act,     outputs,  values, log_probabilities, differentiate, regress,
+                                greatest, adjoint, write,  step};
 }  // namespace rlidim::many::avx2
 
 #if defined(__clang__)

@@ -18,7 +18,13 @@ constexpr int WIDTH = 16;  // of a register, in numbers
 constexpr int UNITS = 4, VECTORS = 2, BLOCK = 4;
 #include "lanes.hpp"
 #include "perceptron.hpp"
+#include "samples.hpp"
 #include "ppo.hpp"
+#include "q_learning.hpp"
+#include "step.hpp"
+
+extern const Kernels kernels = {act,     outputs,  values, log_probabilities, differentiate, regress,
+                                greatest, adjoint, write,  step};
 }  // namespace rlidim::many::avx512
 
 #if defined(__clang__)

@@ -22,7 +22,7 @@ struct Network {
     bool tanh;         // hidden units; rectified otherwise
 };
 
-// An actor, a critic of the same hidden layers, and how they are trained.
+// An actor, a critic of the same hidden layers (none: of no layers), and how they are trained.
 struct Learner {
     Network actor, critic;
     bool gaussian;          // continuous actions; one choice of several otherwise
@@ -37,6 +37,7 @@ struct Learner {
     double longest;         // the gradient is clipped to; infinite: it is not
     bool normalised;        // advantages, in each minibatch
     bool root_mean_square;  // RMSprop moves the parameters; Adam otherwise
+    float epsilon;          // of either
     float* scratch;         // scratch_size(...) numbers
 };
 
@@ -46,6 +47,12 @@ struct Rollout {
     const i32* order;                     // of a minibatch
     i64 count;                            // of its samples
     float clip;                           // the range of a probability's ratio
+};
+
+// Transitions whose actions' values are to become the targets.
+struct Transitions {
+    const float *observations, *actions, *targets;  // (count, inputs), (count,), (count,)
+    i64 count;
 };
 
 // A step of the optimizer.
@@ -64,6 +71,10 @@ struct Kernels {
     void (*log_probabilities)(const Learner&, const float* observations, const float* actions, i64 rows,
                               float* out);
     void (*differentiate)(const Learner&, const Rollout&);  // the loss of a minibatch
+    void (*regress)(const Learner&, const Transitions&);    // Huber's loss of a minibatch
+    // The greatest output of the actor with other parameters.
+    void (*greatest)(const Learner&, const float* parameters, const float* observations, i64 rows,
+                     float* out);
     void (*adjoint)(const Learner&);                        // gradient_d = P^T gradient
     void (*write)(const Learner&);                          // parameters = theta_0 + P theta_d
     void (*step)(const Learner&, const Step&);

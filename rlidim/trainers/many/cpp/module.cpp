@@ -60,7 +60,8 @@ class PyLearner {
               Numbers mean, Numbers square, i64 confined, std::optional<Numbers> theta_0,
               std::optional<Rows> P, std::optional<Numbers> theta_d, std::optional<Numbers> gradient_d,
               double entropy, double value, std::optional<double> longest, bool normalised,
-              bool root_mean_square)
+              bool root_mean_square,
+              double epsilon, bool critic)
         : actor_sizes_(sizes), critic_sizes_(sizes), parameters_(parameters), gradient_(gradient),
           mean_(mean), square_(square), theta_0_(theta_0), P_(P), theta_d_(theta_d),
           gradient_d_(gradient_d) {
@@ -68,7 +69,8 @@ class PyLearner {
             throw std::invalid_argument("a network has a layer of inputs and one of outputs at least");
         if (gaussian && sizes.back() > MOST_PARTS)
             throw std::invalid_argument("an action has 64 parts at most");
-        critic_sizes_.back() = 1;
+        if (critic) critic_sizes_.back() = 1;
+        else critic_sizes_.resize(1);  // no layer
         at_.actor = network(actor_sizes_, tanh);
         at_.critic = network(critic_sizes_, tanh);
         at_.gaussian = gaussian;
@@ -98,6 +100,7 @@ class PyLearner {
         at_.longest = longest.value_or(std::numeric_limits<double>::infinity());
         at_.normalised = normalised;
         at_.root_mean_square = root_mean_square;
+        at_.epsilon = float(epsilon);
         const i64 needed = std::max(scratch_size(at_.actor), scratch_size(at_.critic));
         scratch_.reset(new float[std::size_t(needed)]);
         at_.scratch = scratch_.get();
@@ -111,6 +114,7 @@ class PyLearner {
     i64 parts() const { return at_.gaussian ? outputs() : 1; }
 
     void values(Rows observations, Numbers out) const {
+        check(at_.critic.layers > 0, "critics");
         check_observations(observations, out.shape(0));
         kernels().values(at_, observations.data(), i64(out.shape(0)), out.data());
     }
@@ -134,27 +138,40 @@ class PyLearner {
         const i32 *begin = order.data(), *end = begin + order.size();
         check(std::all_of(begin, end, [&](i32 at) { return at >= 0 && std::size_t(at) < count; }),
               "the minibatches' steps");
-        const Kernels& by = kernels();
-        Rollout of = {observations.data(), actions.data(), advantages.data(), returns.data(), old.data(),
-                      nullptr, 0, float(clip)};
+        check(at_.critic.layers > 0, "critics");
         i64 made = 0;
         for (std::size_t epoch = 0; epoch < order.shape(0); ++epoch)
             for (i64 first = 0; first < i64(count); first += batch) {
-                of.order = order.data() + epoch * count + first;
-                of.count = minimum(batch, i64(count) - first);
-                by.differentiate(at_, of);
-                if (at_.d > 0) {
-                    if (at_.P != nullptr) by.adjoint(at_);
-                    else adjoint();
-                }
-                ++made;
-                by.step(at_, {rate, factor, double(steps + made)});
-                if (at_.d > 0) {
-                    if (at_.P != nullptr) by.write(at_);
-                    else write();
-                }
+                kernels().differentiate(
+                    at_, {observations.data(), actions.data(), advantages.data(), returns.data(), old.data(),
+                          begin + epoch * count + first, minimum(batch, i64(count) - first), float(clip)});
+                step({rate, factor, double(steps + ++made)}, adjoint, write);
             }
         return made;
+    }
+
+    // Move the actions' values towards the targets, minibatch after minibatch; return the steps made.
+    i64 regress(Rows observations, Rows actions, Numbers targets, i64 batch, double rate, double factor,
+                i64 steps, nb::object adjoint, nb::object write) const {
+        const std::size_t count = targets.shape(0);
+        check_observations(observations, count);
+        check(actions.shape(0) == count && actions.shape(1) == 1 && batch > 0, "actions");
+        const float *begin = actions.data(), *end = begin + count;
+        check(std::all_of(begin, end, [&](float at) { return at >= 0 && at < float(outputs()); }),
+              "actions");
+        i64 made = 0;
+        for (i64 first = 0; first < i64(count); first += batch) {
+            kernels().regress(at_, {observations.data() + first * inputs(), actions.data() + first,
+                                    targets.data() + first, minimum(batch, i64(count) - first)});
+            step({rate, factor, double(steps + ++made)}, adjoint, write);
+        }
+        return made;
+    }
+
+    void greatest(Numbers parameters, Rows observations, Numbers out) const {
+        check_observations(observations, out.shape(0));
+        check(i64(parameters.shape(0)) >= at_.actor.size, "parameters");
+        kernels().greatest(at_, parameters.data(), observations.data(), i64(out.shape(0)), out.data());
     }
 
     void write() const {
@@ -170,6 +187,15 @@ class PyLearner {
     }
 
   private:
+    void step(const Step& by, const nb::object& adjoint, const nb::object& write) const {
+        const bool stored = at_.P != nullptr;
+        if (at_.d > 0 && stored) kernels().adjoint(at_);
+        else if (at_.d > 0) adjoint();
+        kernels().step(at_, by);
+        if (at_.d > 0 && stored) kernels().write(at_);
+        else if (at_.d > 0) write();
+    }
+
     static Network network(const std::vector<i64>& sizes, bool tanh) {
         i64 size = 0;
         for (std::size_t layer = 0; layer + 1 < sizes.size(); ++layer)
@@ -238,18 +264,23 @@ NB_MODULE(_learners, m) {
     nb::class_<PyLearner>(m, "Learner")
         .def(nb::init<std::vector<i64>, bool, bool, Numbers, Numbers, Numbers, Numbers, i64,
                       std::optional<Numbers>, std::optional<Rows>, std::optional<Numbers>,
-                      std::optional<Numbers>, double, double, std::optional<double>, bool, bool>(),
+                      std::optional<Numbers>, double, double, std::optional<double>, bool, bool, double, bool>(),
              nb::kw_only(), nb::arg("sizes"), nb::arg("tanh"), nb::arg("gaussian"), nb::arg("parameters"),
              nb::arg("gradient"), nb::arg("mean"), nb::arg("square"), nb::arg("confined"),
              nb::arg("theta_0") = nb::none(), nb::arg("P") = nb::none(), nb::arg("theta_d") = nb::none(),
              nb::arg("gradient_d") = nb::none(), nb::arg("entropy"), nb::arg("value"),
-             nb::arg("longest") = nb::none(), nb::arg("normalised"), nb::arg("root_mean_square"))
+             nb::arg("longest") = nb::none(), nb::arg("normalised"), nb::arg("root_mean_square"),
+             nb::arg("epsilon"), nb::arg("critic"))
         .def("values", &PyLearner::values)
         .def("log_probabilities", &PyLearner::log_probabilities)
         .def("learn", &PyLearner::learn, nb::kw_only(), nb::arg("observations"), nb::arg("actions"),
              nb::arg("advantages"), nb::arg("returns"), nb::arg("old"), nb::arg("order"), nb::arg("batch"),
              nb::arg("rate"), nb::arg("factor"), nb::arg("clip"), nb::arg("steps"),
              nb::arg("adjoint") = nb::none(), nb::arg("write") = nb::none())
+        .def("regress", &PyLearner::regress, nb::kw_only(), nb::arg("observations"), nb::arg("actions"),
+             nb::arg("targets"), nb::arg("batch"), nb::arg("rate"), nb::arg("factor"), nb::arg("steps"),
+             nb::arg("adjoint") = nb::none(), nb::arg("write") = nb::none())
+        .def("greatest", &PyLearner::greatest)
         .def("write", &PyLearner::write);
     m.def("act", act);
     m.def("outputs", outputs);

@@ -9,5 +9,11 @@ constexpr int WIDTH = 4;  // of a register, in numbers
 constexpr int UNITS = 2, VECTORS = 1, BLOCK = 1;
 #include "lanes.hpp"
 #include "perceptron.hpp"
+#include "samples.hpp"
 #include "ppo.hpp"
+#include "q_learning.hpp"
+#include "step.hpp"
+
+extern const Kernels kernels = {act,     outputs,  values, log_probabilities, differentiate, regress,
+                                greatest, adjoint, write,  step};
 }  // namespace rlidim::many::portable

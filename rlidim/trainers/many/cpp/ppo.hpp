@@ -1,20 +1,9 @@
-// The policies and the loss of PPO (Schulman et al. 2017), and steps in a subspace; as Stable-Baselines3
-// has them. A2C's loss is the same where the ratio has no range and the policy has not moved yet.
+// The policies and the loss of PPO (Schulman et al. 2017), as Stable-Baselines3 has them. A2C's loss is
+// the same where the ratio has no range and the policy has not moved yet.
 
 constexpr float HALF_LOG_TWO_PI = 0.918938533f;
 
-// Samples of rows (count, size) laid side by side, (size, width); those beyond count are zero.
-inline void lay_out(const float* rows, const i32* order, i64 count, i64 size, i64 width, float* x) {
-    for (i64 s = 0; s < count; ++s) {
-        const float* row = rows + (order ? i64(order[s]) : s) * size;
-        for (i64 i = 0; i < size; ++i) x[i * width + s] = row[i];
-    }
-    for (i64 i = 0; i < size; ++i)
-        for (i64 s = count; s < width; ++s) x[i * width + s] = 0.0f;
-}
-
 INLINE const float* log_std_of(const Learner& a) { return a.parameters + a.actor.size + a.critic.size; }
-INLINE i64 outputs_of(const Learner& a) { return a.actor.sizes[a.actor.layers]; }
 INLINE i64 parts_of(const Learner& a) { return a.gaussian ? outputs_of(a) : 1; }
 
 // Logits (outputs, width) of LANES samples made log-probabilities.
@@ -41,25 +30,6 @@ INLINE Lanes log_probability(const Learner& a, const float* out, i64 width, cons
         }
     }
     return sum;
-}
-
-// Call `with` on each CHUNK of rows: their number, the first of them, the outputs and their width.
-template <class With>
-INLINE void each_chunk(const Learner& a, const Network& network, const float* parameters,
-                       const float* rows, i64 count, With with) {
-    for (i64 first = 0; first < count; first += CHUNK) {
-        const i64 here = minimum(count - first, CHUNK), width = round_up(here, LANES);
-        lay_out(rows + first * network.sizes[0], nullptr, here, network.sizes[0], width, a.scratch);
-        with(here, first, forward(network, parameters, a.scratch, width), width);
-    }
-}
-
-inline void outputs(const Learner& a, const float* observations, i64 rows, float* out) {
-    const i64 count = outputs_of(a);
-    each_chunk(a, a.actor, a.parameters, observations, rows, [&](i64 here, i64 first, float* y, i64 width) {
-        for (i64 s = 0; s < here; ++s)
-            for (i64 j = 0; j < count; ++j) out[(first + s) * count + j] = y[j * width + s];
-    });
 }
 
 inline void values(const Learner& a, const float* observations, i64 rows, float* out) {
@@ -175,103 +145,17 @@ inline void differentiate(const Learner& a, const Rollout& of) {
     for (i64 first = 0; first < of.count; first += CHUNK) {
         const i64 here = minimum(of.count - first, CHUNK), width = round_up(here, LANES);
         const i32* order = of.order + first;
-        const auto pass = [&](const Network& network, i64 start, auto deltas) {
-            lay_out(of.observations, order, here, network.sizes[0], width, a.scratch);
-            float* out = forward(network, a.parameters + start, a.scratch, width);
-            for (i64 s = 0; s < width; s += LANES) deltas(out + s, order + s, minimum(here - s, LANES));
-            // Deltas of the layers before may be wider: they leave the outputs' place.
-            const i64 last = network.sizes[network.layers] * width;
-            float* delta = out + last;
-            for (i64 i = 0; i < last; ++i) delta[i] = out[i];
-            backward(network, a.parameters + start, a.scratch, width, delta,
-                     delta + network.widest * width, a.gradient + start);
-        };
-        pass(a.actor, 0, [&](float* out, const i32* some_order, i64 some) {
-            actor_deltas(a, of, scale, some_order, some, out, width,
+        lay_out(of.observations, order, here, a.actor.sizes[0], width, a.scratch);
+        pass(a, a.actor, 0, width, [&](float* out, i64 s) {
+            actor_deltas(a, of, scale, order + s, minimum(here - s, LANES), out, width,
                          a.gradient + a.actor.size + a.critic.size);
         });
-        pass(a.critic, a.actor.size, [&](float* out, const i32* some_order, i64 some) {
+        lay_out(of.observations, order, here, a.critic.sizes[0], width, a.scratch);
+        pass(a, a.critic, a.actor.size, width, [&](float* out, i64 s) {
             for (i64 l = 0; l < LANES; ++l)
-                out[l] = l < some ? a.value * 2.0f * (out[l] - of.returns[some_order[l]]) / float(of.count)
-                                  : 0.0f;
+                out[l] = s + l < here
+                             ? a.value * 2.0f * (out[l] - of.returns[order[s + l]]) / float(of.count)
+                             : 0.0f;
         });
     }
 }
-
-inline void adjoint(const Learner& a) {
-    for (i64 j = 0; j < a.d; ++j) {
-        const float* column = a.P + j * a.confined;
-        Lanes sum[4] = {};
-        i64 i = 0;
-        for (; i + 4 * LANES <= a.confined; i += 4 * LANES)
-            for (int u = 0; u < 4; ++u)
-                sum[u] += load(column + i + u * LANES) * load(a.gradient + i + u * LANES);
-        for (; i + LANES <= a.confined; i += LANES) sum[0] += load(column + i) * load(a.gradient + i);
-        float rest = 0.0f;
-        for (; i < a.confined; ++i) rest += column[i] * a.gradient[i];
-        a.gradient_d[j] = total((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
-    }
-}
-
-inline void write(const Learner& a) {
-    i64 i = 0;
-    for (; i + 4 * LANES <= a.confined; i += 4 * LANES) {
-        Lanes sum[4];
-        for (int u = 0; u < 4; ++u) sum[u] = load(a.theta_0 + i + u * LANES);
-        for (i64 j = 0; j < a.d; ++j)
-            for (int u = 0; u < 4; ++u)
-                sum[u] += a.theta_d[j] * load(a.P + j * a.confined + i + u * LANES);
-        for (int u = 0; u < 4; ++u) store(a.parameters + i + u * LANES, sum[u]);
-    }
-    for (; i < a.confined; ++i) {
-        float sum = a.theta_0[i];
-        for (i64 j = 0; j < a.d; ++j) sum += a.theta_d[j] * a.P[j * a.confined + i];
-        a.parameters[i] = sum;
-    }
-}
-
-// As torch's clip_grad_norm_.
-INLINE float shortened(const float* g, i64 count, double longest) {
-    double squares = 0.0;
-    for (i64 i = 0; i < count; ++i) squares += double(g[i]) * double(g[i]);
-    const double share = longest / (__builtin_sqrt(squares) + 1e-6);
-    return share < 1.0 ? float(share) : 1.0f;
-}
-
-// By Adam (Kingma and Ba 2015) or RMSprop, with the decays and the epsilon of Stable-Baselines3's PPO
-// and A2C.
-INLINE void move(const Learner& a, float* x, const float* g, float shrink, i64 moments, i64 count,
-                 double rate, double number) {
-    float *mean = a.mean + moments, *square = a.square + moments;
-    if (a.root_mean_square) {
-        const float length = float(rate);
-        for (i64 i = 0; i < count; ++i) {
-            const float slope = g[i] * shrink;
-            square[i] = 0.99f * square[i] + 0.01f * slope * slope;
-            x[i] -= length * (slope / (__builtin_sqrtf(square[i]) + 1e-5f));
-        }
-        return;
-    }
-    const float length = float(rate / (1.0 - __builtin_pow(0.9, number)));
-    const float root = float(__builtin_sqrt(1.0 - __builtin_pow(0.999, number)));
-    for (i64 i = 0; i < count; ++i) {
-        const float slope = g[i] * shrink;
-        mean[i] += 0.1f * (slope - mean[i]);
-        square[i] = 0.999f * square[i] + 0.001f * slope * slope;
-        x[i] -= length * (mean[i] / (__builtin_sqrtf(square[i]) / root + 1e-5f));
-    }
-}
-
-inline void step(const Learner& a, const Step& by) {
-    if (a.d == 0) {
-        const float shrink = shortened(a.gradient, a.size, a.longest);
-        move(a, a.parameters, a.gradient, shrink, 0, a.size, by.rate, by.number);
-        return;
-    }
-    const float shrink = shortened(a.gradient_d, a.d, a.longest);
-    move(a, a.theta_d, a.gradient_d, shrink, 0, a.d, by.rate * by.factor, by.number);
-    move(a, a.parameters + a.confined, a.gradient + a.confined, 1.0f, a.d, a.size - a.confined, by.rate,
-         by.number);
-}
-
-extern const Kernels kernels = {act, outputs, values, log_probabilities, differentiate, adjoint, write, step};
