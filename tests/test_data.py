@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 
 from rlidim.cli import doctor
-from rlidim.data import cache, datasets, download, formats
+from rlidim.data import cache, datasets, download, formats, home
 from rlidim.data.sources import SOURCES, Edition, File, Source
 from rlidim.errors import RlidimError
 
@@ -536,11 +536,11 @@ def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("RLIDIM_CACHE", "~/mine")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
     monkeypatch.setenv("HOME", "/elsewhere/someone")
-    assert cache.folder() == Path("/elsewhere/someone/mine")
+    assert home.folder() == Path("/elsewhere/someone/mine")
     monkeypatch.delenv("RLIDIM_CACHE")
-    assert cache.folder() == Path("/xdg/rlidim")
+    assert home.folder() == Path("/xdg/rlidim")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache.folder() == Path("/elsewhere/someone/.cache/rlidim")
+    assert home.folder() == Path("/elsewhere/someone/.cache/rlidim")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from rlidim.cli.options import results_of
-from rlidim.data import cache
+from rlidim.data import home
 from rlidim.errors import RlidimError, printable
 from rlidim.records.folder import Results
 from rlidim.records.remembered import FOLDER, key_of, remembered
@@ -85,6 +85,7 @@ def tables(context: click.Context, tasks: Mapping[str, Task]) -> tuple[list[str]
         The paths, and a line for each thing that was left out.
     """
     results = results_of(context)
+    results.check_there()
     folder = results.folder
     beside = [folder / COVERAGE, folder / GROWTH, *sorted((folder / DESCRIPTIONS).glob("*.json"))]
     key = key_of(
@@ -156,7 +157,7 @@ def memory_of(results: Results, name: str) -> Path | None:
 
 def _cache(name: str) -> Path | None:
     try:
-        return cache.folder() / name
+        return home.folder() / name
     except RlidimError:  # this user has no home
         return None
 

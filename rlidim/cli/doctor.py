@@ -83,7 +83,7 @@ def kernels(devices: list[str]) -> dict[str, dict[str, Any]]:
 
 def data_sets() -> dict[str, Any]:
     """Return the folder of each data set; None where its first use downloads it."""
-    from rlidim.data import cache, datasets
+    from rlidim.data import datasets, home
 
     folders: dict[str, str | None] = {}
     problems = []
@@ -95,7 +95,7 @@ def data_sets() -> dict[str, Any]:
             folders[name] = None
             problems.append(str(error))
     try:
-        downloads = str(cache.folder())
+        downloads = str(home.folder())
     except RlidimError as error:
         downloads = str(error)
     return {

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from rlidim.cli.options import records_of, results_of, tasks_of
-from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
     from rlidim.records.record import RunRecord
@@ -30,12 +29,11 @@ def site_command(context: click.Context, out: Path, documentation: str | None) -
 
     They need no server and no other host: open index.html, or put the folder on any web server.
     """
+    results = results_of(context)
+    results.check_there()
     from rlidim.records.measurement import gather
     from rlidim.report.site.write import write_site
 
-    results = results_of(context)
-    if not results.folder.is_dir():
-        raise RlidimError(f"--results {results.folder}: no such folder; measure something first")
     measurements = gather(records_of(context), tasks_of(context), results_folder=results.folder)
     pages = write_site(measurements, results, out, drive=driven, documentation=documentation)
     click.echo(f"{len(pages)} pages, first {pages[0]}")

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from rlidim.data.formats import Arrays, expected_shapes
+from rlidim.data.home import folder
 from rlidim.data.places import Copy
 from rlidim.data.show import say
 from rlidim.data.sources import Source
@@ -30,24 +31,6 @@ from rlidim.errors import RlidimError
 LAYOUT = 1  # of the arrays: a change of it makes old caches invisible
 VERIFIED = "verified.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def folder() -> Path:
-    """Return the cache's folder: RLIDIM_CACHE, or ``rlidim`` in XDG_CACHE_HOME or ``~/.cache``.
-
-    Raises:
-        RlidimError: this user has no home.
-    """
-    own = os.environ.get("RLIDIM_CACHE")
-    shared = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        if own:
-            return Path(own).expanduser().absolute()
-        # The XDG specification has relative paths ignored.
-        base = Path(shared) if os.path.isabs(shared) else Path.home() / ".cache"
-    except RuntimeError as error:
-        raise RlidimError(f"no folder for the cache ({error}): set RLIDIM_CACHE to one") from error
-    return base / "rlidim"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim.data import cache, download, formats, places
+from rlidim.data import cache, download, formats, home, places
 from rlidim.data.cache import Decoded
 from rlidim.data.formats import Arrays
 from rlidim.data.places import Copy
@@ -101,7 +101,7 @@ def _arrays(decoded: Decoded, copy: Copy | None) -> Arrays | None:
 def _prepare(decoded: Decoded, copy: Copy | None) -> Arrays:
     if copy is None:
         published = decoded.source.editions[0]
-        folder = cache.folder() / "downloads" / decoded.name
+        folder = home.folder() / "downloads" / decoded.name
         for file in published.files:
             download.fetch(file, folder, decoded.source.folders[0])
         copy = Copy(published, folder)

@@ -30,6 +30,15 @@ class Results:
         """Return where the cell's record is or will be."""
         return self.folder / cell.task / cell.group / f"{cell.label}.json"
 
+    def check_there(self) -> None:
+        """Make sure that there is such a folder.
+
+        Raises:
+            RlidimError: there is none.
+        """
+        if not self.folder.is_dir():
+            raise RlidimError(f"--results {self.folder}: no such folder; measure something first")
+
     def check_writable(self) -> None:
         """Find out now, not after the first run, whether records can be written.
 

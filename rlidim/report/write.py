@@ -66,8 +66,7 @@ def write_tables(
     Raises:
         RlidimError: there is no such folder, or a file cannot be written.
     """
-    if not results.folder.is_dir():
-        raise RlidimError(f"--results {results.folder}: no such folder; measure something first")
+    results.check_there()
     records, problems = results.scan()
     measurements = gather(records, tasks, fraction=fraction, results_folder=results.folder)
     problems = [f"{problem}; skipped" for problem in problems]

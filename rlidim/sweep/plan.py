@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from rlidim.environments import making
 from rlidim.errors import RlidimError
 from rlidim.networks.dimension import projection_family
 from rlidim.records.cell import RANDOM, SEEDS_OF_ONE, Cell, Subject
@@ -92,6 +91,8 @@ class Plan:
         if self.precision < 1.0:
             raise RlidimError(f"--precision is a ratio of at least 1, got {self.precision}")
         check_scope(self.task, self.scope, self.trainer)
+        from rlidim.environments import making  # late: a mistake above is told without Gymnasium
+
         making.check(self.task)
         if self.dims is not None and (not self.dims or min(self.dims) < 1):
             raise RlidimError(f"--dims must be whole numbers of at least 1, got {self.dims}")

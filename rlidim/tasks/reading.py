@@ -137,17 +137,39 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("nested too deep") from error
 
 
+def _safe_loader() -> Any:
+    """Return PyYAML's safe loader, its events read by libyaml where that is there, which is fast.
+
+    PyYAML's own loader of that kind composes nodes in C too, where no check can be put.
+    """
+    import yaml
+    from yaml.composer import Composer
+    from yaml.constructor import SafeConstructor
+    from yaml.resolver import Resolver
+
+    if not yaml.__with_libyaml__:
+        return yaml.SafeLoader
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
+
+    class Fast(Composer, CParser, SafeConstructor, Resolver):
+        def __init__(self, stream: Any) -> None:
+            for part in (CParser, SafeConstructor, Resolver):
+                part.__init__(self, *([stream] if part is CParser else []))
+            self.anchors: dict[str, Any] = {}
+
+    return Fast
+
+
 @functools.cache
 def _loader() -> Any:
     """Return PyYAML's safe loader, made strict; the package is imported when a file is read."""
-    import yaml
     from yaml.constructor import ConstructorError
 
-    class Strict(yaml.SafeLoader):
+    class Strict(_safe_loader()):  # type: ignore[misc]
         depth = 0
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            event: Any = self.peek_event()
             if getattr(event, "anchor", None) is not None:
                 raise ConstructorError(
                     None, None, "aliases and anchors are not allowed", event.start_mark

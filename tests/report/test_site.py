@@ -25,6 +25,7 @@ from rlidim.report.site.sliders import STEPS
 from rlidim.report.site.write import write_site
 from rlidim.solutions.file import of_record
 from rlidim.tasks.names import find_tasks
+from rlidim.tasks.settings import TRAINERS
 from tests.factory import make_task
 from tests.report.synthetic import measured, published
 
@@ -124,6 +125,15 @@ def test_names_with_special_characters_survive(tmp_path: Path) -> None:
             assert not path or path == "data:," or (page.parent / path).is_file(), address
         assert "<b>$" not in page.read_text()
         assert "<em>" not in page.read_text()
+
+
+def test_every_trainer_has_a_colour() -> None:
+    """A trainer of many runs at once, ``ppo-many``, has that of the one it is."""
+    style = (ROOT / "rlidim" / "report" / "site" / "assets" / "site.css").read_text()
+    for name in TRAINERS:
+        kind = name.partition("-")[0]
+        assert f'[data-trainer|="{kind}"] {{ --accent: var(--{kind}); }}' in style, name
+        assert style.count(f"  --{kind}: #") == 2, name  # on paper, and in the dark
 
 
 def test_markup_escapes_what_is_no_markup() -> None:
