@@ -136,6 +136,28 @@ def test_resumed_is_never_stopped(tmp_path: Any) -> None:
     assert torch.equal(flat(second), flat(whole))
 
 
+def test_a_network_that_has_moved_takes_its_subspace_along() -> None:
+    """As Stable-Baselines3 loads: an optimizer is built, the network moved, the state loaded."""
+    whole = make_network().double()
+    before = optimizer_of(whole)
+
+    def go_on(network: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
+        for step in steps:
+            optimizer.zero_grad()
+            (network(batch(step).double()) - 1.0).square().mean().backward()
+            optimizer.step()
+
+    go_on(whole, before, range(8))
+    moved = make_network()
+    again = optimizer_of(moved, seed=99)
+    moved.double()
+    again.load_state_dict(copy.deepcopy(before.state_dict()))
+    assert again.theta_d.dtype == torch.float64
+    for network, optimizer in ((whole, before), (moved, again)):
+        go_on(network, optimizer, range(8, 12))
+    assert torch.equal(flat(moved), flat(whole))
+
+
 def test_schedules_set_the_native_rate() -> None:
     network = make_network()
     optimizer = optimizer_of(network)

@@ -233,7 +233,7 @@ class SeparateFleet:
                 )
             except RlidimError:  # the user's to mend, in every run
                 raise
-            except Exception:  # whatever an environment raises ends its run alone
+            except (Exception, SystemExit):  # whatever an environment raises ends its run alone
                 self.failed[place] = traceback.format_exc()
             else:
                 return self._checked(observations, rewards, terminated, truncated, info)

@@ -44,19 +44,25 @@ PONG = {
 }
 SMALL = {"n_timesteps": 96, "n_envs": 2, "n_steps": 12, "batch_size": 12, "n_epochs": 1}
 ES = {"n_timesteps": 9600, "population": 8, "eval_freq": 2}
-OFF_POLICY = {"n_timesteps": 600, "learning_starts": 150, "buffer_size": 300, "batch_size": 32}
+OFF_POLICY = {
+    "n_timesteps": 600,
+    "train_freq": 2,
+    "learning_starts": 150,
+    "buffer_size": 300,
+    "batch_size": 32,
+}
 # Opportunities for a checkpoint between two: so that it is past the warm-up, its buffer full.
 EVERY = {
     "dqn on CartPole": 7,
     "dqn-many on CartPole": 7,
     "qrdqn on CartPole": 7,
     "dqn on Pong": 3,
-    "sac on Pendulum": 120,
-    "td3 with normalisation": 120,
-    "ddpg on Pendulum": 120,
-    "tqc on Pendulum": 120,
+    "sac on Pendulum": 60,
+    "td3 with normalisation": 60,
+    "ddpg on Pendulum": 60,
+    "tqc on Pendulum": 60,
 }
-DQN = {**OFF_POLICY, "target_update_interval": 50, "exploration_fraction": 0.5}
+DQN = {**OFF_POLICY, "train_freq": 4, "target_update_interval": 50, "exploration_fraction": 0.5}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ppo on CartPole": ("ppo", CARTPOLE, PPO),
     "ppo with normalisation": ("ppo", PENDULUM, {**PPO, "normalize": True}),
@@ -72,7 +78,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "dqn on Pong": (
         "dqn",
         PONG,
-        {**DQN, "n_timesteps": 120, "learning_starts": 40, "n_envs": 2, "buffer_size": 60},
+        {**DQN, "n_timesteps": 120, "learning_starts": 40, "n_envs": 2, "buffer_size": 48},
     ),
     "ppo-many on CartPole": ("ppo-many", CARTPOLE, PPO),
     "ppo-many with normalisation": ("ppo-many", PENDULUM, {**PPO, "normalize": True}),

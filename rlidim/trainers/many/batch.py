@@ -165,7 +165,7 @@ class Batch(ABC):
     def _save(self) -> None:
         for place, member in enumerate(self.members):
             checkpoints = member.run.checkpoints
-            if checkpoints is not None and checkpoints.due():
+            if member.stopped == GOING and checkpoints is not None and checkpoints.due():
                 if member.actions is not None:
                     member.actions.flush()
                 state = {
@@ -227,8 +227,11 @@ class Batch(ABC):
             snapshot = Snapshot(theta, None if theta_d is None else theta_d.copy())
             policy = architecture.policy(theta)
             trials.append(Trial(policy, member.learner, member.best.trial(policy, snapshot)))
-        self._stage.decide(trials)
-        for member in members:
+        failed = self._stage.decide(trials)
+        for place, member in enumerate(members):
+            if place in failed:
+                member.stopped, member.error = FAILED, failed[place]
+                continue
             member.curve.append((member.steps, member.best.score))
             member.run.report(member.steps, member.best.score)
             if member.best.solved:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from rlidim.environments.making import make_rows
 from rlidim.environments.side_by_side import Rows
+from rlidim.errors import RlidimError
 from rlidim.networks.perceptron import Policy
 from rlidim.tasks.task import Task
 from rlidim.trainers.many import kernels
@@ -41,24 +44,45 @@ class Stage:
         self._episodes = task.control.evaluation.checkpoint_episodes
         self._rows: Rows | None = None
 
-    def decide(self, trials: Sequence[Trial]) -> None:
-        """Play until every trial is decided."""
-        asked = [(trial, next(trial.going)) for trial in trials]
-        while asked:
-            means = self._play([trial for trial, _ in asked], [seed for _, seed in asked])
-            asked = [
-                (trial, seed)
-                for (trial, _), mean in zip(asked, means, strict=True)
-                for seed in _answered(trial, mean)
-            ]
+    def decide(self, trials: Sequence[Trial]) -> dict[int, str]:
+        """Play until every trial is decided.
 
-    def _play(self, trials: list[Trial], seeds: list[int]) -> list[float]:
+        Returns:
+            the tracebacks of trials whose own environments raised, by their places.
+
+        Raises:
+            RlidimError: an environment is at fault, which is the user's to mend.
+        """
+        failed: dict[int, str] = {}
+        asked = {place: next(trial.going) for place, trial in enumerate(trials)}
+        while asked:
+            means = self._play({place: trials[place] for place in asked}, asked, failed)
+            asked = {}
+            for place, mean in means.items():
+                with suppress(StopIteration):
+                    asked[place] = trials[place].going.send(mean)
+        return failed
+
+    def _play(
+        self, trials: dict[int, Trial], seeds: dict[int, int], failed: dict[int, str]
+    ) -> dict[int, float]:
+        """Return the mean returns of trials' episodes; those that fail are noted."""
         if self._rows is None:
             self._rows = make_rows(self._task, self._episodes)
-        rows = self._rows
-        if not rows.whole and len(trials) > 1:  # there are environments for one trial's episodes
-            pairs = zip(trials, seeds, strict=True)
-            return [self._play([trial], [seed])[0] for trial, seed in pairs]
+        if self._rows.whole:
+            played = self._together(self._rows, list(trials.values()), list(seeds.values()))
+            return dict(zip(trials, played, strict=True))
+        means = {}
+        for place, trial in trials.items():  # there are environments for one trial's episodes
+            try:
+                (means[place],) = self._together(self._rows, [trial], [seeds[place]])
+            except RlidimError:
+                raise
+            except (Exception, SystemExit):  # whatever an environment raises ends its run alone
+                failed[place] = traceback.format_exc()
+        return means
+
+    def _together(self, rows: Rows, trials: list[Trial], seeds: list[int]) -> list[float]:
         episodes = self._episodes
         observations = rows.reset([seed + i for seed in seeds for i in range(episodes)])
         returns = np.zeros(len(trials) * episodes)
@@ -75,14 +99,6 @@ class Stage:
         if self._rows is not None:
             self._rows.close()
             self._rows = None
-
-
-def _answered(trial: Trial, mean: float) -> list[int]:
-    """Send a mean return; return the first seed of the episodes asked for next, if any are."""
-    try:
-        return [trial.going.send(mean)]
-    except StopIteration:
-        return []
 
 
 def _act(trials: list[Trial], owners: NDArray[np.intp], observations: NDArray[Any]) -> NDArray[Any]:

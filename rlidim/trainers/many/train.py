@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -89,6 +90,18 @@ def _ended(place: int, member: Member) -> Together:
     if member.stopped == FAILED:
         return Together(place, None, member.error, member.spent)
     began = time.perf_counter(), time.process_time()
+    outcome, error = None, None
+    try:
+        outcome = _outcome(member)
+    except RlidimError:
+        raise
+    except (Exception, SystemExit):  # whatever an environment raises ends its run alone
+        error = traceback.format_exc()
+    took = Spent(time.perf_counter() - began[0], time.process_time() - began[1])
+    return Together(place, outcome, error, member.spent + took)
+
+
+def _outcome(member: Member) -> Outcome:
     run, best, learner = member.run, member.best, member.learner
     diverged = member.stopped == DIVERGED
     returns: tuple[float, ...] = ()
@@ -97,7 +110,7 @@ def _ended(place: int, member: Member) -> Together:
         played = arena.evaluate(run.task, best.policy, episodes, run.seeds.evaluation)
         returns = tuple(float(value) for value in played.returns)
     spec = None if learner.P is None else learner.P.spec
-    outcome = Outcome(
+    return Outcome(
         status=DIVERGED if diverged else "ok",
         returns=returns,
         D=learner.actor_size if spec is None else spec.D,
@@ -109,5 +122,3 @@ def _ended(place: int, member: Member) -> Together:
         spec=None if spec is None else spec.to_json(),
         network=best.policy.architecture.to_json(),
     )
-    took = Spent(time.perf_counter() - began[0], time.process_time() - began[1])
-    return Together(place, outcome, None, member.spent + took)
