@@ -130,4 +130,5 @@ def test_links_within_the_documentation_lead_somewhere() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.split()) <= 1_200
+    words = [word for word in README.split() if re.search(r"\w", word)]  # a table's bars are none
+    assert len(words) <= 1_200
