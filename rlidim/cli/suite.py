@@ -212,14 +212,20 @@ def bench_command(
     from rlidim.report.overview import plainly
     from rlidim.sweep import tiers
 
-    tasks = tasks_of(context)
-    plans = tiers.plans(tasks, tier)
+    problems: list[str] = []
+
+    def refuse(line: str) -> None:
+        # A task that cannot be measured does not keep the others from it.
+        problems.append(line)
+        click.echo(f"error: {line}", err=True)
+
+    plans = tiers.plans(tasks_of(context), tier, refuse)
+    wanted = len(plans) + len(problems)
     results = results_of(context)
     results.check_writable()
     if until is not None:
         work_until(context, plans, until, executor, log_dir)
         return
-    problems = []
     try:
         for number, plan in enumerate(plans, 1):
             click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
@@ -228,14 +234,12 @@ def bench_command(
                 click.echo(plainly(measurement))
             except RlidimError as error:
                 executor.close()  # ends the round's other runs
-                # A task that cannot be measured does not keep the others from it.
-                problems.append(f"{plan.task.name} {plan.trainer}: {error}")
-                click.echo(f"error: {problems[-1]}", err=True)
+                refuse(f"{plan.task.name} {plan.trainer}: {error}")
     finally:
         executor.close()
     write_tables(context)
     if problems:
-        raise RlidimError(f"{len(problems)} of {len(plans)} could not be measured: {problems[0]}")
+        raise RlidimError(f"{len(problems)} of {wanted} could not be measured: {problems[0]}")
 
 
 def work_until(

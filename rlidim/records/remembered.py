@@ -94,11 +94,11 @@ def program() -> str:
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
-    installed = (
+    installed = {  # a folder may stand on the path twice
         place.name
         for folder in sys.path
         for ending in ("dist-info", "egg-info")
         for place in Path(folder).glob(f"*.{ending}")
-    )
+    }
     digest.update("\n".join([sys.version, *sorted(installed)]).encode())
     return digest.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rlidim.errors import RlidimError
 from rlidim.sweep.plan import Plan
@@ -17,7 +17,9 @@ ATLAS_BASELINES = 10  # native runs at least
 FIRST = "cartpole"  # whose measurement README shows
 
 
-def plans(tasks: Mapping[str, Task], tier: str) -> list[Plan]:
+def plans(
+    tasks: Mapping[str, Task], tier: str, refuse: Callable[[str], None] | None = None
+) -> list[Plan]:
     """Return the plans of a tier, by the ``bench:`` sections of the task files.
 
     The full tier measures each task as ``rlidim TASK measure`` does, the quick one within a smaller
@@ -26,8 +28,14 @@ def plans(tasks: Mapping[str, Task], tier: str) -> list[Plan]:
     The task of README's first number comes first, then the others of unknown dimension, the
     calibration last.
 
+    Args:
+        tasks: by name.
+        tier: its name.
+        refuse: called with a line for each row that cannot be measured here, such as for want of
+            an environment's package; the others are returned. None: the first one raises.
+
     Raises:
-        RlidimError: no task belongs to the tier.
+        RlidimError: no task belongs to the tier, or a row cannot be measured here.
     """
     chosen = [
         (task, trainer)
@@ -38,7 +46,14 @@ def plans(tasks: Mapping[str, Task], tier: str) -> list[Plan]:
     if not chosen:
         raise RlidimError(f"no task has the tier '{tier}' in its bench: section")
     chosen.sort(key=lambda pair: (pair[0].known is not None, pair[0].name != FIRST, pair[0].name))
-    chosen_plans = [Plan.of(task, trainer) for task, trainer in chosen]
+    chosen_plans = []
+    for task, trainer in chosen:
+        try:
+            chosen_plans.append(Plan.of(task, trainer))
+        except RlidimError as error:
+            if refuse is None:
+                raise
+            refuse(f"{task.name} {trainer}: {error}")
     most = {"smoke": SMOKE_BUDGET, "quick": QUICK_BUDGET}.get(tier)
     if most is not None:
         return [dataclasses.replace(plan, budget=min(plan.budget, most)) for plan in chosen_plans]
