@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
+COMPILED = ("rlidim/projections/cpp_kernels/_kernels.", "rlidim/trainers/many/_learners.")
 
 
 def build(place: Path, **environment: str) -> Path:
@@ -39,14 +40,15 @@ def test_without_a_compiler_it_is_the_same_but_for_the_kernels(wheel: Path, tmp_
     plain = set(zipfile.ZipFile(build(tmp_path, CXX="/nowhere/c++")).namelist())
     full = set(zipfile.ZipFile(wheel).namelist())
     assert {name for name in full - plain if "dist-info" not in name} == {
-        name for name in full if name.startswith("rlidim/projections/cpp_kernels/_kernels.c")
+        name for name in full if name.startswith(tuple(f"{kernels}c" for kernels in COMPILED))
     }
 
 
 def test_contents(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "rlidim/py.typed" in names
-    assert [name for name in names if name.startswith("rlidim/projections/cpp_kernels/_kernels.")]
+    for kernels in COMPILED:
+        assert [name for name in names if name.startswith(kernels)]
     tasks = {f"rlidim/envs/{path.name}" for path in (ROOT / "envs").glob("*.yml")}
     assert tasks <= set(names)
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "rlidim").rglob("*.py")}

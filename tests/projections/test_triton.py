@@ -225,7 +225,8 @@ class TestInterpreted:
         monkeypatch.setattr(hadamard, "LONGEST", 2**7)
         monkeypatch.setattr(long_blocks, "CHUNK", chunk)
         P, reference = pair("stacked_fastfood", 5_000, 1_100)
-        assert P._long._hadamard._across == [16]  # type: ignore[attr-defined]
+        ((_, stack),) = P.stacks  # type: ignore[attr-defined]
+        assert stack._long._hadamard._across == [16]
         for start, stop in ((0, 5_000), (1_500, 4_200), (2_050, 4_090), (1_500, 3_548)):
             part, expected = P.rows(start, stop), reference.rows(start, stop)
             for members in ([], [3]):
