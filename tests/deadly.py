@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import os
 import signal
@@ -59,21 +58,11 @@ class Hanging(OneStep):
 
 
 class Stuck(OneStep):
-    """A step in foreign code that holds the interpreter, and never comes back.
-
-    It waits or, with ``busily``, computes.
-    """
-
-    def __init__(
-        self, codimension: int, busily: bool = False, render_mode: str | None = None
-    ) -> None:
-        super().__init__(codimension, render_mode)
-        self._busily = busily
+    """A step in foreign code that holds the interpreter, and never comes back."""
 
     def step(self, action: Any) -> Any:
-        if self._busily:
-            sum(itertools.repeat(0))
-        ctypes.PyDLL(None).sleep(3600)
+        # It counts: a call that waits would come back at the first signal.
+        sum(itertools.repeat(0))
 
 
 for name, kind in {"Endless-v0": Endless, "Hanging-v0": Hanging, "Stuck-v0": Stuck}.items():

@@ -89,7 +89,7 @@ from rlidim.executors.ledger import run
 from tests.test_watch import CELLS, hanging
 
 watch.INSIDE = 0.5
-run(Job(hanging("Stuck-v0", busily=True), CELLS[0], Path(sys.argv[1]), timeout=0.5))
+run(Job(hanging("Stuck-v0"), CELLS[0], Path(sys.argv[1]), timeout=0.5))
 """
 
 
