@@ -67,13 +67,13 @@ def test_code_that_never_comes_back_ends_its_process_not_its_run(
     tmp_path: Path, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stuck, "OUTSIDE", 0.5)
-    lost = Job(hanging("Stuck-v0"), CELLS[0], tmp_path, timeout=1.0)
+    lost = Job(hanging("Stuck-v0"), CELLS[0], tmp_path, timeout=4.0)
     records = {record.cell: record for record in pool.run([lost, *jobs(tmp_path, CELLS[1:])])}
     assert records.keys() == set(CELLS)
     record = records.pop(CELLS[0])
     assert (record.status, record.stopped) == ("failed", making.TIMEOUT)
     assert record.error == (
-        f"{CELLS[0]}: took longer than --timeout 1 s allows, in code that never came back to Python"
+        f"{CELLS[0]}: took longer than --timeout 4 s allows, in code that never came back to Python"
     )
     assert Results(tmp_path).load(CELLS[0]) == record
     # Whose processes went with that one's are none the worse for it.
@@ -89,7 +89,7 @@ from rlidim.executors.ledger import run
 from tests.test_watch import CELLS, hanging
 
 watch.INSIDE = 0.5
-run(Job(hanging("Stuck-v0"), CELLS[0], Path(sys.argv[1]), timeout=0.5))
+run(Job(hanging("Stuck-v0"), CELLS[0], Path(sys.argv[1]), timeout=4.0))
 """
 
 
