@@ -157,12 +157,17 @@ def _keep_all(job: Job, made: Made, logs: Path | None) -> RunRecord:
 def run_together(jobs: Sequence[Job]) -> Iterator[tuple[Job, RunRecord | None]]:
     """Make runs of one task and trainer side by side, each written as it ends: see :func:`run`.
 
+    A run by itself may be of any trainer.
+
     Yields:
         each job with its record, or None where another process is making this run.
 
     Raises:
         RlidimError: as :func:`run`; the records written so far stay.
     """
+    if len(jobs) == 1:
+        yield jobs[0], run(jobs[0])
+        return
     with ExitStack() as every:
         attempts = []
         claims: dict[Cell, ExitStack] = {}
@@ -201,8 +206,6 @@ def _names(attempts: Sequence[Attempt]) -> str:
 
 def run_all(jobs: Sequence[Job]) -> list[RunRecord | None]:
     """Make the runs of a batch; return their records, None as :func:`run` does, in order."""
-    if len(jobs) == 1:
-        return [run(jobs[0])]
     records = {job.cell: record for job, record in run_together(jobs)}
     return [records[job.cell] for job in jobs]
 

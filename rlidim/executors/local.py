@@ -33,12 +33,11 @@ class InProcess:
     def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
         """Run the jobs, those that another sweep is just running last."""
         # Here, as below: torch comes with it, and a command's mistake is told without.
-        from rlidim.executors.ledger import run, run_together, run_when_free
+        from rlidim.executors.ledger import run_together, run_when_free
 
         busy = []
         for batch in batches(limited(jobs, self.timeout), 1):
-            made = run_together(batch) if len(batch) > 1 else [(batch[0], run(batch[0]))]
-            for job, record in made:
+            for job, record in run_together(batch):
                 if record is None:
                     busy.append(job)
                 else:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.executors.job import Executor, Job
-from rlidim.executors.ledger import finished
+from rlidim.executors.ledger import finished, standing
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
 from rlidim.report import bases
@@ -114,12 +114,8 @@ def try_bases(
             for cells in bases.cells(row).values()
             for cell in cells
         ]
-        jobs = [
-            job
-            for job in jobs
-            if (earlier := results.load(job.cell)) is None or not finished(earlier)
-        ]
-        for record in executor.run(jobs):
+        missing = [job for job in jobs if (made := standing(job)) is None or not finished(made)]
+        for record in executor.run(missing):
             tell(f"{record.cell}: {record.status if record.score is None else record.score}")
 
 
