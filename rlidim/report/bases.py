@@ -7,7 +7,7 @@ row that fails at d = D in a dense basis alone says something of its trainer, no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement
@@ -37,23 +37,28 @@ def cells(measurement: Measurement) -> dict[str, list[Cell]]:
 
 def table(measurements: Sequence[Measurement], records: Sequence[RunRecord]) -> Table:
     """Return a row for each measurement whose runs at d = D are on record."""
-    found = {record.cell: record for record in records if record.score is not None}
+    scores = {record.cell: record.score for record in records if record.score is not None}
     rows = []
     for measurement in measurements:
-        both = cells(measurement)
-        if not both or not all(cell in found for family in both.values() for cell in family):
+        both, estimate = [*cells(measurement).values()], measurement.estimate
+        if (
+            estimate is None
+            or not both
+            or not all(cell in scores for basis in both for cell in basis)
+        ):
             continue
-        estimate = measurement.estimate
-        assert estimate is not None
-        passes = {family: _passes(measurement, cells, found) for family, cells in both.items()}
+        passes = [
+            sum(estimate.scale(scores[cell]) >= estimate.fraction for cell in basis)
+            for basis in both
+        ]
         natives = estimate.scale.native
         rows.append(
             (
                 *names_of(measurement),
                 text.whole(measurement.D),
                 f"{natives[0]} of {natives[1]}",
-                *(f"{passed} of {SEEDS}" for passed in passes.values()),
-                _verdict(*(passed >= HALF * SEEDS for passed in passes.values())),
+                *(f"{passed} of {SEEDS}" for passed in passes),
+                _verdict(*(passed >= HALF * SEEDS for passed in passes)),
             )
         )
     header = (
@@ -73,15 +78,6 @@ def table(measurements: Sequence[Measurement], records: Sequence[RunRecord]) -> 
         f"may be the trainer's. Networks of up to {LARGEST:,} parameters.",
     )
     return Table("At d = D, in two bases", header, tuple(rows), 3, notes)
-
-
-def _passes(
-    measurement: Measurement, cells: Sequence[Cell], found: Mapping[Cell, RunRecord]
-) -> int:
-    estimate = measurement.estimate
-    assert estimate is not None
-    scores = [found[cell].score for cell in cells]
-    return sum(score is not None and estimate.scale(score) >= estimate.fraction for score in scores)
 
 
 def _verdict(permuted: bool, random: bool) -> str:

@@ -83,12 +83,11 @@ def _ratio(
         verdict = REFUTED
     ends = [("at least", low), ("at most", high)]
     words = "".join(f", {word} {end:.3g}" for word, end in ends if end is not None)
-    lacking = [each.task_name for each in (first, second) if not _closed(each)]
     if verdict == OPEN:
+        open_ones = [each.task_name for each in (first, second) if not _closed(each)]
+        names = " and ".join(open_ones)
         words += (
-            f"; a closed interval of {' and '.join(lacking)} would decide"
-            if lacking
-            else ("; narrower intervals would decide")
+            f"; {f'a closed interval of {names}' if names else 'narrower intervals'} would decide"
         )
     about = "about as hard as" if times == 1.0 else f"about {times:g} times easier than"
     return Claim(
