@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.report.test_site import SCHEMES, WIDTHS, browser, foreign  # noqa: F401
+from tests.browsing import SCHEMES, WIDTHS, look_at
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
@@ -86,22 +86,11 @@ def test_the_benchmarks_tables_are_there(site: Path) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_site_in_a_browser(site: Path, browser: Any, width: int, scheme: str) -> None:  # noqa: F811
-    view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said: list[str] = []
-    view.on("console", lambda message: said.append(message.text))
-    view.on("pageerror", lambda error: said.append(str(error)))
-    view.on("request", lambda asked: said.append(asked.url) if foreign(asked.url) else None)
-    for page in pages(site):
-        view.goto(page.as_uri())
-        view.wait_for_timeout(100)
-        assert view.evaluate("document.documentElement.scrollWidth") <= width, page.name
-        assert view.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
-    view.close()
-    assert said == []
+def test_the_site_in_a_browser(site: Path, browser: Any, width: int, scheme: str) -> None:
+    look_at(pages(site), browser, width, scheme)
 
 
-def test_the_search_works_from_files(site: Path, browser: Any) -> None:  # noqa: F811
+def test_the_search_works_from_files(site: Path, browser: Any) -> None:
     view = browser.new_page(viewport={"width": 1400, "height": 900})
     view.goto((site / "method.html").as_uri())
     view.locator(".md-search__input").first.click()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,13 +24,12 @@ from rlidim.report.site.write import write_site
 from rlidim.solutions.file import of_record
 from rlidim.tasks.names import find_tasks
 from rlidim.tasks.settings import TRAINERS
+from tests.browsing import SCHEMES, WIDTHS, look_at
 from tests.factory import make_task
 from tests.report.synthetic import measured, published
 
 ROOT = Path(__file__).parent.parent.parent
 TASKS = ("cartpole", "codimension-3", "inverted-double-pendulum", "mnist-lenet", "pong", "swimmer")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WIDTHS, SCHEMES = (390, 1400), ("light", "dark")
 
 
 @pytest.fixture(scope="module")
@@ -141,39 +138,11 @@ def test_markup_escapes_what_is_no_markup() -> None:
     assert "</script>" not in data("x", ["</script>"])[:-9]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium here: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
-def foreign(address: str) -> bool:
-    return not address.startswith(("file:", "data:"))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_pages_in_a_browser(site: Path, browser: Any, width: int, scheme: str) -> None:
-    """No error, no other host, no horizontal overflow, every image there."""
-    view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said: list[str] = []
-    view.on("console", lambda message: said.append(message.text))
-    view.on("pageerror", lambda error: said.append(str(error)))
-    view.on("request", lambda asked: said.append(asked.url) if foreign(asked.url) else None)
-    for page in sorted(site.rglob("*.html")):
-        view.goto(page.as_uri())
-        view.wait_for_timeout(100)
-        assert view.evaluate("document.documentElement.scrollWidth") <= width, page.name
-        assert view.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
-    view.close()
-    assert said == []
+    look_at(sorted(site.rglob("*.html")), browser, width, scheme)
 
 
 @pytest.mark.slow
