@@ -23,7 +23,7 @@ INSTALLED := $(VENV)/.installed
 # What a tier's environments need beside the package itself.
 PARTS := $(if $(filter smoke quick,$(TIER)),mujoco,all)
 MEASURING := $(VENV)/.measuring-$(PARTS)
-SOURCES := pyproject.toml constraints.txt $(wildcard rlidim/projections/cpp_kernels/CMakeLists.txt rlidim/projections/cpp_kernels/src/*)
+SOURCES := pyproject.toml constraints.txt $(wildcard rlidim/projections/cpp_kernels/CMakeLists.txt rlidim/projections/cpp_kernels/src/* rlidim/trainers/many/cpp/*)
 RLIDIM := $(BIN)/rlidim
 # Two tests at a time, each in one thread: more would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

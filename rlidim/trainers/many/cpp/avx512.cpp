@@ -16,15 +16,7 @@ namespace rlidim::many::avx512 {
 constexpr int WIDTH = 16;  // of a register, in numbers
 // Units, vectors of samples, and a square of weights whose sums stay in registers.
 constexpr int UNITS = 4, VECTORS = 2, BLOCK = 4;
-#include "lanes.hpp"
-#include "perceptron.hpp"
-#include "samples.hpp"
-#include "ppo.hpp"
-#include "q_learning.hpp"
-#include "step.hpp"
-
-extern const Kernels kernels = {act,     outputs,  values, log_probabilities, differentiate, regress,
-                                greatest, adjoint, write,  step};
+#include "table.hpp"
 }  // namespace rlidim::many::avx512
 
 #if defined(__clang__)
