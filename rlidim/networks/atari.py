@@ -1,9 +1,10 @@
-"""Acting networks on stacked frames: the paper's on Pong, and the DQN's (NatureCNN).
+"""Acting networks on frames: the paper's on Pong, the DQN's (NatureCNN), and MinAtar's.
 
 ``paper`` is Salimans et al. 2017's Atari network, whose D = 1,005,974 is the one that Li et al.
 2018 report for Pong: two convolutions with TensorFlow's SAME padding and a layer of 256 units, each
 normalised by the statistics of a reference batch, then scaled and shifted (virtual batch
-normalisation, Salimans et al. 2016). ``nature`` is Mnih et al. 2015's.
+normalisation, Salimans et al. 2016). ``nature`` is Mnih et al. 2015's; ``minatar``, for frames of
+10 x 10 fields, Young and Tian 2019's.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Layers:
 LAYERS = {
     "paper": Layers((Convolution(16, 8, 4, (2, 2)), Convolution(32, 4, 2, (1, 2))), 256),
     "nature": Layers((Convolution(32, 8, 4), Convolution(64, 4, 2), Convolution(64, 3, 1)), 512),
+    "minatar": Layers((Convolution(16, 3, 1),), 128),
 }
 
 
@@ -189,7 +191,7 @@ class PixelArchitecture:
     """A convolutional network that acts, its sizes fixed by an environment's spaces.
 
     Attributes:
-        observation_shape: (channels, height, width) of the uint8 observations.
+        observation_shape: (channels, height, width) of the observations, uint8 or in 0 .. 1.
         output_size: the number of discrete actions.
         architecture: a key of ``LAYERS``.
         batch_norm: whether hidden layers are normalised, scaled and shifted.
