@@ -67,7 +67,7 @@ class Board(gymnasium.Env[NDArray[np.float32], Any]):
         cut = not over and self._elapsed >= self._limit
         return self._seen(), float(reward), bool(over), cut, {}
 
-    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8]:
         """Return a picture, uint8 (160, 160, 3): a field has the colour of its last layer."""
         layers = self._seen().astype(bool)
         # Evenly around the circle of colours, as three waves that are a third of it apart.
@@ -79,7 +79,8 @@ class Board(gymnasium.Env[NDArray[np.float32], Any]):
         return picture.repeat(FIELD, axis=0).repeat(FIELD, axis=1)
 
     def _seen(self) -> NDArray[np.float32]:
-        return np.moveaxis(self._game.state(), -1, 0).astype(np.float32)
+        fields: NDArray[np.bool_] = self._game.state()
+        return np.moveaxis(fields, -1, 0).astype(np.float32)
 
 
 class Boards:
@@ -133,7 +134,8 @@ class Boards:
 
     def own_spaces(self) -> tuple[Space, Space]:
         """Return those of MinAtar's environment for Gymnasium, ``MinAtar/Breakout-v1``."""
-        (layers, height, across), actions = self.make().observation_space.shape, self.spaces()[1]
+        observed, actions = self.spaces()
+        layers, height, across = observed.shape or ()
         return spaces.Box(0.0, 1.0, (height, across, layers), bool), actions
 
 
@@ -198,7 +200,7 @@ class BoardVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         if not over.any():
             return observations, rewards, ended, cut, {}
         final = observations.copy()
-        for row in np.flatnonzero(over):
+        for row in np.flatnonzero(over).tolist():
             observations[row] = self._boards[row].reset()[0]
         return observations, rewards, ended, cut, {"final_obs": final, "_final_obs": over}
 

@@ -30,6 +30,7 @@ KIND = "pixels"  # marks such a network's JSON
 CHUNK = 8  # observations that go through the network together, always: see PixelPolicy
 EPSILON = 1e-5  # added to a variance
 BRIGHTEST = 255.0
+FEW = 16  # pixels of a side that are fields of a board rather than a screen's
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ class Features(nn.Sequential):
     """Everything before the outputs: frames uint8 or float in 0 .. 1 to ``units`` numbers.
 
     Attributes:
-        channels_last: whether frames are brought to the layout on which a CPU's convolutions take
-            half the time.
+        channels_last: whether frames are brought to the layout on which a CPU's convolutions of
+            a screen take half the time; those of a few fields take a third more.
     """
 
     def __init__(self, layers: Layers, shape: tuple[int, ...], *, batch_norm: bool) -> None:
@@ -128,7 +129,7 @@ class Features(nn.Sequential):
         modules += [nn.Flatten(), nn.Linear(channels * height * across, layers.units)]
         modules += [Normalisation(layers.units)] if batch_norm else []
         super().__init__(*modules, nn.ReLU())
-        self.channels_last = True
+        self.channels_last = min(shape[1:]) > FEW
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the features, (N, units)."""

@@ -70,6 +70,7 @@ CASES: dict[str, tuple[str, str, Any, Any, dict[str, Any]]] = {
     "td3": ("TD3", "td3", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
     "ddpg": ("DDPG", "ddpg", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
     "tqc": ("SAC", "tqc", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
+    "crossq": ("SAC", "crossq", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
     "trpo": ("PPO", "trpo", PENDULUM, PERCEPTRON, {"n_timesteps": 128, "n_steps": 64}),
     "normalised": (
         "PPO",

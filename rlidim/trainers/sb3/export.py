@@ -45,6 +45,7 @@ MODELS: dict[str, type[BaseAlgorithm]] = {
     "td3": TD3,
     "ddpg": DDPG,
     "tqc": SAC,
+    "crossq": SAC,
     "trpo": PPO,
 }
 # Smallest buffers: the model is there to act.
