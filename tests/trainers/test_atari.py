@@ -450,7 +450,7 @@ def test_any_game_has_a_name_of_its_own() -> None:
         ("{game: pong}", "{id: CartPole-v1}", "any other environment hidden"),
         ("{game: pong}", "{game: pong, frameskip: 4}", "did you mean 'frame_skip'"),
         ("{game: pong}", "{game: pong, frame_skip: 0}", "frame_skip must be at least 1"),
-        ("n_envs: 16", "normalize: true", "an Atari game's frames are as they are"),
+        ("n_envs: 16", "normalize: true", "a game's frames are as they are"),
     ],
 )
 def test_a_task_file_that_does_not_fit(old: str, new: str, expected: str, tmp_path: Path) -> None:
