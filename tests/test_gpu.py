@@ -224,6 +224,7 @@ def test_each_part_has_its_share_and_what_the_last_left_over(
     assert in_its_place["steps"][1]["device"] == CPU
 
 
+@pytest.mark.slow
 def test_commands_end_in_time_or_are_ended() -> None:
     # The output of a child of its own would be waited for, if that were left running.
     script = "echo said; sleep 600 & sleep 600"
@@ -326,6 +327,7 @@ def deadly() -> None:
     os._exit(1)
 
 
+@pytest.mark.slow
 def test_processes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     with closing(Processes()) as pool:

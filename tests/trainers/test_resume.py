@@ -434,6 +434,7 @@ run(Job(one, cell, Path(sys.argv[1]), Path(sys.argv[2])))
 """
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_record(tmp_path: Path) -> None:
     """A process that dies between two steps leaves what another ends, on record alike."""
     runs = tmp_path / "runs"
