@@ -301,9 +301,15 @@ def check_local(address: str | None, gpus_per_cell: float | None) -> None:
 
 
 def search_and_gather(
-    context: click.Context, plan: Plan, executor: Executor, log_dir: Path
+    context: click.Context,
+    plan: Plan,
+    executor: Executor,
+    log_dir: Path,
+    results: Results | None = None,
 ) -> Measurement:
     """Run a plan with its progress shown, and return the measurement.
+
+    Its records go into the folder of the command line, or another.
 
     Raises:
         RlidimError: the records give no estimate.
@@ -311,7 +317,7 @@ def search_and_gather(
     from rlidim.cli.progress import Progress
     from rlidim.sweep.search import search
 
-    results = results_of(context)
+    results = results_of(context) if results is None else results
     with Progress() as progress:
         measurement = search(plan, results, executor=executor, log_dir=log_dir, listener=progress)
     if measurement.estimate is None:

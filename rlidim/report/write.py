@@ -15,6 +15,7 @@ from rlidim.records.record import RunRecord
 from rlidim.report import (
     baselines,
     bases,
+    choices,
     claims,
     coverages,
     descriptions,
@@ -99,8 +100,21 @@ def write_tables(
         judged += [] if cost is None else [cost]
     except RlidimError as error:
         problems.append(f"{error}; skipped")
+    otherwise, unreadable = choices.read(measurements, results.folder, tasks)
+    problems += [f"{problem}; skipped" for problem in unreadable]
+    width = choices.width_claim(otherwise)
+    judged += [] if width is None else [width]
     page = _Page(
-        measurements, natives, records, left_out, described, at_full, judged, tasks, fraction
+        measurements,
+        natives,
+        records,
+        left_out,
+        described,
+        at_full,
+        judged,
+        choices.table(otherwise),
+        tasks,
+        fraction,
     )
     contents = {
         "TABLES.md": page.markdown(),
@@ -139,6 +153,7 @@ class _Page:
         described: list[dict[str, Any]],
         at_full: Sequence[RunRecord],
         judged: Sequence[Claim],
+        otherwise: Table,
         tasks: Mapping[str, Task],
         fraction: float,
     ) -> None:
@@ -155,6 +170,7 @@ class _Page:
             claims.table(judged),
             replications.table(measurements),
             bases.table(measurements, at_full),
+            otherwise,
             protocols.table(measurements, fraction),
             together.table(measurements, fraction),
             descriptions.table(described),
