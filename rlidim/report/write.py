@@ -13,6 +13,7 @@ from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
 from rlidim.report import (
+    atlas,
     baselines,
     bases,
     choices,
@@ -27,6 +28,7 @@ from rlidim.report import (
     replications,
     tables,
     together,
+    trainers,
 )
 from rlidim.report.baselines import Baseline
 from rlidim.report.claims import Claim
@@ -103,7 +105,7 @@ def write_tables(
     otherwise, unreadable = choices.read(measurements, results.folder, tasks)
     problems += [f"{problem}; skipped" for problem in unreadable]
     width = choices.width_claim(otherwise)
-    judged += [] if width is None else [width]
+    of_atlas = [*atlas.claims(measurements), *([] if width is None else [width])]
     page = _Page(
         measurements,
         natives,
@@ -112,7 +114,7 @@ def write_tables(
         described,
         at_full,
         judged,
-        choices.table(otherwise),
+        [choices.table(otherwise), claims.listed("Claims about RL tasks", of_atlas)],
         tasks,
         fraction,
     )
@@ -153,7 +155,7 @@ class _Page:
         described: list[dict[str, Any]],
         at_full: Sequence[RunRecord],
         judged: Sequence[Claim],
-        otherwise: Table,
+        of_rl: Sequence[Table],
         tasks: Mapping[str, Task],
         fraction: float,
     ) -> None:
@@ -170,7 +172,9 @@ class _Page:
             claims.table(judged),
             replications.table(measurements),
             bases.table(measurements, at_full),
-            otherwise,
+            trainers.gradients(measurements),
+            trainers.correlations(measurements),
+            *of_rl,
             protocols.table(measurements, fraction),
             together.table(measurements, fraction),
             descriptions.table(described),

@@ -437,6 +437,12 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
 }
 
 
+def evolves(trainer: str) -> bool:
+    """Say whether a trainer is an evolution strategy, which needs no gradient."""
+    settings = known_trainers().get(trainer)
+    return settings is not None and issubclass(settings, _PopulationSettings)
+
+
 def known_trainers() -> Mapping[str, type[TrainerSettings]]:
     """Return every trainer by name: the suite's own, and those that installed packages name.
 
