@@ -60,7 +60,7 @@ def test_trainers_that_rank_alike_and_those_that_do_not() -> None:
     assert row[:4] == ("es", "ppo", "5", "0.90")
     low, high = (float(end) for end in row[4].strip("[]").split(", "))
     assert -1 < low < 0.9 < high <= 1
-    assert row[5].endswith("(1 to 4)")
+    assert row[5].endswith("(1 to 3.8)")
     opposite = both({"a": (4, 64), "b": (8, 32), "c": (16, 16), "d": (32, 12), "e": (64, 4)})
     assert float(trainers.correlations(opposite).rows[0][3]) == -1.0
 
