@@ -1,4 +1,4 @@
-"""What a shell is told at TAB: tasks, a task's trainers, the families of P."""
+"""What a shell is told at TAB: tasks, a task's trainers, the families of P, logs."""
 
 from __future__ import annotations
 
@@ -45,6 +45,15 @@ def families(
 
     names = (AUTO, *FAMILIES)
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def logs(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the places that begin so where a run's numbers are shown."""
+    from rlidim.trainers.logs import WRITERS
+
+    return [CompletionItem(name) for name in WRITERS if name.startswith(incomplete)]
 
 
 def _envs(context: click.Context) -> Path | None:

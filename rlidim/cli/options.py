@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +121,14 @@ log_option = click.option(
     show_default=True,
     help="Training logs (CSV, TensorBoard) and native solutions.",
 )
-
+show_option = click.option(
+    "--log",
+    multiple=True,
+    metavar="tensorboard|wandb",
+    shell_complete=completion.logs,
+    help="Show the numbers of every run in TensorBoard or Weights & Biases, below --log-dir "
+    "(WANDB_MODE=offline: there alone).",
+)
 
 timeout_option = click.option(
     "--timeout",
@@ -301,7 +308,11 @@ def check_local(address: str | None, gpus_per_cell: float | None) -> None:
 
 
 def search_and_gather(
-    context: click.Context, plan: Plan, executor: Executor, log_dir: Path
+    context: click.Context,
+    plan: Plan,
+    executor: Executor,
+    log_dir: Path,
+    log: Sequence[str] = (),
 ) -> Measurement:
     """Run a plan with its progress shown, and return the measurement.
 
@@ -313,7 +324,9 @@ def search_and_gather(
 
     results = results_of(context)
     with Progress() as progress:
-        measurement = search(plan, results, executor=executor, log_dir=log_dir, listener=progress)
+        measurement = search(
+            plan, results, executor=executor, log_dir=log_dir, log=log, listener=progress
+        )
     if measurement.estimate is None:
         raise RlidimError(
             f"{plan.task.name}: no estimate: {measurement.reason}; see the records below "

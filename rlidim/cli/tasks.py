@@ -23,6 +23,7 @@ from rlidim.cli.options import (
     scope_option,
     search_and_gather,
     set_option,
+    show_option,
     task_of,
     tell,
     timeout_option,
@@ -75,6 +76,7 @@ def show_page(context: click.Context) -> None:
 @timeout_option
 @set_option
 @log_option
+@show_option
 @json_option
 @click.pass_context
 def train_command(
@@ -96,14 +98,17 @@ def train_command(
     timeout: float | None,
     overrides: Sequence[tuple[str, Any]],
     log_dir: Path,
+    log: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Make one run: in a random subspace of dimension d, or natively."""
     from rlidim.cli import answers
+    from rlidim.trainers import logs
 
     task = task_of(context, width, depth, protocol)
     trainer = trainer or next(iter(task.trainers))
     task = task.replace_settings(trainer, dict(overrides))
+    logs.check(log, log_dir)
     answers.check_dimensions(task, () if dim is None else (dim,))
     from rlidim import interface
     from rlidim.cli.progress import RunProgress
@@ -127,6 +132,7 @@ def train_command(
                 scope=scope,
                 results=results.folder,
                 log_dir=log_dir,
+                log=log,
                 force=force,
                 resume=resume,
                 processes=processes,
@@ -192,6 +198,7 @@ def train_command(
 @set_option
 @executor_options
 @log_option
+@show_option
 @json_option
 @click.pass_context
 def measure_command(
@@ -212,6 +219,7 @@ def measure_command(
     overrides: Sequence[tuple[str, Any]],
     executor: Executor,
     log_dir: Path,
+    log: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Measure d_int90 with a 95 % interval: baseline, random score, search over d, plot.
@@ -222,10 +230,12 @@ def measure_command(
     Runs on record are not repeated: the same command resumes an interrupted search.
     """
     from rlidim.cli import answers
+    from rlidim.trainers import logs
 
     task = task_of(context, width, depth, protocol)
     trainer = trainer or next(iter(task.trainers))
     task = task.replace_settings(trainer, dict(overrides))
+    logs.check(log, log_dir)
     answers.check_dimensions(task, dims or ())
     from rlidim.sweep.plan import Plan
 
@@ -243,7 +253,7 @@ def measure_command(
         precision=precision,
     )
     try:
-        measurement = search_and_gather(context, plan, executor, log_dir)
+        measurement = search_and_gather(context, plan, executor, log_dir, log)
     finally:
         executor.close()
     from rlidim.report.overview import describe, plainly
