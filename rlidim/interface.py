@@ -20,7 +20,8 @@ from rlidim.records import checkpoints
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
-from rlidim.sweep.plan import AUTO, Plan, check_scope
+from rlidim.sweep.plan import Plan, check_scope
+from rlidim.tasks.families import AUTO
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import LARGEST_D
 from rlidim.tasks.task import Task

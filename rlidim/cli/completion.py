@@ -40,11 +40,9 @@ def families(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the families of P that begin so."""
-    from rlidim.projections.backends import FAMILIES
-    from rlidim.sweep.plan import AUTO
+    from rlidim.tasks.families import AUTO, names
 
-    names = (AUTO, *FAMILIES)
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in (AUTO, *names()) if name.startswith(incomplete)]
 
 
 def logs(

@@ -292,10 +292,14 @@ def play_command(
 
     It is shown in a window where there is a display, or in a --video.
     """
+    from rlidim.solutions import asked
+
     task = task_of(context)
-    _ = task.control  # raises where there is no environment
-    check_readable(record)
-    from rlidim.solutions import playback
+    asked.check_playing(video, episodes, seed)
+    asked.record_of(task, record)
+    from rlidim.solutions import (
+        playback,
+    )  # late: torch comes with it, and a mistake is told without
 
     returns = playback.play(
         task, record, video=video, episodes=episodes, seed=seed, log_dir=log_dir
@@ -325,10 +329,13 @@ def export_command(
     """Write a recorded solution as a model that Stable-Baselines3 loads without rlidim."""
     if (model is None) == (folder is None):
         raise RlidimError("export: name --sb3 NAME.zip or --hub FOLDER, one of them")
+    from rlidim.solutions import asked
+
     task = task_of(context)
-    _ = task.control  # raises where there is no environment
-    check_readable(record)
-    from rlidim.solutions import hub, playback
+    if model is not None:
+        asked.check_model(model)
+    asked.record_of(task, record)
+    from rlidim.solutions import hub, playback  # late, as above
 
     if folder is not None:
         written = hub.write(task, record, out=folder, log_dir=log_dir)
@@ -358,11 +365,12 @@ def compress_command(context: click.Context, record: Path, log_dir: Path, as_jso
     from rlidim.records.folder import read_record
     from rlidim.report.columns import text_table
     from rlidim.report.places import DESCRIPTIONS
-    from rlidim.solutions import description
     from rlidim.solutions.compressed_file import recognises
 
     # By its ending too: a damaged file may have lost its beginning.
     if recognises(record) or record.suffix.lower() == ".rlz":
+        from rlidim.solutions import description
+
         task = variant_of(context, task, description.task_of(record))
         score = description.decode(task, record)
         if as_json:
@@ -372,6 +380,8 @@ def compress_command(context: click.Context, record: Path, log_dir: Path, as_jso
         return
     run = read_record(record)
     task = variant_of(context, task, run.cell.task)
+    from rlidim.solutions import description  # late, as above
+
     out = results_of(context).folder / DESCRIPTIONS
     described, problems = description.describe(task, run, record, log_dir, out, description.LOSSES)
     for problem in problems:

@@ -16,14 +16,12 @@ from rlidim.errors import RlidimError
 from rlidim.networks import acting
 from rlidim.networks.acting import AnyArchitecture, AnyPolicy
 from rlidim.records.checking import check_acting
-from rlidim.records.configuration import configuration, differences
-from rlidim.records.folder import read_record
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file
+from rlidim.solutions.asked import check_model, check_playing, record_of
 from rlidim.tasks.problems import Atari
 from rlidim.tasks.task import Task
 
-VIDEO_KINDS = (".gif", ".mp4")
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")  # variables that name one
 
 
@@ -93,29 +91,14 @@ def export(task: Task, path: Path, *, out: Path, log_dir: Path) -> list[Path]:
         The files: the model, and the normalisation of observations where there is one.
 
     Raises:
-        RlidimError: no such record, another task's, or no solution in it.
+        RlidimError: another ending, no such record, another task's, or no solution in it.
     """
+    check_model(out)
     from rlidim.trainers.sb3 import export as sb3_export
 
-    record = _record_of(task, path)
+    record = record_of(task, path)
     architecture, theta = parameters_of(record, path, log_dir)
     return sb3_export.export(task, record.cell.trainer, architecture, theta, out)
-
-
-def _record_of(task: Task, path: Path) -> RunRecord:
-    _ = task.control  # raises for a task without an environment, before its record is read
-    record = read_record(path)
-    if record.cell.task != task.name:
-        raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
-    now = configuration(task, record.cell)
-    for name, before, after in differences(
-        record.settings["environment"], now["environment"], "environment"
-    ):
-        raise RlidimError(
-            f"{path}: made with {name} = {before!r}, the task file now has {after!r}: it would be "
-            "another task"
-        )
-    return record
 
 
 def play(
@@ -137,13 +120,8 @@ def play(
     Raises:
         RlidimError: no such record, another task's, or no solution in it.
     """
-    record = _record_of(task, path)
-    if video is not None and video.suffix not in VIDEO_KINDS:
-        raise RlidimError(f"--video {video}: expected a name that ends in .gif or .mp4")
-    if episodes < 1:
-        raise RlidimError(f"--episodes must be at least 1, got {episodes}")
-    if seed < 0:
-        raise RlidimError(f"--seed must be at least 0, got {seed}")
+    check_playing(video, episodes, seed)
+    record = record_of(task, path)
     policy = policy_of(record, path, log_dir)
     environment = task.control.environment
     if isinstance(environment, Atari):
