@@ -191,16 +191,13 @@ def tasks_of(context: click.Context) -> dict[str, Task]:
     """Load every task, and the variants on record, with a warning for each file that is wrong."""
     from rlidim.tasks.names import find_tasks
 
-    root = context.find_root().command
-    commands = root.commands if isinstance(root, click.Group) else {}
     folder = results_of(context).folder
     recorded = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    tasks = find_tasks(
+    return find_tasks(
         recorded,
         context.find_root().obj["envs"],
         bad=lambda line: click.echo(f"warning: {line}; skipped", err=True),
     )
-    return {name: task for name, task in tasks.items() if name not in commands}
 
 
 def records_of(context: click.Context) -> list[RunRecord]:
