@@ -23,7 +23,7 @@ from rlidim import cli
 from rlidim.records import remembered
 from rlidim.records.configuration import hash_of
 from rlidim.records.text import sealed, text_of
-from rlidim.solutions.playback import DISPLAYS
+from rlidim.solutions.screen import DISPLAYS
 
 TOY_TASK = """
 title: My task

@@ -205,7 +205,7 @@ def choose_otherwise(
             tell(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}, {choice.words}")
             results = Results(choices.folder(folder, choice.name))
             logs = log_dir / CHOICES / choice.name
-            search_and_gather(context, plan, executor, logs, results)
+            search_and_gather(context, plan, executor, logs, results=results)
     finally:
         executor.close()
     own = gather(records_of(context), tasks, results_folder=folder)
