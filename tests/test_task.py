@@ -142,6 +142,7 @@ INSIDE_AND_OUTSIDE = {
     "population": ([2, 64], [0, -2, 3]),
     "gradient_steps": ([1, 7, -1], [0, -2]),
     "n_top": ([1, 7, "null"], [0, -1, 33]),
+    "rank": ([1, 7, "null"], [0, -1, 0.5]),
     **dict.fromkeys(
         ("diagonal_above", "learning_starts", "top_quantiles_to_drop_per_net"), ([0, 7], [-1])
     ),

@@ -15,13 +15,14 @@ from rlidim.environments.bare import limit_of
 from rlidim.environments.classic_control import motion_of
 from rlidim.environments.fleets import Fleet, MovingFleet, SeparateFleet
 from rlidim.environments.gate import Gate
+from rlidim.environments.minatar import Boards
 from rlidim.environments.moving import MovingVector
 from rlidim.environments.plain_spaces import Space, plain, plain_vector
 from rlidim.environments.pools import Pools
 from rlidim.environments.quiet_mujoco import quiet_mujoco
 from rlidim.environments.side_by_side import Rows, side_by_side
 from rlidim.errors import RlidimError
-from rlidim.tasks.problems import Atari, Control, Environment, Pool
+from rlidim.tasks.problems import Atari, Control, Environment, MinAtar, Pool
 from rlidim.tasks.task import Task
 
 Spaces = tuple[Space, Space]
@@ -181,7 +182,12 @@ class Games:
 
 
 # What makes each kind of environment that a task's file may have.
-MAKERS: dict[type, Any] = {Environment: Registered, Pool: Pools, Atari: Games}
+MAKERS: dict[type, Any] = {
+    Environment: Registered,
+    Pool: Pools,
+    Atari: Games,
+    MinAtar: Boards,
+}
 
 
 def _maker(task: Task) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.spaces.utils import flatten_space
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from rlidim.environments.plain_spaces import (
     plain_actions,
     plain_observations,
 )
+from rlidim.environments.unpainted import unpainted
 from rlidim.errors import RlidimError, nearest
 from rlidim.tasks.problems import Pool
 
@@ -32,6 +34,9 @@ CELL = (11, 6, 3)
 DIRECTIONS = 4
 SEEDS = 2**31  # of a pool's environment
 MINIGRID = {"direction", "image", "mission"}
+# The lower bound of DeepMind Control's numbers, which have none: the least of C++ is above zero.
+LEAST = np.finfo(np.float64).tiny
+DM_CONTROL = "envpool.mujoco.dmc"  # the module of these
 
 
 def _minigrid(observations: Any, count: int) -> NDArray[np.float32]:
@@ -52,7 +57,10 @@ def _observer(space: Space) -> tuple[spaces.Box, Callable[[Any, int], NDArray[An
     plain = plain_observations(space)
     if plain is space:
         return plain, lambda observations, count: np.asarray(observations)
-    return plain, lambda observations, count: flat_batch(space, observations, count)
+    own: Any = flatten_space(space)
+    low = np.where(own.low == LEAST, -plain.high, plain.low)
+    bounded = spaces.Box(low, plain.high, dtype=np.float32)
+    return bounded, lambda observations, count: flat_batch(space, observations, count)
 
 
 class Pools:
@@ -129,13 +137,22 @@ class Pools:
                 num_envs=len(seeds),
                 seed=[int(seed) % SEEDS for seed in seeds],
                 num_threads=1,
-                **self.environment.kwargs,
+                **self._options(),
             )
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise RlidimError(
                 f"{self.file}: environment '{self.environment.id}' cannot be made ({reason})"
             ) from error
+
+    def _options(self) -> dict[str, Any]:
+        """Return what the task's file says, and where DeepMind Control's models are unpainted."""
+        from envpool.registration import registry
+
+        module, _, defaults = registry.specs[self.environment.envpool]
+        if module != DM_CONTROL:
+            return self.environment.kwargs
+        return {"base_path": unpainted(defaults["base_path"]), **self.environment.kwargs}
 
     def _package(self) -> Any:
         try:

@@ -1,9 +1,10 @@
-"""Acting networks on stacked frames: the paper's on Pong, and the DQN's (NatureCNN).
+"""Acting networks on frames: the paper's on Pong, the DQN's (NatureCNN), and MinAtar's.
 
 ``paper`` is Salimans et al. 2017's Atari network, whose D = 1,005,974 is the one that Li et al.
 2018 report for Pong: two convolutions with TensorFlow's SAME padding and a layer of 256 units, each
 normalised by the statistics of a reference batch, then scaled and shifted (virtual batch
-normalisation, Salimans et al. 2016). ``nature`` is Mnih et al. 2015's.
+normalisation, Salimans et al. 2016). ``nature`` is Mnih et al. 2015's; ``minatar``, for frames of
+10 x 10 fields, Young and Tian 2019's.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ KIND = "pixels"  # marks such a network's JSON
 CHUNK = 8  # observations that go through the network together, always: see PixelPolicy
 EPSILON = 1e-5  # added to a variance
 BRIGHTEST = 255.0
+FEW = 16  # pixels of a side that are fields of a board rather than a screen's
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Layers:
 LAYERS = {
     "paper": Layers((Convolution(16, 8, 4, (2, 2)), Convolution(32, 4, 2, (1, 2))), 256),
     "nature": Layers((Convolution(32, 8, 4), Convolution(64, 4, 2), Convolution(64, 3, 1)), 512),
+    "minatar": Layers((Convolution(16, 3, 1),), 128),
 }
 
 
@@ -104,8 +107,8 @@ class Features(nn.Sequential):
     """Everything before the outputs: frames uint8 or float in 0 .. 1 to ``units`` numbers.
 
     Attributes:
-        channels_last: whether frames are brought to the layout on which a CPU's convolutions take
-            half the time.
+        channels_last: whether frames are brought to the layout on which a CPU's convolutions of
+            a screen take half the time; those of a few fields take a third more.
     """
 
     def __init__(self, layers: Layers, shape: tuple[int, ...], *, batch_norm: bool) -> None:
@@ -126,7 +129,7 @@ class Features(nn.Sequential):
         modules += [nn.Flatten(), nn.Linear(channels * height * across, layers.units)]
         modules += [Normalisation(layers.units)] if batch_norm else []
         super().__init__(*modules, nn.ReLU())
-        self.channels_last = True
+        self.channels_last = min(shape[1:]) > FEW
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the features, (N, units)."""
@@ -189,7 +192,7 @@ class PixelArchitecture:
     """A convolutional network that acts, its sizes fixed by an environment's spaces.
 
     Attributes:
-        observation_shape: (channels, height, width) of the uint8 observations.
+        observation_shape: (channels, height, width) of the observations, uint8 or in 0 .. 1.
         output_size: the number of discrete actions.
         architecture: a key of ``LAYERS``.
         batch_norm: whether hidden layers are normalised, scaled and shifted.

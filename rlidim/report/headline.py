@@ -24,6 +24,7 @@ ORDER = (
     "ddpg",
     "qrdqn",
     "tqc",
+    "crossq",
     "trpo",
 )  # others follow by name
 

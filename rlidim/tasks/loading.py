@@ -20,7 +20,7 @@ from rlidim.tasks.problems import (
     DATA_SETS,
     INITIALISATIONS,
     MEASURED_ON,
-    PIXEL_ARCHITECTURES,
+    MINATAR_GAMES,
     PROBLEMS,
     SCALINGS,
     SHUFFLED,
@@ -31,6 +31,7 @@ from rlidim.tasks.problems import (
     Data,
     Environment,
     Evaluation,
+    MinAtar,
     Network,
     PixelNetwork,
     Pool,
@@ -169,11 +170,14 @@ def _problem(content: Mapping[str, Any], trainers: Mapping[str, Any], path: Path
 def _control(content: Mapping[str, Any], path: Path) -> Control:
     section = content["environment"]
     where = f"{path}: environment"
-    environment: Environment | Pool | Atari
+    environment: Environment | Pool | Atari | MinAtar
     if isinstance(section, dict) and "game" in section:
         environment = parse(Atari, section, where)
     elif isinstance(section, dict) and "envpool" in section:
         environment = parse(Pool, section, where)
+    elif isinstance(section, dict) and "minatar" in section:
+        environment = parse(MinAtar, section, where)
+        _one_of(f"{where}: minatar: unknown game", environment.minatar, MINATAR_GAMES)
     else:
         environment = parse(Environment, section, where)
     if isinstance(environment, Environment) and not ENVIRONMENT.fullmatch(environment.id):
@@ -190,14 +194,15 @@ def _control(content: Mapping[str, Any], path: Path) -> Control:
     if environment.frames != network.frames:
         raise RlidimError(
             f"{path}: network: an Atari game has an architecture "
-            f"({', '.join(PIXEL_ARCHITECTURES)}), any other environment hidden: [width, ...]"
+            f"({', '.join(Atari.architectures)}), one of MinAtar "
+            f"{', '.join(MinAtar.architectures)}, any other environment hidden: [width, ...]"
         )
     _one_of(f"{where}: unknown initialisation", network.initialisation, INITIALISATIONS)
     if isinstance(network, Network):
         _one_of(f"{where}: unknown activation", network.activation, ACTIVATIONS)
         check_size(network.hidden, f"{where}: hidden")
     else:
-        _one_of(f"{where}: unknown architecture", network.architecture, PIXEL_ARCHITECTURES)
+        _one_of(f"{where}: unknown architecture", network.architecture, environment.architectures)
     evaluation = parse(Evaluation, content.get("evaluation", {}), f"{path}: evaluation")
     return Control(environment, network, evaluation)
 
@@ -365,7 +370,7 @@ def _check_trainers(task: Task) -> None:
             )
         if task.problem.on_device and getattr(settings, "normalize", False):
             raise RlidimError(
-                f"{task.file}: trainers: {name}: normalize: an Atari game's frames are as they are"
+                f"{task.file}: trainers: {name}: normalize: a game's frames are as they are"
             )
     paper = task.problem.paper if isinstance(task.problem, Supervised) else {}
     for key, sections in (("paper", paper), ("search", task.searches)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -14,7 +15,7 @@ from rlidim.tasks.fields import Count, Decay, Members, Positive, Range, SomeShar
 
 ACTIVATIONS = ("relu", "tanh")
 INITIALISATIONS = ("he_normal", "orthogonal")
-PIXEL_ARCHITECTURES = ("paper", "nature")
+MINATAR_GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
 # By name: training images, and the shape (C, H, W) of one.
 DATA_SETS = {
     "mnist": (60_000, (1, 28, 28)),
@@ -29,6 +30,14 @@ MEASURED_ON = ("test", "training")
 # Parameters of a network: 8 GiB in float32, and training holds them several times over.
 LARGEST_D = 2**31
 DEEPEST = 1_000  # hidden layers
+# The suites of EnvPool's whose names of environments do not begin with the suite's.
+SUITES = {
+    "dm_control": re.compile(
+        "(Acrobot|BallInCup|Cartpole|Cheetah|Dog|Finger|Fish|Hopper|Humanoid|Lqr|Manipulator|"
+        "Pendulum|PointMass|Quadruped|Reacher|Stacker|Swimmer|Walker)[A-Z]\\w*-v1"
+    ),
+    "highway": re.compile("(exit|intersection|merge|parking|racetrack|roundabout)(-\\w+)*-v\\d"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,8 @@ class Environment:
     ``extra`` the pip extra of rlidim that brings its package.
     """
 
-    frames: ClassVar[bool] = False  # whether a policy sees stacked frames of a screen
+    frames: ClassVar[bool] = False  # whether a policy sees frames of a screen
+    architectures: ClassVar[tuple[str, ...]] = ()  # of networks that see these
     any_game: ClassVar[bool] = False  # whether a game is still to be named
     steps: ClassVar[str] = "environment steps"
 
@@ -67,6 +77,7 @@ class Pool:
     """
 
     frames: ClassVar[bool] = False
+    architectures: ClassVar[tuple[str, ...]] = ()
     any_game: ClassVar[bool] = False
     own: ClassVar[bool] = False
     steps: ClassVar[str] = "environment steps"
@@ -82,7 +93,10 @@ class Pool:
 
     @property
     def family(self) -> str:
-        """The group that a list shows it in: ``minigrid``."""
+        """The group that a list shows it in: ``minigrid``, ``dm_control``."""
+        for suite, names in SUITES.items():
+            if names.fullmatch(self.envpool):
+                return suite
         return self.envpool.partition("-")[0].lower()
 
 
@@ -100,6 +114,7 @@ class Atari:
     """
 
     frames: ClassVar[bool] = True
+    architectures: ClassVar[tuple[str, ...]] = ("paper", "nature")
     own: ClassVar[bool] = False
     extra: ClassVar[str] = "atari"
     family: ClassVar[str] = "atari"
@@ -131,11 +146,49 @@ class Atari:
     @property
     def kwargs(self) -> dict[str, Any]:
         """The settings that differ from the defaults, for a task's page."""
-        return {
-            field.name: value
-            for field in dataclasses.fields(self)
-            if field.name != "game" and (value := getattr(self, field.name)) != field.default
-        }
+        return _changed(self, "game")
+
+
+@dataclass(frozen=True)
+class MinAtar:
+    """A game of MinAtar (Young and Tian 2019), with the actions that do something in it.
+
+    ``minatar`` is the game's name (``breakout``); an action is with ``sticky_action_prob`` the last
+    one again; ``difficulty_ramping`` makes a game that goes on harder; ``max_episode_steps`` end
+    one, since a good player's may have no end by itself: Freeway's own limit is for all of them.
+    """
+
+    frames: ClassVar[bool] = True
+    architectures: ClassVar[tuple[str, ...]] = ("minatar",)
+    any_game: ClassVar[bool] = False
+    own: ClassVar[bool] = False
+    extra: ClassVar[str] = "minatar"
+    family: ClassVar[str] = "minatar"
+    steps: ClassVar[str] = "environment steps"
+
+    minatar: str
+    sticky_action_prob: Decay = 0.1
+    difficulty_ramping: bool = True
+    max_episode_steps: Count = 2_500
+
+    @property
+    def id(self) -> str:
+        """The name in messages: ``MinAtar/space_invaders``."""
+        return f"MinAtar/{self.minatar}"
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The settings that differ from the defaults, for a task's page."""
+        return _changed(self, "minatar")
+
+
+def _changed(section: Any, name: str) -> dict[str, Any]:
+    """Return a section's settings that differ from the defaults, but for the one of that name."""
+    return {
+        field.name: value
+        for field in dataclasses.fields(section)
+        if field.name != name and (value := getattr(section, field.name)) != field.default
+    }
 
 
 @dataclass(frozen=True)
@@ -147,7 +200,7 @@ class Network:
     ``scale`` multiplies all weights of theta_0.
     """
 
-    frames: ClassVar[bool] = False  # whether it is for stacked frames
+    frames: ClassVar[bool] = False  # whether it is for frames
 
     hidden: tuple[Count, ...]
     activation: str = "relu"
@@ -163,11 +216,12 @@ class Network:
 
 @dataclass(frozen=True)
 class PixelNetwork:
-    """A convolutional network on stacked frames: see :mod:`rlidim.networks.atari`.
+    """A convolutional network on frames: see :mod:`rlidim.networks.atari`.
 
-    ``architecture`` is ``paper`` (Li et al. 2018 on Pong, after Salimans et al. 2017) or ``nature``
-    (Mnih et al. 2015); ``batch_norm`` says whether each hidden layer is normalised by the
-    statistics of a reference batch, and scaled and shifted (virtual batch normalisation).
+    ``architecture`` is ``paper`` (Li et al. 2018 on Pong, after Salimans et al. 2017), ``nature``
+    (Mnih et al. 2015) or ``minatar`` (Young and Tian 2019); ``batch_norm`` says whether each hidden
+    layer is normalised by the statistics of a reference batch, and scaled and shifted (virtual
+    batch normalisation).
     """
 
     frames: ClassVar[bool] = True
@@ -242,7 +296,7 @@ class Control:
     needs: ClassVar[tuple[str, ...]] = ("environment", "network")  # of a task's file
     may_have: ClassVar[tuple[str, ...]] = ("evaluation",)
 
-    environment: Environment | Pool | Atari
+    environment: Environment | Pool | Atari | MinAtar
     network: Network | PixelNetwork
     evaluation: Evaluation = Evaluation()
 

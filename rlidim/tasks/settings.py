@@ -92,6 +92,8 @@ class EvolutionStrategySettings(_PopulationSettings):
     of an Adam step, both in units of |theta_0|. Since P has unit columns they mean the same at
     every d: a coordinate moves by sigma |theta_0| / sqrt(d). ``normalize`` standardises
     observations by those seen in training: see :mod:`rlidim.trainers.evolution.normalisation`.
+    ``rank`` makes the perturbations of each weight matrix ones of that rank, as in EGGROLL (Sarkar
+    et al. 2025): natively alone, for theta_d has no matrices.
     """
 
     splits = True
@@ -101,6 +103,8 @@ class EvolutionStrategySettings(_PopulationSettings):
     weight_decay: NotNegative = 0.0  # of theta_d, that is towards theta_0
     eval_freq: Count = 5  # generations between checkpoint evaluations
     normalize: bool = added_later(False)
+    # None: every parameter's perturbation is its own.
+    rank: Count | None = added_later(None)  # noqa: RUF009
 
 
 @dataclass(frozen=True)
@@ -378,6 +382,19 @@ class TQCSettings(SACSettings):
 
 
 @dataclass(frozen=True)
+class CrossQSettings(SACSettings):
+    """CrossQ (Bhatt et al. 2024), sb3-contrib's defaults: no target networks, normalised batches.
+
+    The critic's layers are normalised, the actor's are not, so that its network is every trainer's:
+    see :mod:`rlidim.trainers.sb3.crossq`.
+    """
+
+    learning_rate: Rate = 1e-3
+    tau: ClassVar[float] = 1.0  # type: ignore[misc]  # of targets that there are none of
+    policy_delay: Count = 3
+
+
+@dataclass(frozen=True)
 class DDPGSettings(_ActorCriticSettings):
     """DDPG (Lillicrap et al. 2016), Stable-Baselines3's defaults; Gaussian action noise."""
 
@@ -433,6 +450,7 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
     "ddpg": DDPGSettings,
     "qrdqn": QRDQNSettings,
     "tqc": TQCSettings,
+    "crossq": CrossQSettings,
     "trpo": TRPOSettings,
 }
 

@@ -20,7 +20,14 @@ from rlidim.networks.atari import PixelPolicy
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.solutions import playback
-from rlidim.tasks.problems import Atari, Environment, Evaluation, Network, PixelNetwork
+from rlidim.tasks.problems import (
+    Atari,
+    Environment,
+    Evaluation,
+    MinAtar,
+    Network,
+    PixelNetwork,
+)
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
 from tests.factory import make_task
@@ -48,6 +55,7 @@ for folder, algorithm in json.loads(sys.argv[1]):
 CARTPOLE, PENDULUM = Environment("CartPole-v1"), Environment("Pendulum-v1")
 PICTURES = Environment("tests.trainers.faulty:Pictures-v0")
 PONG = Atari("pong", max_frames=160)
+SEAQUEST, SMALL = MinAtar("seaquest", max_episode_steps=40), PixelNetwork("minatar")
 PERCEPTRON = Network((8, 8), activation="tanh")
 PAPER, NATURE = PixelNetwork("paper", batch_norm=True), PixelNetwork("nature")
 # By name: the model's class, the trainer, the environment, the network, the settings.
@@ -62,6 +70,7 @@ CASES: dict[str, tuple[str, str, Any, Any, dict[str, Any]]] = {
     "td3": ("TD3", "td3", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
     "ddpg": ("DDPG", "ddpg", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
     "tqc": ("SAC", "tqc", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
+    "crossq": ("SAC", "crossq", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
     "trpo": ("PPO", "trpo", PENDULUM, PERCEPTRON, {"n_timesteps": 128, "n_steps": 64}),
     "normalised": (
         "PPO",
@@ -72,6 +81,9 @@ CASES: dict[str, tuple[str, str, Any, Any, dict[str, Any]]] = {
     ),
     "es on pictures": ("PPO", "es", PICTURES, PERCEPTRON, {"n_timesteps": 40, "population": 2}),
     "es on frames": ("PPO", "es", PONG, PAPER, {"n_timesteps": 60, "population": 2}),
+    "ppo on fields": ("PPO", "ppo", SEAQUEST, SMALL, {"n_timesteps": 128, "n_steps": 64}),
+    "dqn on fields": ("DQN", "dqn", SEAQUEST, SMALL, {"n_timesteps": 150}),
+    "es on fields": ("PPO", "es", SEAQUEST, SMALL, {"n_timesteps": 60, "population": 2}),
     "dqn on frames": (
         "DQN",
         "dqn",
@@ -114,6 +126,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AnyPolic
             observations: Any = generator.integers(0, 256, shape, dtype=np.uint8)
         else:
             observations = generator.standard_normal(shape).astype(np.float32)
+        np.save(folder / "plain.npy", observations)
+        if environment == SEAQUEST:  # whose own observations have their layers last
+            observations = np.moveaxis(observations, 1, -1)
         np.save(folder / "observations.npy", observations)
         found[name] = (playback.policy_of(record, path, folder), folder)
     pairs = [(str(folder), CASES[name][0]) for name, (_, folder) in found.items()]
@@ -131,9 +146,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AnyPolic
 @pytest.mark.parametrize("name", CASES)
 def test_the_model_acts_as_the_record(name: str, models: dict[str, tuple[AnyPolicy, Path]]) -> None:
     policy, folder = models[name]
-    observations, actions = (
-        np.load(folder / f"{part}.npy") for part in ("observations", "actions")
-    )
+    observations, actions = (np.load(folder / f"{part}.npy") for part in ("plain", "actions"))
     expected = policy.act(observations)
     if isinstance(policy, PixelPolicy):
         outputs = np.sort(policy.outputs(observations), axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from rlidim.trainers.sb3.train import side_by_side
 from tests.factory import make_task
 
 EMPTY = "MiniGrid-Empty-Random-5x5-v0"
-IDENTITIES = (EMPTY, "MiniGrid-DoorKey-5x5-v0", "highway-fast-v0", "parking-v0")
+IDENTITIES = (EMPTY, "MiniGrid-DoorKey-5x5-v0", "highway-fast-v0", "parking-v0", "WalkerStand-v1")
 
 
 def task_of(identity: str, **kwargs: Any) -> Task:
@@ -51,6 +52,18 @@ def test_a_file_may_name_one(tmp_path: Path) -> None:
     file.write_text(f"{rest}environment: {{envpool: {EMPTY}, extra: x}}\n")
     with pytest.raises(RlidimError, match="environment: unknown key 'extra'"):
         load_task(file)
+
+
+def test_a_suite_is_told_by_its_names() -> None:
+    suites = {
+        "MiniGrid-Unlock-v0": "minigrid",
+        "highway-fast-v0": "highway",
+        "parking-ActionRepeat-v0": "highway",
+        "PointMassEasy-v1": "dm_control",
+        "AcrobotSwingup-v1": "dm_control",
+        "Acrobot-v1": "acrobot",
+    }
+    assert {name: Pool(name).family for name in suites} == suites
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +117,40 @@ class TestWithEnvPool:
         np.testing.assert_array_equal(apart.returns, together.returns[chosen])
         assert together.steps <= 6 * 25
 
+    @pytest.mark.parametrize("identity", ["CartpoleSwingup-v1", "CheetahRun-v1", "FingerSpin-v1"])
+    def test_a_model_without_its_pictures_moves_the_same(self, identity: str) -> None:
+        import envpool
+
+        task, seeds = task_of(identity), [3, 4]
+        painted = envpool.make_gymnasium(identity, num_envs=2, seed=seeds, num_threads=1)
+        rows = making.make_rows(task, 2)
+        own, actions = painted.observation_space.spaces, painted.action_space
+        generator, both = np.random.default_rng(0), np.arange(2)
+        seen, _ = painted.reset()
+        flat = rows.reset(seeds)
+        for _ in range(200):
+            expected = np.concatenate([seen[part].reshape(2, -1) for part in own], axis=1)
+            np.testing.assert_array_equal(flat, expected.astype(np.float32))
+            taken = generator.uniform(-1, 1, (2, *actions.shape))
+            seen, earned, *_ = painted.step(taken)
+            flat, rewards, _ = rows.step(both, taken)
+            np.testing.assert_array_equal(rewards, earned)
+        rows.close()
+
+    def test_numbers_without_bounds_have_none(self) -> None:
+        observed, _ = making.spaces_of(task_of("WalkerStand-v1"))
+        assert observed.shape == (14 + 1 + 9,)
+        assert np.isinf(observed.low).all()  # type: ignore[attr-defined]
+
+    def test_pools_of_models_are_made_at_once(self) -> None:
+        """Painted, each environment takes 0.1 s."""
+        rows = making.make_rows(task_of("CheetahRun-v1"), 50)
+        rows.reset(range(50))
+        began = time.process_time()
+        rows.reset(range(50, 100))
+        assert time.process_time() - began < 2.0
+        rows.close()
+
     def test_an_episode_that_ends_is_begun_anew_in_the_same_step(self) -> None:
         env = side_by_side(task_of(EMPTY, max_episode_steps=7), 3, seed=5)
         first = env.reset()
@@ -122,7 +169,7 @@ class TestWithEnvPool:
         env.close()
 
     @pytest.mark.parametrize("trainer", ["es", "ppo"])
-    @pytest.mark.parametrize("identity", [EMPTY, "parking-v0"])
+    @pytest.mark.parametrize("identity", [EMPTY, "parking-v0", "ReacherEasy-v1"])
     def test_a_run_and_its_record(self, identity: str, trainer: str, tmp_path: Path) -> None:
         task = task_of(identity, max_episode_steps=20)
         cell = Cell(task.name, trainer, "rademacher", 3, 0)

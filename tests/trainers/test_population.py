@@ -18,13 +18,14 @@ from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
 from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
+from rlidim.records.configuration import configuration
 from rlidim.records.folder import Results
 from rlidim.solutions import playback
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Environment
 from rlidim.tasks.task import Task
 from rlidim.trainers.evolution import workers
-from rlidim.trainers.evolution.antithetic import Perturbations
+from rlidim.trainers.evolution.antithetic import LowRankPerturbations, Perturbations
 from rlidim.trainers.evolution.normalisation import CLIP, SMALLEST_VARIANCE, RunningStatistics
 from rlidim.trainers.evolution.openai_es import OpenAIEvolutionStrategy
 from rlidim.trainers.evolution.population import Generation, Played, Player, Population
@@ -179,6 +180,28 @@ def test_perturbations_are_a_function_of_the_generation() -> None:
     np.testing.assert_array_equal(Perturbations(5, shape).of(3), drawn[3])
     for index in (2, 0, 3, 3):
         np.testing.assert_array_equal(one.of(index), drawn[index])
+
+
+def test_perturbations_of_low_rank_are_eggroll_s() -> None:
+    shapes, pairs = [(5, 7), (5,), (4, 2, 3, 3), (4,)], 4_000
+    drawn = LowRankPerturbations(1, pairs, 2, shapes).of(0)
+    assert drawn.shape == (pairs, 35 + 5 + 72 + 4)
+    matrices, kernels = drawn[:, :35].reshape(-1, 5, 7), drawn[:, 40:112].reshape(-1, 4, 18)
+    for each in (matrices, kernels):
+        assert (np.linalg.matrix_rank(each[:50]) == 2).all()
+    # Every number has variance 1, and none goes with another: the same steps on average.
+    np.testing.assert_allclose(drawn.T @ drawn / pairs, np.eye(drawn.shape[1]), atol=0.15)
+
+
+def test_low_rank_is_for_native_training(tmp_path: Path) -> None:
+    task = task_of().replace_settings("es", {"rank": 1, "n_timesteps": 500})
+    record = run(Job(task, Cell(task.name, "es", "native", None, 0), tmp_path))
+    assert record is not None
+    assert record.status == "ok", record.error
+    assert record.settings["trainer"]["rank"] == 1
+    assert "rank" not in configuration(task_of(), cell_of())["trainer"]
+    with pytest.raises(RlidimError, match="rank 1: perturbations of low rank are of matrices"):
+        Player(task, Cell(task.name, "es", "rademacher", 3, 0), Seeds.of(cell_of()))
 
 
 def test_candidates_are_what_is_asked() -> None:

@@ -62,6 +62,7 @@ EVERY = {
     "td3 with normalisation": 60,
     "ddpg on Pendulum": 60,
     "tqc on Pendulum": 60,
+    "crossq on Pendulum": 60,
 }
 DQN = {**OFF_POLICY, "train_freq": 4, "target_update_interval": 50, "exploration_fraction": 0.5}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -75,6 +76,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "qrdqn on CartPole": ("qrdqn", CARTPOLE, {**DQN, "n_envs": 4, "n_quantiles": 5}),
     "ddpg on Pendulum": ("ddpg", PENDULUM, OFF_POLICY),
     "tqc on Pendulum": ("tqc", PENDULUM, OFF_POLICY),
+    "crossq on Pendulum": ("crossq", PENDULUM, OFF_POLICY),
     "trpo on Pendulum": ("trpo", PENDULUM, {"n_timesteps": 1024, "n_envs": 2, "n_steps": 64}),
     "dqn on Pong": (
         "dqn",

@@ -56,9 +56,10 @@ SHORT: dict[str, dict[str, Any]] = {
     "td3": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "ddpg": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "tqc": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
+    "crossq": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "trpo": {"n_timesteps": 512, "n_envs": 2, "n_steps": 64, "batch_size": 64},
 }
-IDENTITY = dict.fromkeys(("sac", "td3", "ddpg", "tqc"), "Pendulum-v1")
+IDENTITY = dict.fromkeys(("sac", "td3", "ddpg", "tqc", "crossq"), "Pendulum-v1")
 every_trainer = pytest.mark.parametrize("trainer", SHORT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,13 @@ class Perturbations:
             self._restart()
         while self._generation < generation:
             self._before = self._generator.bit_generator.state
-            self._drawn = self._generator.standard_normal(self.shape)
+            self._drawn = self._draw(self._generator)
             self._generation += 1
         return self._drawn
+
+    def _draw(self, generator: np.random.Generator) -> Vector:
+        """Return the next generation's numbers."""
+        return generator.standard_normal(self.shape)
 
     def state(self) -> dict[str, Any]:
         """Return what :meth:`take_up` goes on from: where in the stream the last generation is."""
@@ -50,6 +55,32 @@ class Perturbations:
         self._generator.bit_generator.state = state["generator"]
         self._generation = int(state["generation"]) - 1
         self.of(self._generation + 1)
+
+
+class LowRankPerturbations(Perturbations):
+    """EGGROLL's perturbations (Sarkar et al. 2025, "Evolution Strategies at the Hyperscale").
+
+    A weight matrix (m, n) is perturbed by E = A B^T / sqrt(r), where A (m, r) and B (n, r) are
+    standard normal: numbers of variance 1 as full noise has, of which m n are made of r (m + n).
+    A kernel (m, n, ...) is a matrix with its further axes in the second; a bias has full noise.
+    """
+
+    def __init__(self, seed: int, pairs: int, rank: int, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Fix the stream, a generation's pairs, the rank, and the parameters' shapes in order."""
+        self._rank, self._shapes = rank, list(shapes)
+        super().__init__(seed, (pairs, sum(math.prod(shape) for shape in shapes)))
+
+    def _draw(self, generator: np.random.Generator) -> Vector:
+        pairs, rank = self.shape[0], self._rank
+        parts: list[Vector] = []
+        for rows, *further in self._shapes:
+            if further:
+                left = generator.standard_normal((pairs, rows, rank))
+                right = generator.standard_normal((pairs, rank, math.prod(further)))
+                parts.append((left @ right / math.sqrt(rank)).reshape(pairs, -1))
+            else:
+                parts.append(generator.standard_normal((pairs, rows)))
+        return np.concatenate(parts, axis=1)
 
 
 class Antithetic:

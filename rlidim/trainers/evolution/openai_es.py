@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from rlidim.errors import RlidimError
 from rlidim.tasks.settings import EvolutionStrategySettings
-from rlidim.trainers.evolution.antithetic import Antithetic
+from rlidim.trainers.evolution.antithetic import Antithetic, LowRankPerturbations
 from rlidim.trainers.evolution.searches import Vector
 
 ADAM_DECAYS = (0.9, 0.999)
@@ -19,7 +21,12 @@ class OpenAIEvolutionStrategy(Antithetic):
     """Antithetic perturbations, centred ranks, Adam (Salimans et al. 2017, algorithm 1)."""
 
     def __init__(
-        self, n: int, scale: float, settings: EvolutionStrategySettings, seed: int
+        self,
+        n: int,
+        scale: float,
+        settings: EvolutionStrategySettings,
+        seed: int,
+        shapes: Sequence[tuple[int, ...]] | None = None,
     ) -> None:
         """Start at zero.
 
@@ -28,8 +35,20 @@ class OpenAIEvolutionStrategy(Antithetic):
             scale: the length, in the searched space, that ``sigma`` and ``learning_rate`` count in.
             settings: see there.
             seed: of the perturbations.
+            shapes: of the parameters that are searched, natively; None in a subspace.
+
+        Raises:
+            RlidimError: perturbations of low rank are asked for in a subspace.
         """
         super().__init__(n, scale, settings.sigma, settings.population, seed)
+        if settings.rank is not None:
+            if shapes is None:
+                raise RlidimError(
+                    f"rank {settings.rank}: perturbations of low rank are of matrices, which "
+                    "theta_d has none of: train natively, or leave rank out"
+                )
+            pairs = settings.population // 2
+            self._perturbations = LowRankPerturbations(seed, pairs, settings.rank, shapes)
         self.settings = settings
         self.rate = settings.learning_rate * scale / math.sqrt(n)
         self._moments = np.zeros((2, n))

@@ -8,6 +8,7 @@ worker plays which members changes no bit of a result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
@@ -136,7 +137,14 @@ class Player:
         self.task = task
         self.architecture = acting.architecture(task, seed=seeds.training)
         self.space = Space(self.architecture, cell, seeds)
-        self.search = begin(task, cell.trainer, self.space.n, self.space.scale, seeds.training)
+        self.search = begin(
+            task,
+            cell.trainer,
+            self.space.n,
+            self.space.scale,
+            seeds.training,
+            shapes=self.architecture.shapes if cell.d is None else None,
+        )
         self._whole = plays_whole(task)
         self._arenas: dict[int, Arena] = {}
 
@@ -273,11 +281,22 @@ def check_split(task: Task, trainer: str, processes: int) -> None:
         )
 
 
-def begin(task: Task, trainer: str, n: int, scale: float, seed: int) -> Search:
-    """Return the trainer's search over n dimensions."""
+def begin(
+    task: Task,
+    trainer: str,
+    n: int,
+    scale: float,
+    seed: int,
+    shapes: Sequence[tuple[int, ...]] | None = None,
+) -> Search:
+    """Return the trainer's search over n dimensions, natively those of parameters of some shapes.
+
+    Raises:
+        RlidimError: settings that are for native training alone, without the shapes.
+    """
     settings = task.settings(trainer)
     if isinstance(settings, EvolutionStrategySettings):
-        return OpenAIEvolutionStrategy(n, scale, settings, seed)
+        return OpenAIEvolutionStrategy(n, scale, settings, seed, shapes)
     if isinstance(settings, RandomSearchSettings):
         return AugmentedRandomSearch(n, scale, settings, seed)
     assert isinstance(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -18,8 +19,18 @@ HOMES = {
     "ddpg": ("stable_baselines3", "DDPG"),
     "qrdqn": (CONTRIB, "QRDQN"),
     "tqc": (CONTRIB, "TQC"),
+    "crossq": (CONTRIB, "CrossQ"),
     "trpo": (CONTRIB, "TRPO"),
 }
+
+
+def policy_of(trainer: str) -> Any:
+    """Return the policy class of a trainer on perceptrons, or its name in the algorithm."""
+    if trainer != "crossq":
+        return "MlpPolicy"
+    from rlidim.trainers.sb3.crossq import PlainActorPolicy
+
+    return PlainActorPolicy
 
 
 def algorithm_of(trainer: str) -> type[BaseAlgorithm]:

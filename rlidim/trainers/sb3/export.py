@@ -22,6 +22,7 @@ from rlidim.errors import RlidimError
 from rlidim.networks.acting import AnyArchitecture
 from rlidim.networks.atari import Network, Normalisation, PixelArchitecture
 from rlidim.networks.perceptron import Architecture
+from rlidim.tasks.problems import MinAtar
 from rlidim.tasks.task import Task
 from rlidim.trainers.sb3.confine import acting_parameters
 from rlidim.trainers.sb3.stock_spaces import StockSpaces, stock_spaces
@@ -44,6 +45,7 @@ MODELS: dict[str, type[BaseAlgorithm]] = {
     "td3": TD3,
     "ddpg": DDPG,
     "tqc": SAC,
+    "crossq": SAC,
     "trpo": PPO,
 }
 # Smallest buffers: the model is there to act.
@@ -86,7 +88,8 @@ def export(
     """
     own = making.own_spaces_of(task)
     if isinstance(architecture, PixelArchitecture):
-        stock = StockSpaces(*own, "CnnPolicy", _of_frames(architecture))
+        channels_last = isinstance(task.control.environment, MinAtar)  # in its own observations
+        stock = StockSpaces(*own, "CnnPolicy", _of_frames(architecture, channels_last))
         values = _multiplied_out(architecture.module(theta))
     else:
         actions = task.settings(trainer).actions
@@ -163,7 +166,7 @@ def _of_perceptron(
     return dataclasses.replace(stock, policy_kwargs={**(stock.policy_kwargs or {}), **arguments})
 
 
-def _of_frames(architecture: PixelArchitecture) -> dict[str, Any]:
+def _of_frames(architecture: PixelArchitecture, channels_last: bool) -> dict[str, Any]:
     import cloudpickle
 
     from rlidim.trainers.sb3 import exported_features
@@ -179,6 +182,7 @@ def _of_frames(architecture: PixelArchitecture) -> dict[str, Any]:
                 for layer in layers.convolutions
             ],
             "units": layers.units,
+            "channels_last": channels_last,
         },
     }
 

@@ -15,16 +15,26 @@ from torch import Tensor, nn
 class PlainFeatures(BaseFeaturesExtractor):
     """Convolutions, each with zeros around its input, and a fully connected layer, with ReLU."""
 
-    def __init__(self, observation_space: Any, convolutions: list[list[Any]], units: int) -> None:
+    def __init__(
+        self,
+        observation_space: Any,
+        convolutions: list[list[Any]],
+        units: int,
+        channels_last: bool = False,
+    ) -> None:
         """Build the layers.
 
         Args:
-            observation_space: of frames, channels first.
+            observation_space: of frames.
             convolutions: channels out, kernel, stride, and zeros (before, after) of each.
             units: of the last layer.
+            channels_last: whether an observation is (height, width, channels), else its channels
+                come first.
         """
         super().__init__(observation_space, units)
-        channels = observation_space.shape[0]
+        self.channels_last = channels_last
+        frame = self._channels_first(torch.zeros(1, *observation_space.shape))
+        channels = frame.shape[1]
         layers: list[nn.Module] = []
         for outputs, kernel, stride, (before, after) in convolutions:
             layers.append(nn.ZeroPad2d((before, after, before, after)))
@@ -32,10 +42,13 @@ class PlainFeatures(BaseFeaturesExtractor):
             channels = outputs
         layers.append(nn.Flatten())
         with torch.no_grad():
-            size = nn.Sequential(*layers)(torch.zeros(1, *observation_space.shape)).shape[1]
+            size = nn.Sequential(*layers)(frame).shape[1]
         self.layers = nn.Sequential(*layers, nn.Linear(size, units), nn.ReLU())
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the features, (N, units), of frames in 0 .. 1."""
-        features: Tensor = self.layers(observations)
+        features: Tensor = self.layers(self._channels_first(observations))
         return features
+
+    def _channels_first(self, observations: Tensor) -> Tensor:
+        return observations.movedim(-1, 1) if self.channels_last else observations

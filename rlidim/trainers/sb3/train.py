@@ -40,7 +40,7 @@ from rlidim.trainers.early_stopping import Champion
 from rlidim.trainers.logs import Log
 from rlidim.trainers.run import Report, Run
 from rlidim.trainers.sb3 import resume
-from rlidim.trainers.sb3.algorithms import algorithm_of
+from rlidim.trainers.sb3.algorithms import algorithm_of, policy_of
 from rlidim.trainers.sb3.atari import AtariVecEnv, PixelFeatures, keep_freed_memory
 from rlidim.trainers.sb3.confine import (
     NO_CLIPPING,
@@ -198,8 +198,8 @@ def side_by_side(task: Task, count: int, seed: int) -> VecEnv:
     return environments
 
 
-def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[str, dict[str, Any]]:
-    """Return the name of SB3's policy class and its arguments."""
+def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[Any, dict[str, Any]]:
+    """Return SB3's policy class, or its name, and its arguments."""
     if isinstance(architecture, PixelArchitecture):
         return "CnnPolicy", {
             "net_arch": [],
@@ -210,7 +210,7 @@ def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[st
     assert isinstance(network, Network)
     settings = task.settings(trainer)
     quantiles = getattr(settings, "n_quantiles", None)
-    return "MlpPolicy", {
+    return policy_of(trainer), {
         "net_arch": net_arch(settings.actions, list(network.hidden)),
         "activation_fn": ACTIVATIONS[network.activation],
         **({} if quantiles is None else {"n_quantiles": quantiles}),
