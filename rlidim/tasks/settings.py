@@ -104,7 +104,7 @@ class EvolutionStrategySettings(_PopulationSettings):
     eval_freq: Count = 5  # generations between checkpoint evaluations
     normalize: bool = added_later(False)
     # None: every parameter's perturbation is its own.
-    rank: Count | None = added_later(None)  # noqa: RUF009
+    rank: Count | None = added_later(None)
 
 
 @dataclass(frozen=True)
