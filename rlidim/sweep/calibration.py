@@ -23,6 +23,8 @@ from rlidim.sweep.plan import Plan
 from rlidim.tasks.choices import CHOICES, SUBJECTS, Choice
 from rlidim.tasks.task import REPLICATED, Task
 
+OTHERWISE = 3.0  # the precision of rows with one choice made otherwise: there are many
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -96,7 +98,12 @@ def otherwise(tasks: Mapping[str, Task]) -> list[tuple[Choice, Plan]]:
         for name, trainer in SUBJECTS:
             task = choice.made(tasks[name], trainer) if name in tasks else None
             if task is not None:
-                chosen.append((choice, Plan.of(task, trainer, projection=choice.projection)))
+                chosen.append(
+                    (
+                        choice,
+                        Plan.of(task, trainer, projection=choice.projection, precision=OTHERWISE),
+                    )
+                )
     return chosen
 
 
