@@ -20,10 +20,12 @@ from rlidim.records import checkpoints
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
-from rlidim.sweep.plan import AUTO, Plan, check_scope
+from rlidim.sweep.plan import Plan, check_scope
+from rlidim.tasks.families import AUTO
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import LARGEST_D
 from rlidim.tasks.task import Task
+from rlidim.trainers import logs
 from rlidim.trainers.run import check_processes, is_resumable, unheard
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def train(
     scope: str = "policy",
     results: str | Path = "results",
     log_dir: str | Path | None = None,
+    log: Sequence[str] = (),
     force: bool = False,
     resume: bool = False,
     processes: int = 1,
@@ -100,6 +103,8 @@ def train(
         results: the folder of records.
         log_dir: the folder for training logs, checkpoints, and solutions that a record does not
             hold: native ones and those of more than 20,000 numbers. None writes none of them.
+        log: where else the run's numbers are shown while it trains: ``tensorboard``, ``wandb``
+            (Weights & Biases), below ``log_dir``.
         force: run again even if the run is on record.
         resume: go on from the last checkpoint of an interrupted run, below ``log_dir``.
         processes: that each generation of ``es`` is split over; the result is the same.
@@ -142,6 +147,8 @@ def train(
                 f"--processes {processes}: the cluster gives a run {cluster.cpus} CPUs: "
                 f"RayCluster(cpus={processes}) gives it enough"
             )
+    log_folder = None if log_dir is None else Path(log_dir)
+    logs.check(log, log_folder)
     family = projection_family(chosen, projection)
     cell = (
         Cell.baseline(chosen.name, trainer, seed)
@@ -150,8 +157,7 @@ def train(
     )
     records = Results(Path(results))
     records.check_writable()
-    log_folder = None if log_dir is None else Path(log_dir)
-    job = Job(chosen, cell, records.folder, log_folder, processes, resume, timeout)
+    job = Job(chosen, cell, records.folder, log_folder, processes, resume, timeout, tuple(log))
     on_record = records.path(cell).exists() and not force
     if on_record:
         tell(f"{records.path(cell)}: on record; --force runs it again")
@@ -224,6 +230,7 @@ def measure(
     precision: float | None = None,
     results: str | Path = "results",
     log_dir: str | Path | None = None,
+    log: Sequence[str] = (),
     workers: int = 1,
     timeout: float | None = None,
     executor: Executor | None = None,
@@ -250,6 +257,7 @@ def measure(
         results: the folder of records.
         log_dir: the folder for training logs, checkpoints, and solutions that a record does not
             hold; None: none are written, and an interrupted run begins anew.
+        log: where else the runs' numbers are shown: see :func:`train`.
         workers: processes; 1 runs everything in this one. A script that asks for more must keep its
             top level behind ``if __name__ == "__main__":``, since workers import it.
         timeout: seconds that a run may take; one that takes longer is recorded as failed, and the
@@ -288,12 +296,15 @@ def measure(
         raise RlidimError(f"workers = {workers} is for this machine: leave it out with an executor")
     if executor is not None and timeout is not None:
         raise RlidimError(f"timeout = {timeout:g} is for this machine: give it to the executor")
+    log_folder = None if log_dir is None else Path(log_dir)
+    logs.check(log, log_folder)
     from rlidim.sweep.search import search
 
     records = Results(Path(results))
-    log_folder = None if log_dir is None else Path(log_dir)
     with _executor(executor, workers, timeout) as used:
-        measurement = search(plan, records, executor=used, log_dir=log_folder, listener=listener)
+        measurement = search(
+            plan, records, executor=used, log_dir=log_folder, log=log, listener=listener
+        )
     if measurement.estimate is None:
         raise RlidimError(
             f"{chosen.name}: no estimate: {measurement.reason}; see the records in {results}"

@@ -15,6 +15,7 @@ from rlidim import cli
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.remembered import FOLDER, key_of, remembered
+from rlidim.tasks import families
 from rlidim.tasks.names import find_task
 from tests.factory import make_record
 
@@ -147,6 +148,68 @@ def test_a_second_answer_loads_nothing_heavy(results: Path) -> None:
                 check=True,
             )
         assert done.stdout.splitlines()[-1] == "", command
+
+
+def test_the_families_known_without_torch_are_those_that_there_are() -> None:
+    from rlidim.projections.backends import AUTO, ENTRY_POINTS, FAMILIES
+
+    assert tuple(FAMILIES) == families.OWN
+    assert (families.AUTO, families.ENTRY_POINTS) == (AUTO, ENTRY_POINTS)
+
+
+MISTAKES = {
+    "cartpole train --projection nonsense": "unknown projection 'nonsense'",
+    "cartpole measure --projection gausian": "did you mean 'gaussian'",
+    "cartpole train --trainer nobody": "nobody",
+    "cartpole train --trainer es --scope all": "--scope all",
+    "cartpole train --seed -1": "--seed",
+    "cartpole train --set nothing=1": "unknown key 'nothing'",
+    "cartpole train --processes 3 --trainer ppo": "--processes 3",
+    "cartpole train --address localhost:1": "--executor ray",
+    "cartpole measure --fraction 2": "--fraction",
+    "cartpole play none.json": "none.json",
+    "cartpole play {text}": "not a record",
+    "cartpole play {record} --video out.bmp": ".gif or .mp4",
+    "cartpole play {record} --episodes 0": "--episodes",
+    "pong play {record}": "a record of task 'cartpole'",
+    "cartpole export {record} --sb3 model.pt": ".zip",
+    "cartpole export {text} --sb3 model.zip": "not a record",
+    "mnist-fc compress {text}": "not a record",
+    "speed nothing": "unknown task 'nothing'",
+    "speed --projection nonsense": "unknown projection 'nonsense'",
+    "kernels --family nonsense": "unknown projection 'nonsense'",
+}
+
+
+def test_a_mistake_is_told_before_anything_heavy_is_loaded(results: Path, tmp_path: Path) -> None:
+    record, text = tmp_path / "record.json", tmp_path / "text.json"
+    task, cell = find_task("cartpole"), Cell("cartpole", "es", "rademacher", 3, 0)
+    Results(tmp_path).write(make_record(task, cell, 500.0))
+    Results(tmp_path).path(cell).rename(record)
+    text.write_text("no record")
+    code = (
+        "import json, sys, rlidim.cli\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    try: rlidim.cli.main(words)\n"
+        "    except SystemExit as end:\n"
+        "        heavy = sorted({'torch', 'scipy', 'matplotlib'} & sys.modules.keys())\n"
+        "        print(end.code, *heavy)"
+    )
+    lines = [line.format(record=record, text=text).split() for line in MISTAKES]
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(lines)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    )
+    assert dict(zip(MISTAKES, done.stdout.splitlines(), strict=True)) == dict.fromkeys(
+        MISTAKES, "2"
+    )
+    said = done.stderr.splitlines()
+    for (line, expected), error in zip(MISTAKES.items(), said, strict=True):
+        assert error.startswith("error: "), line
+        assert expected in error, line
 
 
 def test_an_answer_takes_a_moment(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ from rlidim.tasks.problems import CLASSES, DATA_SETS, Atari, Pool
 from rlidim.tasks.task import ANY_GAME, TIERS
 from rlidim.trainers import images
 from tests.factory import bars
+from tests.marks import slow_but
 
 NAMES = sorted(task_files(None))
 TINY = {"n_timesteps": 200, "n_envs": 2, "n_steps": 16, "batch_size": 32, "learning_starts": 50}
@@ -60,7 +61,7 @@ def test_the_examples_have_every_trainer_of_the_tasks() -> None:
 
 @pytest.mark.parametrize(
     ("name", "trainer"),
-    [pytest.param(*pair, marks=[] if pair in EXAMPLES else pytest.mark.slow) for pair in PAIRS],
+    slow_but(EXAMPLES, PAIRS),
 )
 def test_a_tiny_run(
     name: str, trainer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

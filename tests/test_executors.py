@@ -207,6 +207,7 @@ def test_force_replaces_a_record_only_by_another(
     assert Results(tmp_path).load(CELLS[0]) == first
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_while_idle_costs_nothing(tmp_path: Path, pool: ProcessPool) -> None:
     records = []
     for record in pool.run(jobs(tmp_path)):
@@ -335,6 +336,7 @@ def workers_of(parent: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.slow
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     process = start(tmp_path)
     deadline = time.monotonic() + 60

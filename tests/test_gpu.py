@@ -25,9 +25,11 @@ from rlidim.projections.backends import FAMILIES
 from rlidim.speed import cases as product_cases
 from rlidim.speed import products, rows, steps
 from rlidim.speed.cases import SPENT, Limits
-from rlidim.speed.gpu import correctness, everything, populations, processes, queued
+from rlidim.speed.gpu import correctness, everything, many_runs, populations, processes, queued
 from rlidim.speed.gpu.processes import Processes
 from rlidim.tasks.names import find_task
+from rlidim.tasks.problems import Network
+from rlidim.tasks.settings import PPOManySettings
 
 CPU = torch.device("cpu")
 NOTHING: dict[str, Any] = {"rows": [], "bars": []}
@@ -53,11 +55,13 @@ click.ParamType.__class_getitem__ = None
 
 from rlidim.cli import main
 from rlidim.speed import cases, paired, steps
-from rlidim.speed.gpu import correctness, everything, populations, queued
+from rlidim.speed.gpu import correctness, everything, many_runs, populations, queued
 
 everything.device = lambda: torch.device("cpu")
 correctness.SIZES_CHECKED, correctness.WIDE_SIZES, correctness.POPULATIONS = ((562, 4),), (), (2,)
 populations.MEMBERS = (2,)
+many_runs.RUNS, many_runs.ROUNDS, many_runs.SECONDS = (8,), 1, 0.0
+many_runs.SETTINGS["n_timesteps"] = 2048
 queued.QUEUE = queued.QUEUE[:1]
 cases.SIZES = ((562, 4),)
 cases.NARROW = ("none", 0, 0)
@@ -95,6 +99,7 @@ def in_its_place(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(products, "run", benchmark("kernels"))
     monkeypatch.setattr(steps, "run", benchmark("steps"))
     monkeypatch.setattr(populations, "run", benchmark("populations"))
+    monkeypatch.setattr(many_runs, "run", benchmark("many_runs"))
     monkeypatch.setattr(processes, "MOST", 1)
     monkeypatch.setattr(queued, "QUEUE", ())  # which trains for as long as the budget lasts
     return asked
@@ -114,8 +119,9 @@ def test_on_a_bare_machine(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     content = json.loads(ended.stdout)
     assert {row["agrees"] for row in content["correctness"]["rows"]} == {True}
-    for row in content["populations"]["rows"]:
+    for row in (*content["populations"]["rows"], *content["many_runs"]["rows"]):
         assert row["agrees"], row
+    assert set(content["many_runs"]["rows"][0]["solved"]) == {"2", "4", "8", "16"}
     for part in ("kernels", "steps"):
         found = content[part]["rows"]
         assert {row["family"] for row in found} == set(FAMILIES)
@@ -126,6 +132,16 @@ def test_on_a_bare_machine(tmp_path: Path) -> None:
     assert "the queue cannot run: " in row["reason"]
     assert "RLIDIM_DATA names a folder" in row["reason"]
     assert "nowhere" in row["reason"]
+
+
+def test_many_runs_have_the_task_s_settings() -> None:
+    task = find_task("cartpole")
+    settings = PPOManySettings(**many_runs.SETTINGS)
+    evaluated = dataclasses.replace(settings, eval_freq=task.settings("ppo-many").eval_freq)
+    assert task.settings("ppo-many") == evaluated
+    network = task.control.network
+    assert isinstance(network, Network)
+    assert (network.hidden, network.activation) == (many_runs.HIDDEN, many_runs.ACTIVATION)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -201,7 +217,8 @@ def test_a_difference_is_an_error_and_is_checked_anew(
     monkeypatch.setattr(correctness, "check", lambda case, seed: wrong)
     with pytest.raises(RlidimError, match="differs from the CPU"):
         everything.run(tmp_path)
-    assert in_its_place.keys() == {"kernels", "steps", "populations"}  # other families are right
+    benchmarks = {"kernels", "steps", "populations", "many_runs"}
+    assert in_its_place.keys() == benchmarks  # other families are right
     (row,) = json.loads((tmp_path / "correctness.json").read_text())["rows"]
     assert row["reason"] == wrong["reason"]
     monkeypatch.setattr(correctness, "check", real)
@@ -214,7 +231,7 @@ def test_each_part_has_its_share_and_what_the_last_left_over(
     assert sum(everything.SHARES.values()) == pytest.approx(1.0)
     now = perf_counter()
     deadlines = [limits.deadline - now for limits in everything.limits_of(100.0).values()]
-    assert deadlines == pytest.approx([20, 45, 55, 60, 100], abs=1)
+    assert deadlines == pytest.approx([20, 45, 55, 60, 70, 100], abs=1)
     everything.run(tmp_path, budget=100.0)
     arguments, options = in_its_place["kernels"]
     assert arguments == ("cpu",)
@@ -224,6 +241,7 @@ def test_each_part_has_its_share_and_what_the_last_left_over(
     assert in_its_place["steps"][1]["device"] == CPU
 
 
+@pytest.mark.slow
 def test_commands_end_in_time_or_are_ended() -> None:
     # The output of a child of its own would be waited for, if that were left running.
     script = "echo said; sleep 600 & sleep 600"
@@ -326,6 +344,7 @@ def deadly() -> None:
     os._exit(1)
 
 
+@pytest.mark.slow
 def test_processes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     with closing(Processes()) as pool:

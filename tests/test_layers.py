@@ -101,6 +101,7 @@ ARROWS: dict[str, set[str]] = {
         "networks",
         "report",
         "solutions",
+        "trainers",
         "executors",
         "sweep",
         "speed",
@@ -118,6 +119,7 @@ HOMES = {
     "stable_baselines3": ("trainers/sb3/", "speed/sb3.py", "speed/atari.py"),
     "triton": ("projections/triton_kernels/",),
     "ray": ("executors/ray/",),
+    "wandb": ("trainers/logs.py",),
 }
 
 

@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rlidim.cli import cli
 from rlidim.errors import RlidimError, printable
 from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import Cell
@@ -35,7 +36,7 @@ from rlidim.report.write import write_tables
 from rlidim.solutions import compressed_file, description, file
 from rlidim.solutions.playback import parameters_of, policy_of
 from rlidim.solutions.quantisation import quantise
-from rlidim.tasks.loading import load_task
+from rlidim.tasks.loading import COMMANDS, load_task
 from rlidim.tasks.names import find_task, find_tasks
 from tests.factory import make_record, make_task
 
@@ -635,8 +636,22 @@ def test_the_command_line_lists_the_others(tmp_path: Path) -> None:
     assert " tables " not in done.stdout
     warnings = done.stderr.splitlines()
     assert len(warnings) == 2
-    assert "'tables' is a command" in warnings[0]
+    assert "tables.yml: 'tables' is a command" in warnings[0]
     assert "wrong.yml" in warnings[1]
+
+
+def test_a_task_may_not_take_a_commands_name(tmp_path: Path) -> None:
+    assert sorted(cli.commands) == sorted(COMMANDS)
+    file = task_file(tmp_path, YAML, "tables.yml")
+    with pytest.raises(RlidimError, match=r"tables\.yml: 'tables' is a command"):
+        find_task("tables", tmp_path)
+    for words in (["tables", "measure", "--dims", "3"], ["check", str(file)]):
+        done = rlidim(tmp_path, *words)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"error: {file}: 'tables' is a command: ")
+    assert not (tmp_path / "results").exists()
+    assert rlidim(tmp_path, "codimension-1").returncode == 0
 
 
 # What is printed and written

@@ -275,6 +275,37 @@ def test_a_run_with_news_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines == []
 
 
+SILENT = """
+import sys
+import time
+from rlidim.executors import watch
+
+watch.QUIET = 2.0
+with watch.watched("a run", lambda *news: None):
+    print("begun", flush=True)
+    sys.stdin.readline()
+    time.sleep(0.6)  # some looks more
+"""
+
+
+def test_a_pause_is_no_silence() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SILENT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begun\n"
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        child.send_signal(signal.SIGCONT)
+        said = child.communicate("\n")[1]
+    assert child.returncode == 0
+    assert said == ""
+
+
 YAML = """title: hangs
 environment: {id: "tests.deadly:Endless-v0"}
 network: {hidden: []}
@@ -283,7 +314,13 @@ trainers:
 """
 
 
-@pytest.mark.parametrize("command", ["train --dim 1", "measure --dims 1 --seeds 1 --workers 1"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train --dim 1",
+        pytest.param("measure --dims 1 --seeds 1 --workers 1", marks=pytest.mark.slow),
+    ],
+)
 def test_on_the_command_line(tmp_path: Path, command: str) -> None:
     (tmp_path / "hangs.yml").write_text(YAML)
     done = subprocess.run(

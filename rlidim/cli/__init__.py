@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,8 +44,17 @@ class Rlidim(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command or task when there is none of that name."""
+        """Name the nearest command or task when there is none of that name.
+
+        A task that has a command's name is refused where its own commands are asked for.
+        """
         name = args[0]
+        if name in self.commands and args[1:2] and args[1] in task_group(name).commands:
+            from rlidim.tasks.loading import load_task
+            from rlidim.tasks.names import task_files
+
+            if (file := task_files(ctx.params.get("envs")).get(name)) is not None:
+                load_task(file)  # raises
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             from rlidim.tasks.names import task_files
 
@@ -98,20 +106,6 @@ def cli(context: click.Context, envs: Path | None, results: Path) -> None:
     Begin with: rlidim cartpole measure --trainer es
     """
     context.obj = {"envs": envs, "results": results}
-    warn_of_taken_names(envs)
-
-
-def warn_of_taken_names(envs: Path | None) -> None:
-    """Name each of the user's tasks that no command line can reach, for its name is a command's."""
-    from rlidim.tasks.names import task_files
-
-    with contextlib.suppress(RlidimError):  # a wrong folder: said by what reads tasks from it
-        for name, path in task_files(envs).items():
-            if name in cli.commands:
-                click.echo(
-                    f"warning: {path}: '{name}' is a command: give the task's file another name",
-                    err=True,
-                )
 
 
 for command in COMMANDS:

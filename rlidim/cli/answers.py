@@ -18,7 +18,7 @@ from rlidim.data import home
 from rlidim.errors import RlidimError, printable
 from rlidim.records.folder import Results
 from rlidim.records.remembered import FOLDER, key_of, remembered
-from rlidim.report.places import BASES, COVERAGE, DESCRIPTIONS, FAMILIES, GROWTH
+from rlidim.report.places import BASES, CHOICES, COVERAGE, DESCRIPTIONS, FAMILIES, GROWTH
 from rlidim.tasks.problems import Control
 from rlidim.tasks.reading import LARGEST_YAML, read_file
 from rlidim.tasks.task import Task
@@ -91,7 +91,8 @@ def tables(context: click.Context, tasks: Mapping[str, Task]) -> tuple[list[str]
     key = key_of(
         *(about(task) for _, task in sorted(tasks.items())),
         results.fingerprint(),
-        *(Results(folder / name).fingerprint() for name in (FAMILIES, BASES)),
+        *(Results(path).fingerprint() for path in (folder / FAMILIES, folder / BASES)),
+        *(Results(path).fingerprint() for path in sorted((folder / CHOICES).glob("*"))),
         *(path.read_bytes() for path in beside if path.is_file()),
     )
 

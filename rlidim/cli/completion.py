@@ -1,4 +1,4 @@
-"""What a shell is told at TAB: tasks, a task's trainers, the families of P."""
+"""What a shell is told at TAB: tasks, a task's trainers, the families of P, logs."""
 
 from __future__ import annotations
 
@@ -40,11 +40,18 @@ def families(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the families of P that begin so."""
-    from rlidim.projections.backends import FAMILIES
-    from rlidim.sweep.plan import AUTO
+    from rlidim.tasks.families import AUTO, names
 
-    names = (AUTO, *FAMILIES)
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in (AUTO, *names()) if name.startswith(incomplete)]
+
+
+def logs(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the places that begin so where a run's numbers are shown."""
+    from rlidim.trainers.logs import WRITERS
+
+    return [CompletionItem(name) for name in WRITERS if name.startswith(incomplete)]
 
 
 def _envs(context: click.Context) -> Path | None:

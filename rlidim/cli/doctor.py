@@ -19,6 +19,7 @@ OPTIONAL = {
     "sb3_contrib": ("contrib", "the trainers qrdqn, tqc, crossq and trpo"),
     "imageio": ("video", "play --video"),
     "tensorboard": ("tensorboard", "TensorBoard logs"),
+    "wandb": ("wandb", "--log wandb: Weights & Biases"),
     "ray": ("ray", "--executor ray: measurements on many machines"),
 }
 FASTER = {"cpu": "cpp", "cuda": "triton"}  # than torch, by device

@@ -70,9 +70,11 @@ def speed_command(
     A trainer: steps/s against the raw environment's, or a run in a subspace against a native one.
     """
     from rlidim.networks.dimension import projection_family
-    from rlidim.speed import runs
+    from rlidim.tasks import families
     from rlidim.tasks.names import find_task
 
+    if projection not in (None, families.AUTO):
+        families.check(projection)
     if task is None:
         if trainer is not None or dim is not None or processes != 1:
             raise RlidimError(
@@ -84,7 +86,9 @@ def speed_command(
         raise RlidimError("--network and --again belong to the training steps: leave out TASK")
     loaded = find_task(task, context.find_root().obj["envs"])
     trainer = trainer or ("es" if "es" in loaded.trainers else next(iter(loaded.trainers)))
-    family = projection_family(loaded, projection or "auto")
+    family = projection_family(loaded, projection or families.AUTO)
+    from rlidim.speed import runs  # late: torch comes with it, and a mistake is told without
+
     measured = runs.measure(
         loaded, trainer, projection=family, d=16 if dim is None else dim, processes=processes
     )
@@ -148,7 +152,11 @@ def kernels_command(
     as_json: bool,
 ) -> None:
     """Time every family's products against the floor (writing D numbers) and its peers."""
-    from rlidim.speed import products
+    from rlidim.tasks.families import check
+
+    for family in families:
+        check(family)
+    from rlidim.speed import products  # late: torch comes with it, and a mistake is told without
     from rlidim.speed.cases import Limits
 
     content = products.run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +121,14 @@ log_option = click.option(
     show_default=True,
     help="Training logs (CSV, TensorBoard) and native solutions.",
 )
-
+show_option = click.option(
+    "--log",
+    multiple=True,
+    metavar="tensorboard|wandb",
+    shell_complete=completion.logs,
+    help="Show the numbers of every run in TensorBoard or Weights & Biases, below --log-dir "
+    "(WANDB_MODE=offline: there alone).",
+)
 
 timeout_option = click.option(
     "--timeout",
@@ -184,16 +191,13 @@ def tasks_of(context: click.Context) -> dict[str, Task]:
     """Load every task, and the variants on record, with a warning for each file that is wrong."""
     from rlidim.tasks.names import find_tasks
 
-    root = context.find_root().command
-    commands = root.commands if isinstance(root, click.Group) else {}
     folder = results_of(context).folder
     recorded = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    tasks = find_tasks(
+    return find_tasks(
         recorded,
         context.find_root().obj["envs"],
         bad=lambda line: click.echo(f"warning: {line}; skipped", err=True),
     )
-    return {name: task for name, task in tasks.items() if name not in commands}
 
 
 def records_of(context: click.Context) -> list[RunRecord]:
@@ -301,9 +305,16 @@ def check_local(address: str | None, gpus_per_cell: float | None) -> None:
 
 
 def search_and_gather(
-    context: click.Context, plan: Plan, executor: Executor, log_dir: Path
+    context: click.Context,
+    plan: Plan,
+    executor: Executor,
+    log_dir: Path,
+    log: Sequence[str] = (),
+    results: Results | None = None,
 ) -> Measurement:
     """Run a plan with its progress shown, and return the measurement.
+
+    Its records go into the folder of the command line, or another.
 
     Raises:
         RlidimError: the records give no estimate.
@@ -311,9 +322,11 @@ def search_and_gather(
     from rlidim.cli.progress import Progress
     from rlidim.sweep.search import search
 
-    results = results_of(context)
+    results = results_of(context) if results is None else results
     with Progress() as progress:
-        measurement = search(plan, results, executor=executor, log_dir=log_dir, listener=progress)
+        measurement = search(
+            plan, results, executor=executor, log_dir=log_dir, log=log, listener=progress
+        )
     if measurement.estimate is None:
         raise RlidimError(
             f"{plan.task.name}: no estimate: {measurement.reason}; see the records below "

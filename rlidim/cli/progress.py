@@ -9,8 +9,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from rlidim.statistics.wording import describe
-
 if TYPE_CHECKING:
     from rlidim.records.cell import Cell
     from rlidim.sweep.search import State
@@ -76,6 +74,8 @@ class Progress(Shown):
             if finished:
                 parts.append(f"about {elapsed / finished * len(state.running):.0f} s")
         if state.estimate is not None:
+            from rlidim.statistics.wording import describe  # late: a mistake is told without scipy
+
             parts.append(describe(state.estimate))
         return ", ".join(parts)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rlidim.cli.options import records_of, results_of, tasks_of
+from rlidim.cli.options import records_of, results_of, tasks_of, tell
 
 if TYPE_CHECKING:
     from rlidim.records.record import RunRecord
@@ -31,11 +31,25 @@ def site_command(context: click.Context, out: Path, documentation: str | None) -
     """
     results = results_of(context)
     results.check_there()
+    from rlidim.cli import answers
+    from rlidim.cli.films import FILE, Films
     from rlidim.records.measurement import gather
+    from rlidim.records.remembered import remembered
     from rlidim.report.site.write import write_site
 
     measurements = gather(records_of(context), tasks_of(context), results_folder=results.folder)
-    pages = write_site(measurements, results, out, drive=driven, documentation=documentation)
+    with remembered(answers.memory_of(results, FILE)) as memory:
+        films = Films(results, memory)
+        pages = write_site(
+            measurements,
+            results,
+            out,
+            drive=driven,
+            filming=films,
+            documentation=documentation,
+        )
+    for reason, tasks in films.missing.items():
+        tell(f"no film of {', '.join(tasks)}: {reason}")
     click.echo(f"{len(pages)} pages, first {pages[0]}")
 
 

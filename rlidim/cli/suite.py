@@ -69,6 +69,12 @@ def list_command(context: click.Context, as_json: bool) -> None:
     is_flag=True,
     help="Train every measured row at d = D in two bases: is it the trainer that minds?",
 )
+@click.option(
+    "--choices",
+    is_flag=True,
+    help="Measure CartPole with one choice at a time made otherwise (width, family of P, learning "
+    "rate ...): what does a reading depend on?",
+)
 @executor_options
 @log_option
 @json_option
@@ -79,6 +85,7 @@ def calibrate_command(
     repetitions: int,
     replications: int | None,
     bases: bool,
+    choices: bool,
     executor: Executor,
     log_dir: Path,
     as_json: bool,
@@ -113,6 +120,9 @@ def calibrate_command(
         return
     if bases:
         try_bases(context, executor, log_dir, as_json)
+        return
+    if choices:
+        choose_otherwise(context, executor, log_dir, as_json)
         return
     plans = calibration.plans(tasks_of(context))
     try:
@@ -176,6 +186,30 @@ def try_bases(context: click.Context, executor: Executor, log_dir: Path, as_json
     finally:
         executor.close()
     print_table(bases.table(measurements, results.scan()[0]), "bases", as_json)
+
+
+def choose_otherwise(
+    context: click.Context, executor: Executor, log_dir: Path, as_json: bool
+) -> None:
+    """Measure rows with one choice at a time made otherwise, and print their readings."""
+    from rlidim.records.folder import Results
+    from rlidim.records.measurement import gather
+    from rlidim.report import choices
+    from rlidim.report.places import CHOICES
+    from rlidim.sweep import calibration
+
+    folder, tasks = results_of(context).folder, tasks_of(context)
+    plans = calibration.otherwise(tasks)
+    try:
+        for number, (choice, plan) in enumerate(plans, 1):
+            tell(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}, {choice.words}")
+            results = Results(choices.folder(folder, choice.name))
+            logs = log_dir / CHOICES / choice.name
+            search_and_gather(context, plan, executor, logs, results=results)
+    finally:
+        executor.close()
+    own = gather(records_of(context), tasks, results_folder=folder)
+    print_table(choices.table(choices.read(own, folder, tasks)[0]), "choices", as_json)
 
 
 def print_table(table: Table, name: str, as_json: bool) -> None:

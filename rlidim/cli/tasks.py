@@ -23,6 +23,7 @@ from rlidim.cli.options import (
     scope_option,
     search_and_gather,
     set_option,
+    show_option,
     task_of,
     tell,
     timeout_option,
@@ -75,6 +76,7 @@ def show_page(context: click.Context) -> None:
 @timeout_option
 @set_option
 @log_option
+@show_option
 @json_option
 @click.pass_context
 def train_command(
@@ -96,14 +98,17 @@ def train_command(
     timeout: float | None,
     overrides: Sequence[tuple[str, Any]],
     log_dir: Path,
+    log: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Make one run: in a random subspace of dimension d, or natively."""
     from rlidim.cli import answers
+    from rlidim.trainers import logs
 
     task = task_of(context, width, depth, protocol)
     trainer = trainer or next(iter(task.trainers))
     task = task.replace_settings(trainer, dict(overrides))
+    logs.check(log, log_dir)
     answers.check_dimensions(task, () if dim is None else (dim,))
     from rlidim import interface
     from rlidim.cli.progress import RunProgress
@@ -127,6 +132,7 @@ def train_command(
                 scope=scope,
                 results=results.folder,
                 log_dir=log_dir,
+                log=log,
                 force=force,
                 resume=resume,
                 processes=processes,
@@ -192,6 +198,7 @@ def train_command(
 @set_option
 @executor_options
 @log_option
+@show_option
 @json_option
 @click.pass_context
 def measure_command(
@@ -212,6 +219,7 @@ def measure_command(
     overrides: Sequence[tuple[str, Any]],
     executor: Executor,
     log_dir: Path,
+    log: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Measure d_int90 with a 95 % interval: baseline, random score, search over d, plot.
@@ -222,10 +230,12 @@ def measure_command(
     Runs on record are not repeated: the same command resumes an interrupted search.
     """
     from rlidim.cli import answers
+    from rlidim.trainers import logs
 
     task = task_of(context, width, depth, protocol)
     trainer = trainer or next(iter(task.trainers))
     task = task.replace_settings(trainer, dict(overrides))
+    logs.check(log, log_dir)
     answers.check_dimensions(task, dims or ())
     from rlidim.sweep.plan import Plan
 
@@ -243,7 +253,7 @@ def measure_command(
         precision=precision,
     )
     try:
-        measurement = search_and_gather(context, plan, executor, log_dir)
+        measurement = search_and_gather(context, plan, executor, log_dir, log)
     finally:
         executor.close()
     from rlidim.report.overview import describe, plainly
@@ -282,10 +292,14 @@ def play_command(
 
     It is shown in a window where there is a display, or in a --video.
     """
+    from rlidim.solutions import asked
+
     task = task_of(context)
-    _ = task.control  # raises where there is no environment
-    check_readable(record)
-    from rlidim.solutions import playback
+    asked.check_playing(video, episodes, seed)
+    asked.record_of(task, record)
+    from rlidim.solutions import (
+        playback,
+    )  # late: torch comes with it, and a mistake is told without
 
     returns = playback.play(
         task, record, video=video, episodes=episodes, seed=seed, log_dir=log_dir
@@ -315,10 +329,13 @@ def export_command(
     """Write a recorded solution as a model that Stable-Baselines3 loads without rlidim."""
     if (model is None) == (folder is None):
         raise RlidimError("export: name --sb3 NAME.zip or --hub FOLDER, one of them")
+    from rlidim.solutions import asked
+
     task = task_of(context)
-    _ = task.control  # raises where there is no environment
-    check_readable(record)
-    from rlidim.solutions import hub, playback
+    if model is not None:
+        asked.check_model(model)
+    asked.record_of(task, record)
+    from rlidim.solutions import hub, playback  # late, as above
 
     if folder is not None:
         written = hub.write(task, record, out=folder, log_dir=log_dir)
@@ -348,11 +365,12 @@ def compress_command(context: click.Context, record: Path, log_dir: Path, as_jso
     from rlidim.records.folder import read_record
     from rlidim.report.columns import text_table
     from rlidim.report.places import DESCRIPTIONS
-    from rlidim.solutions import description
     from rlidim.solutions.compressed_file import recognises
 
     # By its ending too: a damaged file may have lost its beginning.
     if recognises(record) or record.suffix.lower() == ".rlz":
+        from rlidim.solutions import description
+
         task = variant_of(context, task, description.task_of(record))
         score = description.decode(task, record)
         if as_json:
@@ -362,6 +380,8 @@ def compress_command(context: click.Context, record: Path, log_dir: Path, as_jso
         return
     run = read_record(record)
     task = variant_of(context, task, run.cell.task)
+    from rlidim.solutions import description  # late, as above
+
     out = results_of(context).folder / DESCRIPTIONS
     described, problems = description.describe(task, run, record, log_dir, out, description.LOSSES)
     for problem in problems:

@@ -1,3 +1,4 @@
-"""Environments: where a policy acts; ``rlidim.environments:OneStep-v0`` is registered here."""
+"""Environments: where a policy acts; those of the suite's own are registered here."""
 
-import rlidim.environments.one_step  # noqa: F401
+import rlidim.environments.one_step
+import rlidim.environments.pole  # noqa: F401

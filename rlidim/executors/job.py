@@ -24,7 +24,8 @@ class Job:
     and those of a large d (None: write neither). ``processes`` is how many the run is split over,
     and ``resume`` says whether it goes on from a checkpoint of an interrupted one: both change how
     long it takes and nothing else. ``timeout`` is how many seconds it may take: what takes longer
-    is recorded as failed.
+    is recorded as failed. ``log`` names where else the run's numbers are shown: see
+    :mod:`rlidim.trainers.logs`.
     """
 
     task: Task
@@ -34,6 +35,7 @@ class Job:
     processes: int = 1
     resume: bool = True
     timeout: float | None = None
+    log: tuple[str, ...] = ()
 
     @functools.cached_property
     def configuration(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from rlidim.records.cell import Seeds
 from rlidim.records.checkpoints import Checkpoints, Spent
 from rlidim.records.provenance import hardware, versions
 from rlidim.records.record import Outcome, RunRecord, digest, encode, thinned
+from rlidim.trainers.logs import Log
 from rlidim.trainers.run import Report, Run, is_resumable, train, train_together, unheard
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Attempt:
         self._seeds = Seeds.of(job.cell)
         self._started = datetime.now(UTC)
         self._checkpoints = _checkpoints(job, self._seeds, logs)
+        self._log = Log(job.log, logs, job.cell, job.configuration)
 
     def run(self, report: Report, worker: Callable[[], Worker] | None = None) -> Run:
         """Return what the trainer is given.
@@ -74,17 +76,28 @@ class Attempt:
             report: is told the steps made and the score so far.
             worker: makes the processes that a run is split over; None: processes of this machine.
         """
-        job = self.job
+        job, log = self.job, self._log
+
+        def heard(steps: int, score: float | None) -> None:
+            if score is not None:
+                log.write(steps, {"score": score})
+            report(steps, score)
+
         return Run(
             job.task,
             job.cell,
             self._seeds,
-            report,
+            heard if log.names else report,
             self.logs,
             self._checkpoints,
             job.processes,
             worker,
+            log if log.names else None,
         )
+
+    def close(self) -> None:
+        """Finish the logs of a run that came to no end."""
+        self._log.close(failed=True)
 
     def done(self, outcome: Outcome, spent: Spent) -> Made:
         """Return the run, from what came out and what it took since it began or was taken up."""
@@ -103,6 +116,7 @@ class Attempt:
         return self._made(dataclasses.replace(record, stopped=TIMEOUT), spent)
 
     def _made(self, record: RunRecord, spent: Spent) -> Made:
+        self._log.close(record.score, failed=record.status == "failed")
         provenance: dict[str, Any] = {"started": self._started.isoformat(timespec="seconds")}
         checkpoints = self._checkpoints
         if checkpoints is not None:
@@ -165,7 +179,10 @@ def make(
         if isinstance(error, RlidimError | MachineLostError):
             raise
         return this.failed(traceback.format_exc(), spent())
-    return this.done(outcome, spent())
+    else:
+        return this.done(outcome, spent())
+    finally:
+        this.close()
 
 
 def make_together(
@@ -199,6 +216,9 @@ def make_together(
         )
         for attempt in going.values():
             yield attempt, attempt.failed(error, spent)
+    finally:
+        for attempt in attempts:
+            attempt.close()
 
 
 def arithmetic() -> dict[str, Any]:

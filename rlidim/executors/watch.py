@@ -144,17 +144,20 @@ def watched(name: str, report: Report, tell: Tell = say) -> Iterator[Report]:
         The report for the run.
     """
     over = threading.Event()
-    last = [time.monotonic(), 0.0]  # when it was, and the steps made by then
+    last = [0.0, 0.0]  # the seconds of silence since, pauses left out, and the steps made by then
     runner = threading.get_ident()
 
     def heard(steps: int, score: float | None) -> None:
-        last[:] = [time.monotonic(), steps]
+        last[:] = [0.0, steps]
         report(steps, score)
 
     def watch() -> None:
-        patience = QUIET
-        while not over.wait(patience - min(time.monotonic() - last[0], patience)):
-            if time.monotonic() - last[0] < patience:
+        patience, tick = QUIET, min(TICK, QUIET / LOOKS)
+        seen = time.monotonic()
+        while not over.wait(tick):
+            before, seen = seen, time.monotonic()
+            last[0] += min(seen - before, 2 * tick)  # what is longer was a pause
+            if last[0] < patience:
                 continue
             place = _place(sys._current_frames().get(runner))
             tell(

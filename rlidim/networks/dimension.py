@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rlidim.errors import RlidimError
+from rlidim.tasks import families
 from rlidim.tasks.problems import Analytic, Supervised
 from rlidim.tasks.task import Task
 
@@ -30,14 +31,17 @@ def projection_family(task: Task, choice: str) -> str:
     one family whatever their d.
 
     Raises:
-        RlidimError: there is no such family.
+        RlidimError: there is no such family, which is told without torch.
     """
-    from rlidim.projections import check_family
-    from rlidim.projections.backends import AUTO
+    if choice in families.OWN:
+        return choice
+    if choice != families.AUTO:
+        families.check(choice)
+        from rlidim.projections import check_family
+
+        check_family(choice)  # loads the user's package
+        return choice
     from rlidim.projections.choice import choose
 
-    if choice != AUTO:
-        check_family(choice)
-        return choice
     D = native_dimension(task) or 1  # a missing package is the first run's error, not this one's
     return choose(D, D)

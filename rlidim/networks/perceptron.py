@@ -47,6 +47,7 @@ class Architecture:
         clip_observation: the bound of a normalised observation.
         choices: of each part of a MultiDiscrete action, or of the one whose values are in
             quantiles, None for any other.
+        scale: of all weights of theta_0.
     """
 
     observation_size: int
@@ -62,6 +63,7 @@ class Architecture:
     observation_variance: tuple[float, ...] | None = None
     clip_observation: float = 10.0
     choices: tuple[int, ...] | None = None
+    scale: float = 1.0
 
     @classmethod
     def of(
@@ -97,6 +99,7 @@ class Architecture:
             "activation": network.activation,
             "initialisation": network.initialisation,
             "output_gain": network.output_gain,
+            "scale": network.scale,
         }
         if isinstance(action_space, spaces.Discrete) and quantiles is not None:
             actions = int(action_space.n)
@@ -152,7 +155,7 @@ class Architecture:
         for index, (outputs, inputs) in enumerate(weights):
             gain = self.output_gain if index == len(weights) - 1 else HIDDEN_GAIN
             weight = initial_weight(generator, self.initialisation, (outputs, inputs), gain)
-            parts += [weight.ravel(), np.zeros(outputs)]
+            parts += [weight.ravel() * self.scale, np.zeros(outputs)]
         return np.concatenate(parts).astype(np.float32)
 
     def unflatten(self, theta: NDArray[Any]) -> list[NDArray[Any]]:
@@ -191,7 +194,7 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values; a bound that is infinite is null.
 
-        ``choices`` are left out where there are none, as from records that are older.
+        Left out, as from older records, are ``choices`` where there are none and a ``scale`` of 1.
         """
         content = {
             name: list(value) if isinstance(value, tuple) else value
@@ -199,6 +202,8 @@ class Architecture:
         }
         if self.choices is None:
             del content["choices"]
+        if self.scale == 1.0:
+            del content["scale"]
         for name in ("low", "high"):
             if content[name] is not None:
                 content[name] = [bound if math.isfinite(bound) else None for bound in content[name]]

@@ -180,6 +180,7 @@ ACTING: dict[str, Check] = {
     "activation": _one_of(ACTIVATIONS),
     "initialisation": _one_of(INITIALISATIONS),
     "output_gain": _score,
+    "scale": _number(0),
     "action": _one_of(("argmax", "argmax_mean", "argmax_each", "positive", *BOUNDED)),
     "choices": _or_none(_each(_size)),
     "low": _or_none(_each(_or_none(_score))),

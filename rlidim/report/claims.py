@@ -302,13 +302,19 @@ def _reading(measurement: Measurement) -> str:
     return wording.beside(measurement.estimate)
 
 
-def table(judged: Sequence[Claim]) -> Table:
-    """Return a row for each claim."""
+def listed(title: str, judged: Sequence[Claim], *notes: str) -> Table:
+    """Return a table with a row for each claim."""
     rows = tuple((claim.claim, claim.verdict, claim.figures) for claim in judged)
-    notes = (
+    return Table(title, ("claim", "verdict", "figures"), rows, 3, notes)
+
+
+def table(judged: Sequence[Claim]) -> Table:
+    """Return a row for each claim of the paper."""
+    return listed(
+        "The paper's claims",
+        judged,
         "Intervals are 95 %, and their ends decide. A claim that two intervals overlap on is "
         f"undecided; d that hardly moves: by no more than {HARDLY:g} times; far more: "
         f"{FAR:g} times; about so many: the whole interval of the ratio within {ABOUT:g} times of "
         "it.",
     )
-    return Table("The paper's claims", ("claim", "verdict", "figures"), rows, 3, notes)

@@ -29,10 +29,10 @@ ORDER = (
 )  # others follow by name
 
 
-def table(measurements: Sequence[Measurement]) -> Table:
-    """Return a row for each control task of unknown dimension, the easiest first.
+def by_trainer(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measurement]]:
+    """Return each control task's measurements by trainer, those of unknown dimension.
 
-    A task's own family and scope speak: a measurement by another is in the long table alone.
+    A task's own family and scope speak: of several measurements, the one with the most runs.
     """
     cells: dict[str, dict[str, Measurement]] = {}
     for measurement in measurements:
@@ -45,6 +45,15 @@ def table(measurements: Sequence[Measurement]) -> Table:
         before = row.get(measurement.trainer)
         if before is None or len(before.runs) < len(measurement.runs):
             row[measurement.trainer] = measurement
+    return cells
+
+
+def table(measurements: Sequence[Measurement]) -> Table:
+    """Return a row for each control task of unknown dimension, the easiest first.
+
+    A task's own family and scope speak: a measurement by another is in the long table alone.
+    """
+    cells = by_trainer(measurements)
     trainers = sorted(
         {trainer for row in cells.values() for trainer in row},
         key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name),

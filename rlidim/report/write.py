@@ -13,8 +13,10 @@ from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
 from rlidim.report import (
+    atlas,
     baselines,
     bases,
+    choices,
     claims,
     coverages,
     descriptions,
@@ -26,6 +28,7 @@ from rlidim.report import (
     replications,
     tables,
     together,
+    trainers,
 )
 from rlidim.report.baselines import Baseline
 from rlidim.report.claims import Claim
@@ -99,8 +102,21 @@ def write_tables(
         judged += [] if cost is None else [cost]
     except RlidimError as error:
         problems.append(f"{error}; skipped")
+    otherwise, unreadable = choices.read(measurements, results.folder, tasks)
+    problems += [f"{problem}; skipped" for problem in unreadable]
+    width = choices.width_claim(otherwise)
+    of_atlas = [*atlas.claims(measurements), *([] if width is None else [width])]
     page = _Page(
-        measurements, natives, records, left_out, described, at_full, judged, tasks, fraction
+        measurements,
+        natives,
+        records,
+        left_out,
+        described,
+        at_full,
+        judged,
+        [choices.table(otherwise), claims.listed("Claims about RL tasks", of_atlas)],
+        tasks,
+        fraction,
     )
     contents = {
         "TABLES.md": page.markdown(),
@@ -139,6 +155,7 @@ class _Page:
         described: list[dict[str, Any]],
         at_full: Sequence[RunRecord],
         judged: Sequence[Claim],
+        of_rl: Sequence[Table],
         tasks: Mapping[str, Task],
         fraction: float,
     ) -> None:
@@ -155,6 +172,9 @@ class _Page:
             claims.table(judged),
             replications.table(measurements),
             bases.table(measurements, at_full),
+            trainers.gradients(measurements),
+            trainers.correlations(measurements),
+            *of_rl,
             protocols.table(measurements, fraction),
             together.table(measurements, fraction),
             descriptions.table(described),

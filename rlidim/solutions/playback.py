@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,12 @@ from rlidim.errors import RlidimError
 from rlidim.networks import acting
 from rlidim.networks.acting import AnyArchitecture, AnyPolicy
 from rlidim.records.checking import check_acting
-from rlidim.records.configuration import configuration, differences
-from rlidim.records.folder import read_record
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file
+from rlidim.solutions.asked import check_model, check_playing, record_of
+from rlidim.solutions.screen import has_display, without_window
 from rlidim.tasks.problems import Atari
 from rlidim.tasks.task import Task
-
-VIDEO_KINDS = (".gif", ".mp4")
-DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")  # variables that name one
 
 
 def parameters_of(
@@ -93,29 +90,14 @@ def export(task: Task, path: Path, *, out: Path, log_dir: Path) -> list[Path]:
         The files: the model, and the normalisation of observations where there is one.
 
     Raises:
-        RlidimError: no such record, another task's, or no solution in it.
+        RlidimError: another ending, no such record, another task's, or no solution in it.
     """
+    check_model(out)
     from rlidim.trainers.sb3 import export as sb3_export
 
-    record = _record_of(task, path)
+    record = record_of(task, path)
     architecture, theta = parameters_of(record, path, log_dir)
     return sb3_export.export(task, record.cell.trainer, architecture, theta, out)
-
-
-def _record_of(task: Task, path: Path) -> RunRecord:
-    _ = task.control  # raises for a task without an environment, before its record is read
-    record = read_record(path)
-    if record.cell.task != task.name:
-        raise RlidimError(f"{path}: a record of task '{record.cell.task}', not of '{task.name}'")
-    now = configuration(task, record.cell)
-    for name, before, after in differences(
-        record.settings["environment"], now["environment"], "environment"
-    ):
-        raise RlidimError(
-            f"{path}: made with {name} = {before!r}, the task file now has {after!r}: it would be "
-            "another task"
-        )
-    return record
 
 
 def play(
@@ -137,13 +119,8 @@ def play(
     Raises:
         RlidimError: no such record, another task's, or no solution in it.
     """
-    record = _record_of(task, path)
-    if video is not None and video.suffix not in VIDEO_KINDS:
-        raise RlidimError(f"--video {video}: expected a name that ends in .gif or .mp4")
-    if episodes < 1:
-        raise RlidimError(f"--episodes must be at least 1, got {episodes}")
-    if seed < 0:
-        raise RlidimError(f"--seed must be at least 0, got {seed}")
+    check_playing(video, episodes, seed)
+    record = record_of(task, path)
     policy = policy_of(record, path, log_dir)
     environment = task.control.environment
     if isinstance(environment, Atari):
@@ -159,8 +136,7 @@ def has_window(task: Task) -> bool:
     """Say whether playing a task's environment opens a window: it draws one, on a display."""
     if isinstance(task.control.environment, Atari):
         return False
-    display = sys.platform in ("darwin", "win32") or any(map(os.environ.get, DISPLAYS))
-    return display and "human" in _modes(task)
+    return has_display() and "human" in _modes(task)
 
 
 def _modes(task: Task) -> list[str]:
@@ -174,29 +150,58 @@ def _play(
     task: Task, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
 ) -> tuple[list[float], list[Any], int]:
     """Play in one of Gymnasium's environments; return the returns, frames, and frames a second."""
-    mode = "human" if has_window(task) else None
-    if video is not None:
-        mode = "rgb_array"
-        if mode not in _modes(task):
-            raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
-    environment = making.make(task, render_mode=mode)
-    fit = one_action(environment.action_space)
     frames: list[Any] = []
-    returns = []
-    for episode in range(episodes):
-        observation, _ = environment.reset(seed=seed + episode)
-        total, over = 0.0, False
-        while not over:
-            if video:
-                frames.append(environment.render())
-            action = policy.act(np.asarray(observation, dtype=np.float32)[None])[0]
-            observation, reward, terminated, truncated, _ = environment.step(fit(action))
-            total += one_number(reward, task.control.environment.id)
-            over = terminated or truncated
-        returns.append(total)
+    if video is None:
+        environment = making.make(task, render_mode="human" if has_window(task) else None)
+        look = lambda: None  # noqa: E731  (a window shows itself)
+    else:
+        if "rgb_array" not in _modes(task):
+            raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
+        environment = making.make(task, render_mode="rgb_array")
+        look = lambda: frames.append(environment.render())  # noqa: E731
+    act = act_of(environment, policy)
+    with without_window() if video is not None else contextlib.nullcontext():
+        returns = [episode(task, environment, act, seed + i, look) for i in range(episodes)]
     rate = int(environment.metadata.get("render_fps", 30))
     environment.close()
     return returns, frames, rate
+
+
+def draws(task: Task) -> bool:
+    """Say whether a task has a lone environment that draws pictures."""
+    return making.has_lone_form(task) and "rgb_array" in _modes(task)
+
+
+def act_of(environment: Any, policy: AnyPolicy) -> Callable[[Any], Any]:
+    """Return a policy's action for an observation of a lone environment."""
+    fit = one_action(environment.action_space)
+    return lambda observation: fit(policy.act(np.asarray(observation, dtype=np.float32)[None])[0])
+
+
+def episode(
+    task: Task,
+    environment: Any,
+    act: Callable[[Any], Any],
+    seed: int,
+    look: Callable[[], object],
+) -> float:
+    """Play an episode and return its undiscounted return.
+
+    Args:
+        task: the environment's.
+        environment: a lone one.
+        act: returns the action for an observation.
+        seed: of the episode.
+        look: is called before each step.
+    """
+    observation, _ = environment.reset(seed=seed)
+    total, over = 0.0, False
+    while not over:
+        look()
+        observation, reward, terminated, truncated, _ = environment.step(act(observation))
+        total += one_number(reward, task.control.environment.id)
+        over = terminated or truncated
+    return total
 
 
 def _play_game(

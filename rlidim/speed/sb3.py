@@ -7,7 +7,7 @@ from typing import Any
 
 from rlidim.networks import acting as acting_networks
 from rlidim.records.cell import Cell, Seeds
-from rlidim.speed.atari import rates
+from rlidim.speed import adapter, atari
 from rlidim.speed.paired import Comparison, rounds, seconds_of
 from rlidim.tasks.problems import Atari
 from rlidim.tasks.task import Task
@@ -23,9 +23,10 @@ def throughput(
     Returns:
         Seconds natively, the median; the median of the pairs' ratios, with its quartiles; and
         seconds and environment steps per second in a subspace, which the two give. Of an Atari game
-        also what :func:`rlidim.speed.atari.rates` says.
+        also what :func:`rlidim.speed.atari.rates` says, of any other environment with a vector form
+        what :func:`rlidim.speed.adapter.rates` does.
     """
-    settings, environment = task.settings(trainer), task.control.environment
+    settings = task.settings(trainer)
     steps = min(settings.n_timesteps, 10 * max(1_000, settings.n_steps))
     if hasattr(settings, "learning_starts"):  # training is timed, not the wait for it
         starts = min(settings.learning_starts, steps // 10)
@@ -55,5 +56,12 @@ def throughput(
         "subspace_seconds": comparison.agreeing_seconds,
         **comparison.figures("ratio"),
         "subspace_steps_per_second": steps / comparison.agreeing_seconds,
-        **(rates(environment, settings.n_envs) if isinstance(environment, Atari) else {}),
+        **_environments(task, settings.n_envs),
     }
+
+
+def _environments(task: Task, width: int) -> dict[str, Any]:
+    environment = task.control.environment
+    if isinstance(environment, Atari):
+        return atari.rates(environment, width)
+    return adapter.rates(task, width)

@@ -1,4 +1,4 @@
-"""Calibration: tasks of known dimension, searches that are repeated, and runs at d = D.
+"""Calibration: tasks of known dimension, searches repeated or with one choice changed, d = D.
 
 Li et al. 2018, section 2 (the toy problem).
 """
@@ -20,7 +20,10 @@ from rlidim.report.columns import text_table
 from rlidim.statistics.wording import describe
 from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
+from rlidim.tasks.choices import CHOICES, SUBJECTS, Choice
 from rlidim.tasks.task import REPLICATED, Task
+
+OTHERWISE = 3.0  # the precision of rows with one choice made otherwise: there are many
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,26 @@ def repeated(tasks: Mapping[str, Task], repetitions: int) -> list[Plan]:
         for number in range(repetitions)
         for plan in tiers.plans(tasks, REPLICATED)
     ]
+
+
+def otherwise(tasks: Mapping[str, Task]) -> list[tuple[Choice, Plan]]:
+    """Return a plan for each choice of each subject, the subjects in turn.
+
+    Raises:
+        RlidimError: a subject's task has no settings for its trainer.
+    """
+    chosen = []
+    for choice in CHOICES:
+        for name, trainer in SUBJECTS:
+            task = choice.made(tasks[name], trainer) if name in tasks else None
+            if task is not None:
+                chosen.append(
+                    (
+                        choice,
+                        Plan.of(task, trainer, projection=choice.projection, precision=OTHERWISE),
+                    )
+                )
+    return chosen
 
 
 def try_bases(

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from rlidim.errors import RlidimError
 from rlidim.networks.dimension import projection_family
 from rlidim.records.cell import RANDOM, SEEDS_OF_ONE, Cell, Subject
+from rlidim.tasks.families import AUTO
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import settings_class
-
-AUTO = "auto"  # the family that suits the task's size
 
 
 @dataclass(frozen=True)

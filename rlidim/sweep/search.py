@@ -85,13 +85,21 @@ class Search:
         resumed: how many of them were there before.
     """
 
-    def __init__(self, plan: Plan, results: Results, *, log_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        results: Results,
+        *,
+        log_dir: Path | None = None,
+        log: Sequence[str] = (),
+    ) -> None:
         """Read what is on record.
 
         Args:
             plan: of the search.
             results: the folder of records.
             log_dir: the folder for training logs; None: none are written.
+            log: where else the runs' numbers are shown: see :mod:`rlidim.trainers.logs`.
 
         Raises:
             RlidimError: the folder cannot be written, or holds records of other settings.
@@ -103,7 +111,7 @@ class Search:
         self.plan = plan
         self.records = on_disk(plan, results)
         self.resumed = len(self.records)
-        self._results, self._log_dir = results, log_dir
+        self._results, self._log_dir, self._log = results, log_dir, tuple(log)
         self._walk = Walk(plan)
         self._round: list[Cell] | None = None  # that was chosen and is not complete
 
@@ -137,7 +145,8 @@ class Search:
         while pending:
             self.tell(listener, pending)
             jobs = [
-                Job(self.plan.task, cell, self._results.folder, self._log_dir) for cell in pending
+                Job(self.plan.task, cell, self._results.folder, self._log_dir, log=self._log)
+                for cell in pending
             ]
             for record in executor.run(jobs):
                 pending.remove(record.cell)
@@ -167,6 +176,7 @@ def search(
     *,
     executor: Executor,
     log_dir: Path | None = None,
+    log: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> Measurement:
     """Run the plan to its end and return the measurement.
@@ -176,12 +186,13 @@ def search(
         results: the folder of records.
         executor: makes the runs.
         log_dir: the folder for training logs; None: none are written.
+        log: where else the runs' numbers are shown: see :mod:`rlidim.trainers.logs`.
         listener: called after every record.
 
     Raises:
         RlidimError: a mistake that only the user can mend; the records made so far stay.
     """
-    current = Search(plan, results, log_dir=log_dir)
+    current = Search(plan, results, log_dir=log_dir, log=log)
     current.tell(listener, [])
     while cells := current.round():
         current.make(cells, executor, listener)

@@ -63,6 +63,20 @@ KEYS = (
 )
 ENVIRONMENT = re.compile(r"([\w.]+:)?([\w-]+/)?[\w.-]+")  # module, namespace, name
 MODULE = "module"  # of a trainer's settings: the user's own code
+# Words that stand where a task's name does on the command line; a test holds them to it.
+COMMANDS = (
+    "bench",
+    "calibrate",
+    "check",
+    "doctor",
+    "gpu",
+    "kernels",
+    "list",
+    "projections",
+    "site",
+    "speed",
+    "tables",
+)
 
 
 def load_task(path: Path) -> Task:
@@ -71,13 +85,15 @@ def load_task(path: Path) -> Task:
     A ``module`` that a trainer's settings name is imported.
 
     Raises:
-        RlidimError: the file cannot be read or is no YAML, or a key or value is wrong (with the
-            nearest key).
+        RlidimError: the file cannot be read or is no YAML, its name is a command's, or a key or
+            value is wrong (with the nearest key).
     """
     try:
         check_name(path.stem)
     except RlidimError as error:
         raise RlidimError(f"{path}: {error}") from error
+    if path.stem in COMMANDS:
+        raise RlidimError(f"{path}: '{path.stem}' is a command: give the task's file another name")
     content = _content(path)
     trainers = _trainers(content["trainers"], path, "trainers", {})
     target = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from rlidim.errors import RlidimError
-from rlidim.tasks.fields import Count, Decay, Members, Positive, Range, SomeShare
+from rlidim.tasks.fields import Count, Decay, Members, Positive, Range, SomeShare, added_later
 
 ACTIVATIONS = ("relu", "tanh")
 INITIALISATIONS = ("he_normal", "orthogonal")
@@ -197,6 +197,7 @@ class Network:
 
     ``he_normal`` is the paper's (truncated normal, standard deviation sqrt(2 / fan_in), zero
     biases); ``orthogonal`` is Stable-Baselines3's (gain sqrt(2); ``output_gain`` on the last).
+    ``scale`` multiplies all weights of theta_0.
     """
 
     frames: ClassVar[bool] = False  # whether it is for frames
@@ -205,6 +206,7 @@ class Network:
     activation: str = "relu"
     initialisation: str = "he_normal"
     output_gain: Positive = 1.0
+    scale: Positive = added_later(1.0)
 
     def __str__(self) -> str:
         """Return ``20-20 relu``, or ``linear``."""

@@ -104,7 +104,7 @@ class EvolutionStrategySettings(_PopulationSettings):
     eval_freq: Count = 5  # generations between checkpoint evaluations
     normalize: bool = added_later(False)
     # None: every parameter's perturbation is its own.
-    rank: Count | None = added_later(None)  # noqa: RUF009
+    rank: Count | None = added_later(None)
 
 
 @dataclass(frozen=True)
@@ -453,6 +453,12 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
     "crossq": CrossQSettings,
     "trpo": TRPOSettings,
 }
+
+
+def evolves(trainer: str) -> bool:
+    """Say whether a trainer is an evolution strategy, which needs no gradient."""
+    settings = known_trainers().get(trainer)
+    return settings is not None and issubclass(settings, _PopulationSettings)
 
 
 def known_trainers() -> Mapping[str, type[TrainerSettings]]:

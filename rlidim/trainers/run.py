@@ -14,6 +14,7 @@ from rlidim.records.checkpoints import Checkpoints, Spent
 from rlidim.records.record import Outcome
 from rlidim.tasks.settings import TrainerSettings
 from rlidim.tasks.task import Task
+from rlidim.trainers.logs import Log
 
 if TYPE_CHECKING:
     from rlidim.trainers.evolution.population import Worker
@@ -44,6 +45,7 @@ class Run:
         checkpoints: that the run may go on from, and leaves; None where there are none.
         processes: that the run is split over; what comes out is the same for any number.
         worker: makes each process but the first; None: one of this machine's.
+        log: is told more than the report is by trainers that have more to say; None: nobody is.
     """
 
     task: Task
@@ -54,6 +56,7 @@ class Run:
     checkpoints: Checkpoints | None = None
     processes: int = 1
     worker: Callable[[], Worker] | None = None
+    log: Log | None = None
 
     @property
     def settings(self) -> Any:

@@ -21,6 +21,7 @@ from rlidim.projections.base import Projection
 from rlidim.projections.fastfood import Fastfood
 from rlidim.projections.hashed import Hashed
 from rlidim.projections.spec import ProjectionSpec
+from tests.marks import slow_but
 from tests.projections.definitions import DEFINITIONS
 
 # d = 1, d = D, a last block that is not full, a power of two and its neighbours.
@@ -272,12 +273,11 @@ def test_hashed_entries_a_row(entries: int) -> None:
 # Square, nearly square, and where the next power of two above d is more than D.
 AWKWARD = [
     *((1, 1), (2, 2), (3, 3), (5, 5), (7, 6), (25, 24), (25, 25), (75, 75), (127, 127)),
-    *((257, 257), (600, 570), (700, 520)),
-    *(pytest.param(D, D, marks=pytest.mark.slow) for D in (562, 600, 1025)),
+    *((257, 257), (600, 570), (700, 520), (562, 562), (600, 600), (1025, 1025)),
 ]
 
 
-@pytest.mark.parametrize(("D", "d"), AWKWARD)
+@pytest.mark.parametrize(("D", "d"), slow_but([(1, 1), (7, 6), (75, 75), (257, 257)], AWKWARD))
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "kronecker"])
 def test_columns_are_independent_up_to_as_many_as_rows(family: str, D: int, d: int) -> None:
     """Full rank in single precision for every seed; the median condition is a Gaussian's, or so."""

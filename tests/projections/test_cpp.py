@@ -27,6 +27,7 @@ from rlidim.projections.hashed import HASHES
 from rlidim.projections.philox import sign_stream
 from rlidim.projections.rotation import SHIFTS
 from rlidim.projections.stacked_fastfood import INNER, OUTER, StackedFastfood
+from tests.marks import slow_but
 
 SETS = kernels.instruction_sets()
 ALL_SETS = ("avx512", "avx2", "portable") if platform.machine() == "x86_64" else ("portable",)
@@ -300,7 +301,11 @@ def test_strided_vectors_are_as_good(family: str, options: dict[str, int]) -> No
     assert torch.equal(P @ theta.T.contiguous().T, P @ theta)
 
 
-@every_family
+@pytest.mark.parametrize(
+    ("family", "options"),
+    slow_but([("rademacher", {}), ("stacked_fastfood", {})], OPTIONS),
+    ids=str,
+)
 def test_errors_are_no_larger_than_the_naive_ones(family: str, options: dict[str, int]) -> None:
     """At most twice the error of a stored matrix in the same precision."""
     D, d = 20_000, 700

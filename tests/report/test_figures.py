@@ -102,6 +102,7 @@ def test_every_case_is_drawn(name: str, tmp_path: Path, figures: list[Any]) -> N
     check_layout(figures[0])
 
 
+@pytest.mark.slow
 def test_ladders_of_every_size(tmp_path: Path, figures: list[Any]) -> None:
     every = list(cases().values())
     generator = np.random.default_rng(6)

@@ -11,24 +11,29 @@ from urllib.parse import unquote
 import gymnasium
 import numpy as np
 import pytest
+from PIL import Image
 
+from rlidim.cli import films as films_of_the_command
+from rlidim.cli.films import Films
 from rlidim.cli.site import driven
 from rlidim.networks.acting import architecture_of
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.measurement import gather
-from rlidim.records.record import decode
+from rlidim.records.record import RunRecord, decode
+from rlidim.records.remembered import Remembered
 from rlidim.report.site.markup import data, element
 from rlidim.report.site.sliders import STEPS
 from rlidim.report.site.write import write_site
 from rlidim.solutions.file import of_record
-from rlidim.tasks.names import find_tasks
+from rlidim.tasks.names import find_task, find_tasks
 from rlidim.tasks.settings import TRAINERS
 from tests.browsing import SCHEMES, WIDTHS, look_at
 from tests.factory import make_task
 from tests.report.synthetic import measured, published
 
 ROOT = Path(__file__).parent.parent.parent
+NO_DISPLAY = "MuJoCo draws on a display, or with MUJOCO_GL=egl or osmesa without one"
 TASKS = ("cartpole", "codimension-3", "inverted-double-pendulum", "mnist-lenet", "pong", "swimmer")
 
 
@@ -37,7 +42,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results, out = Results(ROOT / "results"), tmp_path_factory.mktemp("site")
     records = [record for task in TASKS for record in results.scan(task)[0]]
     measurements = gather(records, find_tasks(TASKS), results_folder=results.folder)
-    pages = write_site(measurements, results, out, drive=driven, documentation=None)
+    films = Films(results, Remembered({}))
+    pages = write_site(measurements, results, out, drive=driven, filming=films, documentation=None)
+    assert not films.missing.keys() - {NO_DISPLAY}
     assert len(pages) == 4 + len(TASKS)
     return out
 
@@ -107,6 +114,59 @@ def test_a_solution_stands_on_the_page_to_the_last_bit(site: Path) -> None:
     assert told <= held
 
 
+def test_a_solution_is_seen_beside_random_actions(site: Path) -> None:
+    page = site / "tasks" / "cartpole.html"
+    pictures = [address for address in addresses(page).asked if address.endswith(".webp")]
+    assert len(pictures) == 2
+    seconds = set()
+    for name in pictures:
+        file = page.parent / name
+        assert file.stat().st_size <= 150_000
+        with Image.open(file) as moving:
+            assert moving.n_frames > 5  # type: ignore[attr-defined]
+            apart = []
+            for frame in range(moving.n_frames):  # type: ignore[attr-defined]
+                moving.seek(frame)
+                moving.load()  # then alone the duration is known
+                apart.append(moving.info["duration"])
+            seconds.add(sum(apart))
+    assert len(seconds) == 1  # both begin anew together
+    # The episode is one of those that scored the run: it ends as it is on record.
+    said = re.search(
+        r"A policy found by (\w+) that moved (\d+) of 562 numbers: return (\d+)", page.read_text()
+    )
+    assert said is not None
+    trainer, d, score = said[1], int(said[2]), float(said[3])
+    records, _ = Results(ROOT / "results").scan("cartpole")
+    assert score in {
+        record.returns[0]
+        for record in records
+        if record.cell.trainer == trainer and record.cell.d == d and record.returns
+    }
+    for name in ("codimension-3", "mnist-lenet", "pong"):  # nothing to see, or no solution
+        assert ".webp" not in (site / "tasks" / f"{name}.html").read_text()
+
+
+def test_a_film_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    results, memory = Results(ROOT / "results"), Remembered({})
+    task = find_task("cartpole")
+    records, _ = results.scan("cartpole")
+    six, eight = (
+        next(r for r in records if r.cell.d == d and r.cell.trainer == "es") for d in (6, 8)
+    )
+    drawn: list[object] = []
+    clip = {"content": "", "size": [3, 2], "score": 1.0, "steps": 1, "whole": True}
+
+    def draw(task: object, record: RunRecord, path: Path) -> dict[str, object]:
+        drawn.append(record.cell.d)
+        return {"clips": [clip, clip]}
+
+    monkeypatch.setattr(films_of_the_command, "_drawn", draw)
+    for record in (six, six, eight, eight):
+        assert Films(results, memory)(task, record) is not None
+    assert drawn == [6, 8]
+
+
 def test_names_with_special_characters_survive(tmp_path: Path) -> None:
     task = make_task("odd|name_<b>$&#", published=(published(8, note="a | b <em> \\x $y$"),))
     results = Results(tmp_path / "results")
@@ -114,7 +174,9 @@ def test_names_with_special_characters_survive(tmp_path: Path) -> None:
     for record in records:
         results.write(record)
     measurements = gather(records, {task.name: task}, results_folder=results.folder)
-    pages = write_site(measurements, results, tmp_path / "site", drive=driven)
+    pages = write_site(
+        measurements, results, tmp_path / "site", drive=driven, filming=lambda task, record: None
+    )
     assert {page.name for page in pages} >= {"index.html", "odd|name_<b>$&#.html"}
     for page in pages:
         for address in addresses(page).asked:

@@ -39,6 +39,7 @@ from rlidim.trainers.run import Run
 from rlidim.trainers.sb3.atari import AtariVecEnv
 from rlidim.trainers.sb3.train import train
 from tests.factory import make_task
+from tests.marks import slow_but
 
 ROOT = Path(__file__).parents[2]
 FRAMES = (4, 84, 84)
@@ -330,7 +331,7 @@ def test_a_subspace_s_run_stays_in_it(trainer: str, network: str) -> None:
 
 @pytest.mark.parametrize(
     "trainer",
-    [pytest.param(name, marks=[] if name == "ppo" else pytest.mark.slow) for name in SHORT],
+    slow_but(["es"], SHORT),
 )
 def test_a_run_is_the_same_twice_and_its_record_plays(trainer: str, tmp_path: Path) -> None:
     task = game_task(trainer)

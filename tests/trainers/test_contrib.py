@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rlidim.errors import RlidimError
 from rlidim.subspace import Subspace, SubspaceOptimizer
 from rlidim.trainers.sb3.confine import actor_optimizer, confine, load_confined
+from tests.marks import slow_but
 
 contrib = pytest.importorskip("sb3_contrib")
 
@@ -83,7 +84,7 @@ def vector(parameters: list[nn.Parameter]) -> Tensor:
     return nn.utils.parameters_to_vector(parameters).detach()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(["ppo", "td3", "qrdqn", "trpo"], CASES))
 def test_it_stays_in_its_subspace_for_a_thousand_steps(name: str) -> None:
     model: BaseAlgorithm = confine(build(name), d=4, projection="rademacher", seed=3)
     model.learn(STEPS)

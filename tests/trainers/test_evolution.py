@@ -22,6 +22,7 @@ from rlidim.trainers.evolution.searches import Search
 from rlidim.trainers.evolution.train import train
 from rlidim.trainers.run import Run
 from tests.factory import make_task
+from tests.marks import slow_but
 
 TRAINERS = ["es", "ars", "cmaes", "sepcmaes"]
 FOLLOWERS = ("es", "ars")  # which go nowhere where nothing is to be followed
@@ -123,13 +124,13 @@ def test_runs_repeat_and_stay_in_the_subspace(trainer: str) -> None:
     assert len(first.returns) == 100
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer", slow_but(["es", "cmaes"], TRAINERS))
 def test_cartpole_is_solved(trainer: str) -> None:
     solved = [np.mean(run("cartpole", trainer, 25, seed).returns) > 450 for seed in range(3)]
     assert sum(solved) >= 2
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer", slow_but(["es", "cmaes"], TRAINERS))
 def test_codimension_three_needs_three(trainer: str) -> None:
     below = np.mean(run("codimension-3", trainer, 2, n_timesteps=50_000).returns)
     at = np.mean(run("codimension-3", trainer, 3).returns)

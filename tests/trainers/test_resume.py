@@ -30,6 +30,7 @@ from rlidim.trainers.evolution.antithetic import Perturbations
 from rlidim.trainers.evolution.cma_es import CovarianceAdaptation
 from rlidim.trainers.run import Run, train
 from tests.factory import make_task
+from tests.marks import slow_but
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
 
 ABOUT = {"settings": "these"}
@@ -85,6 +86,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "ppo-many on CartPole": ("ppo-many", CARTPOLE, PPO),
     "ppo-many with normalisation": ("ppo-many", PENDULUM, {**PPO, "normalize": True}),
     "ppo-many on lone environments": ("ppo-many", LAKE, {**PPO, "normalize": True}),
+    "a2c-many on CartPole": ("a2c-many", CARTPOLE, {"n_timesteps": 800, "n_envs": 2}),
     "dqn-many on CartPole": ("dqn-many", CARTPOLE, {**DQN, "n_envs": 4, "n_steps": 3}),
     "es on CartPole": ("es", CARTPOLE, {**ES, "n_timesteps": 1500}),
     "es with normalisation": ("es", PENDULUM, {**ES, "normalize": True}),
@@ -93,6 +95,12 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "sepcmaes on Pendulum": ("sepcmaes", PENDULUM, ES),
     "ars with normalisation": ("ars", PENDULUM, {**ES, "normalize": True}),
 }
+# One of each kind: what the others add are other settings and other algorithms of a kind.
+EXAMPLES = [
+    *(("ppo with normalisation", 5), ("dqn on CartPole", 5), ("sac on Pendulum", 5)),
+    *(("trpo on Pendulum", 5), ("ppo-many with normalisation", 5), ("dqn-many on CartPole", 5)),
+    *(("es with normalisation", 5), ("cmaes on Pendulum", 5)),
+]
 
 
 class KilledError(Exception):
@@ -149,10 +157,7 @@ def assert_same(one: Outcome, other: Outcome) -> None:
 @pytest.mark.parametrize(
     ("name", "d"),
     [
-        *(
-            pytest.param(name, 5, marks=pytest.mark.slow if "Pong" in name else [])
-            for name in CASES
-        ),
+        *slow_but(EXAMPLES, ((name, 5) for name in CASES)),
         ("ppo on CartPole", None),
         ("es on CartPole", None),
     ],
@@ -436,6 +441,7 @@ run(Job(one, cell, Path(sys.argv[1]), Path(sys.argv[2])))
 """
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_record(tmp_path: Path) -> None:
     """A process that dies between two steps leaves what another ends, on record alike."""
     runs = tmp_path / "runs"

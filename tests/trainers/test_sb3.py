@@ -37,6 +37,7 @@ from rlidim.trainers.sb3.confine import (
 )
 from rlidim.trainers.sb3.train import Evaluations, build, train
 from tests.factory import make_task
+from tests.marks import slow_but
 from tests.trainers import faulty  # noqa: F401  (registers the environments)
 
 # Enough of each for some updates, few enough for a second or two.
@@ -84,7 +85,7 @@ def acting(model: BaseAlgorithm) -> Tensor:
     return nn.utils.parameters_to_vector(acting_parameters(model)).detach().clone()
 
 
-@every_trainer
+@pytest.mark.parametrize("trainer", slow_but(["ppo", "dqn", "td3"], SHORT))
 def test_runs_repeat(trainer: str) -> None:
     first, same, other = run(trainer, 5), run(trainer, 5), run(trainer, 5, seed=1)
     assert first.theta_d is not None

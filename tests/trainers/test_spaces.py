@@ -37,6 +37,7 @@ from rlidim.tasks.task import Task
 from rlidim.trainers.sb3.export import export
 from rlidim.trainers.sb3.train import build
 from tests.factory import make_task
+from tests.marks import slow_but
 from tests.trainers.spacious import ACTIONS, OBSERVATIONS, Spacious
 
 SHORT: dict[str, dict[str, Any]] = {
@@ -149,7 +150,7 @@ def test_what_no_network_reads_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("observations", "actions"),
-    [pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow) for pair in PAIRS],
+    slow_but(QUICK, PAIRS),
 )
 def test_every_space_is_trained_on_and_its_record_rebuilds_the_policy(
     observations: str, actions: str, tmp_path: Path

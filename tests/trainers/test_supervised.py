@@ -13,6 +13,7 @@ from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
 from rlidim.trainers.run import Run
 from rlidim.trainers.toy import UNTRAINED, loss_of, train, untrained_scores
+from tests.marks import slow_but
 
 
 def run(d: int | None, projection: str = "rademacher", seed: int = 0) -> Outcome:
@@ -26,7 +27,9 @@ def test_the_loss_is_the_papers() -> None:
     assert float(loss_of(torch.zeros(1000))) == pytest.approx(385.0)  # 1 + 4 + ... + 100
 
 
-@pytest.mark.parametrize("projection", ["rademacher", "gaussian", "stacked_fastfood"])
+@pytest.mark.parametrize(
+    "projection", slow_but(["rademacher"], ["rademacher", "gaussian", "stacked_fastfood"])
+)
 def test_the_step_lies_between_nine_and_ten(projection: str) -> None:
     assert np.mean(run(9, projection).returns) < 0.5
     assert np.mean(run(10, projection).returns) > 0.9

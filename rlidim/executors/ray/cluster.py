@@ -136,6 +136,10 @@ class RayCluster:
         Raises:
             RlidimError: a job's, or the cluster is out of reach; call :meth:`close` then.
         """
+        if any(job.log for job in jobs):
+            raise RlidimError(
+                "--log shows runs of this machine; --executor ray brings back no logs"
+            )
         assert all(job.processes <= self.cpus for job in jobs)
         queue = Queue(limited(jobs, self.timeout), force=force)
         while queue or self._flights:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
-from rlidim.records.record import RunRecord, decode
+from rlidim.records.record import RunRecord
 from rlidim.report import text
 from rlidim.report.columns import one_line
 from rlidim.report.overview import network, statements
@@ -15,6 +12,7 @@ from rlidim.report.site.curve import curve
 from rlidim.report.site.entry import Entry
 from rlidim.report.site.markup import Markup, data, element, together
 from rlidim.report.site.page import heading
+from rlidim.report.site.solution import solution_of
 from rlidim.statistics.wording import name_of
 
 SHOWN = 100  # numbers of theta_d that stand on the page; more are in a file
@@ -22,50 +20,16 @@ SHOWN = 100  # numbers of theta_d that stand on the page; more are in a file
 Link = Callable[[RunRecord], str]
 
 
-@dataclass(frozen=True)
-class Solution:
-    """A solved run in as few numbers as were found.
-
-    Attributes:
-        record: the run.
-        theta_d: float32 (d,).
-    """
-
-    record: RunRecord
-    theta_d: np.ndarray
-
-    @property
-    def words(self) -> str:
-        """Every number, to be read again to the same float32."""
-        return ", ".join(str(number) for number in self.theta_d)
-
-
-def solution_of(entry: Entry) -> Solution | None:
-    """Return the best run at the first d that solves, None if no record holds its numbers."""
-    estimate = entry.estimate
-    if estimate is None:
-        return None
-    solved: list[RunRecord] = []
-    for record in entry.measurement.runs:
-        held = record.solution is not None and record.solution.get("theta_d") is not None
-        if held and record.score is not None and record.cell.d is not None:
-            enough = estimate.d_int is None or record.cell.d >= estimate.d_int
-            if enough and estimate.scale(record.score) >= estimate.fraction:
-                solved.append(record)
-    if not solved:
-        return None
-    best = min(solved, key=lambda record: (record.cell.d, -(record.score or 0), record.cell.seed))
-    assert best.solution is not None
-    return Solution(best, decode(best.solution["theta_d"]))
-
-
-def task_page(entries: Sequence[Entry], link: Link, sliders: bool) -> Markup:
+def task_page(
+    entries: Sequence[Entry], link: Link, sliders: bool, film: Markup | None = None
+) -> Markup:
     """Return the content of a task's page.
 
     Args:
         entries: all of the task.
         link: returns the address of a run's record from this page.
         sliders: whether the sliders' page shows this task.
+        film: a solution at work, if there is one to be seen.
     """
     first = entries[0].measurement
     task = first.task
@@ -76,6 +40,7 @@ def task_page(entries: Sequence[Entry], link: Link, sliders: bool) -> Markup:
     return together(
         heading(first.task_name, *lead),
         element("p", " · ".join(facts), class_="facts"),
+        film,
         element("p", element("a", "Drive it with six sliders", href="../sliders.html"))
         if sliders
         else None,

@@ -10,15 +10,18 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
-from rlidim.records.files import write_atomically
+from rlidim.records.files import replace_file, write_atomically, writing
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
-from rlidim.report.site import against, ladder, page, sliders, table, task
+from rlidim.report.site import against, film, ladder, page, sliders, table, task
 from rlidim.report.site.entry import Entry, address, entries_of
+from rlidim.report.site.film import Filming
 from rlidim.report.site.sliders import Driven
+from rlidim.report.site.solution import solution_of
 
 RECORDS = "records"  # a copy of those that pages lead to
+TASKS = "tasks"  # their pages, and what stands on them
 LEAD = (
     "How many numbers does it take? The intrinsic dimension of a task is the smallest d at which "
     "training still solves it when a network's D parameters may move only in a random subspace of "
@@ -32,6 +35,7 @@ def write_site(
     out: Path,
     *,
     drive: Callable[[RunRecord], Driven | None],
+    filming: Filming,
     documentation: str | None = None,
 ) -> list[Path]:
     """Write the pages of the results.
@@ -41,6 +45,7 @@ def write_site(
         results: where their records lie; those that pages lead to are copied.
         out: the folder of the pages.
         drive: returns what the sliders' page needs of a run, None if it cannot be played there.
+        filming: returns the film of a task's solution, None where it cannot be drawn.
         documentation: the address of the documentation from the first page, if there is one.
 
     Returns:
@@ -94,15 +99,25 @@ def write_site(
             here="sliders.html",
             scripts=("philox.js", "cartpole.js", "sliders.js"),
         )
+    pictures: dict[str, bytes] = {}
     for name, those in ladder.by_task(entries):
+        seen, shown = film.subject(those), None
+        made = None if seen is None else filming(seen[0], seen[1].record)
+        if seen is not None and made is not None:
+            pictures |= film.files(name, made)
+            shown = film.shown(name, seen[1], made)
+        driven = run is not None and name == sliders.TASK
         pages[address(name)] = framed(
             name,
-            task.task_page(those, _link, sliders=run is not None and name == sliders.TASK),
+            task.task_page(those, _link, sliders=driven, film=shown),
             here=address(name),
             scripts=("curve.js", "copy.js"),
         )
     for name, content in pages.items():
         write_atomically(out / _unquoted(name), content)
+    for name, picture in pictures.items():
+        with writing(out / TASKS / name, "--out"):
+            replace_file(out / TASKS / name, picture)
     _write_beside(entries, results, out)
     return [out / _unquoted(name) for name in pages]
 
@@ -124,9 +139,9 @@ def _write_beside(entries: Sequence[Entry], results: Results, out: Path) -> None
     for asset in assets.iterdir():
         write_atomically(out / page.ASSETS / asset.name, asset.read_text())
     for entry in entries:
-        found = task.solution_of(entry)
+        found = solution_of(entry)
         if found is not None and len(found.theta_d) > task.SHOWN:
-            write_atomically(out / "tasks" / task.solution_file(entry), found.words + "\n")
+            write_atomically(out / TASKS / task.solution_file(entry), found.words + "\n")
         measurement = entry.measurement
         random = [measurement.random] if measurement.random is not None else []
         for record in (*measurement.runs, *measurement.baseline, *random):

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from rlidim.errors import RlidimError
-from rlidim.speed.gpu import correctness, populations, queued
+from rlidim.speed.gpu import correctness, many_runs, populations, queued
 from rlidim.speed.gpu.processes import Processes
 
 if TYPE_CHECKING:
@@ -26,7 +26,14 @@ __all__ = ["run", "table"]
 
 BUDGET = 480.0  # seconds of wall-clock for everything
 # Shares of the budget; the next part has what one leaves over.
-SHARES = {"correctness": 0.2, "kernels": 0.25, "steps": 0.1, "populations": 0.05, "queue": 0.4}
+SHARES = {
+    "correctness": 0.2,
+    "kernels": 0.25,
+    "steps": 0.1,
+    "populations": 0.05,
+    "many_runs": 0.1,
+    "queue": 0.3,
+}
 LONGEST = 2.0  # seconds of one product
 
 
@@ -54,8 +61,8 @@ def run(
 
     Args:
         out: the folder of ``correctness.json``, ``cuda.json`` (products, the least work
-            first), ``steps.json`` (training steps), ``populations.json``, ``queue.json`` and the
-            queue's new records, ``queue.tar.gz``.
+            first), ``steps.json`` (training steps), ``populations.json``, ``many_runs.json``,
+            ``queue.json`` and the queue's new records, ``queue.tar.gz``.
         budget: seconds after which nothing new is begun.
         listener: is told what goes on.
         results: the folder of records that the queue goes on from; it is not written.
@@ -84,9 +91,11 @@ def run(
         "kernels": products.run(gpu.type, out=out, limits=until["kernels"], listener=listener),
         "steps": steps.run(out=out, device=gpu, limits=until["steps"], listener=listener),
         "populations": populations.run(out, gpu, until["populations"], listener),
+        "many_runs": many_runs.run(out, gpu, until["many_runs"], listener),
         "queue": queued.run(out, results, until["queue"], listener),
     }
-    check(out, [*content["correctness"]["rows"], *content["populations"]["rows"]])
+    compared = ("correctness", "populations", "many_runs")
+    check(out, [row for part in compared for row in content[part]["rows"]])
     return content
 
 
@@ -145,6 +154,7 @@ def table(content: dict[str, Any]) -> str:
             products.table(content["kernels"]),
             steps.table(content["steps"]),
             populations.table(content["populations"]),
+            many_runs.table(content["many_runs"]),
         ]
     if content["queue"]:
         shown = ("command", "code", "reason")

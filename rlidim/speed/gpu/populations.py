@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
+
+from rlidim.speed.gpu import compared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,46 +37,18 @@ def run(out: Path, gpu: torch.device, limits: Limits, listener: Listener) -> dic
         frames' way there and the outputs' back, and are compared with one thread of the CPU.
     """
     from rlidim.networks import atari as atari_networks
-    from rlidim.speed.cases import SPENT, reason_of
-    from rlidim.speed.paired import threads_restored
     from rlidim.speed.rows import RowFile, digest, provenance
 
     source = Path(atari_networks.__file__)
     where = {**provenance(gpu), "sources": digest([source], source.parent)}
-    file = RowFile(out / FILE, where, NAMES)
-    rows = [blank(name, members) for name in NETWORKS for members in MEMBERS]
-    with threads_restored():
-        for row in rows:
-            if file.done(row):
-                continue
-            if perf_counter() > limits.deadline:
-                row["reason"] = SPENT
-            else:
-                listener(f"{row['members']} networks of the kind '{row['network']}'")
-                try:
-                    fill(row, gpu)
-                except Exception as error:
-                    row.update(agrees=False, reason=reason_of(error))
-            file.add([row])
-    return {**file.where, "rows": [file.rows[file.name(row)] for row in rows]}
-
-
-def blank(network: str, members: int) -> Row:
-    """Return a row with nothing measured yet."""
-    return {
-        "network": network,
-        "D": None,
-        "members": members,
-        "difference": None,
-        "agrees": None,
-        "seconds": None,
-        "cpu_seconds": None,
-        "ratio": None,
-        "low": None,
-        "high": None,
-        "pairs": 0,
-        "reason": None,
-    }
+    return compared.filled(
+        RowFile(out / FILE, where, NAMES),
+        [compared.blank(network=name, members=members) for name in NETWORKS for members in MEMBERS],
+        partial(fill, gpu=gpu),
+        lambda row: f"{row['members']} networks of the kind '{row['network']}'",
+        limits,
+        listener,
+    )
 
 
 def fill(row: Row, gpu: torch.device) -> None:
@@ -114,13 +88,8 @@ def fill(row: Row, gpu: torch.device) -> None:
         difference = float((mine - right).abs().max() / right.abs().max())
         cpu = torch.device("cpu")  # by its clock: a call ends when the outputs are back
         comparison = compare(Timed(lambda: stacked(frames), cpu), Timed(one_by_one, cpu), SECONDS)
-    agrees = difference <= TOLERANCE
-    row.update(
-        D=architecture.D,
-        difference=difference,
-        agrees=agrees,
-        reason=None if agrees else "the outputs differ",
-    )
+    row["D"] = architecture.D
+    compared.judge(row, difference, TOLERANCE, "the outputs")
     row.update(comparison.to_json())
     row.update(seconds=comparison.seconds, cpu_seconds=comparison.other_seconds)
 

@@ -82,7 +82,7 @@ class PolicyLearner(Learner):
             RlidimError: as :class:`Learner`.
         """
         parts = architecture.output_size if architecture.action == "clip" else 0
-        critic = _critic((*architecture.sizes[:-1], 1), seeds.training)
+        critic = first_critic((*architecture.sizes[:-1], 1), seeds.training)
         others = np.concatenate((critic, np.zeros(parts, dtype=np.float32)))
         super().__init__(architecture, others, cell, seeds)
         self.updates = Updates.of(settings)
@@ -137,7 +137,7 @@ class PolicyLearner(Learner):
         )
 
 
-def _critic(sizes: tuple[int, ...], seed: int) -> Numbers:
+def first_critic(sizes: tuple[int, ...], seed: int) -> Numbers:
     """Return a critic's first parameters, as Stable-Baselines3 draws them: orthogonal, biases 0."""
     generator = np.random.default_rng([seed, CRITIC])
     parts: list[NDArray[Any]] = []

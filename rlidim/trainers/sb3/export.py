@@ -83,11 +83,9 @@ def export(
         The files.
 
     Raises:
-        RlidimError: another ending, spaces that stock Stable-Baselines3 does not serve, or a file
+        RlidimError: spaces that stock Stable-Baselines3 does not serve, or a file
             that cannot be written.
     """
-    if out.suffix != ".zip":
-        raise RlidimError(f"--sb3 {out}: expected a name that ends in .zip")
     own = making.own_spaces_of(task)
     if isinstance(architecture, PixelArchitecture):
         channels_last = isinstance(task.control.environment, MinAtar)  # in its own observations

@@ -16,7 +16,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.logger import Logger, make_output_format
+from stable_baselines3.common.logger import KVWriter, Logger, make_output_format
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
@@ -35,7 +35,9 @@ from rlidim.records.record import Outcome
 from rlidim.subspace import SubspaceOptimizer
 from rlidim.tasks.problems import Atari, Network
 from rlidim.tasks.task import Task
+from rlidim.trainers import logs
 from rlidim.trainers.early_stopping import Champion
+from rlidim.trainers.logs import Log
 from rlidim.trainers.run import Report, Run
 from rlidim.trainers.sb3 import resume
 from rlidim.trainers.sb3.algorithms import algorithm_of, policy_of
@@ -63,6 +65,7 @@ OURS = (
 )
 FEWEST = 4  # environments of which a vector is faster than lone ones, one after another
 SCHEDULES = ("learning_rate", "clip_range")
+TENSORBOARD = "tensorboard"  # as Stable-Baselines3 and rlidim call it
 
 
 def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArchitecture]:
@@ -405,7 +408,7 @@ def train(run: Run) -> Outcome:
     model, evaluations = _stand(run)
     architecture = evaluations.architecture
     resumed = run.checkpoints is not None and run.checkpoints.resumed is not None
-    model.set_logger(logger_of(run.folder, model.num_timesteps))
+    model.set_logger(logger_of(run.folder, model.num_timesteps, run.log))
     try:
         model.learn(
             settings.n_timesteps - model.num_timesteps,
@@ -450,10 +453,37 @@ def train(run: Run) -> Outcome:
     )
 
 
-def logger_of(folder: Path | None, begun: int = 0) -> Logger:
+class Shown(KVWriter):
+    """What Stable-Baselines3 logs, handed on to a run's log."""
+
+    def __init__(self, log: Log) -> None:
+        """Name the log."""
+        self._log = log
+
+    def write(
+        self,
+        key_values: dict[str, Any],
+        key_excluded: dict[str, tuple[str, ...]],
+        step: int = 0,
+    ) -> None:
+        """Hand on the numbers, but for those that are no curves."""
+        numbers = {
+            name: float(value)
+            for name, value in key_values.items()
+            if isinstance(value, int | float | np.number)
+            and TENSORBOARD not in (key_excluded.get(name) or ())
+        }
+        self._log.write(step, numbers)
+
+    def close(self) -> None:
+        """Leave the log open: the run's end is not written yet."""
+
+
+def logger_of(folder: Path | None, begun: int = 0, log: Log | None = None) -> Logger:
     """Return a logger for CSV, and TensorBoard where it is installed; silent without a folder.
 
     A run that was taken up after ``begun`` steps writes files of its own, ``progress-4096.csv``.
+    What it logs goes to the run's ``log``, too, where there is one.
 
     Raises:
         RlidimError: the folder cannot be written.
@@ -461,17 +491,12 @@ def logger_of(folder: Path | None, begun: int = 0) -> Logger:
     if folder is None:
         return Logger(folder=None, output_formats=[])
     names = ["csv"]
-    if importlib_has("tensorboard"):
-        names.append("tensorboard")
+    if logs.present(TENSORBOARD) and (log is None or TENSORBOARD not in log.names):
+        names.append(TENSORBOARD)
     suffix = f"-{begun}" if begun else ""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         formats = [make_output_format(name, str(folder), suffix) for name in names]
-    return Logger(folder=str(folder), output_formats=formats)
-
-
-def importlib_has(module: str) -> bool:
-    """Say whether a module can be imported, without importing it."""
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None
+    return Logger(
+        folder=str(folder), output_formats=formats if log is None else [*formats, Shown(log)]
+    )

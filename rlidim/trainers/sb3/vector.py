@@ -88,7 +88,8 @@ class VectorEnvironments(OverVector):
         self._began = time.time()
         self._actions: Any = None
         self._returns = np.zeros(vector.num_envs)
-        self._lengths = np.zeros(vector.num_envs, dtype=np.int64)
+        self._steps = 0  # of each environment, in all
+        self._began_at = np.zeros(vector.num_envs, dtype=np.int64)  # when its episode did
 
     def reset(self) -> NDArray[Any]:
         """Begin every episode anew, at the seeds of :meth:`seed` if some were given since.
@@ -101,7 +102,7 @@ class VectorEnvironments(OverVector):
         self._reset_seeds()
         self._reset_options()
         self._returns[:] = 0.0
-        self._lengths[:] = 0
+        self._began_at[:] = self._steps
         if not is_finite(observations):
             raise not_finite(self._identity, True, "at its reset")
         return self._converted(observations)
@@ -119,7 +120,7 @@ class VectorEnvironments(OverVector):
         observations, rewards, terminated, truncated, info = self.vector.step(self._actions)
         self._check(observations, rewards)
         self._returns += rewards
-        self._lengths += 1
+        self._steps += 1
         dones = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if np.count_nonzero(dones):
@@ -140,21 +141,20 @@ class VectorEnvironments(OverVector):
         finals = info["final_obs"][rows]
         if finals.dtype == object:  # Gymnasium's own vectors keep them apart
             finals = np.stack(finals)
-        self._check(finals, self._returns)
-        told = zip(
-            rows.tolist(),
-            self._converted(finals),
-            terminated[rows].tolist(),
-            truncated[rows].tolist(),
-            self._returns[rows].tolist(),
-            self._lengths[rows].tolist(),
-            strict=True,
-        )
-        for row, final, by_itself, cut, earned, length in told:
-            infos[row] = ending(final, terminated=by_itself, truncated=cut)
-            infos[row]["episode"] = {"r": round(earned, DIGITS), "l": length, "t": elapsed}
+        if not is_finite(finals):
+            raise not_finite(self._identity, True, f"for the actions {self._actions}")
+        # One by one: there are few, and each of NumPy's selections costs more than a number.
+        for row, final in zip(rows.tolist(), self._converted(finals), strict=True):
+            infos[row] = ending(
+                final, terminated=bool(terminated[row]), truncated=bool(truncated[row])
+            )
+            infos[row]["episode"] = {
+                "r": round(float(self._returns[row]), DIGITS),
+                "l": self._steps - int(self._began_at[row]),
+                "t": elapsed,
+            }
         self._returns[rows] = 0.0
-        self._lengths[rows] = 0
+        self._began_at[rows] = self._steps
 
     def _check(self, observations: NDArray[Any], rewards: NDArray[Any]) -> None:
         """Refuse NaN and infinity, looked for where the sum of all squares is not finite."""

@@ -1,0 +1,87 @@
+"""Claims about reinforcement-learning tasks that the atlas judges, by rules stated beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rlidim.records.measurement import Measurement
+from rlidim.report.claims import OPEN, REFUTED, SUPPORTED, Claim, ratio_interval
+from rlidim.report.headline import by_trainer
+from rlidim.report.trainers import is_read, readings
+from rlidim.statistics.reading import isotonic_fit
+from rlidim.statistics.wording import beside
+
+# Tasks that one number makes harder, the easiest first.
+KNOBS: dict[str, tuple[str, ...]] = {
+    "a shorter pole": ("cartpole", "cartpole-50cm", "cartpole-20cm"),
+}
+NEVER, ALWAYS = 0.1, 0.9  # shares of runs that solve, where a transition begins and ends
+SHARP = 4.0  # times: within so many of d
+
+
+def claims(measurements: Sequence[Measurement]) -> list[Claim]:
+    """Return every claim that the measurements can judge."""
+    rows = by_trainer(measurements)
+    judged = [_harder(words, names, rows) for words, names in KNOBS.items()]
+    judged.append(_transition(measurements))
+    return [claim for claim in judged if claim is not None]
+
+
+def _harder(
+    words: str, names: tuple[str, ...], rows: Mapping[str, Mapping[str, Measurement]]
+) -> Claim | None:
+    """Judge whether the dimension grows as a task is made harder, for every trainer of all levels.
+
+    Supported where for each trainer no step goes down and the interval of the last reading over
+    the first lies above 1; refuted where for some trainer that interval lies below 1.
+    """
+    figures, grows, falls = [], [], []
+    levels = [rows.get(name, {}) for name in names]
+    for trainer in levels[0]:
+        of = [row[trainer] for row in levels if trainer in row and is_read(row[trainer])]
+        if len(of) < len(names):
+            continue
+        low, high = ratio_interval(of[-1], of[0])
+        d = [each.estimate.d_int or 0 for each in of if each.estimate is not None]
+        grows.append(d == sorted(d) and low is not None and low > 1)
+        falls.append(high is not None and high < 1)
+        steps = " to ".join(beside(each.estimate) for each in of)
+        figures.append(f"{trainer} {steps}")
+    if not figures:
+        return None
+    verdict = SUPPORTED if all(grows) else REFUTED if any(falls) else OPEN
+    ending = "; narrower intervals would decide" if verdict == OPEN else ""
+    return Claim(
+        f"{words} makes CartPole's dimension larger ({' to '.join(names)})",
+        verdict,
+        "; ".join(figures) + ending,
+    )
+
+
+def _transition(measurements: Sequence[Measurement]) -> Claim | None:
+    """Judge whether success appears all at once (Larsen et al. 2022): a transition in log d.
+
+    Of the rows whose runs were seen to fail at some d, nine in ten: supported where in at least
+    half of them nine in ten solve within ``SHARP`` times that d, else refuted.
+    """
+    sharp = total = 0
+    for row in readings(measurements).values():
+        for each in row.values():
+            assert each.estimate is not None
+            rungs = each.estimate.rungs
+            fit = isotonic_fit([rung.share for rung in rungs], [len(r.scores) for r in rungs])
+            shares = [(rung.d, float(share)) for rung, share in zip(rungs, fit, strict=True)]
+            failing = [d for d, share in shares if share <= NEVER]
+            if not failing:
+                continue
+            total += 1
+            solving = min((d for d, share in shares if share >= ALWAYS), default=None)
+            sharp += solving is not None and solving <= SHARP * max(failing)
+    if not total:
+        return None
+    return Claim(
+        "whether runs solve a task is a phase transition in log d",
+        SUPPORTED if 2 * sharp >= total else REFUTED,
+        f"from at most {NEVER:.0%} of the runs to at least {ALWAYS:.0%} within {SHARP:g} times d "
+        f"in {sharp} of the {total} rows in which the failing d were tested",
+    )

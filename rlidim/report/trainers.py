@@ -1,0 +1,120 @@
+"""Trainers beside one another: do they find the same tasks hard, and how many times as hard?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlidim.records.measurement import Measurement
+from rlidim.report.claims import ratio_interval
+from rlidim.report.headline import ORDER, by_trainer
+from rlidim.report.tables import Table
+from rlidim.statistics.wording import NONE, beside
+from rlidim.tasks.settings import evolves
+
+FEWEST = 4  # tasks of which a rank correlation is told
+NORMAL_95 = 1.959963984540054
+
+
+def correlations(measurements: Sequence[Measurement]) -> Table:
+    """Return a row for each pair of trainers that have read two tasks or more."""
+    tasks = readings(measurements)
+    trainers = sorted({name for row in tasks.values() for name in row}, key=_place)
+    rows = []
+    for one, other in itertools.combinations(trainers, 2):
+        both = [row for row in tasks.values() if one in row and other in row]
+        if len(both) < 2:
+            continue
+        first, second = (np.log([_d(row[name]) for row in both]) for name in (one, other))
+        rows.append(
+            (one, other, str(len(both)), *_correlation(first, second), _times(both, one, other))
+        )
+    header = ("trainer", "other", "tasks", "rank correlation", "95 %", "other / trainer")
+    notes = (
+        "Spearman's rank correlation of d_int90 over the tasks that both have read, with the "
+        f"interval of Bonett and Wright (2000), from {FEWEST} tasks on; the last column is the "
+        "geometric mean of the readings' ratios, with the least and the largest.",
+    )
+    return Table("Do trainers find the same tasks hard?", header, tuple(rows), 2, notes)
+
+
+def gradients(measurements: Sequence[Measurement]) -> Table:
+    """Return a row for each task and gradient trainer: how many times evolution's reading it is."""
+    rows = []
+    for task, row in sorted(readings(measurements).items()):
+        evolution = min((name for name in row if evolves(name)), key=_place, default=None)
+        for name in sorted((name for name in row if not evolves(name)), key=_place):
+            if evolution is None:
+                continue
+            ends = ratio_interval(row[name], row[evolution])
+            low, high = ("open" if end is None else f"{end:.2g}" for end in ends)
+            rows.append(
+                (
+                    task,
+                    evolution,
+                    beside(row[evolution].estimate),
+                    name,
+                    beside(row[name].estimate),
+                    f"{_d(row[name]) / _d(row[evolution]):.2g} [{low}, {high}]",
+                )
+            )
+    header = ("task", "evolution", "d_int90", "gradient", "d_int90", "times")
+    notes = (
+        "How many times as many dimensions the gradient's trainer needs, with the ratio's 95 % "
+        "interval. Of a task's evolution strategies the first of es, ars, cmaes, sepcmaes.",
+    )
+    return Table("Gradients beside evolution", header, tuple(rows), 2, notes)
+
+
+def readings(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measurement]]:
+    """Return each task's measurements by trainer, those with a reading of a solved task."""
+    return {
+        task: kept
+        for task, row in by_trainer(measurements).items()
+        if (kept := {name: each for name, each in row.items() if is_read(each)})
+    }
+
+
+def is_read(measurement: Measurement) -> bool:
+    """Say whether a measurement has a reading: no bound, and of a task that is solved natively."""
+    estimate = measurement.estimate
+    return (
+        estimate is not None
+        and estimate.d_int is not None
+        and not estimate.censored
+        and not estimate.scale.unsolved
+    )
+
+
+def _d(measurement: Measurement) -> int:
+    assert measurement.estimate is not None
+    assert measurement.estimate.d_int is not None
+    return measurement.estimate.d_int
+
+
+def _place(trainer: str) -> tuple[int, str]:
+    return ORDER.index(trainer) if trainer in ORDER else len(ORDER), trainer
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> tuple[str, str]:
+    """Return the rank correlation and its interval as text."""
+    from scipy.stats import rankdata
+
+    n = len(first)
+    if n < FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return NONE, NONE
+    r = float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+    if abs(r) > 1 - 1e-9:
+        return f"{r:.2f}", NONE  # the transformation has no end there
+    reach = NORMAL_95 * math.sqrt((1 + r**2 / 2) / (n - 3))
+    low, high = (math.tanh(math.atanh(r) + side * reach) for side in (-1, 1))
+    return f"{r:.2f}", f"[{low:.2f}, {high:.2f}]"
+
+
+def _times(both: Sequence[dict[str, Measurement]], one: str, other: str) -> str:
+    logs = [math.log(_d(row[other]) / _d(row[one])) for row in both]
+    mean, least, most = (math.exp(each) for each in (float(np.mean(logs)), min(logs), max(logs)))
+    return f"{mean:.2g} ({least:.2g} to {most:.2g})"

@@ -1,0 +1,94 @@
+"""What the tables say of many tasks and trainers together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlidim.records.measurement import Measurement, gather
+from rlidim.report import atlas, trainers
+from rlidim.tasks.settings import EvolutionStrategySettings, PPOSettings, evolves
+from rlidim.tasks.task import Task
+from tests.factory import make_task
+from tests.report.synthetic import baseline, random, runs
+
+TRAINERS = {"es": EvolutionStrategySettings(n_timesteps=1), "ppo": PPOSettings(n_timesteps=100)}
+
+
+def task(name: str) -> Task:
+    return make_task(name, trainers=TRAINERS)
+
+
+def read(name: str, failing: int, solving: int, trainer: str = "es") -> list[Measurement]:
+    """Return a measurement whose runs fail at one d and solve the task at another."""
+    it = task(name)
+    scores: dict[int, list[float | None]] = {failing: [20.0] * 10, solving: [500.0] * 10}
+    records = [random(it), *baseline(it, trainer=trainer), *runs(it, scores, trainer=trainer)]
+    return gather(records, {name: it}, results_folder=Path("results"))
+
+
+def both(readings: dict[str, tuple[int, int]]) -> list[Measurement]:
+    """Return tasks measured by es and by ppo, each solved from a d on."""
+    found = []
+    for name, (es, ppo) in readings.items():
+        it = task(name)
+        records = [random(it)]
+        for trainer, d in (("es", es), ("ppo", ppo)):
+            records += baseline(it, trainer=trainer)
+            records += runs(it, {d // 2: [20.0] * 10, d: [500.0] * 10}, trainer=trainer)
+        found += gather(records, {name: it}, results_folder=Path("results"))
+    return found
+
+
+def test_gradients_beside_evolution() -> None:
+    assert evolves("cmaes")
+    assert not evolves("ppo")
+    table = trainers.gradients(both({"easy": (8, 16), "hard": (32, 32)}))
+    assert [(row[0], row[1], row[3]) for row in table.rows] == [
+        ("easy", "es", "ppo"),
+        ("hard", "es", "ppo"),
+    ]
+    assert table.rows[0][5].startswith("2 [")
+    assert table.rows[1][5].startswith("1 [")
+    assert trainers.gradients(read("lone", 4, 8, "ppo")).rows == ()
+
+
+def test_trainers_that_rank_alike_and_those_that_do_not() -> None:
+    alike = both({"a": (4, 8), "b": (8, 16), "c": (16, 64), "d": (32, 32), "e": (64, 128)})
+    (row,) = trainers.correlations(alike).rows
+    assert row[:4] == ("es", "ppo", "5", "0.90")
+    low, high = (float(end) for end in row[4].strip("[]").split(", "))
+    assert -1 < low < 0.9 < high <= 1
+    assert row[5].endswith("(1 to 3.8)")
+    opposite = both({"a": (4, 64), "b": (8, 32), "c": (16, 16), "d": (32, 12), "e": (64, 4)})
+    assert float(trainers.correlations(opposite).rows[0][3]) == -1.0
+
+
+def test_few_tasks_have_no_correlation() -> None:
+    (row,) = trainers.correlations(both({"a": (4, 8), "b": (8, 16)})).rows
+    assert row[2:5] == ("2", "-", "-")
+    assert trainers.correlations(both({"a": (4, 8)})).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdict"),
+    [((4, 16, 64), "supported"), ((64, 16, 4), "refuted"), ((8, 8, 8), "undecided")],
+)
+def test_a_knob(levels: tuple[int, ...], verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("first", "second", "third")
+    monkeypatch.setattr(atlas, "KNOBS", {"a shorter pole": names})
+    found = [each for name, d in zip(names, levels, strict=True) for each in read(name, d // 2, d)]
+    knob = next(claim for claim in atlas.claims(found) if "pole" in claim.claim)
+    assert knob.verdict == verdict
+    assert not any("pole" in claim.claim for claim in atlas.claims(found[:2]))  # a level is missing
+
+
+def test_the_transition_s_sharpness() -> None:
+    sharp, gradual = read("sharp", 8, 16), read("gradual", 2, 32)
+    (claim,) = atlas.claims(sharp)
+    assert claim.verdict == "supported"
+    assert "in 1 of the 1 rows" in claim.figures
+    (claim,) = atlas.claims([*gradual, *read("wide", 2, 64), *sharp])
+    assert claim.verdict == "refuted"
+    assert "in 1 of the 3 rows" in claim.figures
