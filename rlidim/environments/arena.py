@@ -36,7 +36,11 @@ class Actor(Protocol):
 class Population(Actor, Protocol):
     """An actor that may be many policies, a row of observations each, of which some go on."""
 
-    population: bool
+    apart: bool  # whether each row has something of its own
+
+    def begun(self, rows: int) -> Actor:
+        """Return the actor at the beginning of so many episodes."""
+        ...
 
     def select(self, members: NDArray[np.intp]) -> Actor:
         """Return the policies of some members."""
@@ -120,6 +124,8 @@ class Arena:
         """
         if members is None:
             members = np.arange(self.width)
+        if isinstance(actor, Population):
+            actor = actor.begun(self.width)
         if self._vector is None:
             assert self._rows is not None
             seeds = [seed + int(member) for member in members]
@@ -190,7 +196,7 @@ class Arena:
             if over.any():
                 going = np.flatnonzero(~over)
                 active, observations = active[going], observations[going]
-                if isinstance(members, Population) and members.population:
+                if isinstance(members, Population) and members.apart:
                     members = members.select(going)
         return Episodes(returns, steps)
 

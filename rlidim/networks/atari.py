@@ -416,7 +416,7 @@ class PixelPolicy:
     def __init__(self, architecture: PixelArchitecture, theta: NDArray[Any]) -> None:
         """Build the networks."""
         theta = fitting(theta, architecture.D)
-        self.population = theta.ndim == 2
+        self.population = self.apart = theta.ndim == 2
         rows = theta if self.population else theta[None]
         self._networks = [architecture.module(row).requires_grad_(False).eval() for row in rows]
         self.architecture = architecture
@@ -458,6 +458,10 @@ class PixelPolicy:
         filled = torch.cat([frames, frames.new_zeros(CHUNK - len(frames), *frames.shape[1:])])
         outputs: Tensor = self.network(filled)[: len(frames)]
         return outputs
+
+    def begun(self, rows: int) -> PixelPolicy:
+        """Return itself: there is no memory."""
+        return self
 
     def select(self, members: NDArray[np.intp]) -> PixelPolicy:
         """Return the population of the given members alone."""

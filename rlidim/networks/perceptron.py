@@ -1,11 +1,13 @@
 """Multilayer perceptrons that act: sizes, theta_0 from a seed, fast evaluation of many at once.
 
 Li et al. 2018 use 4-20-20-2 on CartPole (D = 562). theta_0 is an ordinary initialisation of the
-whole network; a parameter vector holds each layer's weight (out, in), then its bias (out,).
+whole network; a parameter vector holds each layer's weight (out, in), then its bias (out,). Before
+the layers may be a memory: :mod:`rlidim.networks.memory`.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
+from rlidim.networks import memory
 from rlidim.networks.initialisation import HIDDEN_GAIN, fitting, initial_weight, with_tuples
 from rlidim.tasks.problems import Network
 
@@ -48,6 +51,7 @@ class Architecture:
         choices: of each part of a MultiDiscrete action, or of the one whose values are in
             quantiles, None for any other.
         scale: of all weights of theta_0.
+        memory: units of the LSTM before the layers, 0 for none.
     """
 
     observation_size: int
@@ -64,6 +68,7 @@ class Architecture:
     clip_observation: float = 10.0
     choices: tuple[int, ...] | None = None
     scale: float = 1.0
+    memory: int = 0
 
     @classmethod
     def of(
@@ -100,6 +105,7 @@ class Architecture:
             "initialisation": network.initialisation,
             "output_gain": network.output_gain,
             "scale": network.scale,
+            "memory": network.memory,
         }
         if isinstance(action_space, spaces.Discrete) and quantiles is not None:
             actions = int(action_space.n)
@@ -131,13 +137,13 @@ class Architecture:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Units of every layer, inputs and outputs included."""
-        return (self.observation_size, *self.hidden, self.output_size)
+        """Units of every layer, outputs included, and inputs, be they a memory's or observed."""
+        return (self.memory or self.observation_size, *self.hidden, self.output_size)
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the parameters in order: weight (out, in), bias (out,), layer by layer."""
-        shapes: list[tuple[int, ...]] = []
+        shapes = memory.shapes(self.observation_size, self.memory) if self.memory else []
         for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False):
             shapes += [(outputs, inputs), (outputs,)]
         return shapes
@@ -150,12 +156,15 @@ class Architecture:
     def initial_parameters(self, seed: int) -> NDArray[np.float32]:
         """Return theta_0, float32 (D,): a pure function of the architecture and the seed."""
         generator = np.random.default_rng(seed)
-        weights = [shape for shape in self.shapes if len(shape) == 2]
+        last = len(self.shapes) - 2  # the outputs' weight
         parts: list[NDArray[Any]] = []
-        for index, (outputs, inputs) in enumerate(weights):
-            gain = self.output_gain if index == len(weights) - 1 else HIDDEN_GAIN
-            weight = initial_weight(generator, self.initialisation, (outputs, inputs), gain)
-            parts += [weight.ravel() * self.scale, np.zeros(outputs)]
+        for index, shape in enumerate(self.shapes):
+            if len(shape) == 1:
+                parts.append(np.zeros(shape))
+                continue
+            gain = self.output_gain if index == last else HIDDEN_GAIN
+            weight = initial_weight(generator, self.initialisation, (shape[0], shape[1]), gain)
+            parts.append(weight.ravel() * self.scale)
         return np.concatenate(parts).astype(np.float32)
 
     def unflatten(self, theta: NDArray[Any]) -> list[NDArray[Any]]:
@@ -172,7 +181,12 @@ class Architecture:
 
         It takes the environment's observations, normalised if the architecture says so, and gives
         the outputs before they are made into actions.
+
+        Raises:
+            RlidimError: the network has a memory.
         """
+        if self.memory:
+            raise RlidimError("a network with a memory is no sequence of layers")
         import torch
         from torch import nn
 
@@ -194,7 +208,8 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values; a bound that is infinite is null.
 
-        Left out, as from older records, are ``choices`` where there are none and a ``scale`` of 1.
+        Left out, as from older records, are ``choices`` and a ``memory`` where there are none, and
+        a ``scale`` of 1.
         """
         content = {
             name: list(value) if isinstance(value, tuple) else value
@@ -202,6 +217,8 @@ class Architecture:
         }
         if self.choices is None:
             del content["choices"]
+        if not self.memory:
+            del content["memory"]
         if self.scale == 1.0:
             del content["scale"]
         for name in ("low", "high"):
@@ -250,6 +267,10 @@ class Policy:
 
     A population's networks with rectified units are the C++ kernels', where those were built.
 
+    Attributes:
+        population: whether each row of observations has parameters of its own.
+        apart: whether each row has something of its own, parameters or a memory.
+
     Args:
         architecture: of the network.
         theta: float32 (D,) for one policy, (N, D) for a population.
@@ -259,15 +280,20 @@ class Policy:
     """
 
     _rectified: RectifiedNetworks | None = None
+    _memory: memory.Memory | None = None
 
     def __init__(self, architecture: Architecture, theta: NDArray[Any]) -> None:
         """Cut theta into layers."""
         theta = fitting(theta, architecture.D)
         self.architecture = architecture
         self.population = theta.ndim == 2
-        if self.population and architecture.activation == "relu":
+        self.apart = self.population or architecture.memory > 0
+        if self.population and architecture.activation == "relu" and not architecture.memory:
             self._rectified = _rectified(theta, architecture.sizes)
         parts = [] if self._rectified else architecture.unflatten(theta)
+        if architecture.memory:
+            self._memory = memory.Memory(parts[: memory.PARTS])
+            parts = parts[memory.PARTS :]
         # Transposed once: the products below read (inputs, outputs).
         self._weights = [
             np.ascontiguousarray(np.swapaxes(weight, -1, -2)) for weight in parts[0::2]
@@ -310,6 +336,8 @@ class Policy:
     def _outputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         """Return the outputs, which the next call may overwrite."""
         x = self.inputs(observations)
+        if self._memory is not None:
+            x = self._memory(x)
         if self._rectified is not None:
             return self._rectified(x)
         last = len(self._weights) - 1
@@ -342,10 +370,21 @@ class Policy:
         share = (np.tanh(outputs) + 1.0) * 0.5
         return np.asarray(self._low + share * (self._high - self._low))
 
+    def begun(self, rows: int) -> Policy:
+        """Return the policy at the beginning of so many episodes: with an empty memory for each."""
+        if self._memory is None:
+            return self
+        chosen = copy.copy(self)
+        chosen._memory = self._memory.begun(rows)
+        return chosen
+
     def select(self, members: NDArray[np.intp]) -> Policy:
-        """Return the population of the given members alone."""
-        chosen = object.__new__(Policy)
-        chosen.__dict__.update(self.__dict__)
+        """Return the given members of a population alone, or the given rows of a memory."""
+        chosen = copy.copy(self)
+        if self._memory is not None:
+            chosen._memory = self._memory.select(members)
+        if not self.population:
+            return chosen
         if self._rectified is not None:
             chosen._rectified = self._rectified.select(members)
         chosen._weights = [weight[members] for weight in self._weights]

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.records.cell import NATIVE, RANDOM, Seeds
-from rlidim.tasks.problems import ACTIVATIONS, INITIALISATIONS, LARGEST_D
+from rlidim.tasks.problems import ACTIVATIONS, INITIALISATIONS, LARGEST_D, WIDEST
 from rlidim.tasks.reading import LONGEST_PART, check_name, check_plain
 
 LARGEST_FILE = 8 * 2**20  # bytes; a record of 10,000 numbers and 100 returns has 60,000
@@ -171,6 +171,7 @@ SPEC: dict[str, Check] = {
 NETWORK: dict[str, Check] = {
     "hidden": _each(_size),
     "observation_size": _size,
+    "memory": _whole(1, WIDEST),
     "output_size": _size,
     "observation_shape": _each(_size),
 }

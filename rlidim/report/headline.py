@@ -26,6 +26,7 @@ ORDER = (
     "tqc",
     "crossq",
     "trpo",
+    "recurrent_ppo",
 )  # others follow by name
 
 

@@ -159,9 +159,11 @@ def _play(
             raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
         environment = making.make(task, render_mode="rgb_array")
         look = lambda: frames.append(environment.render())  # noqa: E731
-    act = act_of(environment, policy)
     with without_window() if video is not None else contextlib.nullcontext():
-        returns = [episode(task, environment, act, seed + i, look) for i in range(episodes)]
+        returns = [
+            episode(task, environment, act_of(environment, policy), seed + i, look)
+            for i in range(episodes)
+        ]
     rate = int(environment.metadata.get("render_fps", 30))
     environment.close()
     return returns, frames, rate
@@ -173,9 +175,9 @@ def draws(task: Task) -> bool:
 
 
 def act_of(environment: Any, policy: AnyPolicy) -> Callable[[Any], Any]:
-    """Return a policy's action for an observation of a lone environment."""
-    fit = one_action(environment.action_space)
-    return lambda observation: fit(policy.act(np.asarray(observation, dtype=np.float32)[None])[0])
+    """Return a policy's action for an observation of a lone environment, in one episode."""
+    fit, own = one_action(environment.action_space), policy.begun(1)
+    return lambda observation: fit(own.act(np.asarray(observation, dtype=np.float32)[None])[0])
 
 
 def episode(

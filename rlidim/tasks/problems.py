@@ -30,6 +30,7 @@ MEASURED_ON = ("test", "training")
 # Parameters of a network: 8 GiB in float32, and training holds them several times over.
 LARGEST_D = 2**31
 DEEPEST = 1_000  # hidden layers
+WIDEST = 16_384  # units of a memory
 # The suites of EnvPool's whose names of environments do not begin with the suite's.
 SUITES = {
     "dm_control": re.compile(
@@ -197,7 +198,8 @@ class Network:
 
     ``he_normal`` is the paper's (truncated normal, standard deviation sqrt(2 / fan_in), zero
     biases); ``orthogonal`` is Stable-Baselines3's (gain sqrt(2); ``output_gain`` on the last).
-    ``scale`` multiplies all weights of theta_0.
+    ``scale`` multiplies all weights of theta_0. ``memory`` are the units of an LSTM before the
+    layers, 0 for none: ``recurrent_ppo``, ``es`` and its like have one.
     """
 
     frames: ClassVar[bool] = False  # whether it is for frames
@@ -207,11 +209,13 @@ class Network:
     initialisation: str = "he_normal"
     output_gain: Positive = 1.0
     scale: Positive = added_later(1.0)
+    memory: Annotated[int, Range(at_least=0, at_most=WIDEST)] = added_later(0)
 
     def __str__(self) -> str:
-        """Return ``20-20 relu``, or ``linear``."""
+        """Return ``20-20 relu``, ``lstm 16, 20-20 relu``, or ``linear``."""
         hidden = "-".join(str(width) for width in self.hidden)
-        return f"{hidden} {self.activation}" if hidden else "linear"
+        layers = f"{hidden} {self.activation}" if hidden else "linear"
+        return f"lstm {self.memory}, {layers}" if self.memory else layers
 
 
 @dataclass(frozen=True)

@@ -305,6 +305,17 @@ class PPOManySettings(PPOSettings):
 
 
 @dataclass(frozen=True)
+class RecurrentPPOSettings(PPOSettings):
+    """PPO of a network with a memory (Hochreiter and Schmidhuber 1997), sb3-contrib's defaults.
+
+    The critic has a memory of the same size, which trains natively with it.
+    """
+
+    n_steps: Count = 128
+    batch_size: Count = 128
+
+
+@dataclass(frozen=True)
 class _OffPolicySettings(_StableBaselinesSettings):
     buffer_size: Count = 1_000_000
     learning_starts: Annotated[int, Range(at_least=0)] = 100
@@ -452,6 +463,7 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
     "tqc": TQCSettings,
     "crossq": CrossQSettings,
     "trpo": TRPOSettings,
+    "recurrent_ppo": RecurrentPPOSettings,
 }
 
 

@@ -38,6 +38,7 @@ PPO = {"n_timesteps": 1024, "n_envs": 2, "n_steps": 64, "batch_size": 32, "n_epo
 EVALUATION = Evaluation(episodes=4, checkpoint_episodes=2)
 CARTPOLE = {"environment": Environment("CartPole-v1"), "network": Network((8, 8))}
 PENDULUM = {"environment": Environment("Pendulum-v1"), "network": Network((8, 8))}
+RECALLING = {**PENDULUM, "network": Network((8,), memory=4)}
 LAKE = {"environment": Environment("FrozenLake-v1"), "network": Network((8, 8))}
 PONG = {
     "environment": Atari("pong", max_frames=400, repeat_action_probability=0.25),
@@ -78,6 +79,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "tqc on Pendulum": ("tqc", PENDULUM, OFF_POLICY),
     "crossq on Pendulum": ("crossq", PENDULUM, OFF_POLICY),
     "trpo on Pendulum": ("trpo", PENDULUM, {"n_timesteps": 1024, "n_envs": 2, "n_steps": 64}),
+    "recurrent_ppo on Pendulum": ("recurrent_ppo", RECALLING, {**PPO, "n_timesteps": 512, "normalize": True}),
     "dqn on Pong": (
         "dqn",
         PONG,

@@ -56,6 +56,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "td3": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "ddpg": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "tqc": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
+    "recurrent_ppo": {"n_timesteps": 256, "n_envs": 2, "n_steps": 32, "n_epochs": 2},
     "crossq": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "trpo": {"n_timesteps": 512, "n_envs": 2, "n_steps": 64, "batch_size": 64},
 }
@@ -67,7 +68,7 @@ def task_of(trainer: str, identity: str | None = None, **changes: Any) -> Task:
     settings = TRAINERS[trainer](**{**SHORT[trainer], "eval_freq": 128, **changes})
     return make_task(
         environment=Environment(id=identity or IDENTITY.get(trainer, "CartPole-v1")),
-        network=Network(hidden=(16, 16), activation="tanh"),
+        network=Network((16, 16), activation="tanh", memory=8 * (trainer == "recurrent_ppo")),
         evaluation=Evaluation(episodes=5, checkpoint_episodes=2),
         trainers={trainer: settings},
     )

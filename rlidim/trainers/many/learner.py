@@ -33,6 +33,8 @@ def check(architecture: Architecture) -> None:
     """
     if kernels.MISSING:
         raise RlidimError(f"many runs side by side need the learners' kernels: {kernels.MISSING}")
+    if architecture.memory:
+        raise RlidimError("many runs side by side: a network with a memory is recurrent_ppo's")
     if architecture.action not in ("argmax", "clip"):
         raise RlidimError(
             "many runs side by side: actions must be one choice of several or continuous: ppo, a2c,"

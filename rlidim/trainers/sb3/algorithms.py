@@ -10,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from rlidim.errors import RlidimError
 
 CONTRIB = "sb3_contrib"
+RECURRENT = "recurrent_ppo"  # the one whose network has a memory
 HOMES = {
     "ppo": ("stable_baselines3", "PPO"),
     "a2c": ("stable_baselines3", "A2C"),
@@ -21,11 +22,14 @@ HOMES = {
     "tqc": (CONTRIB, "TQC"),
     "crossq": (CONTRIB, "CrossQ"),
     "trpo": (CONTRIB, "TRPO"),
+    "recurrent_ppo": (CONTRIB, "RecurrentPPO"),
 }
 
 
 def policy_of(trainer: str) -> Any:
     """Return the policy class of a trainer on perceptrons, or its name in the algorithm."""
+    if trainer == RECURRENT:
+        return "MlpLstmPolicy"
     if trainer != "crossq":
         return "MlpPolicy"
     from rlidim.trainers.sb3.crossq import PlainActorPolicy

@@ -24,6 +24,7 @@ from rlidim.networks.atari import Network, Normalisation, PixelArchitecture
 from rlidim.networks.perceptron import Architecture
 from rlidim.tasks.problems import MinAtar
 from rlidim.tasks.task import Task
+from rlidim.trainers.sb3.algorithms import RECURRENT, algorithm_of
 from rlidim.trainers.sb3.confine import acting_parameters
 from rlidim.trainers.sb3.stock_spaces import StockSpaces, stock_spaces
 from rlidim.trainers.sb3.train import ACTIVATIONS, net_arch
@@ -69,6 +70,7 @@ def export(
 ) -> list[Path]:
     """Write ``out``, a model whose ``predict(..., deterministic=True)`` is the policy.
 
+    A network with a memory is a model of sb3-contrib's RecurrentPPO, whatever trained it.
     The critic, which no record holds, is a fresh one. A normalisation of observations goes into a
     file beside it, for ``VecNormalize.load``; a network of frames has its own folded in.
 
@@ -103,7 +105,8 @@ def export(
                 part.reshape(-1, choices, *part.shape[1:]).mean(axis=0) for part in parts[-2:]
             ]
         values = [torch.tensor(part) for part in parts]
-    model = _empty(MODELS[trainer], stock)
+    memory = isinstance(architecture, Architecture) and architecture.memory
+    model = _empty(algorithm_of(RECURRENT) if memory else MODELS[trainer], stock)
     with torch.no_grad():
         for parameter, value in zip(acting_parameters(model), values, strict=True):
             parameter.copy_(value)
@@ -123,7 +126,7 @@ def export(
 def _empty(algorithm: type[BaseAlgorithm], stock: StockSpaces) -> BaseAlgorithm:
     """Return a fresh model for the spaces, without an environment."""
     build: Any = algorithm
-    further = dict(SMALL[algorithm])
+    further = dict(SMALL.get(algorithm, SMALL[PPO]))
     if algorithm is SAC:  # which asks its environment otherwise
         further["target_entropy"] = -float(math.prod(stock.actions.shape or ()))
     model: BaseAlgorithm = build(
@@ -163,6 +166,9 @@ def _of_perceptron(
         # A perceptron sees pictures as they are, or as its own statistics make them.
         "normalize_images": False,
     }
+    if architecture.memory:
+        arguments["lstm_hidden_size"] = architecture.memory
+        stock = dataclasses.replace(stock, policy=stock.policy.replace("Policy", "LstmPolicy"))
     return dataclasses.replace(stock, policy_kwargs={**(stock.policy_kwargs or {}), **arguments})
 
 

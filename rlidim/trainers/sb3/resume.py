@@ -131,6 +131,7 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
             "tensors": {name: plain(attrgetter(name)(model), known) for name in variables},
             "replay_buffer": None if replay_buffer is None else replay.packed(replay_buffer),
             "attributes": {name: getattr(model, name) for name in _attributes(model)},
+            "memory": plain(_memory(model)),
             "deques": {name: list(getattr(model, name)) for name in DEQUES},
             "normalisation": None if normalisation is None else _normalisation(normalisation),
             "random": _random(model),
@@ -143,6 +144,12 @@ def save(checkpoints: Checkpoints, model: BaseAlgorithm, more: Any) -> None:
 
 def _attributes(model: BaseAlgorithm) -> list[str]:
     return [*ATTRIBUTES, *(name for name in OF_SOME if hasattr(model, name))]
+
+
+def _memory(model: BaseAlgorithm) -> list[torch.Tensor]:
+    """Return what an LSTM's actor and critic recall between two rollouts; without one, nothing."""
+    states = getattr(model, "_last_lstm_states", None)
+    return [] if states is None else [part for network in states for part in network]
 
 
 def _random(model: BaseAlgorithm) -> dict[str, Any]:
@@ -249,6 +256,8 @@ def restore(checkpoints: Checkpoints, model: BaseAlgorithm, state: Any) -> bool:
         replay.unpack(model.replay_buffer, state["replay_buffer"])  # type: ignore[attr-defined]
     for name in _attributes(model):
         setattr(model, name, state["attributes"][name])
+    for kept, saved in zip(_memory(model), tensors(state["memory"]), strict=True):
+        kept.copy_(saved)
     for name in DEQUES:
         setattr(model, name, deque(state["deques"][name], maxlen=model._stats_window_size))
     normalisation = model.get_vec_normalize_env()

@@ -40,7 +40,7 @@ from rlidim.trainers.early_stopping import Champion
 from rlidim.trainers.logs import Log
 from rlidim.trainers.run import Report, Run
 from rlidim.trainers.sb3 import resume
-from rlidim.trainers.sb3.algorithms import algorithm_of, policy_of
+from rlidim.trainers.sb3.algorithms import RECURRENT, algorithm_of, policy_of
 from rlidim.trainers.sb3.atari import AtariVecEnv, PixelFeatures, keep_freed_memory
 from rlidim.trainers.sb3.confine import (
     NO_CLIPPING,
@@ -86,6 +86,7 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
     theta_0 = architecture.initial_parameters(seeds.theta_0)
     if isinstance(architecture, Architecture):
         _check_actions(task, trainer, architecture)
+        _check_memory(task, trainer, architecture)
     if isinstance(architecture, PixelArchitecture):
         # Gradients pass through fixed statistics: theta_0's own.
         architecture = architecture.gathered(architecture.module(theta_0))
@@ -137,6 +138,16 @@ def _check_actions(task: Task, trainer: str, architecture: Architecture) -> None
         raise RlidimError(
             f"{trainer} needs actions with finite bounds, task '{task.name}' has some without: "
             f"{others}"
+        )
+
+
+def _check_memory(task: Task, trainer: str, architecture: Architecture) -> None:
+    """Refuse a memory that an algorithm has no use for, and none where it needs one."""
+    if (trainer == RECURRENT) != (architecture.memory > 0):
+        has = f"an LSTM of {architecture.memory}" if architecture.memory else "none"
+        raise RlidimError(
+            f"network: memory: task '{task.name}' has {has}: {RECURRENT} trains one, and no other "
+            "gradient trainer does; es, ars, cmaes and sepcmaes search with and without"
         )
 
 
@@ -214,6 +225,7 @@ def _policy(task: Task, trainer: str, architecture: AnyArchitecture) -> tuple[An
         "net_arch": net_arch(settings.actions, list(network.hidden)),
         "activation_fn": ACTIVATIONS[network.activation],
         **({} if quantiles is None else {"n_quantiles": quantiles}),
+        **({"lstm_hidden_size": network.memory} if network.memory else {}),
     }
 
 
