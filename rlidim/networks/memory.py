@@ -46,9 +46,9 @@ class Memory:
         gates = self._bias + _rowwise(x, self._weights[0]) + _rowwise(recalled, self._weights[1])
         let_in, let_stay, new, let_out = np.split(gates, 4, axis=1)
         cells = _sigmoid(let_stay) * cells + _sigmoid(let_in) * np.tanh(new)
-        recalled = _sigmoid(let_out) * np.tanh(cells)
-        self._state = np.stack([recalled, cells])
-        return recalled
+        recall: NDArray[np.float32] = _sigmoid(let_out) * np.tanh(cells)
+        self._state = np.stack([recall, cells])
+        return recall
 
     def select(self, rows: NDArray[np.intp]) -> Memory:
         """Return some rows' memory, with their parameters where each has its own."""

@@ -79,7 +79,11 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "tqc on Pendulum": ("tqc", PENDULUM, OFF_POLICY),
     "crossq on Pendulum": ("crossq", PENDULUM, OFF_POLICY),
     "trpo on Pendulum": ("trpo", PENDULUM, {"n_timesteps": 1024, "n_envs": 2, "n_steps": 64}),
-    "recurrent_ppo on Pendulum": ("recurrent_ppo", RECALLING, {**PPO, "n_timesteps": 512, "normalize": True}),
+    "recurrent_ppo on Pendulum": (
+        "recurrent_ppo",
+        RECALLING,
+        {**PPO, "n_timesteps": 512, "normalize": True},
+    ),
     "dqn on Pong": (
         "dqn",
         PONG,
