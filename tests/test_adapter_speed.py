@@ -1,4 +1,4 @@
-"""The timing of Stable-Baselines3's face on vector environments: where there is one, its figures."""
+"""The timing of Stable-Baselines3's face on vector environments, and where there is none."""
 
 from __future__ import annotations
 

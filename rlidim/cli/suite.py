@@ -199,7 +199,7 @@ def choose_otherwise(
     from rlidim.sweep import calibration
 
     folder, tasks = results_of(context).folder, tasks_of(context)
-    plans = calibration.otherwise(tasks)
+    plans = calibration.otherwise(tasks, lambda line: tell(f"left out: {line}"))
     try:
         for number, (choice, plan) in enumerate(plans, 1):
             tell(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}, {choice.words}")

@@ -49,7 +49,7 @@ class CartPole:
         """The state itself."""
         return state.T.astype(np.float32)
 
-    def step(self, state: Numbers, actions: NDArray[Any]) -> Stepped:
+    def step(self, state: Numbers, actions: NDArray[Any], generators: object = ()) -> Stepped:
         """Push the cart to the left or to the right."""
         of = self.of
         x, x_dot, theta, theta_dot = state
@@ -110,7 +110,7 @@ class Acrobot:
         observations[:, 4:] = state[2:].T
         return observations
 
-    def step(self, state: Numbers, actions: NDArray[Any]) -> Stepped:
+    def step(self, state: Numbers, actions: NDArray[Any], generators: object = ()) -> Stepped:
         """Apply a torque for a step of Runge and Kutta's method."""
         torque, dt = self._torques[actions], self.of.dt
         half = dt / 2.0
@@ -176,7 +176,7 @@ class MountainCar:
         """The state itself."""
         return state.T.astype(np.float32)
 
-    def step(self, state: Numbers, actions: NDArray[Any]) -> Stepped:
+    def step(self, state: Numbers, actions: NDArray[Any], generators: object = ()) -> Stepped:
         """Push to the left, not at all, or to the right."""
         of = self.of
         position, velocity = state
@@ -213,7 +213,7 @@ class ContinuousMountainCar:
         """The state itself."""
         return state[:2].T.astype(np.float32)
 
-    def step(self, state: Numbers, actions: NDArray[Any]) -> Stepped:
+    def step(self, state: Numbers, actions: NDArray[Any], generators: object = ()) -> Stepped:
         """Push the car; an action is a row (1,) of float32."""
         action = np.asarray(actions, dtype=np.float32).reshape(-1)
         moved = self._move(state[:2].astype(np.float32), action)
@@ -276,7 +276,7 @@ class Pendulum:
         observations[:, 2] = state[1]
         return observations
 
-    def step(self, state: Numbers, actions: NDArray[Any]) -> Stepped:
+    def step(self, state: Numbers, actions: NDArray[Any], generators: object = ()) -> Stepped:
         """Apply a torque, a row (1,) of float32; no episode ends by itself."""
         of = self.of
         theta, speed = state
@@ -294,7 +294,7 @@ class Pendulum:
         return following, -costs, np.zeros(len(costs), dtype=bool)
 
 
-def motion_of(environment: gymnasium.Env[Any, Any]) -> Motion | None:
+def control_of(environment: gymnasium.Env[Any, Any]) -> Motion | None:
     """Return what an environment does, or None where only Gymnasium knows it."""
     bare = bare_of(environment)
     if bare is None:

@@ -12,10 +12,10 @@ from gymnasium import error as gymnasium_errors
 
 from rlidim.environments import atari
 from rlidim.environments.bare import limit_of
-from rlidim.environments.classic_control import motion_of
 from rlidim.environments.fleets import Fleet, MovingFleet, SeparateFleet
 from rlidim.environments.gate import Gate
 from rlidim.environments.minatar import Boards
+from rlidim.environments.motions import motion_of
 from rlidim.environments.moving import MovingVector
 from rlidim.environments.plain_spaces import Space, plain, plain_vector
 from rlidim.environments.pools import Pools

@@ -41,8 +41,10 @@ class Motion(Protocol):
         """Return the observations that a step led to, float32 (n, size)."""
         ...
 
-    def step(self, state: Numbers, actions: NDArray[Any]) -> Stepped:
-        """Take plain actions (n, ...).
+    def step(
+        self, state: Numbers, actions: NDArray[Any], generators: Sequence[np.random.Generator]
+    ) -> Stepped:
+        """Take plain actions (n, ...), drawing from a random stream each what chance decides.
 
         Returns:
             the next state, the rewards (n,), and whether the episodes end with it (n,).
@@ -72,11 +74,13 @@ class Moving:
         self._time = 0
         self._active: NDArray[np.intp] = np.arange(0)
         self._state: Numbers = np.zeros((0, 0))
+        self._streams: list[np.random.Generator] = []
 
     def reset(self, seeds: Sequence[int]) -> NDArray[Any]:
         """Begin an episode in each, at a seed each; return the observations, (N, size)."""
         self._time, self._active = 0, np.arange(len(seeds))
-        self._state, observations = self._motion.begin(streams(seeds))
+        self._streams = streams(seeds)
+        self._state, observations = self._motion.begin(self._streams)
         return observations
 
     def step(
@@ -84,10 +88,11 @@ class Moving:
     ) -> tuple[NDArray[Any], Numbers, NDArray[np.bool_]]:
         """Step some of them; see :class:`rlidim.environments.side_by_side.Rows`."""
         if len(active) != len(self._active):  # those that are over are let go
-            self._state = self._state[:, np.searchsorted(self._active, active)]
-            self._active = active
+            kept = np.searchsorted(self._active, active)
+            self._state, self._active = self._state[:, kept], active
+            self._streams = [self._streams[row] for row in kept]
         self._time += 1
-        self._state, rewards, over = self._motion.step(self._state, actions)
+        self._state, rewards, over = self._motion.step(self._state, actions, self._streams)
         if self._time >= self._limit:
             over = np.ones_like(over)
         return self._motion.observe(self._state), rewards, over
@@ -133,7 +138,7 @@ class Endless:
             observations (n, size), rewards (n,), terminated (n,), truncated (n,), and where an
             episode is over what the step led to before another began, (n, size); else None.
         """
-        self.state, rewards, terminated = self._motion.step(self.state, actions)
+        self.state, rewards, terminated = self._motion.step(self.state, actions, self.streams)
         observations = self._motion.observe(self.state)
         self.times += 1
         truncated = self.times >= self._limit

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.environments.bare import limit_of, reset
-from rlidim.environments.classic_control import motion_of
 from rlidim.environments.gate import one_action, one_number
+from rlidim.environments.motions import motion_of
 from rlidim.environments.moving import Moving
 from rlidim.environments.mujoco import Numbers, Simulations, rules_of
 

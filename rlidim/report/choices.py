@@ -12,7 +12,7 @@ from rlidim.report.claims import OPEN, REFUTED, SUPPORTED, Claim, ratio_interval
 from rlidim.report.places import CHOICES as FOLDER
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import NONE, beside
-from rlidim.tasks.choices import CHOICES, SUBJECTS, WIDTHS
+from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, WIDTHS
 from rlidim.tasks.task import Task
 
 MATTERS = 2.0  # times: a choice by which a reading changes by more than that matters
@@ -107,7 +107,7 @@ def width_claim(found: Mapping[Key, Measurement]) -> Claim | None:
     of a subject were measured.
     """
     words, inside, beyond = [], [], []
-    for subject in SUBJECTS:
+    for subject in (*SUBJECTS, *BY_WIDTH):
         own = found.get((*subject, ""))
         changed = [found.get((*subject, choice.name)) for choice in WIDTHS]
         if own is None or not all(each is not None and _read(each) for each in (own, *changed)):

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
 from rlidim.executors.ledger import finished, standing
 from rlidim.records.folder import Results
@@ -20,7 +21,7 @@ from rlidim.report.columns import text_table
 from rlidim.statistics.wording import describe
 from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
-from rlidim.tasks.choices import CHOICES, SUBJECTS, Choice
+from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, Choice
 from rlidim.tasks.task import REPLICATED, Task
 
 OTHERWISE = 3.0  # the precision of rows with one choice made otherwise: there are many
@@ -87,23 +88,32 @@ def repeated(tasks: Mapping[str, Task], repetitions: int) -> list[Plan]:
     ]
 
 
-def otherwise(tasks: Mapping[str, Task]) -> list[tuple[Choice, Plan]]:
+def otherwise(
+    tasks: Mapping[str, Task], refuse: Callable[[str], None]
+) -> list[tuple[Choice, Plan]]:
     """Return a plan for each choice of each subject, the subjects in turn.
+
+    Args:
+        tasks: by name.
+        refuse: called with a line for each row that cannot be measured here, such as for want of
+            an environment's package.
 
     Raises:
         RlidimError: a subject's task has no settings for its trainer.
     """
     chosen = []
     for choice in CHOICES:
-        for name, trainer in SUBJECTS:
+        for name, trainer in (*SUBJECTS, *(BY_WIDTH if choice.width is not None else ())):
             task = choice.made(tasks[name], trainer) if name in tasks else None
-            if task is not None:
-                chosen.append(
-                    (
-                        choice,
-                        Plan.of(task, trainer, projection=choice.projection, precision=OTHERWISE),
-                    )
-                )
+            if task is None:
+                continue
+            try:
+                plan = Plan.of(task, trainer, projection=choice.projection, precision=OTHERWISE)
+            except RlidimError as error:
+                refuse(f"{name} {trainer}: {error}")
+                continue
+            chosen.append((choice, plan))
+    chosen.sort(key=lambda pair: (pair[1].task.name, pair[1].trainer) in BY_WIDTH)  # they take long
     return chosen
 
 

@@ -15,6 +15,8 @@ from rlidim.tasks.task import Task
 
 # The rows that are measured under each choice: by evolution and by gradients.
 SUBJECTS = (("cartpole", "es"), ("cartpole", "ppo-many"))
+# Those that are measured with other widths alone.
+BY_WIDTH = (("mountaincar-continuous", "es"), ("minigrid-empty", "ppo-many"))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.report import choices
 from rlidim.statistics.wording import beside
 from rlidim.sweep import calibration
-from rlidim.tasks.choices import CHOICES, SUBJECTS, Choice, multiplied
+from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, Choice, multiplied
 from rlidim.tasks.fields import recorded
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Network
@@ -56,7 +56,7 @@ def test_settings_are_multiplied() -> None:
 def test_a_trainer_without_the_setting_is_left_out() -> None:
     assert ALL["sigma-halved"].made(find_task("cartpole"), "ppo-many") is None
     assert ALL["width-8"].made(find_task("mnist-fc"), "adam") is None
-    plans = calibration.otherwise({"cartpole": find_task("cartpole")})
+    plans = calibration.otherwise({"cartpole": find_task("cartpole")}, pytest.fail)
     named = {(choice.name, plan.trainer) for choice, plan in plans}
     assert len(named) == len(plans) == 2 * len(CHOICES) - 2
     assert ("family-gaussian", "gaussian") in {(c.name, plan.projection) for c, plan in plans}
@@ -137,5 +137,5 @@ def test_on_the_command_line(
 
 
 def test_the_subjects_are_rows_of_the_suite() -> None:
-    for name, trainer in SUBJECTS:
+    for name, trainer in (*SUBJECTS, *BY_WIDTH):
         assert trainer in find_task(name).trainers

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from rlidim.environments.arena import Arena
 from rlidim.environments.bare import limit_of
-from rlidim.environments.classic_control import motion_of
 from rlidim.environments.making import make
+from rlidim.environments.motions import motion_of
 from rlidim.environments.moving import Moving, MovingVector
 from rlidim.environments.side_by_side import Separate, side_by_side
 from rlidim.networks.acting import architecture

@@ -48,7 +48,7 @@ def test_a_pole_has_a_length(pole: float) -> None:
 def test_the_tasks_differ_from_cartpole_by_it_alone(name: str, pole: float) -> None:
     task, cartpole = find_task(name), find_task("cartpole")
     environment = making.make(task)
-    motion = classic_control.motion_of(environment)
+    motion = classic_control.control_of(environment)
     assert isinstance(motion, classic_control.CartPole)
     assert motion.of.length == pole / 2
     for trainer in task.trainers:
