@@ -51,6 +51,7 @@ def complete(folder: Path, line: str) -> set[str]:
         ("rlidim cartpole measure --trainer cm", {"cmaes"}),
         ("rlidim cartpole train --projection au", {"auto"}),
         ("rlidim cartpole train --projection rad", {"rademacher"}),
+        ("rlidim cartpole train --log w", {"wandb"}),
     ],
 )
 def test_completion(tmp_path: Path, line: str, expected: set[str]) -> None:

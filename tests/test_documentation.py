@@ -1,4 +1,4 @@
-"""What the documentation shows runs: docstring examples, the README's Python and commands."""
+"""What the documentation shows is so: docstring examples, Python, links, the headline table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import rlidim
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = README + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
 
 def modules() -> list[str]:
@@ -61,26 +60,11 @@ def test_the_readmes_python_runs(number: int, tmp_path: Path) -> None:
     )
 
 
-def test_the_commands_shown_exist() -> None:
-    """Every ``$ rlidim`` line names commands and options that the program knows."""
-    from rlidim.tasks.names import task_files
-
-    lines = re.findall(r"^\$ rlidim (.+?)(?:\s+#.*)?$", PAGES, re.MULTILINE)
-    assert len(lines) > 10
-    for line in lines:
-        words = line.split()
-        while words and words[0].startswith("-"):
-            words = words[2:]
-        words = ["cartpole" if word == "lander" else word for word in words]
-        if words[1:2] == ["--game"]:  # an option of the group
-            words = [words[0], *words[3:]]
-        path = words[:2] if words[0] in task_files(None) else words[:1]
-        done = subprocess.run(
-            [sys.executable, "-m", "rlidim", *path, "--help"], capture_output=True, text=True
-        )
-        assert done.returncode == 0, line
-        for option in (word for word in words if word.startswith("--")):
-            assert option in done.stdout, f"{option} of: rlidim {line}"
+def test_every_python_block_is_on_a_page_whose_blocks_run() -> None:
+    """The README's run above, those of docs/own-trainer.md in tests/test_own_code.py."""
+    pages = [README, *(path.read_text() for path in (ROOT / "docs").glob("*.md"))]
+    run = [README, (ROOT / "docs" / "own-trainer.md").read_text()]
+    assert [page[:60] for page in pages if "```python" in page and page not in run] == []
 
 
 def test_the_readmes_own_task_is_valid(tmp_path: Path) -> None:
