@@ -37,6 +37,7 @@ from rlidim.report.overview import statements
 from rlidim.report.places import BASES, COVERAGE, FAMILIES
 from rlidim.report.plot import plot_measurement
 from rlidim.report.tables import Table
+from rlidim.report.task_ladder import plot_task_ladder
 from rlidim.tasks.task import Task
 
 _ABOUT = (
@@ -82,6 +83,7 @@ def write_tables(
     figures = []
     if any(measurement.estimate is not None for measurement in measurements):
         figures += plot_ladder(measurements, results.folder / "figures" / "ladder")
+        figures += plot_task_ladder(measurements, results.folder / "figures" / "tasks")
     for measurement in measurements:
         if measurement.estimate is not None:
             figures += plot_measurement(measurement, results.folder / "figures" / measurement.stem)

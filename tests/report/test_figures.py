@@ -14,8 +14,11 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.report import drawing
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.plot import plot_measurement
+from rlidim.report.task_ladder import plot_task_ladder
+from rlidim.tasks.settings import TRAINERS
+from rlidim.tasks.task import Target
 from tests.factory import make_task
-from tests.report.synthetic import curve, measured, published, runs
+from tests.report.synthetic import baseline, curve, measured, published, random, runs
 
 SIGNATURE = b"\x89PNG"
 LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -115,6 +118,32 @@ def test_ladders_of_every_size(tmp_path: Path, figures: list[Any]) -> None:
         ElementTree.parse(svg)
         assert png.read_bytes()[:4] == SIGNATURE
         check_layout(figures[-1])
+
+
+def test_the_ladder_of_tasks_has_a_row_each_with_its_trainers(
+    tmp_path: Path, figures: list[Any]
+) -> None:
+    trainers = {name: TRAINERS[name](n_timesteps=1000) for name in ("es", "ppo-many", "td3")}
+    generator = np.random.default_rng(7)
+    task = make_task("two-trainers", trainers=trainers, published=(published(25),))
+    records = [random(task)]
+    for trainer, half in (("td3", 8), ("ppo-many", 20), ("es", 4)):
+        scores = curve(generator, LADDER, half)
+        records += [*baseline(task, trainer=trainer), *runs(task, scores, trainer=trainer)]
+    both = gather(records, {task.name: task}, results_folder=Path("results"))
+    unsolved = [one("unsolved", {8: [20.0] * 3}, target=Target(9000.0, "a test"))]
+    for measurements in ([*cases().values(), *both, *unsolved], both):
+        svg, png = plot_task_ladder(measurements, tmp_path / "tasks")
+        ElementTree.parse(svg)
+        assert png.read_bytes()[:4] == SIGNATURE
+        check_layout(figures[-1])
+    said = [text.get_text() for text in figures[-2].axes[0].texts]
+    order = [words.split()[0] for words in said[: said.index("two-trainers")]][-3:]
+    assert order == ["es", "ppo-many", "td3"]
+    assert "codimension" not in said  # of known dimension
+    assert "unsolved" not in said
+    assert plot_task_ladder(unsolved, tmp_path / "none") == []
+    assert not list(tmp_path.glob("none*"))
 
 
 def test_the_ladder_sorts_by_difficulty_and_sets_calibration_apart(

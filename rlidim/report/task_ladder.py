@@ -1,0 +1,205 @@
+"""The ladder of reinforcement-learning tasks: a row each, its trainers side by side in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlidim.records.measurement import Measurement
+from rlidim.report import drawing
+from rlidim.report.drawing import GREY, INK, PALE
+from rlidim.report.headline import ORDER, by_trainer
+from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.wording import name_of, read
+
+ROW, TRAINER, AXIS = 0.12, 0.15, 4.2  # inches: between rows, of a trainer in one, of the axis
+TOP, BOTTOM = 0.8, 0.5  # inches above and below the rows
+NAME, NUMBER, MARK = 9.0, 8.0, 8.5  # points: a task's name, its readings, the legend
+LONGEST = 2.4  # inches, the most that a task's name may take
+# A trainer of many runs at once, ppo-many, has the colour of the one it is.
+COLOURS = {
+    "es": "#1f6fb2",
+    "cmaes": "#6d4fb0",
+    "ppo": "#cf5b17",
+    "dqn": "#2b8a57",
+    "sac": "#bd3a78",
+    "td3": "#8a5a44",
+}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A task, its readings by trainer, and how far down it is drawn."""
+
+    name: str
+    readings: dict[str, Measurement]
+    top: float
+
+    @property
+    def height(self) -> float:
+        return TRAINER * len(self.readings)
+
+
+def plot_task_ladder(measurements: Sequence[Measurement], path_stem: Path) -> list[Path]:
+    """Draw the tasks that have a reading or a bound, the easiest first; return the SVG and the PNG.
+
+    Tasks that native training does not solve, or of which not even d = D passes, are left out, and
+    nothing is drawn where no task is left.
+
+    Raises:
+        RlidimError: a file cannot be written.
+    """
+    rows = _rows(measurements)
+    if not rows:
+        return []
+    from matplotlib.figure import Figure
+
+    with drawing.style():
+        estimates = [_estimate(each) for row in rows for each in row.readings.values()]
+        left = 0.3 + max(drawing.inches(row.name, NAME) for row in rows)
+        words = [_reading(name, each) for row in rows for name, each in row.readings.items()]
+        right = 0.3 + max(drawing.inches(each, NUMBER) for each in words)
+        below = rows[-1].top + rows[-1].height
+        width, height = left + AXIS + right, TOP + below + BOTTOM
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((left / width, BOTTOM / height, AXIS / width, below / height))
+        axes.set_xscale("log")
+        axes.set_xlim(*drawing.log_limits(_shown(rows, estimates), 0.05))
+        axes.set_ylim(below, 0)
+        drawing.label_dimensions(axes, drawing.round_dimensions(axes, AXIS, 9.0))
+        axes.grid(axis="x", which="major", color=PALE, linewidth=0.7)
+        axes.set_axisbelow(True)
+        for row in rows:
+            _draw(axes, row)
+        axes.set_yticks([])
+        axes.set_xlabel("subspace dimension d")
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        _write_head(figure, rows, estimates, height)
+        return drawing.save(figure, path_stem)
+
+
+def _rows(measurements: Sequence[Measurement]) -> list[_Row]:
+    kept: dict[str, dict[str, Measurement]] = {}
+    for task, readings in by_trainer(measurements).items():
+        readable = {
+            name: readings[name]
+            for name in sorted(readings, key=_place)
+            if not _estimate(readings[name]).unreached
+            and not _estimate(readings[name]).scale.unsolved
+        }
+        if readable:
+            kept[task] = readable
+    rows: list[_Row] = []
+    top = ROW
+    for task in sorted(kept, key=lambda task: (_difficulty(kept[task]), task)):
+        rows.append(_Row(drawing.fit(task, NAME, LONGEST), kept[task], top))
+        top += rows[-1].height + ROW
+    return rows
+
+
+def _estimate(measurement: Measurement) -> Estimate:
+    assert measurement.estimate is not None
+    return measurement.estimate
+
+
+def _place(trainer: str) -> tuple[int, str]:
+    kind = trainer.partition("-")[0]
+    return ORDER.index(kind) if kind in ORDER else len(ORDER), trainer
+
+
+def _difficulty(readings: dict[str, Measurement]) -> float:
+    """Return the least of the readings; a bound counts as a little more."""
+    estimates = [_estimate(each) for each in readings.values()]
+    return min(each.d_int or each.rungs[-1].d + 0.5 for each in estimates)
+
+
+def _shown(rows: Sequence[_Row], estimates: Sequence[Estimate]) -> list[float]:
+    """Return every d that the axis has to hold."""
+    values = [float(d_int) for row in rows for _, d_int in _published(row)]
+    for estimate in estimates:
+        values += [end for end in estimate.interval if end is not None]
+        values += drawing.open_ends(estimate)
+        values.append(estimate.d_int or estimate.rungs[-1].d)
+    return values
+
+
+def _published(row: _Row) -> list[tuple[str, int]]:
+    """Return the published numbers, each with the trainer beside which it is drawn.
+
+    That is the one it was measured by; the first, where that has no reading here.
+    """
+    entries = {
+        (entry.trainer, entry.d_int) for each in row.readings.values() for entry in each.published
+    }
+    return sorted(
+        (trainer if trainer in row.readings else next(iter(row.readings)), d_int)
+        for trainer, d_int in entries
+    )
+
+
+def _reading(trainer: str, measurement: Measurement) -> str:
+    return f"{trainer} {read(measurement.estimate)}"
+
+
+def _colour(trainer: str) -> str:
+    return COLOURS.get(trainer.partition("-")[0], GREY)
+
+
+def _draw(axes: Any, row: _Row) -> None:
+    """Draw a task: each trainer's interval, reading and words; the published numbers; its name."""
+    for index, (trainer, measurement) in enumerate(row.readings.items()):
+        y, colour, estimate = (
+            row.top + TRAINER * (index + 0.5),
+            _colour(trainer),
+            _estimate(measurement),
+        )
+        drawing.draw_interval(axes, estimate, y, _paler(colour), 4)
+        drawing.mark_reading(axes, estimate, y, colour)
+        for beside, d in _published(row):
+            if beside == trainer:
+                axes.scatter([d], [y], marker="D", s=44, facecolor="none", edgecolor=INK, zorder=5)
+        _write(axes, 1, y, _reading(trainer, measurement), colour, NUMBER)
+    _write(axes, 0, row.top + row.height / 2, row.name, INK, NAME)
+
+
+def _paler(colour: str) -> tuple[float, ...]:
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.55 + 0.45 * part for part in to_rgb(colour))
+
+
+def _write(axes: Any, edge: int, y: float, words: str, colour: str, size: float) -> None:
+    """Write to the left of the axes' left edge (0) or to the right of the right one (1)."""
+    axes.annotate(
+        words,
+        (edge, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(10 if edge else -10, -0.5),
+        textcoords="offset points",
+        ha="left" if edge else "right",
+        va="center",
+        fontsize=size,
+        color=colour,
+        annotation_clip=False,
+    )
+
+
+def _write_head(
+    figure: Any, rows: Sequence[_Row], estimates: Sequence[Estimate], height: float
+) -> None:
+    """Write the title and, below it, the legend of the marks."""
+    width = figure.get_size_inches()[0]
+    x, y = 0.2, 1 - 0.54 / height
+    title = f"How many numbers a task takes ({name_of(estimates[0].fraction)}), easiest first"
+    figure.text(x / width, 1 - 0.27 / height, title, fontsize=11, fontweight="bold")
+    marks = [("●", INK, "measured"), ("▬", PALE, "95 % interval")]
+    if any(estimate.censored for estimate in estimates):
+        marks.append(("▷", INK, "at least"))
+    if any(_published(row) for row in rows):
+        marks.append(("◇", INK, "published"))
+    for mark, colour, words in marks:
+        figure.text(x / width, y, mark, fontsize=9, color=colour)
+        figure.text((x + 0.17) / width, y, words, fontsize=MARK)
+        x += 0.42 + drawing.inches(words, MARK)
