@@ -164,10 +164,10 @@ def _draw(axes: Any, row: _Row) -> None:
     _write(axes, 0, row.top + row.height / 2, row.name, INK, NAME)
 
 
-def _paler(colour: str) -> tuple[float, ...]:
-    from matplotlib.colors import to_rgb
+def _paler(colour: str) -> str:
+    from matplotlib.colors import to_hex, to_rgb
 
-    return tuple(0.55 + 0.45 * part for part in to_rgb(colour))
+    return to_hex([0.55 + 0.45 * part for part in to_rgb(colour)])
 
 
 def _write(axes: Any, edge: int, y: float, words: str, colour: str, size: float) -> None:
