@@ -167,7 +167,7 @@ def _draw(axes: Any, row: _Row) -> None:
 def _paler(colour: str) -> str:
     from matplotlib.colors import to_hex, to_rgb
 
-    return to_hex([0.55 + 0.45 * part for part in to_rgb(colour)])
+    return str(to_hex([0.55 + 0.45 * part for part in to_rgb(colour)]))
 
 
 def _write(axes: Any, edge: int, y: float, words: str, colour: str, size: float) -> None:
