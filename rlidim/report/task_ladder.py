@@ -167,7 +167,8 @@ def _draw(axes: Any, row: _Row) -> None:
 def _paler(colour: str) -> str:
     from matplotlib.colors import to_hex, to_rgb
 
-    return str(to_hex([0.55 + 0.45 * part for part in to_rgb(colour)]))
+    red, green, blue = (0.55 + 0.45 * part for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def _write(axes: Any, edge: int, y: float, words: str, colour: str, size: float) -> None:
