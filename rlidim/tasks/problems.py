@@ -31,6 +31,7 @@ MEASURED_ON = ("test", "training")
 LARGEST_D = 2**31
 DEEPEST = 1_000  # hidden layers
 WIDEST = 16_384  # units of a memory
+OURS = "rlidim.environments:"  # before the colon of an environment of the suite's own
 # The suites of EnvPool's whose names of environments do not begin with the suite's.
 SUITES = {
     "dm_control": re.compile(
@@ -66,7 +67,8 @@ class Environment:
     @property
     def family(self) -> str:
         """The group that a list shows it in: its extra, Gymnasium's own, or the user's."""
-        return self.extra or ("own" if ":" in self.id else "gymnasium")
+        ours = self.id.startswith(OURS)  # Gymnasium's with another constant
+        return self.extra or ("own" if ":" in self.id and not ours else "gymnasium")
 
 
 @dataclass(frozen=True)
