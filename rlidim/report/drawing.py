@@ -37,6 +37,7 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.labelcolor": INK,
 }
 PIXELS_PER_INCH = 160
+MARK = 8.5  # points: a ladder's legend
 
 
 @contextlib.contextmanager
@@ -212,3 +213,38 @@ def round_dimensions(axes: Any, length: float, size: float) -> list[int]:
         if fitting(axes, inside, length, size) == inside:
             return inside
     return [d for d in (10**decade for decade in decades) if low <= d <= high]
+
+
+def write_beside(
+    axes: Any, edge: int, y: float, words: str, colour: str, size: float, weight: str = "normal"
+) -> None:
+    """Write to the left of the axes' left edge (0) or to the right of the right one (1)."""
+    axes.annotate(
+        words,
+        (edge, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(10 if edge else -10, -0.5),
+        textcoords="offset points",
+        ha="left" if edge else "right",
+        va="center",
+        fontsize=size,
+        fontweight=weight,
+        color=colour,
+        annotation_clip=False,
+    )
+
+
+def write_legend(figure: Any, marks: Sequence[tuple[str, str, str]], x: float, y: float) -> None:
+    """Write marks (sign, colour, words) in a line.
+
+    Args:
+        figure: to write on.
+        marks: see above.
+        x: where the line begins, in inches.
+        y: its height, as a share of the figure's.
+    """
+    width = figure.get_size_inches()[0]
+    for mark, colour, words in marks:
+        figure.text(x / width, y, mark, fontsize=9, color=colour)
+        figure.text((x + 0.17) / width, y, words, fontsize=MARK)
+        x += 0.42 + inches(words, MARK)

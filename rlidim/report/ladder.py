@@ -16,7 +16,7 @@ from rlidim.statistics.wording import interval, name_of, read
 
 ROW, AXIS = 0.27, 4.6  # inches: a row's height, the width of the log axis
 TOP, BOTTOM = 0.78, 0.55  # inches above and below the rows
-NAME, NUMBER, MARK = 9.0, 9.0, 8.5  # points: a row's name, its reading, the legend
+NAME, NUMBER = 9.0, 9.0  # points: a row's name, its reading
 CALIBRATION = "calibration"
 LONGEST = 3.2  # inches, the most that a row's name may take
 
@@ -68,7 +68,7 @@ def plot_ladder(measurements: Sequence[Measurement], path_stem: Path) -> list[Pa
             if isinstance(row, _Row):
                 _draw(axes, y, row)
             elif row is not None:
-                _write(axes, 0, y, row, INK, NAME, "bold")
+                drawing.write_beside(axes, 0, y, row, INK, NAME, "bold")
         axes.set_yticks([])
         axes.set_xlabel("subspace dimension d")
         axes.spines[["top", "right", "left"]].set_visible(False)
@@ -121,31 +121,12 @@ def _draw(axes: Any, y: int, row: _Row) -> None:
     else:
         for d in sorted({entry.d_int for entry in row.measurement.published}):
             _hollow(axes, d, y, VERMILION)
-    _write(axes, 0, y, row.name, INK, NAME)
-    _write(axes, 1, y, _reading(estimate), INK, NUMBER)
+    drawing.write_beside(axes, 0, y, row.name, INK, NAME)
+    drawing.write_beside(axes, 1, y, _reading(estimate), INK, NUMBER)
 
 
 def _hollow(axes: Any, d: int, y: int, colour: str) -> None:
     axes.scatter([d], [y], marker="D", s=62, facecolor="none", edgecolor=colour, zorder=5)
-
-
-def _write(
-    axes: Any, edge: int, y: float, words: str, colour: str, size: float, weight: str = "normal"
-) -> None:
-    """Write to the left of the axes' left edge (0) or to the right of the right one (1)."""
-    axes.annotate(
-        words,
-        (edge, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(10 if edge else -10, -0.5),
-        textcoords="offset points",
-        ha="left" if edge else "right",
-        va="center",
-        fontsize=size,
-        fontweight=weight,
-        color=colour,
-        annotation_clip=False,
-    )
 
 
 def _write_head(figure: Any, drawn: Sequence[_Row], height: float) -> None:
@@ -162,7 +143,4 @@ def _write_head(figure: Any, drawn: Sequence[_Row], height: float) -> None:
         marks.append(("◇", VERMILION, "published"))
     if any(row.measurement.known is not None for row in drawn):
         marks.append(("◇", GREEN, "known by construction"))
-    for mark, colour, words in marks:
-        figure.text(x / width, y, mark, fontsize=9, color=colour)
-        figure.text((x + 0.17) / width, y, words, fontsize=MARK)
-        x += 0.42 + drawing.inches(words, MARK)
+    drawing.write_legend(figure, marks, x, y)

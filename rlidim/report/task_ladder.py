@@ -16,7 +16,7 @@ from rlidim.statistics.wording import name_of, read
 
 ROW, TRAINER, AXIS = 0.12, 0.15, 4.2  # inches: between rows, of a trainer in one, of the axis
 TOP, BOTTOM = 0.8, 0.5  # inches above and below the rows
-NAME, NUMBER, MARK = 9.0, 8.0, 8.5  # points: a task's name, its readings, the legend
+NAME, NUMBER = 9.0, 8.0  # points: a task's name, its readings
 LONGEST = 2.4  # inches, the most that a task's name may take
 # A trainer of many runs at once, ppo-many, has the colour of the one it is.
 COLOURS = {
@@ -160,8 +160,8 @@ def _draw(axes: Any, row: _Row) -> None:
         for beside, d in _published(row):
             if beside == trainer:
                 axes.scatter([d], [y], marker="D", s=44, facecolor="none", edgecolor=INK, zorder=5)
-        _write(axes, 1, y, _reading(trainer, measurement), colour, NUMBER)
-    _write(axes, 0, row.top + row.height / 2, row.name, INK, NAME)
+        drawing.write_beside(axes, 1, y, _reading(trainer, measurement), colour, NUMBER)
+    drawing.write_beside(axes, 0, row.top + row.height / 2, row.name, INK, NAME)
 
 
 def _paler(colour: str) -> str:
@@ -169,22 +169,6 @@ def _paler(colour: str) -> str:
 
     red, green, blue = (0.55 + 0.45 * part for part in to_rgb(colour))
     return to_hex((red, green, blue))
-
-
-def _write(axes: Any, edge: int, y: float, words: str, colour: str, size: float) -> None:
-    """Write to the left of the axes' left edge (0) or to the right of the right one (1)."""
-    axes.annotate(
-        words,
-        (edge, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(10 if edge else -10, -0.5),
-        textcoords="offset points",
-        ha="left" if edge else "right",
-        va="center",
-        fontsize=size,
-        color=colour,
-        annotation_clip=False,
-    )
 
 
 def _write_head(
@@ -200,7 +184,4 @@ def _write_head(
         marks.append(("▷", INK, "at least"))
     if any(_published(row) for row in rows):
         marks.append(("◇", INK, "published"))
-    for mark, colour, words in marks:
-        figure.text(x / width, y, mark, fontsize=9, color=colour)
-        figure.text((x + 0.17) / width, y, words, fontsize=MARK)
-        x += 0.42 + drawing.inches(words, MARK)
+    drawing.write_legend(figure, marks, x, y)
