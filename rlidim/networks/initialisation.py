@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
+from rlidim.tasks.problems import Start
 
 HIDDEN_GAIN = math.sqrt(2.0)  # of hidden layers, under orthogonal
 TRUNCATION = 2.0  # standard deviations at which Keras cuts its normal initialisations off
@@ -44,6 +45,21 @@ def initial_weight(
     if initialisation == "he_normal":
         return truncated_normal(generator, shape) * math.sqrt(2.0 / inputs)
     return _orthogonal(generator, outputs, inputs) * gain
+
+
+def moved(theta_0: NDArray[np.float32], start: Start) -> NDArray[np.float32]:
+    """Return a solution's parameters theta_0 + P theta_d, float32 (D,).
+
+    Raises:
+        RlidimError: an unknown family, or more numbers than D.
+    """
+    import torch
+
+    from rlidim.projections import projection
+
+    P = projection(start.family, start.D, len(start.theta_d), start.seed)
+    theta_d = torch.tensor(start.theta_d, dtype=torch.float32)
+    return np.asarray(P.forward(theta_d, base=torch.from_numpy(theta_0)).numpy())
 
 
 def truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:

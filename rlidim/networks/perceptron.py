@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.networks import memory
-from rlidim.networks.initialisation import HIDDEN_GAIN, fitting, initial_weight, with_tuples
-from rlidim.tasks.problems import Network
+from rlidim.networks.initialisation import (
+    HIDDEN_GAIN,
+    fitting,
+    initial_weight,
+    moved,
+    with_tuples,
+)
+from rlidim.tasks.problems import Network, Start
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -52,6 +58,7 @@ class Architecture:
             quantiles, None for any other.
         scale: of all weights of theta_0.
         memory: units of the LSTM before the layers, 0 for none.
+        start: solutions, of one of which theta_0 is, none for theta_0 drawn at random.
     """
 
     observation_size: int
@@ -69,6 +76,15 @@ class Architecture:
     choices: tuple[int, ...] | None = None
     scale: float = 1.0
     memory: int = 0
+    start: tuple[Start, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse to start at another network's solution."""
+        for start in self.start:
+            if start.D != self.D:
+                raise RlidimError(
+                    f"network: start: a solution of D = {start.D:,}, this network has {self.D:,}"
+                )
 
     @classmethod
     def of(
@@ -106,6 +122,7 @@ class Architecture:
             "output_gain": network.output_gain,
             "scale": network.scale,
             "memory": network.memory,
+            "start": network.start,
         }
         if isinstance(action_space, spaces.Discrete) and quantiles is not None:
             actions = int(action_space.n)
@@ -155,6 +172,10 @@ class Architecture:
 
     def initial_parameters(self, seed: int) -> NDArray[np.float32]:
         """Return theta_0, float32 (D,): a pure function of the architecture and the seed."""
+        if self.start:
+            start = self.start[seed % len(self.start)]
+            drawn = dataclasses.replace(self, start=())
+            return moved(drawn.initial_parameters(start.theta_0_seed), start)
         generator = np.random.default_rng(seed)
         last = len(self.shapes) - 2  # the outputs' weight
         parts: list[NDArray[Any]] = []
@@ -208,8 +229,8 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready values; a bound that is infinite is null.
 
-        Left out, as from older records, are ``choices`` and a ``memory`` where there are none, and
-        a ``scale`` of 1.
+        Left out, as from older records, are ``choices``, a ``memory`` and a ``start`` where there
+        are none, and a ``scale`` of 1.
         """
         content = {
             name: list(value) if isinstance(value, tuple) else value
@@ -217,8 +238,11 @@ class Architecture:
         }
         if self.choices is None:
             del content["choices"]
-        if not self.memory:
-            del content["memory"]
+        for name in ("memory", "start"):
+            if not content[name]:
+                del content[name]
+        for start in content.get("start", ()):
+            start["theta_d"] = list(start["theta_d"])
         if self.scale == 1.0:
             del content["scale"]
         for name in ("low", "high"):
@@ -238,6 +262,9 @@ class Architecture:
             for name, end in (("low", -math.inf), ("high", math.inf)):
                 if content.get(name) is not None:
                     content[name] = tuple(end if at is None else at for at in content[name])
+            content["start"] = tuple(
+                Start(**with_tuples(start)) for start in content.get("start", ())
+            )
             network = cls(**content)
             choices = network.choices or ()
             fits = {

@@ -168,6 +168,13 @@ SPEC: dict[str, Check] = {
     "layout_version": _steps,
     "options": _plain,
 }
+START: dict[str, Check] = {
+    "theta_0_seed": _seed,
+    "family": _text(),
+    "D": _size,
+    "seed": _seed,
+    "theta_d": _scores,
+}
 NETWORK: dict[str, Check] = {
     "hidden": _each(_size),
     "observation_size": _size,
@@ -189,6 +196,7 @@ ACTING: dict[str, Check] = {
     "observation_mean": _or_none(_scores),
     "observation_variance": _or_none(_scores),
     "clip_observation": _number(0),
+    "start": _each(_mapping(START, tuple(START))),
     "architecture": _text(),
     "batch_norm": _truth,
     "means": _or_none(_scores),

@@ -15,6 +15,8 @@ from rlidim.statistics.wording import beside
 KNOBS: dict[str, tuple[str, ...]] = {
     "a shorter pole": ("cartpole", "cartpole-50cm", "cartpole-20cm"),
 }
+# Tasks that begin at solutions of a neighbour, and those that begin at random theta_0.
+STARTED = {"cartpole-from-20cm": "cartpole", "cartpole-20cm-from-1m": "cartpole-20cm"}
 NEVER, ALWAYS = 0.1, 0.9  # shares of runs that solve, where a transition begins and ends
 SHARP = 4.0  # times: within so many of d
 
@@ -24,6 +26,7 @@ def claims(measurements: Sequence[Measurement]) -> list[Claim]:
     rows = by_trainer(measurements)
     judged = [_harder(words, names, rows) for words, names in KNOBS.items()]
     judged.append(_transition(measurements))
+    judged.append(_started(rows, by_trainer(measurements, started=True)))
     return [claim for claim in judged if claim is not None]
 
 
@@ -84,4 +87,35 @@ def _transition(measurements: Sequence[Measurement]) -> Claim | None:
         SUPPORTED if 2 * sharp >= total else REFUTED,
         f"from at most {NEVER:.0%} of the runs to at least {ALWAYS:.0%} within {SHARP:g} times d "
         f"in {sharp} of the {total} rows in which the failing d were tested",
+    )
+
+
+def _started(
+    rows: Mapping[str, Mapping[str, Measurement]], started: Mapping[str, Mapping[str, Measurement]]
+) -> Claim | None:
+    """Judge whether theta_0 from a neighbouring task lowers the dimension.
+
+    Of every pair and trainer: supported where the interval of the reading from there over that from
+    random theta_0 lies below 1 each time; refuted where it reaches above 1 alone some time.
+    """
+    figures, lowers, raises = [], [], []
+    for name, plain in STARTED.items():
+        for trainer, there in started.get(name, {}).items():
+            own = rows.get(plain, {}).get(trainer)
+            if own is None or not (is_read(own) and is_read(there)):
+                continue
+            assert own.estimate is not None
+            assert there.estimate is not None
+            low, high = ratio_interval(there, own)
+            lowers.append(high is not None and high < 1)
+            raises.append(low is not None and low > 1)
+            figures.append(f"{plain} {trainer} {beside(own.estimate)} to {beside(there.estimate)}")
+    if not figures:
+        return None
+    verdict = SUPPORTED if all(lowers) else REFUTED if any(raises) else OPEN
+    ending = "; narrower intervals would decide" if verdict == OPEN else ""
+    return Claim(
+        "theta_0 from a neighbouring task, a pole of another length, lowers the dimension",
+        verdict,
+        "; ".join(figures) + ending,
     )

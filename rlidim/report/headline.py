@@ -8,7 +8,7 @@ from rlidim.records.measurement import Measurement
 from rlidim.report import text
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import NONE, beside
-from rlidim.tasks.problems import Control
+from rlidim.tasks.problems import Control, Network
 
 UNSOLVED = "native unsolved"
 ORDER = (
@@ -30,10 +30,16 @@ ORDER = (
 )  # others follow by name
 
 
-def by_trainer(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measurement]]:
+def by_trainer(
+    measurements: Sequence[Measurement], *, started: bool = False
+) -> dict[str, dict[str, Measurement]]:
     """Return each control task's measurements by trainer, those of unknown dimension.
 
     A task's own family and scope speak: of several measurements, the one with the most runs.
+
+    Args:
+        measurements: of any tasks.
+        started: whether of the tasks that begin at a neighbour's solution, or of all others.
     """
     cells: dict[str, dict[str, Measurement]] = {}
     for measurement in measurements:
@@ -41,6 +47,9 @@ def by_trainer(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measu
         if task is None or not isinstance(task.problem, Control) or task.known is not None:
             continue
         if measurement.scope != "policy" or measurement.estimate is None:
+            continue
+        network = task.problem.network
+        if (isinstance(network, Network) and bool(network.start)) != started:
             continue
         row = cells.setdefault(measurement.task_name, {})
         before = row.get(measurement.trainer)
@@ -52,7 +61,8 @@ def by_trainer(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measu
 def table(measurements: Sequence[Measurement]) -> Table:
     """Return a row for each control task of unknown dimension, the easiest first.
 
-    A task's own family and scope speak: a measurement by another is in the long table alone.
+    A task's own family and scope speak: a measurement by another is in the long table alone, as is
+    that of a task that begins at a neighbour's solution.
     """
     cells = by_trainer(measurements)
     trainers = sorted(

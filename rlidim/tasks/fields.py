@@ -85,6 +85,7 @@ class Range:
 
 Count = Annotated[int, Range(at_least=1)]
 Members = Annotated[int, Range(at_least=1, at_most=100_000)]  # each with memory of its own
+Seed = Annotated[int, Range(at_least=0, at_most=2**64 - 1)]
 Positive = Annotated[float, Range(above=0)]
 NotNegative = Annotated[float, Range(at_least=0)]
 Share = Annotated[float, Range(at_least=0, at_most=1)]

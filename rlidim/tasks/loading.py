@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError, nearest
-from rlidim.tasks import zoo
+from rlidim.tasks import families, zoo
 from rlidim.tasks.fields import seconds_of
 from rlidim.tasks.parsing import parse
 from rlidim.tasks.problems import (
@@ -36,11 +36,13 @@ from rlidim.tasks.problems import (
     PixelNetwork,
     Pool,
     Problem,
+    Start,
     Supervised,
     check_size,
 )
 from rlidim.tasks.reading import LARGEST_YAML, check_name, parse_yaml, read_file
 from rlidim.tasks.settings import TrainerSettings, checked_trainer, known_trainers
+from rlidim.tasks.starting import with_solutions
 from rlidim.tasks.task import TIERS, Baseline, Published, Search, Target, Task
 
 KEYS = (
@@ -185,7 +187,7 @@ def _control(content: Mapping[str, Any], path: Path) -> Control:
             f"{where}: id: expected a name such as CartPole-v1, or module:name, "
             f"found {environment.id!r:.60}"
         )
-    section = content["network"]
+    section = with_solutions(content["network"], path)
     convolutional = isinstance(section, dict) and "architecture" in section
     where = f"{path}: network"
     network = (
@@ -201,10 +203,21 @@ def _control(content: Mapping[str, Any], path: Path) -> Control:
     if isinstance(network, Network):
         _one_of(f"{where}: unknown activation", network.activation, ACTIVATIONS)
         check_size(network.hidden, f"{where}: hidden")
+        _check_start(network.start, f"{where}: start")
     else:
         _one_of(f"{where}: unknown architecture", network.architecture, environment.architectures)
     evaluation = parse(Evaluation, content.get("evaluation", {}), f"{path}: evaluation")
     return Control(environment, network, evaluation)
+
+
+def _check_start(starts: tuple[Start, ...], where: str) -> None:
+    for start in starts:
+        try:
+            families.check(start.family)
+        except RlidimError as error:
+            raise RlidimError(f"{where}: {error}") from error
+        if not 1 <= len(start.theta_d) <= start.D:
+            raise RlidimError(f"{where}: theta_d: {len(start.theta_d)} numbers, D = {start.D:,}")
 
 
 def _supervised(content: Mapping[str, Any], trainers: Mapping[str, Any], path: Path) -> Supervised:

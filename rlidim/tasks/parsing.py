@@ -68,6 +68,8 @@ def _check(value: Any, hint: Any, where: str) -> Any:
         return tuple(_check(item, typing.get_args(hint)[0], where) for item in value)
     elif origin in (dict, Mapping) and isinstance(value, Mapping):
         return dict(value)
+    elif isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return parse(hint, value, where)
     elif hint is type(None):
         if value is None:
             return None

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from rlidim.errors import RlidimError
-from rlidim.tasks.fields import Count, Decay, Members, Positive, Range, SomeShare, added_later
+from rlidim.tasks.fields import (
+    Count,
+    Decay,
+    Members,
+    Positive,
+    Range,
+    Seed,
+    SomeShare,
+    added_later,
+)
 
 ACTIVATIONS = ("relu", "tanh")
 INITIALISATIONS = ("he_normal", "orthogonal")
@@ -195,13 +204,28 @@ def _changed(section: Any, name: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Start:
+    """A solution to start at: that of ``theta_0_seed``, moved by P theta_d.
+
+    ``family``, ``D`` and ``seed`` name P. All of it stands in a record, under ``solution``.
+    """
+
+    theta_0_seed: Seed
+    family: str
+    D: Count
+    seed: Seed
+    theta_d: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Network:
     """A multilayer perceptron: hidden widths, activation, initialisation of theta_0.
 
     ``he_normal`` is the paper's (truncated normal, standard deviation sqrt(2 / fan_in), zero
     biases); ``orthogonal`` is Stable-Baselines3's (gain sqrt(2); ``output_gain`` on the last).
     ``scale`` multiplies all weights of theta_0. ``memory`` are the units of an LSTM before the
-    layers, 0 for none: ``recurrent_ppo``, ``es`` and its like have one.
+    layers, 0 for none: ``recurrent_ppo``, ``es`` and its like have one. ``start`` are solutions of
+    the same network in another task: theta_0 is that of one of them, which the seed picks.
     """
 
     frames: ClassVar[bool] = False  # whether it is for frames
@@ -212,6 +236,7 @@ class Network:
     output_gain: Positive = 1.0
     scale: Positive = added_later(1.0)
     memory: Annotated[int, Range(at_least=0, at_most=WIDEST)] = added_later(0)
+    start: tuple[Start, ...] = added_later(())
 
     def __str__(self) -> str:
         """Return ``20-20 relu``, ``lstm 16, 20-20 relu``, or ``linear``."""

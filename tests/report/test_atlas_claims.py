@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from rlidim.records.measurement import Measurement, gather
-from rlidim.report import atlas, trainers
+from rlidim.report import atlas, headline, trainers
+from rlidim.tasks.problems import Start
 from rlidim.tasks.settings import EvolutionStrategySettings, PPOSettings, evolves
 from rlidim.tasks.task import Task
 from tests.factory import make_task
@@ -16,13 +18,20 @@ from tests.report.synthetic import baseline, random, runs
 TRAINERS = {"es": EvolutionStrategySettings(n_timesteps=1), "ppo": PPOSettings(n_timesteps=100)}
 
 
-def task(name: str) -> Task:
-    return make_task(name, trainers=TRAINERS)
+START = Start(theta_0_seed=0, family="rademacher", D=562, seed=0, theta_d=(1.0,))
 
 
-def read(name: str, failing: int, solving: int, trainer: str = "es") -> list[Measurement]:
+def task(name: str, start: tuple[Start, ...] = ()) -> Task:
+    made = make_task(name, trainers=TRAINERS)
+    network = dataclasses.replace(made.control.network, start=start)
+    return made.replace_problem(network=network)
+
+
+def read(
+    name: str, failing: int, solving: int, trainer: str = "es", start: tuple[Start, ...] = ()
+) -> list[Measurement]:
     """Return a measurement whose runs fail at one d and solve the task at another."""
-    it = task(name)
+    it = task(name, start)
     scores: dict[int, list[float | None]] = {failing: [20.0] * 10, solving: [500.0] * 10}
     records = [random(it), *baseline(it, trainer=trainer), *runs(it, scores, trainer=trainer)]
     return gather(records, {name: it}, results_folder=Path("results"))
@@ -82,6 +91,21 @@ def test_a_knob(levels: tuple[int, ...], verdict: str, monkeypatch: pytest.Monke
     knob = next(claim for claim in atlas.claims(found) if "pole" in claim.claim)
     assert knob.verdict == verdict
     assert not any("pole" in claim.claim for claim in atlas.claims(found[:2]))  # a level is missing
+
+
+@pytest.mark.parametrize(
+    ("there", "verdict"), [(4, "supported"), (64, "refuted"), (16, "undecided")]
+)
+def test_a_start_at_a_neighbour_s_solution(
+    there: int, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atlas, "STARTED", {"warm": "cold"})
+    cold, warm = read("cold", 8, 16), read("warm", there // 2, there, start=(START,))
+    claim = next(c for c in atlas.claims([*cold, *warm]) if "neighbouring" in c.claim)
+    assert claim.verdict == verdict
+    assert "cold es 12 [9, 16] to" in claim.figures
+    assert not any("neighbouring" in c.claim for c in atlas.claims(cold))
+    assert "warm" not in headline.by_trainer([*cold, *warm])
 
 
 def test_the_transition_s_sharpness() -> None:

@@ -1,0 +1,57 @@
+"""Solutions that a network starts at: written out in a task's file, or a record's, by its path."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from pathlib import Path
+from typing import Any
+
+from rlidim.errors import RlidimError
+from rlidim.tasks.reading import parse_json, read_file
+
+LARGEST_RECORD = 8 * 2**20  # bytes
+
+
+def with_solutions(section: Any, file: Path) -> Any:
+    """Return a network's section with the solutions of the records that ``start`` names in it.
+
+    Args:
+        section: as YAML reads it; anything but a path is left to the parser.
+        file: of the task, beside which a relative path begins.
+
+    Raises:
+        RlidimError: a record cannot be read, or has no solution in a subspace.
+    """
+    if not isinstance(section, dict) or not isinstance(section.get("start"), list):
+        return section
+    starts = [
+        solution(file.parent / start) if isinstance(start, str) else start
+        for start in section["start"]
+    ]
+    return {**section, "start": starts}
+
+
+def solution(record: Path) -> dict[str, Any]:
+    """Return a record's solution as a task's file writes it out.
+
+    Raises:
+        RlidimError: the record cannot be read, or has no solution in a subspace.
+    """
+    content = read_file(record, LARGEST_RECORD)
+    try:
+        recorded = parse_json(content)["solution"]
+        spec, numbers = recorded["spec"], base64.b64decode(recorded["theta_d"], validate=True)
+        if spec["options"]:
+            raise ValueError("its family has options")
+        return {
+            "theta_0_seed": recorded["theta_0_seed"],
+            "family": spec["family"],
+            "D": spec["D"],
+            "seed": spec["seed"],
+            "theta_d": list(struct.unpack(f"<{len(numbers) // 4}f", numbers)),
+        }
+    except (ValueError, LookupError, TypeError, struct.error) as error:
+        raise RlidimError(
+            f"{record}: no record of a solution in a subspace to start at ({error})"
+        ) from error
