@@ -11,9 +11,18 @@ from rlidim.report.trainers import is_read, readings
 from rlidim.statistics.reading import isotonic_fit
 from rlidim.statistics.wording import beside
 
-# Tasks that one number makes harder, the easiest first.
+# What one number that makes tasks harder does to their dimension, and the tasks, easiest first.
 KNOBS: dict[str, tuple[str, ...]] = {
-    "a shorter pole": ("cartpole", "cartpole-50cm", "cartpole-20cm"),
+    "a shorter pole makes CartPole's dimension larger": (
+        "cartpole",
+        "cartpole-50cm",
+        "cartpole-20cm",
+    ),
+    "a larger room makes the dimension of MiniGrid's empty one larger": (
+        "minigrid-empty-5x5",
+        "minigrid-empty-6x6",
+        "minigrid-empty",
+    ),
 }
 # Tasks that begin at solutions of a neighbour, and those that begin at random theta_0.
 STARTED = {"cartpole-from-20cm": "cartpole", "cartpole-20cm-from-1m": "cartpole-20cm"}
@@ -55,7 +64,7 @@ def _harder(
     verdict = SUPPORTED if all(grows) else REFUTED if any(falls) else OPEN
     ending = "; narrower intervals would decide" if verdict == OPEN else ""
     return Claim(
-        f"{words} makes CartPole's dimension larger ({' to '.join(names)})",
+        f"{words} ({' to '.join(names)})",
         verdict,
         "; ".join(figures) + ending,
     )
