@@ -27,6 +27,8 @@ from rlidim.errors import RlidimError
 
 if TYPE_CHECKING:
     from rlidim.executors.job import Executor
+    from rlidim.records.folder import Results
+    from rlidim.records.measurement import Measurement
     from rlidim.report.tables import Table
     from rlidim.sweep.plan import Plan
 
@@ -124,20 +126,21 @@ def calibrate_command(
     if choices:
         choose_otherwise(context, executor, log_dir, as_json)
         return
-    plans = calibration.plans(tasks_of(context))
+    refused = Refused()
+    readings = []
     try:
-        measurements = [search_and_gather(context, plan, executor, log_dir) for plan in plans]
+        for plan in calibration.plans(tasks_of(context)):
+            measurement = refused.unless(context, plan, executor, log_dir)
+            if measurement is not None:
+                readings.append(calibration.Reading.of(plan.task, measurement))
     finally:
         executor.close()
-    readings = [
-        calibration.Reading.of(plan.task, measurement)
-        for plan, measurement in zip(plans, measurements, strict=True)
-    ]
     holds = all(reading.holds is not False for reading in readings)
     if as_json:
         print_json({"readings": [reading.to_json() for reading in readings], "holds": holds})
     else:
         click.echo(calibration.table(readings))
+    refused.raise_any()
     context.exit(0 if holds else 1)
 
 
@@ -149,12 +152,12 @@ def repeat_searches(
     from rlidim.report import replications
     from rlidim.sweep import calibration
 
-    tasks = tasks_of(context)
+    tasks, refused = tasks_of(context), Refused()
     plans = calibration.repeated(tasks, repetitions)
     try:
         for number, plan in enumerate(plans, 1):
             tell(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}, {plan.replication}")
-            search_and_gather(context, plan, executor, log_dir)
+            refused.unless(context, plan, executor, log_dir)
     finally:
         executor.close()
     names = {plan.subject for plan in plans}
@@ -165,6 +168,7 @@ def repeat_searches(
         if measurement.subject in names
     ]
     print_table(replications.table(measurements), "replications", as_json)
+    refused.raise_any()
 
 
 def try_bases(context: click.Context, executor: Executor, log_dir: Path, as_json: bool) -> None:
@@ -200,16 +204,18 @@ def choose_otherwise(
 
     folder, tasks = results_of(context).folder, tasks_of(context)
     plans = calibration.otherwise(tasks, lambda line: tell(f"left out: {line}"))
+    refused = Refused()
     try:
         for number, (choice, plan) in enumerate(plans, 1):
             tell(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}, {choice.words}")
             results = Results(choices.folder(folder, choice.name))
             logs = log_dir / CHOICES / choice.name
-            search_and_gather(context, plan, executor, logs, results=results)
+            refused.unless(context, plan, executor, logs, results=results)
     finally:
         executor.close()
     own = gather(records_of(context), tasks, results_folder=folder)
     print_table(choices.table(choices.read(own, folder, tasks)[0]), "choices", as_json)
+    refused.raise_any()
 
 
 def print_table(table: Table, name: str, as_json: bool) -> None:
@@ -246,38 +252,70 @@ def bench_command(
     from rlidim.report.overview import plainly
     from rlidim.sweep import tiers
 
-    problems: list[str] = []
-
-    def refuse(line: str) -> None:
-        # A task that cannot be measured does not keep the others from it.
-        problems.append(line)
-        click.echo(f"error: {line}", err=True)
-
-    plans = tiers.plans(tasks_of(context), tier, refuse)
-    wanted = len(plans) + len(problems)
+    refused = Refused()
+    plans = tiers.plans(tasks_of(context), tier, refused)
     results = results_of(context)
     results.check_writable()
     if until is not None:
-        work_until(context, plans, until, executor, log_dir)
-        return
-    try:
-        for number, plan in enumerate(plans, 1):
-            click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
-            try:
-                measurement = search_and_gather(context, plan, executor, log_dir)
-                click.echo(plainly(measurement))
-            except RlidimError as error:
-                executor.close()  # ends the round's other runs
-                refuse(f"{plan.task.name} {plan.trainer}: {error}")
-    finally:
-        executor.close()
-    write_tables(context)
-    if problems:
-        raise RlidimError(f"{len(problems)} of {wanted} could not be measured: {problems[0]}")
+        work_until(context, plans, until, executor, log_dir, refused)
+    else:
+        try:
+            for number, plan in enumerate(plans, 1):
+                click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
+                measurement = refused.unless(context, plan, executor, log_dir)
+                if measurement is not None:
+                    click.echo(plainly(measurement))
+        finally:
+            executor.close()
+        write_tables(context)
+    refused.raise_any()
+
+
+class Refused:
+    """The measurements that could not be made: none keeps the others from theirs."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        """Say and remember why one is not made."""
+        self.lines.append(line)
+        click.echo(f"error: {line}", err=True)
+
+    def unless(
+        self,
+        context: click.Context,
+        plan: Plan,
+        executor: Executor,
+        log_dir: Path,
+        results: Results | None = None,
+    ) -> Measurement | None:
+        """Return the measurement of a plan; None, and the reason is told, if it cannot be made."""
+        try:
+            return search_and_gather(context, plan, executor, log_dir, results=results)
+        except RlidimError as error:
+            executor.close()  # ends the round's other runs
+            self(f"{plan.task.name} {plan.trainer}: {error}")
+            return None
+
+    def raise_any(self) -> None:
+        """Raise if there is one.
+
+        Raises:
+            RlidimError: says how many there are, and the first.
+        """
+        if self.lines:
+            raise RlidimError(f"{len(self.lines)} could not be measured: {self.lines[0]}")
 
 
 def work_until(
-    context: click.Context, plans: Sequence[Plan], seconds: float, executor: Executor, log_dir: Path
+    context: click.Context,
+    plans: Sequence[Plan],
+    seconds: float,
+    executor: Executor,
+    log_dir: Path,
+    refused: Refused,
 ) -> None:
     """Work on the most urgent measurements for so long, then write the tables and what is open."""
     from rlidim.cli.progress import Progress
@@ -297,6 +335,7 @@ def work_until(
                 log_dir=log_dir,
                 listener=progress,
                 tell=tell,
+                refuse=refused,
             )
     finally:
         pool.close()

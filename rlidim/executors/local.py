@@ -190,17 +190,19 @@ class ProcessPool:
         return [] if self._pool is None else list((self._pool._processes or {}).values())
 
     def close(self) -> None:
-        """End the workers at once; what they were running is lost, what is on disk is whole."""
-        if self._pool is None:
-            return
+        """End the workers at once; what they were running is lost, what is on disk is whole.
+
+        Jobs may be run again afterwards, by new workers.
+        """
         processes = self._processes()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._discard()
         for process in processes:
             # Not SIGTERM: one that is stopped would not hear it, one that is importing not yet.
             process.kill()
         for process in processes:
             process.join()
-        self._pool = None
+        # The runs that were going on, which a job's mistake cut short, hold no place any more.
+        self._watch = Watch(self.workers, self._context)
 
     def _begin(
         self,

@@ -7,15 +7,17 @@ zip by its name; uploading the folder is the user's own command.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rlidim.errors import RlidimError
-from rlidim.records.files import write_atomically
-from rlidim.records.folder import read_record
+from rlidim.records.files import try_writing, write_atomically, writing
 from rlidim.records.record import RunRecord
 from rlidim.solutions import playback
+from rlidim.solutions.asked import record_of
 from rlidim.tasks.task import Task
 
 CARD = "README.md"
@@ -51,9 +53,7 @@ model-index:
 {about} Score: {mean:.2f} ± {deviation:.2f} over {episodes} fresh episodes.
 
 ```python
-from stable_baselines3 import {algorithm}
-
-model = {algorithm}.load("{model}")  # needs no rlidim
+{code}
 ```
 
 `{record}` is the run's record: its seeds, settings and versions, and theta_d itself. It was made by
@@ -80,15 +80,19 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     Raises:
         RlidimError: no such record, no solution in it, or what a model or a video needs is missing.
     """
-    from rlidim.trainers.sb3.export import MODELS
+    from rlidim.trainers.sb3.export import model_of
 
-    record = read_record(path)
-    if record.status != "ok" or record.cell.trainer not in MODELS:
+    record = record_of(task, path)
+    if record.status != "ok" or record.solution is None:
         raise RlidimError(f"{path}: no run that ended with a model of Stable-Baselines3")
+    playback.check_draws(task)
+    architecture, _ = playback.parameters_of(record, path, log_dir)
+    kind = model_of(record.cell.trainer, architecture)
     environment = task.control.environment.id.rpartition(":")[2].replace("/", "-")
-    algorithm = MODELS[record.cell.trainer].__name__
+    algorithm = kind.__name__
     model = out / f"{algorithm.lower()}-{environment}.zip"
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out, "--hub"):
+        try_writing(out)
     exported = playback.export(task, path, out=model, log_dir=log_dir)
     video = out / VIDEO
     playback.play(task, path, video=video, episodes=1, seed=seed, log_dir=log_dir)
@@ -107,8 +111,7 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
         mean=mean,
         deviation=deviation,
         episodes=len(record.returns),
-        algorithm=algorithm,
-        model=model.name,
+        code=loading(task, kind, exported, remembers=bool(getattr(architecture, "memory", 0))),
         record=RECORD,
         command=command(record),
     )
@@ -116,6 +119,39 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     write_atomically(out / RECORD, path.read_text())
     write_atomically(out / CARD, card)
     return [out / CARD, *exported, video, out / RESULTS, out / RECORD]
+
+
+def loading(task: Task, kind: type[Any], exported: Sequence[Path], *, remembers: bool) -> str:
+    """Return the lines of Python that load an exported model, and what it needs to act.
+
+    Args:
+        task: whose environment it acts in.
+        kind: the model's class.
+        exported: its file, and that of the statistics of a policy that normalises what it sees.
+        remembers: whether its network has a memory.
+    """
+    model, *statistics = (path.name for path in exported)
+    lines = [
+        f"from {kind.__module__.partition('.')[0]} import {kind.__name__}",
+        "",
+        f'model = {kind.__name__}.load("{model}")  # needs no rlidim',
+    ]
+    if statistics:
+        environment = task.control.environment
+        arguments = [repr(environment.id)]
+        arguments += [f"{name}={value!r}" for name, value in environment.kwargs.items()]
+        lines[:1] = [
+            "import gymnasium",
+            lines[0],
+            "from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize",
+        ]
+        lines += [
+            f"env = DummyVecEnv([lambda: gymnasium.make({', '.join(arguments)})])",
+            f'env = VecNormalize.load("{statistics[0]}", env)  # what the model sees',
+        ]
+    if remembers:
+        lines.append("# predict(observation, state, episode_start) hands its memory on")
+    return "\n".join(lines)
 
 
 def about(record: RunRecord) -> str:

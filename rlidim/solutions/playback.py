@@ -155,8 +155,7 @@ def _play(
         environment = making.make(task, render_mode="human" if has_window(task) else None)
         look = lambda: None  # noqa: E731  (a window shows itself)
     else:
-        if "rgb_array" not in _modes(task):
-            raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
+        check_draws(task)
         environment = making.make(task, render_mode="rgb_array")
         look = lambda: frames.append(environment.render())  # noqa: E731
     with without_window() if video is not None else contextlib.nullcontext():
@@ -172,6 +171,16 @@ def _play(
 def draws(task: Task) -> bool:
     """Say whether a task has a lone environment that draws pictures."""
     return making.has_lone_form(task) and "rgb_array" in _modes(task)
+
+
+def check_draws(task: Task) -> None:
+    """Make sure that a video can be made of a task.
+
+    Raises:
+        RlidimError: its environment draws nothing.
+    """
+    if not isinstance(task.control.environment, Atari) and not draws(task):
+        raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
 
 
 def act_of(environment: Any, policy: AnyPolicy) -> Callable[[Any], Any]:

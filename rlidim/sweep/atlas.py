@@ -103,6 +103,7 @@ def work(
     log_dir: Path | None = None,
     listener: Listener | None = None,
     tell: Tell = lambda line: None,
+    refuse: Tell = lambda line: None,
 ) -> list[Row]:
     """Make round after round of whichever measurement is the most urgent, until the time is up.
 
@@ -114,12 +115,20 @@ def work(
         log_dir: the folder for training logs.
         listener: called after every record.
         tell: called with a line at each round.
+        refuse: called with a line for each measurement that cannot be made here, or whose records
+            cannot be read; the others go on.
 
     Returns:
-        Where each measurement then stands, in the order of the plans.
+        Where each measurement then stands, in the order of the plans; those without one are those
+        whose records cannot be read.
     """
     began = time.monotonic()
-    rows = [_row(Search(plan, results, log_dir=log_dir)) for plan in plans]
+    rows = []
+    for plan in plans:
+        try:
+            rows.append(_row(Search(plan, results, log_dir=log_dir)))
+        except RlidimError as error:
+            refuse(f"{plan.task.name} {plan.trainer}: {error}")
     while time.monotonic() - began < seconds:
         open_rows = [row for row in rows if row.missing]
         if not open_rows:
@@ -133,7 +142,9 @@ def work(
         except RlidimError as error:
             executor.close()  # ends the round's other runs
             rows[index] = Row(row.search, (), str(error))
-            tell(f"error: {row.name}: {error}")
+    for row in rows:
+        if row.error is not None:
+            refuse(f"{row.name}: {row.error}")
     return rows
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError
+from rlidim.tasks.problems import Network
 from rlidim.tasks.reading import parse_json, read_file
 
 LARGEST_RECORD = 8 * 2**20  # bytes
@@ -26,17 +29,22 @@ def with_solutions(section: Any, file: Path) -> Any:
     if not isinstance(section, dict) or not isinstance(section.get("start"), list):
         return section
     starts = [
-        solution(file.parent / start) if isinstance(start, str) else start
+        solution(file.parent / start, section) if isinstance(start, str) else start
         for start in section["start"]
     ]
     return {**section, "start": starts}
 
 
-def solution(record: Path) -> dict[str, Any]:
+def solution(record: Path, section: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record's solution as a task's file writes it out.
 
+    Args:
+        record: its path.
+        section: of the network that is to start there.
+
     Raises:
-        RlidimError: the record cannot be read, or has no solution in a subspace.
+        RlidimError: the record cannot be read, has no solution in a subspace, or that of a network
+            which this one does not become by its numbers alone.
     """
     content = read_file(record, LARGEST_RECORD)
     try:
@@ -44,6 +52,7 @@ def solution(record: Path) -> dict[str, Any]:
         spec, numbers = recorded["spec"], base64.b64decode(recorded["theta_d"], validate=True)
         if spec["options"]:
             raise ValueError("its family has options")
+        _check_network(recorded["network"], section)
         return {
             "theta_0_seed": recorded["theta_0_seed"],
             "family": spec["family"],
@@ -55,3 +64,21 @@ def solution(record: Path) -> dict[str, Any]:
         raise RlidimError(
             f"{record}: no record of a solution in a subspace to start at ({error})"
         ) from error
+
+
+def _check_network(recorded: Mapping[str, Any], section: Mapping[str, Any]) -> None:
+    """Make sure that theta_0's seed and theta_d mean the same in both networks.
+
+    Raises:
+        ValueError: they do not.
+    """
+    for field in dataclasses.fields(Network):
+        if field.name == "start":
+            continue
+        there, here = (part.get(field.name, field.default) for part in (recorded, section))
+        if there != here:
+            raise ValueError(f"its network has {field.name} {there}, this one {here}")
+    if recorded.get("start"):
+        raise ValueError("it began at another solution itself")
+    if recorded.get("observation_mean") is not None:
+        raise ValueError("its observations were normalised")

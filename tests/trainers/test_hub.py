@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from stable_baselines3 import PPO
 
+import rlidim
 from rlidim.errors import RlidimError
 from rlidim.records.folder import read_record
 from rlidim.solutions import hub, playback
 from rlidim.tasks.names import find_task
+from rlidim.tasks.problems import Network
 
 RECORD = Path(__file__).parent.parent.parent / "results/cartpole/es-rademacher/d6-s0.json"
 
@@ -46,4 +49,62 @@ def test_random_actions_are_no_model(tmp_path: Path) -> None:
     record = RECORD.parent.parent / "random" / "s0.json"
     with pytest.raises(RlidimError, match="no run that ended with a model"):
         hub.write(find_task("cartpole"), record, out=tmp_path / "hub", log_dir=tmp_path)
+    assert not (tmp_path / "hub").exists()
+
+
+def code_of(card: Path) -> str:
+    """Return the Python in a card."""
+    return card.read_text().split("```python\n")[1].split("```")[0]
+
+
+def test_the_card_s_code_normalises_what_the_policy_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    path = RECORD.parent.parent.parent / "mountaincar/es-rademacher/d12-s0.json"
+    task, record = find_task("mountaincar"), read_record(path)
+    hub.write(task, path, out=tmp_path / "hub", log_dir=tmp_path)
+    monkeypatch.chdir(tmp_path / "hub")
+    names: dict[str, Any] = {}
+    exec(code_of(Path("README.md")), names)
+    model, env = names["model"], names["env"]
+    env.seed(0)
+    observations, returns, total = env.reset(), [], 0.0
+    while len(returns) < 10:
+        observations, rewards, dones, _ = env.step(
+            model.predict(observations, deterministic=True)[0]
+        )
+        total += float(rewards[0])
+        if dones[0]:
+            returns.append(total)
+            total = 0.0
+    assert record.score is not None
+    assert abs(np.mean(returns) - record.score) < 15
+    assert np.mean(returns) > -150  # -200 without the statistics
+
+
+def test_the_card_of_a_memory_names_the_class_that_loads_it(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    pytest.importorskip("sb3_contrib")
+    task = find_task("cartpole").replace_problem(network=Network(hidden=(8,), memory=4))
+    task = task.replace_settings("es", {"n_timesteps": 1000, "population": 4})
+    record = rlidim.train(task, "es", d=4, results=tmp_path)
+    files = hub.write(
+        task, tmp_path / f"{record.cell}.json", out=tmp_path / "hub", log_dir=tmp_path
+    )
+    assert files[1].name == "recurrentppo-CartPole-v1.zip"
+    code = code_of(files[0])
+    assert "from sb3_contrib import RecurrentPPO" in code
+    assert "state" in code
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(RlidimError, match="--hub"):
+        hub.write(find_task("cartpole"), RECORD, out=file, log_dir=tmp_path)
+    assert file.read_text() == "mine"
+    undrawn = RECORD.parent.parent.parent / "codimension-1/es-rademacher/d1-s0.json"
+    with pytest.raises(RlidimError, match="cannot be shown"):
+        hub.write(find_task("codimension-1"), undrawn, out=tmp_path / "hub", log_dir=tmp_path)
     assert not (tmp_path / "hub").exists()

@@ -16,6 +16,8 @@ from rlidim.projections import projection
 from rlidim.records.record import RunRecord, decode
 from rlidim.solutions import playback
 
+RESULTS = Path(__file__).parent.parent.parent / "results"
+
 
 def solve(folder: Path, **choices: int) -> tuple[RunRecord, Path]:
     """Train for a few steps; return the record and its file."""
@@ -24,12 +26,12 @@ def solve(folder: Path, **choices: int) -> tuple[RunRecord, Path]:
     return record, folder / f"{record.cell}.json"
 
 
-def write(folder: Path, start: object, hidden: str = "[20, 20]") -> Path:
+def write(folder: Path, start: object, network: str = "hidden: [20, 20]") -> Path:
     """Write a task that starts so, and return its folder."""
     folder.mkdir(exist_ok=True)
     folder.joinpath("warm.yml").write_text(
         "title: Warm\nenvironment: {id: CartPole-v1}\n"
-        f"network: {{hidden: {hidden}, start: {json.dumps(start)}}}\n"
+        f"network: {{{network}, start: {json.dumps(start)}}}\n"
         "trainers: {es: {n_timesteps: 3_000, population: 8}, ppo-many: {n_timesteps: 2_000}}\n"
     )
     return folder
@@ -82,6 +84,22 @@ def test_what_is_no_start_has_one_line(tmp_path: Path) -> None:
     ):
         with pytest.raises(RlidimError, match=expected):
             rlidim.load("warm", write(tmp_path / "envs", wrong))
-    other = rlidim.load("warm", write(tmp_path / "envs", [start], hidden="[8]"))
+    _, here = solve(tmp_path / "results", d=2)
+    for words, expected in (
+        ("hidden: [20, 20], activation: tanh", "its network has activation relu, this one tanh"),
+        ("hidden: [20, 20], scale: 2", "its network has scale 1.0, this one 2"),
+        ("hidden: [20, 8]", "its network has hidden"),
+    ):
+        with pytest.raises(RlidimError, match=expected):
+            rlidim.load("warm", write(tmp_path / "envs", [str(here)], network=words))
+    again = rlidim.load("warm", write(tmp_path / "envs", [str(here)]))
+    record = rlidim.train(again, "es", d=2, results=tmp_path / "second")
+    path = tmp_path / "second" / f"{record.cell}.json"
+    with pytest.raises(RlidimError, match="it began at another solution itself"):
+        rlidim.load("warm", write(tmp_path / "envs", [str(path)]))
+    normalised = RESULTS / "mountaincar/es-rademacher/d12-s0.json"
+    with pytest.raises(RlidimError, match="its observations were normalised"):
+        rlidim.load("warm", write(tmp_path / "envs", [str(normalised)]))
+    other = rlidim.load("warm", write(tmp_path / "envs", [start], network="hidden: [8]"))
     with pytest.raises(RlidimError, match="a solution of D = 562, this network has 58"):
         architecture(other)

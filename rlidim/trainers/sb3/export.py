@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -61,6 +62,19 @@ SMALL: dict[type[BaseAlgorithm], dict[str, Any]] = {
 NORMALISATION = "-vecnormalize.pkl"
 
 
+def model_of(trainer: str, architecture: AnyArchitecture) -> type[BaseAlgorithm]:
+    """Return the algorithm whose model acts like a trainer's network, be it with a memory.
+
+    Raises:
+        RlidimError: there is none.
+    """
+    if isinstance(architecture, Architecture) and architecture.memory:
+        return algorithm_of(RECURRENT)
+    if trainer not in MODELS:
+        raise RlidimError(f"{trainer} ends with no model of Stable-Baselines3")
+    return MODELS[trainer]
+
+
 def export(
     task: Task,
     trainer: str,
@@ -105,8 +119,7 @@ def export(
                 part.reshape(-1, choices, *part.shape[1:]).mean(axis=0) for part in parts[-2:]
             ]
         values = [torch.tensor(part) for part in parts]
-    memory = isinstance(architecture, Architecture) and architecture.memory
-    model = _empty(algorithm_of(RECURRENT) if memory else MODELS[trainer], stock)
+    model = _empty(model_of(trainer, architecture), stock)
     with torch.no_grad():
         for parameter, value in zip(acting_parameters(model), values, strict=True):
             parameter.copy_(value)
@@ -116,7 +129,7 @@ def export(
         model.save(out)
         if isinstance(architecture, Architecture) and architecture.observation_mean is not None:
             statistics = out.with_name(out.stem + NORMALISATION)
-            _normalisation(task, architecture).save(str(statistics))
+            _normalisation(stock, architecture).save(str(statistics))
             files.append(statistics)
     except OSError as error:
         raise RlidimError(f"--sb3 {out}: cannot be written ({error.strerror})") from error
@@ -205,10 +218,17 @@ def _multiplied_out(network: Network) -> list[Tensor]:
     return parameters
 
 
-def _normalisation(task: Task, architecture: Architecture) -> VecNormalize:
+class _Spaces(gymnasium.Env[Any, Any]):
+    """An environment of which the spaces alone are asked."""
+
+    def __init__(self, stock: StockSpaces) -> None:
+        self.observation_space, self.action_space = stock.observations, stock.actions
+
+
+def _normalisation(stock: StockSpaces, architecture: Architecture) -> VecNormalize:
     """Return Stable-Baselines3's normalisation with the architecture's statistics, frozen."""
     env = VecNormalize(
-        DummyVecEnv([lambda: making.make(task)]),
+        DummyVecEnv([lambda: _Spaces(stock)]),
         training=False,
         norm_reward=False,
         clip_obs=architecture.clip_observation,
