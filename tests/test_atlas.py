@@ -108,10 +108,32 @@ def test_the_cheap_row_goes_first_and_the_time_ends_it(tmp_path: Path) -> None:
 
 def test_a_row_that_cannot_be_measured_keeps_no_other_from_it(tmp_path: Path) -> None:
     broken, sound = task_of("broken", reach=-1), task_of("sound", reach=2)
-    rows = atlas.work(plans_of(broken, sound), Results(tmp_path), executor=InProcess(), seconds=60)
+    refused: list[str] = []
+    rows = atlas.work(
+        plans_of(broken, sound),
+        Results(tmp_path),
+        executor=InProcess(),
+        seconds=60,
+        refuse=refused.append,
+    )
     assert rows[1].measurement is not None
     assert rows[0].measurement is None
     assert "broken step" in atlas.page(rows)
+    assert len(refused) == 1
+    assert refused[0].startswith("broken step: ")
+
+
+def test_records_of_other_settings_keep_no_other_row_from_its_own(tmp_path: Path) -> None:
+    results, refused = Results(tmp_path), []
+    before = plans_of(task_of("changed", reach=2))
+    atlas.work(before, results, executor=InProcess(), seconds=60)
+    now = plans_of(task_of("changed", reach=3), task_of("sound", reach=2))
+    (row,) = atlas.work(
+        now, results, executor=InProcess(), seconds=60, refuse=lambda line: refused.append(line)
+    )
+    assert row.name == "sound step"
+    assert row.missing == 0
+    assert [line.partition(":")[0] for line in refused] == ["changed step"]
 
 
 def test_a_pool_stands_still_while_the_file_is_there(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ARROWS: dict[str, set[str]] = {
     "projections": {"errors"},
     "subspace": {"errors", "projections"},
     "records": {"errors", "tasks", "statistics"},
-    "environments": {"errors", "tasks"},
+    "environments": {"errors", "tasks", "data"},
     "networks": {"errors", "tasks", "devices", "projections", "environments"},
     "report": {"errors", "tasks", "statistics", "records", "projections", "environments"},
     "trainers": {

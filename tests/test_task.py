@@ -178,7 +178,7 @@ NUMBERS = [
 @pytest.mark.parametrize(("trainer", "name"), NUMBERS)
 def test_every_number_of_every_trainer_has_a_range(tmp_path: Path, trainer: str, name: str) -> None:
     fields = {field.name: field for field in dataclasses.fields(TRAINERS[trainer])}
-    needed = {key: 1 for key in fields if fields[key].default is dataclasses.MISSING}
+    needed = {key: 10**6 for key in fields if fields[key].default is dataclasses.MISSING}
     base = {"control": MINIMAL, "supervised": CLASSIFIED, "analytic": "title: x\nkind: analytic\n"}
     base_text = base[TRAINERS[trainer].trains].partition("trainers:")[0]
 
@@ -208,6 +208,16 @@ def test_one_advantage_cannot_be_normalised(tmp_path: Path, settings: str) -> No
         loading.load_task(path)
     write(tmp_path, path.read_text().replace("ppo: {", "ppo: {normalize_advantage: false, "))
     loading.load_task(path)
+
+
+@pytest.mark.parametrize("trainer", ["ppo", "a2c", "trpo", "ppo-many"])
+def test_a_rate_cannot_fall_to_zero_before_the_first_rollout(tmp_path: Path, trainer: str) -> None:
+    settings = "learning_rate: lin_0.01, n_steps: 64, n_envs: 4, n_timesteps: "
+    text = MINIMAL.replace("es: {n_timesteps: 1000}", f"{trainer}: {{{settings}255}}")
+    with pytest.raises(RlidimError, match="learning_rate falls to zero at n_timesteps = 255"):
+        loading.load_task(write(tmp_path, text))
+    loading.load_task(write(tmp_path, text.replace("255", "256")))
+    loading.load_task(write(tmp_path, text.replace("lin_0.01", "0.01")))
 
 
 def test_a_setting_on_the_command_line_has_the_same_range() -> None:

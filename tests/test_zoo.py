@@ -93,6 +93,8 @@ def test_lines_that_are_read_as_they_stand(
         ("use_sde: True", "unknown key 'use_sde' (one of: batch_size"),
         ("normalize: \"{'norm_obs': False}\"", "normalize: expected true or false, found"),
         ("normalize: \"{'norm_obs': False, 'gamma': 0.9}\"", "normalize: expected true or false"),
+        ("normalize: \"{'norm_obs': [1]}\"", "normalize: expected true or false"),
+        ("normalize: \"{'norm_obs': 1}\"", "normalize: expected true or false"),
         ('normalize: "dict(norm_obs=exit())"', "normalize: expected true or false"),
     ],
 )

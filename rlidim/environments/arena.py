@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim.environments.gate import is_finite, not_finite, regular_actions
+from rlidim.environments.gate import check_episodes, regular_actions
 from rlidim.environments.making import (
     has_one_stream,
     has_vector_form,
@@ -201,12 +200,8 @@ class Arena:
         return Episodes(returns, steps)
 
     def _check(self, observations: NDArray[Any], earned: float, time: int, seed: int) -> None:
-        """Refuse NaN and infinity, of a reset where no step has been made."""
-        if math.isfinite(earned) and is_finite(observations):
-            return
-        identity = self.task.control.environment.id
-        moment = f"at step {time} of the episodes" if time else "at the reset of the episodes"
-        raise not_finite(identity, math.isfinite(earned), f"{moment} from seed {seed}")
+        """See :func:`rlidim.environments.gate.check_episodes`."""
+        check_episodes(self.task.control.environment.id, observations, earned, time, seed)
 
     def _one_each(self, rewards: NDArray[Any]) -> NDArray[Any]:
         """Return rewards (N,), whether they came so or as (N, 1)."""

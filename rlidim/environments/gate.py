@@ -96,6 +96,27 @@ def not_finite(identity: str, observed: bool, moment: str) -> RlidimError:
     )
 
 
+def check_episodes(
+    identity: str, observations: NDArray[Any], earned: float, time: int, seed: int
+) -> None:
+    """Refuse NaN and infinity in episodes that are played to score a policy.
+
+    Args:
+        identity: the environment's.
+        observations: of the last step, or of the reset.
+        earned: all rewards until then, summed up.
+        time: how many steps were made; 0: none.
+        seed: of the first episode.
+
+    Raises:
+        RlidimError: see :func:`not_finite`.
+    """
+    if math.isfinite(earned) and is_finite(observations):
+        return
+    moment = f"at step {time} of the episodes" if time else "at the reset of the episodes"
+    raise not_finite(identity, math.isfinite(earned), f"{moment} from seed {seed}")
+
+
 def as_floats(space: spaces.Box) -> spaces.Box:
     """Return the space of observations as a perceptron reads them: floats as they are.
 

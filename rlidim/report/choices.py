@@ -11,6 +11,7 @@ from rlidim.report import text
 from rlidim.report.claims import OPEN, REFUTED, SUPPORTED, Claim, ratio_interval
 from rlidim.report.places import CHOICES as FOLDER
 from rlidim.report.tables import Table
+from rlidim.report.trainers import is_read
 from rlidim.statistics.wording import NONE, beside
 from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, WIDTHS
 from rlidim.tasks.task import Task
@@ -81,7 +82,7 @@ def table(found: Mapping[Key, Measurement]) -> Table:
 
 
 def _times(changed: Measurement | None, own: Measurement | None) -> str:
-    if changed is None or own is None or not _read(changed) or not _read(own):
+    if changed is None or own is None or not is_read(changed, local=True) or not is_read(own):
         return NONE
     assert changed.estimate is not None
     assert own.estimate is not None
@@ -94,26 +95,26 @@ def _times(changed: Measurement | None, own: Measurement | None) -> str:
     return f"{ratio:.2g} [{ends}]{unsolved}"
 
 
-def _read(measurement: Measurement) -> bool:
-    estimate = measurement.estimate
-    return estimate is not None and estimate.d_int is not None and not estimate.censored
-
-
 def width_claim(found: Mapping[Key, Measurement]) -> Claim | None:
     """Judge whether the dimension follows the environment and not the network's width.
 
     Supported where every width's reading is within ``MATTERS`` times that of the row, its ratio's
     interval included; refuted where some ratio's interval lies beyond that; None before all widths
-    of a subject were measured.
+    of a subject were measured. A width whose native runs do not reach the target says nothing.
     """
     words, inside, beyond = [], [], []
     for subject in (*SUBJECTS, *BY_WIDTH):
         own = found.get((*subject, ""))
         changed = [found.get((*subject, choice.name)) for choice in WIDTHS]
-        if own is None or not all(each is not None and _read(each) for each in (own, *changed)):
+        if own is None or not is_read(own):
+            continue
+        if not all(each is not None and is_read(each, local=True) for each in changed):
             continue
         for choice, each in zip(WIDTHS, changed, strict=True):
             assert each is not None
+            if not is_read(each):
+                words.append(f"{' '.join(subject)} {choice.words}: native unsolved")
+                continue
             low, high = ratio_interval(each, own)
             inside.append(
                 low is not None and high is not None and low >= 1 / MATTERS and high <= MATTERS
@@ -122,7 +123,7 @@ def width_claim(found: Mapping[Key, Measurement]) -> Claim | None:
                 (low is not None and low > MATTERS) or (high is not None and high < 1 / MATTERS)
             )
             words.append(f"{' '.join(subject)} {choice.words}: {_times(each, own)}")
-    if not words:
+    if not inside:
         return None
     verdict = SUPPORTED if all(inside) else REFUTED if any(beyond) else OPEN
     figures = "; ".join(words) + ("; narrower intervals would decide" if verdict == OPEN else "")

@@ -78,14 +78,19 @@ def readings(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measure
     }
 
 
-def is_read(measurement: Measurement) -> bool:
-    """Say whether a measurement has a reading: no bound, and of a task that is solved natively."""
+def is_read(measurement: Measurement, *, local: bool = False) -> bool:
+    """Say whether a measurement has a reading: no bound, and of a task that is solved natively.
+
+    Args:
+        measurement: of any task.
+        local: whether one counts that is read against native runs which do not reach the target.
+    """
     estimate = measurement.estimate
     return (
         estimate is not None
         and estimate.d_int is not None
         and not estimate.censored
-        and not estimate.scale.unsolved
+        and (local or not estimate.scale.unsolved)
     )
 
 

@@ -48,8 +48,9 @@ class Film:
 
 
 def films(task: Task, record: RunRecord, path: Path, log_dir: Path) -> tuple[Film, Film]:
-    """Film a solution and random actions, in the first of the episodes that scored the run.
+    """Film a solution and random actions, in an episode at the seed of those that scored the run.
 
+    It is the first of them, unless they were of a vector with one random stream, as CartPole's.
     Both go on for the same time and begin anew together.
 
     Args:

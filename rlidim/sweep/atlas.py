@@ -126,7 +126,7 @@ def work(
     rows = []
     for plan in plans:
         try:
-            rows.append(_row(Search(plan, results, log_dir=log_dir)))
+            rows.append(_row(Search(plan, results, log_dir=log_dir), refuse))
         except RlidimError as error:
             refuse(f"{plan.task.name} {plan.trainer}: {error}")
     while time.monotonic() - began < seconds:
@@ -138,21 +138,27 @@ def work(
         index = rows.index(row)
         try:
             row.search.make(row.cells, executor, listener)
-            rows[index] = _row(row.search)
+            rows[index] = _row(row.search, refuse)
         except RlidimError as error:
             executor.close()  # ends the round's other runs
-            rows[index] = Row(row.search, (), str(error))
+            rows[index] = _failed(row.search, error, refuse)
     for row in rows:
-        if row.error is not None:
-            refuse(f"{row.name}: {row.error}")
+        if row.error is None and not row.missing and row.measurement is None:
+            refuse(f"{row.name}: no estimate: {row.search.reading().reason}")
     return rows
 
 
-def _row(search: Search) -> Row:
+def _row(search: Search, refuse: Tell) -> Row:
     try:
         return Row(search, search.round())
     except RlidimError as error:
-        return Row(search, (), str(error))
+        return _failed(search, error, refuse)
+
+
+def _failed(search: Search, error: RlidimError, refuse: Tell) -> Row:
+    row = Row(search, (), str(error))
+    refuse(f"{row.name}: {row.error}")
+    return row
 
 
 def page(rows: Sequence[Row]) -> str:

@@ -39,6 +39,7 @@ MEASURED_ON = ("test", "training")
 # Parameters of a network: 8 GiB in float32, and training holds them several times over.
 LARGEST_D = 2**31
 DEEPEST = 1_000  # hidden layers
+MOST_AT_A_CHECKPOINT = 1_000  # episodes: the next checkpoint's have the seeds from there on
 WIDEST = 16_384  # units of a memory
 OURS = "rlidim.environments:"  # before the colon of an environment of the suite's own
 # The suites of EnvPool's whose names of environments do not begin with the suite's.
@@ -314,7 +315,7 @@ class Evaluation:
     """
 
     episodes: Members = 100
-    checkpoint_episodes: Members = 20
+    checkpoint_episodes: Annotated[int, Range(at_least=1, at_most=MOST_AT_A_CHECKPOINT)] = 20
     solved: float | None = None
     minimum: float = 0.0
 

@@ -233,6 +233,23 @@ class _StableBaselinesSettings(TrainerSettings):
     max_grad_norm: Positive | None = None
 
 
+def _check_rollout(settings: Any) -> None:
+    """See :class:`_OnPolicySettings`."""
+    steps = settings.n_steps * settings.n_envs
+    if settings.normalize_advantage and steps < 2:
+        raise RlidimError("normalize_advantage needs n_steps times n_envs of at least 2, got 1")
+    falling = [name for name in ("learning_rate", "clip_range") if _falls(settings, name)]
+    if falling and steps > settings.n_timesteps:
+        raise RlidimError(
+            f"{falling[0]} falls to zero at n_timesteps = {settings.n_timesteps:,}, before the "
+            f"first rollout of n_steps times n_envs = {steps:,} ends: give it more, or a constant"
+        )
+
+
+def _falls(settings: Any, name: str) -> bool:
+    return str(getattr(settings, name, "")).startswith("lin_")
+
+
 @dataclass(frozen=True)
 class _OnPolicySettings(_StableBaselinesSettings):
     has_critic = True
@@ -244,13 +261,13 @@ class _OnPolicySettings(_StableBaselinesSettings):
     normalize_advantage: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a rollout of one step where its advantages are to be normalised.
+        """Refuse rollouts of which no training can be made.
 
         Raises:
-            RlidimError: a single advantage has no deviation.
+            RlidimError: a single step, whose advantage has no deviation to be normalised by; or
+                more steps than the whole budget's, after which a falling rate is below zero.
         """
-        if self.normalize_advantage and self.n_steps * self.n_envs < 2:
-            raise RlidimError("normalize_advantage needs n_steps times n_envs of at least 2, got 1")
+        _check_rollout(self)
 
 
 @dataclass(frozen=True)
@@ -439,6 +456,14 @@ class TRPOSettings(_StableBaselinesSettings):
     line_search_shrinking_factor: Decay = 0.8
     line_search_max_iter: Count = 10
     n_critic_updates: Count = 10
+
+    def __post_init__(self) -> None:
+        """Refuse the rollouts that PPO's settings refuse.
+
+        Raises:
+            RlidimError: likewise.
+        """
+        _check_rollout(self)
 
 
 # The suite's own. `supervised` is the toy's: the name is part of its runs' seeds.

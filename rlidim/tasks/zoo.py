@@ -61,8 +61,9 @@ def _normalised(text: str) -> bool | str:
         return text
     if not isinstance(given, dict) or not given.keys() <= NORMALISED.keys():
         return text
-    meant = set({**NORMALISED, **given}.values())
-    return meant == {True} if len(meant) == 1 and meant <= {True, False} else text
+    meant = [*{**NORMALISED, **given}.values()]
+    same = type(meant[0]) is bool and all(value is meant[0] for value in meant)
+    return meant[0] if same else text
 
 
 def _network(arguments: Any) -> str | None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rlidim.environments.arena import Arena
 from rlidim.networks.acting import AnyPolicy, architecture_of
 from rlidim.records.cell import Seeds
+from rlidim.tasks.problems import MOST_AT_A_CHECKPOINT
 from rlidim.tasks.task import Task
 
-SEED_STRIDE = 1_000  # between the first seeds of two evaluations: more than any evaluation's width
 SEED_SPAN = 2**20  # how far a run counts its seeds upwards, see records.Seeds
 Solution = TypeVar("Solution")
 
@@ -80,7 +80,7 @@ class Best(Generic[Solution]):
         self._evaluations = int(state["evaluations"])
 
     def _seed(self) -> int:
-        seed = self._first_seed + (self._evaluations * SEED_STRIDE) % SEED_SPAN
+        seed = self._first_seed + (self._evaluations * MOST_AT_A_CHECKPOINT) % SEED_SPAN
         self._evaluations += 1
         return seed
 

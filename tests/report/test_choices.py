@@ -20,6 +20,7 @@ from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, Choice, multiplied
 from rlidim.tasks.fields import recorded
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Network
+from rlidim.tasks.task import Target
 from tests.factory import make_task
 from tests.report.synthetic import baseline, random, runs
 
@@ -72,15 +73,16 @@ def test_the_scale_of_theta_0() -> None:
     assert "scale" not in recorded(Network(hidden=(20, 20)))
 
 
-def measured(reading: int) -> Measurement:
+def measured(reading: int, native: float = 500.0) -> Measurement:
     """Return a measurement whose runs solve the task from a d on."""
     scores: dict[int, list[float | None]] = {
         reading // 2: [20.0] * 10,
         reading: [500.0] * 10,
         2 * reading: [500.0] * 10,
     }
-    records = [random(TASK), *baseline(TASK), *runs(TASK, scores)]
-    (found,) = gather(records, {TASK.name: TASK}, results_folder=Path("results"))
+    task = make_task(target=Target(475.0, "a test's"))
+    records = [random(task), *baseline(task, (native,) * 5), *runs(task, scores)]
+    (found,) = gather(records, {task.name: task}, results_folder=Path("results"))
     return found
 
 
@@ -109,6 +111,17 @@ def test_the_claim_on_widths(widths: tuple[int, ...], verdict: str) -> None:
     claim = choices.width_claim(found)
     assert claim is not None
     assert claim.verdict == verdict, claim.figures
+
+
+def test_a_width_that_does_not_solve_the_task_natively_decides_nothing() -> None:
+    readings = [measured(8), measured(8), measured(8), measured(64, native=100.0)]
+    found = {
+        (*SUBJECT, choice.name): each for choice, each in zip(choices.WIDTHS, readings, strict=True)
+    }
+    claim = choices.width_claim({(*SUBJECT, ""): measured(8), **found})
+    assert claim is not None
+    assert claim.verdict == "supported"
+    assert "native unsolved" in claim.figures
 
 
 def test_on_the_command_line(

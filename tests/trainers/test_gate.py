@@ -35,6 +35,7 @@ def task_of(**kwargs: Any) -> Task:
         trainers={
             "es": TRAINERS["es"](n_timesteps=200, population=4),  # type: ignore[call-arg]
             "ppo": TRAINERS["ppo"](n_timesteps=64, n_steps=32),  # type: ignore[call-arg]
+            "ppo-many": TRAINERS["ppo-many"](n_timesteps=64, n_steps=32),  # type: ignore[call-arg]
         },
     )
 
@@ -63,7 +64,15 @@ def test_a_reward_of_two_numbers_is_named() -> None:
         evaluate(task_of(rewards="pair"), Ones(), 3, seed=0)
 
 
-@pytest.mark.parametrize("trainer", ["es", "ppo"])
+@pytest.mark.parametrize("what", ["observation", "reward"])
+def test_nan_in_the_checkpoint_episodes_of_runs_side_by_side_is_named(what: str) -> None:
+    environment = Environment(id="tests.trainers.faulty:NotANumber-v0", kwargs={"what": what})
+    task = task_of().replace_problem(environment=environment)
+    with pytest.raises(RlidimError, match=f"a {what} that is NaN .* at step 4 of the episodes"):
+        run(task, "ppo-many")
+
+
+@pytest.mark.parametrize("trainer", ["es", "ppo", "ppo-many"])
 def test_nan_at_the_reset_is_named(trainer: str) -> None:
     with pytest.raises(RlidimError, match=r"Irregular-v0' returned a observation .* reset"):
         run(task_of(first=math.nan), trainer)

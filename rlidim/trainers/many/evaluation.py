@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlidim.environments.gate import check_episodes
 from rlidim.environments.making import make_rows
 from rlidim.environments.side_by_side import Rows
 from rlidim.errors import RlidimError
@@ -83,14 +84,17 @@ class Stage:
         return means
 
     def _together(self, rows: Rows, trials: list[Trial], seeds: list[int]) -> list[float]:
-        episodes = self._episodes
+        episodes, identity = self._episodes, self._task.control.environment.id
         observations = rows.reset([seed + i for seed in seeds for i in range(episodes)])
+        check_episodes(identity, observations, 0.0, 0, seeds[0])
         returns = np.zeros(len(trials) * episodes)
-        active = np.arange(len(returns))
+        active, time = np.arange(len(returns)), 0
         while len(active):
             actions = _act(trials, active // episodes, observations)
             observations, rewards, over = rows.step(active, actions)
             returns[active] += rewards
+            time += 1
+            check_episodes(identity, observations, float(returns.sum()), time, seeds[0])
             active, observations = active[~over], observations[~over]
         return [float(own.mean()) for own in returns.reshape(len(trials), episodes)]
 
