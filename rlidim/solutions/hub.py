@@ -51,7 +51,7 @@ model-index:
 {about} Score: {mean:.2f} ± {deviation:.2f} over {episodes} fresh episodes.
 
 ```python
-from stable_baselines3 import {algorithm}
+from {package} import {algorithm}
 
 model = {algorithm}.load("{model}")  # needs no rlidim
 ```
@@ -80,13 +80,16 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     Raises:
         RlidimError: no such record, no solution in it, or what a model or a video needs is missing.
     """
-    from rlidim.trainers.sb3.export import MODELS
+    from rlidim.trainers.sb3.algorithms import HOMES
+    from rlidim.trainers.sb3.export import MODELS, model_of
 
     record = read_record(path)
-    if record.status != "ok" or record.cell.trainer not in MODELS:
+    if record.status != "ok" or record.cell.trainer not in {*MODELS, *HOMES}:
         raise RlidimError(f"{path}: no run that ended with a model of Stable-Baselines3")
+    architecture, _ = playback.parameters_of(record, path, log_dir)
+    model_class = model_of(record.cell.trainer, architecture)
     environment = task.control.environment.id.rpartition(":")[2].replace("/", "-")
-    algorithm = MODELS[record.cell.trainer].__name__
+    algorithm = model_class.__name__
     model = out / f"{algorithm.lower()}-{environment}.zip"
     out.mkdir(parents=True, exist_ok=True)
     exported = playback.export(task, path, out=model, log_dir=log_dir)
@@ -107,6 +110,7 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
         mean=mean,
         deviation=deviation,
         episodes=len(record.returns),
+        package=model_class.__module__.partition(".")[0],
         algorithm=algorithm,
         model=model.name,
         record=RECORD,
