@@ -91,7 +91,7 @@ class Reader:
                 f"environment '{self._identity}' gave the mask {rows[0]!s:.60}: true or false for "
                 f"each of {self.choices} choices is expected"
             ) from error
-        some: Masks = np.logical_or.reduceat(masks, self._starts, axis=1).all(axis=1, keepdims=True)
+        some = np.asarray(np.logical_or.reduceat(masks, self._starts, axis=1).all(axis=1))
         if not (some if going is None else some[going]).all():
             raise RlidimError(
                 f"environment '{self._identity}' gave a mask that leaves no valid action: mend the "
