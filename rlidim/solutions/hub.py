@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from rlidim.errors import RlidimError
+from rlidim.networks.acting import AnyArchitecture
+from rlidim.networks.perceptron import Architecture
 from rlidim.records.files import write_atomically
 from rlidim.records.folder import read_record
 from rlidim.records.record import RunRecord
@@ -106,7 +108,7 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
         environment=environment,
         trainer=algorithm,
         title=f"{task.title}, by {algorithm}",
-        about=about(record),
+        about=about(record, architecture),
         mean=mean,
         deviation=deviation,
         episodes=len(record.returns),
@@ -122,16 +124,18 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     return [out / CARD, *exported, video, out / RESULTS, out / RECORD]
 
 
-def about(record: RunRecord) -> str:
-    """Return what the policy is, in a sentence."""
+def about(record: RunRecord, architecture: AnyArchitecture) -> str:
+    """Return what the policy is, in a sentence, and in another what it has to be told."""
     d = record.cell.d
-    if d is None:
-        return f"A policy of {record.D:,} parameters, trained by {record.cell.trainer}."
-    return (
-        f"A policy of {record.D:,} parameters that was found by moving {d:,} numbers: "
-        f"theta_0 + P theta_d, with P random ({record.cell.projection}), trained by "
-        f"{record.cell.trainer}."
-    )
+    found = ""
+    if d is not None:
+        found = (
+            f" that was found by moving {d:,} numbers: theta_0 + P theta_d, with P random "
+            f"({record.cell.projection})"
+        )
+    masked = isinstance(architecture, Architecture) and architecture.masked
+    told = " It takes valid actions alone: tell `predict` by `action_masks=`." if masked else ""
+    return f"A policy of {record.D:,} parameters{found}, trained by {record.cell.trainer}.{told}"
 
 
 def command(record: RunRecord) -> str:

@@ -190,6 +190,7 @@ def test_the_hub_s_card_names_its_library(tmp_path: Path) -> None:
     _, path = recorded(task, tmp_path)
     card, model, *_ = hub.write(task, path, out=tmp_path / "hub", log_dir=tmp_path)
     assert "from sb3_contrib import MaskablePPO" in card.read_text()
+    assert "tell `predict` by `action_masks=`" in card.read_text()
     assert model.name == "maskableppo-Choosy-v0.zip"
 
 
