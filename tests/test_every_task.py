@@ -48,6 +48,7 @@ EXAMPLES = {
     ("hopper", "es"),
     ("mnist-untied-lenet", "adam"),
     ("pong", "es"),
+    ("taxi", "maskable_ppo"),
     ("toy", "supervised"),
 }
 PAIRS = [(name, trainer) for name in NAMES for trainer in find_task(name).trainers]

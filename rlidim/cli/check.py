@@ -26,10 +26,12 @@ def check_command(file: Path, as_json: bool) -> None:
     about: list[dict[str, object]] = []
     spaces = rate = None
     if isinstance(task.problem, Control):
-        from rlidim.environments.making import own_spaces_of
+        from rlidim.environments.making import check_masks, own_spaces_of
         from rlidim.environments.trial import trials
 
         tried = trials(task)
+        if any(settings.actions == "masked" for settings in task.trainers.values()):
+            check_masks(task)
         about = [{"form": trial.form, "steps/s": round(trial.rate)} for trial in tried]
         rate = max(trial.rate for trial in tried)
         spaces = own_spaces_of(task)

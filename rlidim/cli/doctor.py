@@ -16,7 +16,10 @@ OPTIONAL = {
     "ale_py": ("atari", "Atari games (ale-py is GPL-2)"),
     "minatar": ("minatar", "MinAtar games (GPL-3)"),
     "envpool": ("envpool", "MiniGrid, DeepMind Control, highway and parking (740 MB)"),
-    "sb3_contrib": ("contrib", "the trainers qrdqn, tqc, crossq, trpo and recurrent_ppo"),
+    "sb3_contrib": (
+        "contrib",
+        "the trainers qrdqn, tqc, crossq, trpo, recurrent_ppo and maskable_ppo",
+    ),
     "imageio": ("video", "play --video"),
     "tensorboard": ("tensorboard", "TensorBoard logs"),
     "wandb": ("wandb", "--log wandb: Weights & Biases"),

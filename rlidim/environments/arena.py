@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,10 +16,12 @@ from rlidim.environments.making import (
     has_vector_form,
     make_rows,
     make_vector,
+    spaces_of,
     trust_actions,
 )
+from rlidim.environments.masks import KEY, Masks, Reader
 from rlidim.environments.moments import Moments
-from rlidim.environments.side_by_side import Rows
+from rlidim.environments.side_by_side import MaskedRows, Rows
 from rlidim.errors import RlidimError
 from rlidim.tasks.task import Task
 
@@ -43,6 +46,17 @@ class Population(Actor, Protocol):
 
     def select(self, members: NDArray[np.intp]) -> Actor:
         """Return the policies of some members."""
+        ...
+
+
+@runtime_checkable
+class Chooser(Actor, Protocol):
+    """An actor that may have to be told which actions are valid."""
+
+    masked: bool  # whether it has to be
+
+    def act_among(self, observations: NDArray[Any], masks: Masks) -> NDArray[Any]:
+        """Return a valid action for each row; masks are (N, choices)."""
         ...
 
 
@@ -119,7 +133,8 @@ class Arena:
             moments: takes in every observation that was acted on.
 
         Raises:
-            RlidimError: the environment returned NaN or infinity.
+            RlidimError: the environment returned NaN or infinity, or no mask where the actor needs
+                one.
         """
         if members is None:
             members = np.arange(self.width)
@@ -144,7 +159,8 @@ class Arena:
     def _play_vector(
         self, vector: Any, actor: Actor, seed: int | NDArray[np.intp], moments: Moments | None
     ) -> Episodes:
-        observations, _ = vector.reset(seed=seed)
+        observations, info = vector.reset(seed=seed)
+        choose = actor.act_among if isinstance(actor, Chooser) and actor.masked else None
         first = int(np.min(seed))
         self._check(observations, 0.0, 0, first)
         returns = np.zeros(self.width)
@@ -157,10 +173,13 @@ class Arena:
             if moments is not None:
                 rows = np.flatnonzero(active)
                 moments.add(rows, observations[rows].reshape(len(rows), -1))
-            actions = actor.act(observations)
+            if choose is None:
+                actions = actor.act(observations)
+            else:
+                actions = choose(observations, self._reader(info.get(KEY), active))
             if self._regular is not None:
                 actions = self._regular(actions)
-            observations, rewards, terminated, truncated, _ = vector.step(actions)
+            observations, rewards, terminated, truncated, info = vector.step(actions)
             if rewards.shape != returns.shape:
                 rewards = self._one_each(rewards)
             np.add(returns, rewards, out=returns, where=active)
@@ -183,13 +202,20 @@ class Arena:
         returns = np.zeros(self.width)
         active = np.arange(self.width)
         members = actor
+        chooses = isinstance(actor, Chooser) and actor.masked
         steps, time = 0, 0
         while len(active):
             time += 1
             steps += len(active)
             if moments is not None:
                 moments.add(active, observations)
-            observations, rewards, over = rows.step(active, members.act(observations))
+            if chooses:
+                assert isinstance(members, Chooser)
+                given = rows.masks(active) if isinstance(rows, MaskedRows) else None
+                actions = members.act_among(observations, self._reader(given))
+            else:
+                actions = members.act(observations)
+            observations, rewards, over = rows.step(active, actions)
             returns[active] += rewards
             self._check(observations, float(returns.sum()), time, seeds[0])
             if over.any():
@@ -198,6 +224,10 @@ class Arena:
                 if isinstance(members, Population) and members.apart:
                     members = members.select(going)
         return Episodes(returns, steps)
+
+    @functools.cached_property
+    def _reader(self) -> Reader:
+        return Reader(spaces_of(self.task)[1], self.task.control.environment.id)
 
     def _check(self, observations: NDArray[Any], earned: float, time: int, seed: int) -> None:
         """See :func:`rlidim.environments.gate.check_episodes`."""

@@ -33,10 +33,13 @@ def limit_of(environment: gymnasium.Env[Any, Any]) -> int | None:
 
 def reset(
     environments: Sequence[gymnasium.Env[Any, Any]], seeds: Sequence[int]
-) -> NDArray[np.float32]:
-    """Begin an episode in each environment, at a seed each; return the observations, (N, size)."""
-    observations = [
-        np.ravel(environment.reset(seed=seed)[0])
-        for environment, seed in zip(environments, seeds, strict=True)
-    ]
-    return np.array(observations, dtype=np.float32)
+) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
+    """Begin an episode in each environment, at a seed each.
+
+    Returns:
+        the observations, (N, size), and what the environments say beside them.
+    """
+    pairs = zip(environments, seeds, strict=True)
+    begun = [environment.reset(seed=seed) for environment, seed in pairs]
+    observations = [np.ravel(observation) for observation, _ in begun]
+    return np.array(observations, dtype=np.float32), [info for _, info in begun]

@@ -14,6 +14,7 @@ from rlidim.environments import atari
 from rlidim.environments.bare import limit_of
 from rlidim.environments.fleets import Fleet, MovingFleet, SeparateFleet
 from rlidim.environments.gate import Gate
+from rlidim.environments.masks import Masked, unmasked
 from rlidim.environments.minatar import Boards
 from rlidim.environments.motions import motion_of
 from rlidim.environments.moving import MovingVector
@@ -203,6 +204,20 @@ def check(task: Task) -> None:
     """
     if isinstance(task.problem, Control):
         _maker(task).check()
+
+
+def check_masks(task: Task) -> None:
+    """Find out whether a control task's environment says which actions are valid.
+
+    Raises:
+        RlidimError: it does not, or not as it should, or it cannot be made.
+    """
+    if not has_lone_form(task):
+        raise unmasked(task.control.environment.id)
+    environment = Masked(make(task))
+    environment.reset(seed=0)
+    environment.action_masks()
+    environment.close()
 
 
 def make(task: Task, **options: Any) -> gymnasium.Env[Any, Any]:

@@ -7,8 +7,8 @@ Gymnasium's environment draws from the same seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -17,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from rlidim.environments.bare import limit_of
+from rlidim.environments.masks import KEY
 
 Numbers = NDArray[np.floating[Any]]
 Stepped = tuple[Numbers, Numbers, NDArray[np.bool_]]
@@ -52,6 +53,19 @@ class Motion(Protocol):
         ...
 
 
+@runtime_checkable
+class MaskedMotion(Motion, Protocol):
+    """A motion that says which actions are valid."""
+
+    def masks(self, state: Numbers) -> NDArray[np.int8]:
+        """Return a mask for each environment, (n, choices), as Gymnasium's gives it."""
+        ...
+
+
+def _masks_of(motion: Motion) -> Callable[[Numbers], NDArray[np.int8] | None]:
+    return motion.masks if isinstance(motion, MaskedMotion) else lambda state: None
+
+
 def streams(seeds: Sequence[int | None]) -> list[np.random.Generator]:
     """Return the random streams that Gymnasium's environments draw from after ``reset(seed)``."""
     return [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
@@ -69,7 +83,7 @@ class Moving:
             motion: what the environments do.
             limit: steps after which an episode is cut off; None: it never is.
         """
-        self._motion = motion
+        self._motion, self._masks = motion, _masks_of(motion)
         self._limit = NEVER if limit is None else limit
         self._time = 0
         self._active: NDArray[np.intp] = np.arange(0)
@@ -87,18 +101,26 @@ class Moving:
         self, active: NDArray[np.intp], actions: NDArray[Any]
     ) -> tuple[NDArray[Any], Numbers, NDArray[np.bool_]]:
         """Step some of them; see :class:`rlidim.environments.side_by_side.Rows`."""
-        if len(active) != len(self._active):  # those that are over are let go
-            kept = np.searchsorted(self._active, active)
-            self._state, self._active = self._state[:, kept], active
-            self._streams = [self._streams[row] for row in kept]
+        self._keep(active)
         self._time += 1
         self._state, rewards, over = self._motion.step(self._state, actions, self._streams)
         if self._time >= self._limit:
             over = np.ones_like(over)
         return self._motion.observe(self._state), rewards, over
 
+    def masks(self, active: NDArray[np.intp]) -> NDArray[np.int8] | None:
+        """Return the masks of some; see :class:`rlidim.environments.side_by_side.MaskedRows`."""
+        self._keep(active)
+        return self._masks(self._state)
+
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
+
+    def _keep(self, active: NDArray[np.intp]) -> None:
+        if len(active) != len(self._active):  # those that are over are let go
+            kept = np.searchsorted(self._active, active)
+            self._state, self._active = self._state[:, kept], active
+            self._streams = [self._streams[row] for row in kept]
 
 
 class Endless:
@@ -176,6 +198,7 @@ class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self.single_action_space = environment.action_space
         self.observation_space = batch_space(environment.observation_space, count)
         self.action_space = batch_space(environment.action_space, count)
+        self._masks = _masks_of(motion)
         self._endless = Endless(motion, limit)
         self._endless.streams = streams([None] * count)
 
@@ -185,7 +208,11 @@ class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Begin an episode in each; return the observations, (N, size)."""
+        """Begin an episode in each.
+
+        Returns:
+            the observations, (N, size), and what :meth:`step` says of masks.
+        """
         if seed is not None:
             seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
             fresh = streams(seeds)
@@ -193,7 +220,7 @@ class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
                 old if given is None else new
                 for old, new, given in zip(self._endless.streams, fresh, seeds, strict=True)
             ]
-        return self._endless.begin(), {}
+        return self._endless.begin(), self._said()
 
     def step(
         self, actions: NDArray[Any]
@@ -202,10 +229,17 @@ class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
 
         Returns:
             observations (N, size), rewards (N,), terminated (N,), truncated (N,), and what
-            Gymnasium's vectors say where an episode is over: ``final_obs``.
+            Gymnasium's vectors say: ``final_obs`` where an episode is over, and masks of the
+            actions where there are.
         """
         observations, rewards, terminated, truncated, final = self._endless.step(actions)
-        if final is None:
-            return observations, rewards, terminated, truncated, {}
-        info = {"final_obs": final, "_final_obs": terminated | truncated}
+        info = self._said()
+        if final is not None:
+            info |= {"final_obs": final, "_final_obs": terminated | truncated}
         return observations, rewards, terminated, truncated, info
+
+    def _said(self) -> dict[str, Any]:
+        masks = self._masks(self._endless.state)
+        if masks is None:
+            return {}
+        return {KEY: masks, f"_{KEY}": np.ones(self.num_envs, dtype=bool)}

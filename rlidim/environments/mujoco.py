@@ -204,7 +204,7 @@ class Simulations:
     def reset(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """Begin an episode in each, at a seed each; return the observations, (N, size)."""
         self._time = 0
-        return reset(self._environments, seeds)
+        return reset(self._environments, seeds)[0]
 
     def step(
         self, active: NDArray[np.intp], actions: NDArray[Any]

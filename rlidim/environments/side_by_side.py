@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rlidim.environments.bare import limit_of, reset
 from rlidim.environments.gate import one_action, one_number
+from rlidim.environments.masks import given_by
 from rlidim.environments.motions import motion_of
 from rlidim.environments.moving import Moving
 from rlidim.environments.mujoco import Numbers, Simulations, rules_of
@@ -44,6 +45,22 @@ class Rows(Protocol):
         ...
 
 
+@runtime_checkable
+class MaskedRows(Rows, Protocol):
+    """Such environments, which may say which of their actions are valid."""
+
+    def masks(self, active: NDArray[np.intp]) -> Any | None:
+        """Return the masks of some, as the environments give them, for their next step.
+
+        Args:
+            active: which, (n,), always those whose episodes are not over.
+
+        Returns:
+            one after another, None where there is none.
+        """
+        ...
+
+
 class Separate:
     """Environments of any kind, each stepped by itself."""
 
@@ -55,10 +72,12 @@ class Separate:
         self._fit = one_action(environments[0].action_space)
         specification = environments[0].spec
         self._identity = "" if specification is None else specification.id
+        self._infos: list[dict[str, Any]] = []
 
     def reset(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """Begin an episode in each, at a seed each; return the observations, (N, size)."""
-        return reset(self._environments, seeds)
+        observations, self._infos = reset(self._environments, seeds)
+        return observations
 
     def step(
         self, active: NDArray[np.intp], actions: NDArray[Any]
@@ -67,11 +86,16 @@ class Separate:
         observations, rewards, over = [], [], []
         for index, action in zip(active, actions, strict=True):
             environment = self._environments[index]
-            observation, reward, terminated, truncated, _ = environment.step(self._fit(action))
+            observation, reward, terminated, truncated, info = environment.step(self._fit(action))
+            self._infos[index] = info
             observations.append(np.ravel(observation))
             rewards.append(one_number(reward, self._identity))
             over.append(bool(terminated or truncated))
         return np.array(observations, dtype=np.float32), np.array(rewards), np.array(over)
+
+    def masks(self, active: NDArray[np.intp]) -> list[Any | None]:
+        """Return the masks of some; see :class:`MaskedRows`."""
+        return [given_by(self._environments[index], self._infos[index]) for index in active]
 
     def close(self) -> None:
         """Close the environments."""

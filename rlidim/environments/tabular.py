@@ -70,6 +70,24 @@ class Table:
         return self._next[there][None], self._rewards[there], self._ends[there]
 
 
+class MaskedTable(Table):
+    """A table of which some actions in some states do nothing, or are fined."""
+
+    def __init__(self, environment: Any) -> None:
+        """Copy the table, and the masks.
+
+        Args:
+            environment: with ``action_mask(state)`` too.
+        """
+        super().__init__(environment)
+        self._masks = np.stack([environment.action_mask(state) for state in range(self._states)])
+
+    def masks(self, state: Numbers) -> NDArray[np.int8]:
+        """Look the masks up."""
+        found: NDArray[np.int8] = self._masks[state[0].astype(np.intp)]
+        return found
+
+
 def _drawn(generators: Sequence[np.random.Generator]) -> NDArray[np.float64]:
     return np.array([[each.random()] for each in generators]).reshape(-1, 1)
 
@@ -83,4 +101,6 @@ def table_of(environment: gymnasium.Env[Any, Any]) -> Motion | None:
     if f"{kind.__module__.removeprefix(MODULES)}.{kind.__name__}" not in SERVED:
         return None
     # A passenger who changes their mind is drawn anew within an episode.
-    return None if getattr(bare, "fickle_passenger", False) else Table(bare)
+    if getattr(bare, "fickle_passenger", False):
+        return None
+    return MaskedTable(bare) if hasattr(bare, "action_mask") else Table(bare)

@@ -26,7 +26,12 @@ AnyPolicy = Policy | PixelPolicy
 
 
 def architecture(
-    task: Task, *, squash: bool = False, quantiles: int | None = None, seed: int | None = None
+    task: Task,
+    *,
+    squash: bool = False,
+    quantiles: int | None = None,
+    masked: bool = False,
+    seed: int | None = None,
 ) -> AnyArchitecture:
     """Return the acting network's architecture in the task's environment.
 
@@ -34,6 +39,7 @@ def architecture(
         task: a control task.
         squash: see :meth:`Architecture.of`.
         quantiles: likewise; networks on frames have none.
+        masked: likewise; no game has masks.
         seed: of the episodes that a normalising network's reference batch is taken from; None for
             no batch, where only sizes are asked for.
 
@@ -43,7 +49,9 @@ def architecture(
     observations, actions = spaces_of(task)
     network = task.control.network
     if not isinstance(network, PixelNetwork):
-        return Architecture.of(network, observations, actions, squash=squash, quantiles=quantiles)
+        return Architecture.of(
+            network, observations, actions, squash=squash, quantiles=quantiles, masked=masked
+        )
     if quantiles is not None:
         raise RlidimError(
             f"task '{task.name}': a network on frames gives no quantiles; dqn does without"

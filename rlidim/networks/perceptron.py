@@ -59,6 +59,7 @@ class Architecture:
         scale: of all weights of theta_0.
         memory: units of the LSTM before the layers, 0 for none.
         start: solutions, of one of which theta_0 is, none for theta_0 drawn at random.
+        masked: whether it chooses among the actions that are valid, which it is told of.
     """
 
     observation_size: int
@@ -77,6 +78,7 @@ class Architecture:
     scale: float = 1.0
     memory: int = 0
     start: tuple[Start, ...] = ()
+    masked: bool = False
 
     def __post_init__(self) -> None:
         """Refuse to start at another network's solution."""
@@ -95,6 +97,7 @@ class Architecture:
         *,
         squash: bool = False,
         quantiles: int | None = None,
+        masked: bool = False,
     ) -> Architecture:
         """Fix a network's sizes.
 
@@ -104,6 +107,7 @@ class Architecture:
             action_space: plain: Discrete, MultiDiscrete, MultiBinary, or a Box of any shape.
             squash: squash continuous actions (SAC, TD3) instead of clipping them.
             quantiles: in which each discrete action's value is given (QR-DQN); None: one number.
+            masked: choose among valid actions (MaskablePPO).
 
         Raises:
             RlidimError: a space that a multilayer perceptron cannot serve.
@@ -123,6 +127,7 @@ class Architecture:
             "scale": network.scale,
             "memory": network.memory,
             "start": network.start,
+            "masked": masked,
         }
         if isinstance(action_space, spaces.Discrete) and quantiles is not None:
             actions = int(action_space.n)
@@ -230,7 +235,7 @@ class Architecture:
         """Return JSON-ready values; a bound that is infinite is null.
 
         Left out, as from older records, are ``choices``, a ``memory`` and a ``start`` where there
-        are none, and a ``scale`` of 1.
+        are none, a ``scale`` of 1, and ``masked`` where it is not.
         """
         content = {
             name: list(value) if isinstance(value, tuple) else value
@@ -238,7 +243,7 @@ class Architecture:
         }
         if self.choices is None:
             del content["choices"]
-        for name in ("memory", "start"):
+        for name in ("memory", "start", "masked"):
             if not content[name]:
                 del content[name]
         for start in content.get("start", ()):
@@ -297,6 +302,7 @@ class Policy:
     Attributes:
         population: whether each row of observations has parameters of its own.
         apart: whether each row has something of its own, parameters or a memory.
+        masked: whether it has to be told which actions are valid, by :meth:`act_among`.
 
     Args:
         architecture: of the network.
@@ -315,6 +321,7 @@ class Policy:
         self.architecture = architecture
         self.population = theta.ndim == 2
         self.apart = self.population or architecture.memory > 0
+        self.masked = architecture.masked
         if self.population and architecture.activation == "relu" and not architecture.memory:
             self._rectified = _rectified(theta, architecture.sizes)
         parts = [] if self._rectified else architecture.unflatten(theta)
@@ -344,8 +351,22 @@ class Policy:
         Returns:
             int64 (N,) for discrete actions, int64 (N, parts) for MultiDiscrete ones, int8 (N,
             output_size) for MultiBinary ones, float32 (N, output_size) for continuous ones.
+
+        Raises:
+            RlidimError: the policy has to be told which actions are valid.
         """
+        if self.masked:
+            raise RlidimError("this policy chooses among valid actions: it needs their masks")
         return self.to_actions(self._outputs(observations))
+
+    def act_among(self, observations: NDArray[Any], masks: NDArray[np.bool_]) -> NDArray[Any]:
+        """Return the best valid action for each observation, of a choice among several.
+
+        Args:
+            observations: as in :meth:`act`.
+            masks: of the outputs, (N, output_size), some of each choice valid.
+        """
+        return self.to_actions(np.where(masks, self._outputs(observations), -np.inf))
 
     def outputs(self, observations: NDArray[Any]) -> NDArray[np.float32]:
         """Return the network's outputs, float32 (N, output_size)."""

@@ -22,6 +22,7 @@ STATUSES = ("ok", "diverged", "failed")
 NUMBERS = {int, float}
 SCOPES = ("policy", "all")
 BOUNDED = ("clip", "tanh")  # how a network's outputs become actions within bounds
+CHOSEN = ("argmax", "argmax_each")  # how they become choices, of which some may be masked
 ROUNDING = 1e-9  # of a mean, relative to the largest return
 
 Check = Callable[[Any, str], None]
@@ -189,7 +190,8 @@ ACTING: dict[str, Check] = {
     "initialisation": _one_of(INITIALISATIONS),
     "output_gain": _score,
     "scale": _number(0),
-    "action": _one_of(("argmax", "argmax_mean", "argmax_each", "positive", *BOUNDED)),
+    "action": _one_of((*CHOSEN, "argmax_mean", "positive", *BOUNDED)),
+    "masked": _truth,
     "choices": _or_none(_each(_size)),
     "low": _or_none(_each(_or_none(_score))),
     "high": _or_none(_each(_or_none(_score))),
@@ -307,6 +309,8 @@ def check_acting(network: dict[str, Any]) -> None:
     for one, other in (("low", "high"), ("observation_mean", "observation_variance")):
         if (network.get(one) is None) != (network.get(other) is None):
             raise RlidimError(f"network: '{one}' and '{other}' go together")
+    if network.get("masked") and network.get("action") not in CHOSEN:
+        raise RlidimError(f"network.masked: {network.get('action')} makes no choice among several")
     if network.get("action") in BOUNDED and network.get("low") is None:
         raise RlidimError(f"network.action: {network['action']} needs 'low' and 'high'")
 

@@ -27,6 +27,7 @@ ORDER = (
     "crossq",
     "trpo",
     "recurrent_ppo",
+    "maskable_ppo",
 )  # others follow by name
 
 

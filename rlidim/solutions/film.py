@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlidim.environments import making
 from rlidim.errors import RlidimError
 from rlidim.records.record import RunRecord
-from rlidim.solutions.playback import act_of, episode, policy_of
+from rlidim.solutions.playback import act_of, episode, lone, policy_of
 from rlidim.solutions.screen import GL, has_display, without_window
 from rlidim.tasks.task import Task
 
@@ -66,7 +65,7 @@ def films(task: Task, record: RunRecord, path: Path, log_dir: Path) -> tuple[Fil
     policy = policy_of(record, path, log_dir)
     if task.control.environment.extra == "mujoco" and not has_display() and GL not in os.environ:
         raise RlidimError(f"MuJoCo draws on a display, or with {GL}=egl or osmesa without one")
-    environment = making.make(task, render_mode="rgb_array")
+    environment = lone(task, "rgb_array")
     try:
         seed = record.seeds.evaluation
         environment.action_space.seed(seed)

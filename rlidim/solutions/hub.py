@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from rlidim.errors import RlidimError
+from rlidim.networks.acting import AnyArchitecture
+from rlidim.networks.perceptron import Architecture
 from rlidim.records.files import try_writing, write_atomically, writing
 from rlidim.records.record import RunRecord
 from rlidim.solutions import playback
@@ -107,7 +109,7 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
         environment=environment,
         trainer=algorithm,
         title=f"{task.title}, by {algorithm}",
-        about=about(record),
+        about=about(record, architecture),
         mean=mean,
         deviation=deviation,
         episodes=len(record.returns),
@@ -154,16 +156,18 @@ def loading(task: Task, kind: type[Any], exported: Sequence[Path], *, remembers:
     return "\n".join(lines)
 
 
-def about(record: RunRecord) -> str:
-    """Return what the policy is, in a sentence."""
+def about(record: RunRecord, architecture: AnyArchitecture) -> str:
+    """Return what the policy is, in a sentence, and in another what it has to be told."""
     d = record.cell.d
-    if d is None:
-        return f"A policy of {record.D:,} parameters, trained by {record.cell.trainer}."
-    return (
-        f"A policy of {record.D:,} parameters that was found by moving {d:,} numbers: "
-        f"theta_0 + P theta_d, with P random ({record.cell.projection}), trained by "
-        f"{record.cell.trainer}."
-    )
+    found = ""
+    if d is not None:
+        found = (
+            f" that was found by moving {d:,} numbers: theta_0 + P theta_d, with P random "
+            f"({record.cell.projection})"
+        )
+    masked = isinstance(architecture, Architecture) and architecture.masked
+    told = " It takes valid actions alone: tell `predict` by `action_masks=`." if masked else ""
+    return f"A policy of {record.D:,} parameters{found}, trained by {record.cell.trainer}.{told}"
 
 
 def command(record: RunRecord) -> str:

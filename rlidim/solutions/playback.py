@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from rlidim.environments import atari, making
 from rlidim.environments.gate import one_action, one_number
+from rlidim.environments.masks import Masked
 from rlidim.errors import RlidimError
 from rlidim.networks import acting
 from rlidim.networks.acting import AnyArchitecture, AnyPolicy
+from rlidim.networks.perceptron import Policy
 from rlidim.records.checking import check_acting
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file
@@ -152,11 +154,11 @@ def _play(
     """Play in one of Gymnasium's environments; return the returns, frames, and frames a second."""
     frames: list[Any] = []
     if video is None:
-        environment = making.make(task, render_mode="human" if has_window(task) else None)
+        environment = lone(task, "human" if has_window(task) else None)
         look = lambda: None  # noqa: E731  (a window shows itself)
     else:
         check_draws(task)
-        environment = making.make(task, render_mode="rgb_array")
+        environment = lone(task, "rgb_array")
         look = lambda: frames.append(environment.render())  # noqa: E731
     with without_window() if video is not None else contextlib.nullcontext():
         returns = [
@@ -183,10 +185,22 @@ def check_draws(task: Task) -> None:
         raise RlidimError(f"task '{task.name}' cannot be shown: its environment draws nothing")
 
 
-def act_of(environment: Any, policy: AnyPolicy) -> Callable[[Any], Any]:
+def lone(task: Task, render_mode: str | None) -> Masked:
+    """Make an environment for :func:`act_of` and :func:`episode`."""
+    return Masked(making.make(task, render_mode=render_mode))
+
+
+def act_of(environment: Masked, policy: AnyPolicy) -> Callable[[Any], Any]:
     """Return a policy's action for an observation of a lone environment, in one episode."""
     fit, own = one_action(environment.action_space), policy.begun(1)
-    return lambda observation: fit(own.act(np.asarray(observation, dtype=np.float32)[None])[0])
+
+    def act(observation: Any) -> Any:
+        seen = np.asarray(observation, dtype=np.float32)[None]
+        if isinstance(own, Policy) and own.masked:
+            return fit(own.act_among(seen, environment.action_masks()[None])[0])
+        return fit(own.act(seen)[0])
+
+    return act
 
 
 def episode(

@@ -42,7 +42,8 @@ class TrainerSettings:
         resumable: whether an interrupted run goes on from a checkpoint as if it had not been.
         splits: whether a run can be split over processes, with the same outcome.
         has_critic: whether the trainer has a critic, which ``--scope all`` confines too.
-        actions: that its policies give: ``any``, ``choices`` (one of several) or ``bounded``.
+        actions: that its policies give: ``any``, ``choices`` (one of several), ``masked`` (choices
+            of those that the environment says are valid) or ``bounded``.
         together: runs of one task that a process trains side by side at most, each with the record
             that it would have alone; its module then has ``train_together(runs)`` too.
         alone: the trainer that makes the same runs one by one, empty for none.
@@ -333,6 +334,16 @@ class RecurrentPPOSettings(PPOSettings):
 
 
 @dataclass(frozen=True)
+class MaskablePPOSettings(PPOSettings):
+    """PPO that takes valid actions alone (Huang and Ontañón 2022), sb3-contrib's defaults.
+
+    The environment says which they are: :mod:`rlidim.environments.masks`.
+    """
+
+    actions = "masked"
+
+
+@dataclass(frozen=True)
 class _OffPolicySettings(_StableBaselinesSettings):
     buffer_size: Count = 1_000_000
     learning_starts: Annotated[int, Range(at_least=0)] = 100
@@ -489,6 +500,7 @@ TRAINERS: dict[str, type[TrainerSettings]] = {
     "crossq": CrossQSettings,
     "trpo": TRPOSettings,
     "recurrent_ppo": RecurrentPPOSettings,
+    "maskable_ppo": MaskablePPOSettings,
 }
 
 

@@ -103,7 +103,9 @@ def test_it_stays_in_its_subspace_for_a_thousand_steps(name: str) -> None:
             assert outside(subspace, vector(targets)) < 1e-6
 
 
-@pytest.mark.parametrize("name", ["ddpg", "qrdqn", "tqc", "crossq", "recurrent_ppo", "trpo"])
+@pytest.mark.parametrize(
+    "name", ["ddpg", "qrdqn", "tqc", "crossq", "recurrent_ppo", "trpo", "maskable_ppo"]
+)
 def test_it_is_saved_and_goes_on_in_its_subspace(name: str, tmp_path: Path) -> None:
     model: BaseAlgorithm = confine(build(name), d=4, projection="rademacher", seed=3)
     model.learn(150)

@@ -39,6 +39,10 @@ EVALUATION = Evaluation(episodes=4, checkpoint_episodes=2)
 CARTPOLE = {"environment": Environment("CartPole-v1"), "network": Network((8, 8))}
 PENDULUM = {"environment": Environment("Pendulum-v1"), "network": Network((8, 8))}
 RECALLING = {**PENDULUM, "network": Network((8,), memory=4)}
+TAXI = {
+    "environment": Environment("Taxi-v4", {"max_episode_steps": 50}),
+    "network": Network((8,)),
+}
 LAKE = {"environment": Environment("FrozenLake-v1"), "network": Network((8, 8))}
 PONG = {
     "environment": Atari("pong", max_frames=400, repeat_action_probability=0.25),
@@ -84,6 +88,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         RECALLING,
         {**PPO, "n_timesteps": 512, "normalize": True},
     ),
+    "maskable_ppo on Taxi": ("maskable_ppo", TAXI, {**PPO, "n_envs": 4}),
+    "maskable_ppo on lone environments": ("maskable_ppo", TAXI, {**PPO, "normalize": True}),
     "dqn on Pong": (
         "dqn",
         PONG,
@@ -105,7 +111,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 EXAMPLES = [
     *(("ppo with normalisation", 5), ("dqn on CartPole", 5), ("sac on Pendulum", 5)),
     *(("trpo on Pendulum", 5), ("ppo-many with normalisation", 5), ("dqn-many on CartPole", 5)),
-    *(("es with normalisation", 5), ("cmaes on Pendulum", 5)),
+    *(("es with normalisation", 5), ("cmaes on Pendulum", 5), ("maskable_ppo on Taxi", 5)),
 ]
 
 

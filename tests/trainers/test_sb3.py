@@ -33,12 +33,13 @@ from rlidim.trainers.sb3.confine import (
     acting_parameters,
     actor_optimizer,
     confine,
+    has_actor,
     load_confined,
 )
 from rlidim.trainers.sb3.train import Evaluations, build, train
 from tests.factory import make_task
 from tests.marks import slow_but
-from tests.trainers import faulty  # noqa: F401  (registers the environments)
+from tests.trainers import choosy, faulty  # noqa: F401  (registers the environments)
 
 # Enough of each for some updates, few enough for a second or two.
 SHORT: dict[str, dict[str, Any]] = {
@@ -59,8 +60,12 @@ SHORT: dict[str, dict[str, Any]] = {
     "recurrent_ppo": {"n_timesteps": 256, "n_envs": 2, "n_steps": 32, "n_epochs": 2},
     "crossq": {"n_timesteps": 150, "learning_starts": 100, "batch_size": 32},
     "trpo": {"n_timesteps": 512, "n_envs": 2, "n_steps": 64, "batch_size": 64},
+    "maskable_ppo": {"n_timesteps": 512, "n_envs": 2, "n_steps": 64, "n_epochs": 2},
 }
-IDENTITY = dict.fromkeys(("sac", "td3", "ddpg", "tqc", "crossq"), "Pendulum-v1")
+IDENTITY = {
+    **dict.fromkeys(("sac", "td3", "ddpg", "tqc", "crossq"), "Pendulum-v1"),
+    "maskable_ppo": "tests.trainers.choosy:Choosy-v0",
+}
 every_trainer = pytest.mark.parametrize("trainer", SHORT)
 
 
@@ -144,7 +149,7 @@ def test_scope_all_confines_every_optimizer(trainer: str) -> None:
     policy: Any = model.policy
     optimizers = (
         [policy.actor.optimizer, policy.critic.optimizer]
-        if trainer in IDENTITY
+        if has_actor(model)
         else [policy.optimizer]
     )
     for optimizer in optimizers:

@@ -39,6 +39,16 @@ def task_of(identity: str, constants: dict[str, Any]) -> Task:
     )
 
 
+def assert_same_masks(identity: str, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Taxi says which actions are valid, in every reset and step."""
+    names = ("action_mask", "_action_mask") if identity.startswith("Taxi") else ()
+    for name in ("action_mask", "_action_mask"):
+        assert (name in ours, name in theirs) == (name in names,) * 2
+    for name in names:
+        np.testing.assert_array_equal(ours[name], theirs[name])
+        assert ours[name].dtype == theirs[name].dtype
+
+
 @pytest.mark.parametrize(("identity", "constants"), SERVED, ids=str)
 def test_ten_thousand_steps_are_gymnasium_s(identity: str, constants: dict[str, Any]) -> None:
     task = task_of(identity, constants)
@@ -48,8 +58,9 @@ def test_ten_thousand_steps_are_gymnasium_s(identity: str, constants: dict[str, 
     ours = MovingVector(lone, motion, COUNT)
     theirs = SyncVectorEnv([lambda: make(task)] * COUNT, autoreset_mode=AutoresetMode.SAME_STEP)
     seeds = [7 * index + 3 for index in range(COUNT)]
-    observations, expected = ours.reset(seed=seeds)[0], theirs.reset(seed=seeds)[0]
+    (observations, said), (expected, told) = ours.reset(seed=seeds), theirs.reset(seed=seeds)
     np.testing.assert_array_equal(observations, expected)
+    assert_same_masks(identity, said, told)
     assert observations.dtype == expected.dtype == np.float32
     generator = np.random.default_rng(0)
     ends = 0
@@ -58,6 +69,7 @@ def test_ten_thousand_steps_are_gymnasium_s(identity: str, constants: dict[str, 
         found, wanted = ours.step(actions), theirs.step(actions)
         for one, other in zip(found[:4], wanted[:4], strict=True):
             np.testing.assert_array_equal(one, other)
+        assert_same_masks(identity, found[4], wanted[4])
         for row in np.flatnonzero(wanted[2] | wanted[3]):
             np.testing.assert_array_equal(found[4]["final_obs"][row], wanted[4]["final_obs"][row])
             ends += 1

@@ -128,6 +128,7 @@ def task_of(trainer: str, identity: str, **settings: Any) -> Task:
     short: dict[str, Any] = {
         "ppo": {"n_timesteps": 2048, "n_envs": 8, "n_steps": 64, "batch_size": 128},
         "dqn": {"n_timesteps": 800, "n_envs": 4, "learning_starts": 100},
+        "maskable_ppo": {"n_timesteps": 2048, "n_envs": 8, "n_steps": 64, "batch_size": 128},
         "sac": {"n_timesteps": 300, "n_envs": 4, "learning_starts": 100, "batch_size": 32},
     }[trainer]
     return make_task(
@@ -150,6 +151,7 @@ def outcome(task: Task, trainer: str) -> Outcome:
         ("ppo", "Acrobot-v1", {"normalize": True}),
         ("dqn", "MountainCar-v0", {}),
         ("sac", "Pendulum-v1", {}),
+        ("maskable_ppo", "Taxi-v4", {}),
     ],
     ids=str,
 )

@@ -11,6 +11,7 @@ from rlidim.errors import RlidimError
 
 CONTRIB = "sb3_contrib"
 RECURRENT = "recurrent_ppo"  # the one whose network has a memory
+MASKABLE = "maskable_ppo"  # the one that is told which actions are valid
 HOMES = {
     "ppo": ("stable_baselines3", "PPO"),
     "a2c": ("stable_baselines3", "A2C"),
@@ -23,6 +24,7 @@ HOMES = {
     "crossq": (CONTRIB, "CrossQ"),
     "trpo": (CONTRIB, "TRPO"),
     "recurrent_ppo": (CONTRIB, "RecurrentPPO"),
+    "maskable_ppo": (CONTRIB, "MaskablePPO"),
 }
 
 

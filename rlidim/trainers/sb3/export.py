@@ -25,12 +25,13 @@ from rlidim.networks.atari import Network, Normalisation, PixelArchitecture
 from rlidim.networks.perceptron import Architecture
 from rlidim.tasks.problems import MinAtar
 from rlidim.tasks.task import Task
-from rlidim.trainers.sb3.algorithms import RECURRENT, algorithm_of
+from rlidim.trainers.sb3.algorithms import MASKABLE, RECURRENT, algorithm_of
 from rlidim.trainers.sb3.confine import acting_parameters
 from rlidim.trainers.sb3.stock_spaces import StockSpaces, stock_spaces
 from rlidim.trainers.sb3.train import ACTIVATIONS, net_arch
 
-# The algorithm of stock Stable-Baselines3 whose policy acts like the trainer's.
+# The algorithm of stock Stable-Baselines3 whose policy acts like the trainer's; of a network with a
+# memory, and of one that is told which actions are valid, it is sb3-contrib's: :func:`model_of`.
 MODELS: dict[str, type[BaseAlgorithm]] = {
     "ppo": PPO,
     "ppo-many": PPO,
@@ -63,13 +64,15 @@ NORMALISATION = "-vecnormalize.pkl"
 
 
 def model_of(trainer: str, architecture: AnyArchitecture) -> type[BaseAlgorithm]:
-    """Return the algorithm whose model acts like a trainer's network, be it with a memory.
+    """Return the algorithm whose model acts like a trainer's network.
 
     Raises:
-        RlidimError: there is none.
+        RlidimError: there is none, or sb3-contrib, whose it is, is not installed.
     """
     if isinstance(architecture, Architecture) and architecture.memory:
         return algorithm_of(RECURRENT)
+    if isinstance(architecture, Architecture) and architecture.masked:
+        return algorithm_of(MASKABLE)
     if trainer not in MODELS:
         raise RlidimError(f"{trainer} ends with no model of Stable-Baselines3")
     return MODELS[trainer]
@@ -84,7 +87,8 @@ def export(
 ) -> list[Path]:
     """Write ``out``, a model whose ``predict(..., deterministic=True)`` is the policy.
 
-    A network with a memory is a model of sb3-contrib's RecurrentPPO, whatever trained it.
+    A network with a memory is a model of sb3-contrib's RecurrentPPO, whatever trained it; one that
+    is told which actions are valid, of MaskablePPO, whose ``predict`` takes ``action_masks`` too.
     The critic, which no record holds, is a fresh one. A normalisation of observations goes into a
     file beside it, for ``VecNormalize.load``; a network of frames has its own folded in.
 

@@ -24,6 +24,7 @@ from torch import nn
 from rlidim.devices import device
 from rlidim.environments import arena, making
 from rlidim.environments.gate import Gate
+from rlidim.environments.masks import Masked
 from rlidim.errors import RlidimError
 from rlidim.networks import acting as acting_networks
 from rlidim.networks.acting import AnyArchitecture
@@ -53,6 +54,12 @@ from rlidim.trainers.sb3.vector import VectorEnvironments
 from rlidim.trainers.schedules import schedule
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+# The networks' actions that a trainer gives, by its settings, and what they are called.
+GIVEN = {
+    "choices": (("argmax", "argmax_mean"), "discrete actions, one choice of several"),
+    "masked": (("argmax", "argmax_each"), "discrete actions, each a choice of several"),
+    "bounded": (("tanh",), "continuous actions"),
+}
 # Settings that this file reads; all others go to the algorithm under their own names.
 OURS = (
     "n_timesteps",
@@ -72,21 +79,24 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
     """Build a model whose acting network starts at the seed's theta_0.
 
     Raises:
-        RlidimError: a space that the algorithm does not serve, or a missing environment.
+        RlidimError: a space that the algorithm does not serve, an environment that does not say
+            which actions are valid where it has to, or a missing one.
     """
     settings = task.settings(trainer)
     algorithm: Any = algorithm_of(trainer)
-    squash = settings.actions == "bounded"
     architecture = acting_networks.architecture(
         task,
-        squash=squash,
+        squash=settings.actions == "bounded",
         quantiles=getattr(settings, "n_quantiles", None),
+        masked=settings.actions == "masked",
         seed=seeds.training,
     )
     theta_0 = architecture.initial_parameters(seeds.theta_0)
     if isinstance(architecture, Architecture):
         _check_actions(task, trainer, architecture)
         _check_memory(task, trainer, architecture)
+    if settings.actions == "masked":
+        making.check_masks(task)
     if isinstance(architecture, PixelArchitecture):
         # Gradients pass through fixed statistics: theta_0's own.
         architecture = architecture.gathered(architecture.module(theta_0))
@@ -126,13 +136,8 @@ def _check_actions(task: Task, trainer: str, architecture: Architecture) -> None
     others = "ppo, a2c, es and cmaes take them"
     if actions == "any":
         return
-    served = ("argmax", "argmax_mean") if actions == "choices" else ("tanh",)
+    served, kind = GIVEN[actions]
     if architecture.action not in served:
-        kind = (
-            "discrete actions, one choice of several"
-            if actions == "choices"
-            else "continuous actions"
-        )
         raise RlidimError(f"{trainer} needs {kind}, task '{task.name}' has others: {others}")
     if not np.isfinite((*(architecture.low or ()), *(architecture.high or ()))).all():
         raise RlidimError(
@@ -182,11 +187,11 @@ def environments(task: Task, settings: Any, seed: int) -> VecEnv:
         games = AtariVecEnv(environment, settings.n_envs)
         games.seed(seed)
         return Recorded(games)
-    env = Recorded(side_by_side(task, settings.n_envs, seed))
+    env = Recorded(side_by_side(task, settings.n_envs, seed, masked=settings.actions == "masked"))
     return VecNormalize(env, gamma=settings.gamma) if settings.normalize else env
 
 
-def side_by_side(task: Task, count: int, seed: int) -> VecEnv:
+def side_by_side(task: Task, count: int, seed: int, *, masked: bool = False) -> VecEnv:
     """Return environments of a task: a vector of them where that is faster, else lone ones.
 
     They are the same, seeds included: a run's record does not tell which they were.
@@ -195,6 +200,7 @@ def side_by_side(task: Task, count: int, seed: int) -> VecEnv:
         task: a control task, no Atari game.
         count: how many.
         seed: of the first; the others count upwards.
+        masked: whether they have to say which actions are valid.
 
     Raises:
         RlidimError: a missing environment.
@@ -202,7 +208,12 @@ def side_by_side(task: Task, count: int, seed: int) -> VecEnv:
     by_vector = count >= FEWEST or not making.has_lone_form(task)
     vector = making.make_seeded_vector(task, count) if by_vector else None
     if vector is None:
-        return make_vec_env(lambda: Gate(making.make(task)), n_envs=count, seed=seed)
+
+        def lone() -> Gate:
+            environment = making.make(task)
+            return Gate(Masked(environment) if masked else environment)
+
+        return make_vec_env(lone, n_envs=count, seed=seed)
     environments = VectorEnvironments(vector)
     environments.action_space.seed(seed)
     environments.seed(seed)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from rlidim.environments.gate import as_floats, bounded, is_finite, not_finite, regular_actions
+from rlidim.environments.masks import KEY, METHOD, Reader
 from rlidim.errors import RlidimError
 from rlidim.trainers.sb3.time_limits import ending
 
@@ -60,8 +61,8 @@ class VectorEnvironments(OverVector):
     """A vector environment as ``DummyVecEnv`` with a ``Monitor`` around each would have it.
 
     Seeds are each environment's own, as far as the vector environment's are; ``info`` tells of an
-    episode's end alone. What comes from the environments passes the gate
-    (:mod:`rlidim.environments.gate`).
+    episode's end alone, and ``action_masks`` is the one method. What comes from the environments
+    passes the gate (:mod:`rlidim.environments.gate`).
     """
 
     def __init__(self, vector: VectorEnv[Any, Any, Any]) -> None:
@@ -90,6 +91,23 @@ class VectorEnvironments(OverVector):
         self._returns = np.zeros(vector.num_envs)
         self._steps = 0  # of each environment, in all
         self._began_at = np.zeros(vector.num_envs, dtype=np.int64)  # when its episode did
+        self._masks: Any = None  # as they came
+
+    def has_attr(self, attr_name: str) -> bool:
+        """Say whether there is an attribute, or masks by the name of their method."""
+        return self._masks is not None if attr_name == METHOD else super().has_attr(attr_name)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Return the masks of all environments; refuse another method.
+
+        Raises:
+            RlidimError: the environments do not say which actions are valid, or not as they should.
+        """
+        if method_name != METHOD:
+            return super().env_method(method_name, *method_args, indices=indices, **method_kwargs)
+        return list(Reader(self.action_space, self._identity)(self._masks))
 
     def reset(self) -> NDArray[Any]:
         """Begin every episode anew, at the seeds of :meth:`seed` if some were given since.
@@ -98,7 +116,8 @@ class VectorEnvironments(OverVector):
             RlidimError: an observation is not finite.
         """
         seeds = None if all(seed is None for seed in self._seeds) else list(self._seeds)
-        observations, _ = self.vector.reset(seed=seeds)
+        observations, info = self.vector.reset(seed=seeds)
+        self._masks = info.get(KEY)
         self._reset_seeds()
         self._reset_options()
         self._returns[:] = 0.0
@@ -119,6 +138,7 @@ class VectorEnvironments(OverVector):
         """
         observations, rewards, terminated, truncated, info = self.vector.step(self._actions)
         self._check(observations, rewards)
+        self._masks = info.get(KEY)
         self._returns += rewards
         self._steps += 1
         dones = terminated | truncated
