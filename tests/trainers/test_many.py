@@ -47,6 +47,7 @@ UPDATES: dict[str, dict[str, Any]] = {
     "dqn": {"n_envs": 4, "batch_size": STEPS, "learning_rate": 3e-3, "gamma": 0.9},
 }
 CARTPOLE, PENDULUM = Environment("CartPole-v1"), Environment("Pendulum-v1")
+LAKE = Environment("FrozenLake-v1", kwargs={"map_name": "8x8"})  # 64 inputs, of which one is told
 
 
 def task_of(
@@ -85,8 +86,9 @@ def same(one: Outcome, other: Outcome) -> None:
     [
         (CARTPOLE, Network(hidden=(20, 20), activation="relu")),
         (PENDULUM, Network(hidden=(17, 9), activation="tanh")),
+        (LAKE, Network(hidden=(18,), activation="tanh")),
     ],
-    ids=["discrete", "continuous"],
+    ids=["discrete", "continuous", "sparse"],
 )
 @pytest.mark.parametrize("trainer", ["ppo", "a2c", "a2c by adam"])
 def test_ten_updates_are_those_of_stable_baselines(
@@ -175,6 +177,8 @@ def an_experience(
     """Return a rollout; a spread of the old log-probabilities moves some ratios out of range."""
     observations = generator.standard_normal((STEPS, architecture.observation_size))
     observations = observations.astype(np.float32)
+    if len(observations[0]) >= 64:  # most inputs are zero in every step
+        observations[:, generator.random(len(observations[0])) < 0.7] = 0.0
     if architecture.action == "argmax":
         actions = generator.integers(architecture.output_size, size=(STEPS, 1))
     else:
@@ -342,6 +346,7 @@ TASKS = {
     "discrete": (CARTPOLE, Network(hidden=(8, 8)), {}),
     "continuous": (PENDULUM, Network(hidden=(8,), activation="tanh"), {}),
     "normalised": (PENDULUM, Network(hidden=(8,)), {"normalize": True, "gamma": 0.9}),
+    "sparse": (LAKE, Network(hidden=(9,)), {}),
     "separate": (Environment("FrozenLake-v1"), Network(hidden=(8,)), {"normalize": True}),
 }
 
@@ -389,7 +394,7 @@ def test_a_run_among_63_is_the_same() -> None:
         same(train(runs[place]), made[place])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("case", ["discrete", "continuous"])
+@pytest.mark.parametrize("case", ["discrete", "continuous", "sparse"])
 def test_every_instruction_set_gives_the_same_bits(case: str) -> None:
     environment, network, _ = TASKS[case]
     task = task_of(environment, network, **{**SMALL, "n_timesteps": 256})

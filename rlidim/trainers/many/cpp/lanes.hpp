@@ -66,6 +66,15 @@ INLINE Whole operator&(Whole a, Whole b) {
 INLINE Whole operator|(Whole a, Whole b) {
     return each<Whole>([&](int i) { return a.of[i] | b.of[i]; });
 }
+INLINE Whole differs(Lanes a) {  // from zero
+    return each<Whole>([&](int i) { return a.of[i] != 0.0f; });
+}
+INLINE bool any(Whole a) {
+    i32 found = 0;
+    for (int i = 0; i < PIECES; ++i)
+        for (int l = 0; l < WIDTH; ++l) found |= a.of[i][l];
+    return found != 0;
+}
 INLINE Lanes choose(Whole where, Lanes yes, Lanes no) {
     return each<Lanes>([&](int i) { return where.of[i] ? yes.of[i] : no.of[i]; });
 }

@@ -39,6 +39,7 @@ struct Learner {
     bool root_mean_square;  // RMSprop moves the parameters; Adam otherwise
     float epsilon;          // of either
     float* scratch;         // scratch_size(...) numbers
+    i32* told;              // (inputs,): which of them are not zero
 };
 
 struct Rollout {

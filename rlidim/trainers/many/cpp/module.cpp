@@ -104,6 +104,8 @@ class PyLearner {
         const i64 needed = std::max(scratch_size(at_.actor), scratch_size(at_.critic));
         scratch_.reset(new float[std::size_t(needed)]);
         at_.scratch = scratch_.get();
+        told_.resize(sizes.front());
+        at_.told = told_.data();
     }
     PyLearner(const PyLearner&) = delete;
     PyLearner& operator=(const PyLearner&) = delete;
@@ -210,6 +212,7 @@ class PyLearner {
     std::optional<Rows> P_;
     std::optional<Numbers> theta_d_, gradient_d_;
     std::unique_ptr<float[]> scratch_;
+    std::vector<i32> told_;
     Learner at_{};
 };
 

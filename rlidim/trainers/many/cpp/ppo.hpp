@@ -145,13 +145,12 @@ inline void differentiate(const Learner& a, const Rollout& of) {
     for (i64 first = 0; first < of.count; first += CHUNK) {
         const i64 here = minimum(of.count - first, CHUNK), width = round_up(here, LANES);
         const i32* order = of.order + first;
-        lay_out(of.observations, order, here, a.actor.sizes[0], width, a.scratch);
-        pass(a, a.actor, 0, width, [&](float* out, i64 s) {
+        const Told inputs = lay_out_inputs(a, a.actor, of.observations, order, here, width);
+        pass(a, a.actor, 0, inputs, width, [&](float* out, i64 s) {
             actor_deltas(a, of, scale, order + s, minimum(here - s, LANES), out, width,
                          a.gradient + a.actor.size + a.critic.size);
         });
-        lay_out(of.observations, order, here, a.critic.sizes[0], width, a.scratch);
-        pass(a, a.critic, a.actor.size, width, [&](float* out, i64 s) {
+        pass(a, a.critic, a.actor.size, inputs, width, [&](float* out, i64 s) {
             for (i64 l = 0; l < LANES; ++l)
                 out[l] = s + l < here
                              ? a.value * 2.0f * (out[l] - of.returns[order[s + l]]) / float(of.count)

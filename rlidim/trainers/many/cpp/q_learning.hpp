@@ -18,8 +18,9 @@ inline void regress(const Learner& a, const Transitions& of) {
     for (i64 i = 0; i < a.size; ++i) a.gradient[i] = 0.0f;
     for (i64 first = 0; first < of.count; first += CHUNK) {
         const i64 here = minimum(of.count - first, CHUNK), width = round_up(here, LANES);
-        lay_out(of.observations + first * a.actor.sizes[0], nullptr, here, a.actor.sizes[0], width, a.scratch);
-        pass(a, a.actor, 0, width, [&](float* out, i64 s) {
+        const Told inputs = lay_out_inputs(
+            a, a.actor, of.observations + first * a.actor.sizes[0], nullptr, here, width);
+        pass(a, a.actor, 0, inputs, width, [&](float* out, i64 s) {
             for (i64 l = 0; l < LANES; ++l) {
                 const bool inside = s + l < here;
                 const i64 at = first + s + l, action = inside ? i64(of.actions[at]) : 0;
