@@ -29,9 +29,18 @@ from rlidim.environments.unpainted import unpainted
 from rlidim.errors import RlidimError, nearest
 from rlidim.tasks.problems import Pool
 
-# How many objects, colours and states of a door a cell of MiniGrid may hold.
+# How many objects, colours and states of a door there are in MiniGrid, for each cell one of each.
 CELL = (11, 6, 3)
 DIRECTIONS = 4
+# Rows that are one-hot: of each cell that there may be, and of each direction.
+CELLS = np.concatenate(
+    [
+        np.eye(kinds, dtype=np.float32)[index.ravel()]
+        for kinds, index in zip(CELL, np.indices(CELL), strict=True)
+    ],
+    axis=1,
+)
+FACING = np.eye(DIRECTIONS, dtype=np.float32)
 SEEDS = 2**31  # of a pool's environment
 MINIGRID = {"direction", "image", "mission"}
 # The lower bound of DeepMind Control's numbers, which have none: the least of C++ is above zero.
@@ -41,11 +50,9 @@ DM_CONTROL = "envpool.mujoco.dmc"  # the module of these
 
 def _minigrid(observations: Any, count: int) -> NDArray[np.float32]:
     """Return MiniGrid's view one-hot, and the direction; the mission, a text, is left out."""
-    image = observations["image"]
-    parts = [np.eye(kinds, dtype=np.float32)[image[..., at]] for at, kinds in enumerate(CELL)]
-    view = np.concatenate(parts, axis=-1).reshape(count, -1)
-    facing = np.eye(DIRECTIONS, dtype=np.float32)[np.asarray(observations["direction"])]
-    return np.concatenate((view, facing), axis=1)
+    cells = np.ravel_multi_index(tuple(np.moveaxis(observations["image"], -1, 0)), CELL)
+    view = CELLS.take(cells, axis=0).reshape(count, -1)
+    return np.concatenate((view, FACING.take(observations["direction"], axis=0)), axis=1)
 
 
 def _observer(space: Space) -> tuple[spaces.Box, Callable[[Any, int], NDArray[Any]]]:
