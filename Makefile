@@ -14,7 +14,7 @@ GPU_PYTHON ?= 3.12
 GPU_MANYLINUX ?= 2_28 2_27 2_26 2_24 2_17 2_12 2_5
 GPU_PACKAGES ?= ale-py click cloudpickle contourpy cycler Farama-Notifications filelock fonttools gymnasium \
   kiwisolver markdown-it-py matplotlib mdurl packaging pillow Pygments pyparsing python-dateutil \
-  PyYAML rich safetensors scipy stable-baselines3 threadpoolctl typing_extensions tzdata
+  PyYAML rich safetensors scipy stable_baselines3 threadpoolctl typing_extensions tzdata
 WHEELS := build/gpu
 SITE := build/gpu-site
 
@@ -81,6 +81,7 @@ gpu-packages:  ## Download the wheels that a bare GPU machine lacks for queued e
 	rm -rf $(WHEELS)
 	mkdir -p $(WHEELS)
 	sed 's/#.*//' constraints.txt | grep -iE "^($$(echo $(GPU_PACKAGES) | tr ' ' '|'))==" > $(WHEELS)/pinned.txt
+	test $$(wc -l < $(WHEELS)/pinned.txt) = $(words $(GPU_PACKAGES))  # constraints.txt spells one otherwise
 	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
 	  --python-version $(GPU_PYTHON) --implementation cp \
 	  $(foreach version,$(GPU_MANYLINUX),--platform manylinux_$(version)_x86_64) \

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
@@ -134,6 +135,8 @@ def train(
     """
     chosen, trainer = _chosen(task, trainer)
     check_scope(chosen, scope, trainer)
+    d, seed = None if d is None else _whole("d", d), _whole("seed", seed)
+    processes = _whole("processes", processes)
     if seed < 0:
         raise RlidimError(f"--seed must be at least 0, got {seed}")
     if processes < 1:
@@ -158,13 +161,17 @@ def train(
     records = Results(Path(results))
     records.check_writable()
     job = Job(chosen, cell, records.folder, log_folder, processes, resume, timeout, tuple(log))
-    on_record = records.path(cell).exists() and not force
+    from rlidim.executors.ledger import finished, standing  # late: torch comes with it
+
+    # A failed run is tried again, and so is what was made with other settings that failed.
+    made = None if force else standing(job)
+    on_record = made is not None and finished(made)
     if on_record:
         tell(f"{records.path(cell)}: on record; --force runs it again")
     elif resume:
         _tell_of_missing_checkpoint(job, tell)
     if cluster is None:
-        # Late, as below: torch comes with it, and a mistake is told without.
+        # Late, as above: torch comes with it, and a mistake is told without.
         from rlidim.executors.ledger import run_when_free
 
         report = unheard if listener is None else functools.partial(listener, cell)
@@ -182,6 +189,29 @@ def _chosen(task: Task | str, trainer: str | None) -> tuple[Task, str]:
     trainer = trainer or next(iter(chosen.trainers))
     chosen.settings(trainer)  # raises if there are none
     return chosen, trainer
+
+
+def _whole(name: str, value: object) -> int:
+    """Return a whole number, Python's or numpy's, as Python's.
+
+    Raises:
+        RlidimError: it is none.
+    """
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise RlidimError(f"{name} must be a whole number, got {value!r:.60}") from None
+
+
+def _wholes(name: str, values: object) -> tuple[int, ...]:
+    """Return several whole numbers.
+
+    Raises:
+        RlidimError: they are not.
+    """
+    if not isinstance(values, Iterable):
+        raise RlidimError(f"{name} must be several whole numbers, got {values!r:.60}")
+    return tuple(_whole(name, value) for value in values)
 
 
 def _check_resume(log_dir: str | Path | None, cluster: RayCluster | None) -> None:
@@ -279,6 +309,10 @@ def measure(
         3
     """
     chosen, trainer = _chosen(task, trainer)
+    if dims is not None:
+        dims = _wholes("dims", dims)
+    counts = {"seeds": seeds, "baseline_seeds": baseline_seeds}
+    whole = {name: None if n is None else _whole(name, n) for name, n in counts.items()}
     plan = Plan.of(
         chosen,
         trainer,
@@ -286,9 +320,8 @@ def measure(
         scope=scope,
         fraction=fraction,
         local=local,
-        dims=None if dims is None else tuple(dims),
-        seeds=seeds,
-        baseline_seeds=baseline_seeds,
+        dims=dims,
+        **whole,
         budget=budget,
         precision=precision,
     )

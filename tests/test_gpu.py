@@ -25,8 +25,17 @@ from rlidim.projections.backends import FAMILIES
 from rlidim.speed import cases as product_cases
 from rlidim.speed import products, rows, steps
 from rlidim.speed.cases import SPENT, Limits
-from rlidim.speed.gpu import correctness, everything, many_runs, populations, processes, queued
+from rlidim.speed.gpu import (
+    compared,
+    correctness,
+    everything,
+    many_runs,
+    populations,
+    processes,
+    queued,
+)
 from rlidim.speed.gpu.processes import Processes
+from rlidim.speed.rows import RowFile
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Network
 from rlidim.tasks.settings import PPOManySettings
@@ -221,6 +230,9 @@ def test_a_difference_is_an_error_and_is_checked_anew(
     assert in_its_place.keys() == benchmarks  # other families are right
     (row,) = json.loads((tmp_path / "correctness.json").read_text())["rows"]
     assert row["reason"] == wrong["reason"]
+    # A sitting without the time to check it again does not forget it.
+    late = correctness.run(tmp_path, CPU, Limits(deadline=0.0), silent, Processes())
+    assert late["rows"] == [row]
     monkeypatch.setattr(correctness, "check", real)
     assert everything.run(tmp_path)["correctness"]["rows"][0]["agrees"]
 
@@ -294,6 +306,32 @@ def test_what_could_not_be_compared_is_an_error(
     everything.check(
         tmp_path, [{"agrees": None, "reason": SPENT}, {"agrees": True, "reason": None}]
     )
+
+
+def test_a_comparison_that_fails_is_no_difference(tmp_path: Path) -> None:
+    file = RowFile(tmp_path / "rows.json", rows.provenance(CPU), ("name",))
+
+    def fill(row: rows.Row) -> None:
+        compared.judge(row, *{"right": (0.0, 1.0), "wrong": (2.0, 1.0)}[row["name"]], "they")
+        if row["name"] == "right":
+            raise MemoryError  # the timing that follows
+
+    def run(limits: Limits) -> list[rows.Row]:
+        blank = [compared.blank(name=name) for name in ("right", "wrong")]
+        found = compared.filled(file, blank, fill, lambda row: row["name"], limits, silent)
+        return list(found["rows"])
+
+    first = run(Limits())
+    assert [(row["agrees"], row["reason"]) for row in first] == [
+        (True, "out of memory"),
+        (False, "they differ"),
+    ]
+    with pytest.raises(RlidimError, match="not everything could be compared, first of all not"):
+        everything.check(tmp_path, first[:1])
+    late = run(Limits(deadline=0.0))
+    assert (late[0]["reason"], late[1]) == (SPENT, first[1])
+    with pytest.raises(RlidimError, match="the GPU differs from the CPU"):
+        everything.check(tmp_path, late)
 
 
 def test_what_is_timed_is_compiled_ahead_once(

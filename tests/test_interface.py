@@ -113,6 +113,31 @@ def test_train_returns_what_is_on_record_and_says_so(tmp_path: Path) -> None:
     assert len(said) == 1
 
 
+def test_numpy_s_whole_numbers_are_python_s(tmp_path: Path) -> None:
+    mine = rlidim.train("codimension-1", "es", d=np.int64(1), seed=np.int32(2), results=tmp_path)
+    assert mine == rlidim.train("codimension-1", "es", d=1, seed=2, results=tmp_path)
+    fresh = tmp_path / "fresh"
+    estimate = rlidim.measure(
+        "codimension-1", "es", dims=np.array([1]), seeds=np.int64(2), results=fresh
+    )
+    assert len(estimate.rungs[0].scores) == 2
+    natives = list((fresh / "codimension-1" / "es-native").iterdir())
+    assert len([path for path in natives if path.suffix == ".json"]) == 2
+    with pytest.raises(rlidim.RlidimError, match="dims must be several whole numbers, got 3"):
+        rlidim.measure("codimension-1", "es", dims=3, results=tmp_path)
+
+
+def test_a_failed_run_that_is_tried_again_is_not_said_to_stand(tmp_path: Path) -> None:
+    said: list[str] = []
+    choices: dict[str, Any] = {"d": 2, "results": tmp_path, "tell": said.append}
+    failed = rlidim.train("codimension-10", "es", timeout=0.01, **choices)
+    assert failed.status == "failed"
+    assert rlidim.train("codimension-10", "es", **choices).status == "ok"
+    assert said == []
+    rlidim.train("codimension-10", "es", **choices)
+    assert "on record" in said[0]
+
+
 def test_train_goes_on_from_a_checkpoint_or_says_why_not(tmp_path: Path) -> None:
     said: list[str] = []
     results, logs = tmp_path / "results", tmp_path / "logs"
@@ -144,6 +169,8 @@ def test_a_native_solution_is_kept_where_logs_are(tmp_path: Path) -> None:
         ({"scope": "all"}, "es has none"),
         ({"projection": "rademacer"}, "did you mean 'rademacher'"),
         ({"d": 0}, "got 0"),
+        ({"d": 1.5}, "d must be a whole number, got 1.5"),
+        ({"seed": "1"}, "seed must be a whole number, got '1'"),
         ({"d": 26}, "between 1 and D = 25"),
     ],
 )

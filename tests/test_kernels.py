@@ -278,6 +278,18 @@ def test_rows_without_a_time_are_tried_again(tmp_path: Path) -> None:
     assert not any(row["reason"] for row in benchmark(Limits()))
 
 
+def test_a_time_on_file_outlives_a_sitting_without_time(tmp_path: Path) -> None:
+    path = tmp_path / "cpu.json"
+    products.run(families=["sparse"], sizes=[(562, 4)], out=tmp_path)
+    content = json.loads(path.read_text())
+    content["rows"][-1] |= {"seconds": None, "reason": "it did not fit"}
+    path.write_text(json.dumps(content))
+    limits = Limits(deadline=0.0)
+    found = products.run(families=["sparse"], sizes=[(562, 4)], out=tmp_path, limits=limits)
+    assert found["rows"][:-1] == content["rows"][:-1]
+    assert found["rows"][-1]["reason"] == product_cases.SPENT
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"rows": 1'])
 def test_half_a_file_is_made_anew(content: str, tmp_path: Path) -> None:
     (tmp_path / "cpu.json").write_text(content)

@@ -98,7 +98,7 @@ def test_resuming_and_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(told) == 2
     assert steps.run(families=families, out=tmp_path, listener=told.append) == first
     assert len(told) == 2
-    assert json.loads((tmp_path / "steps.json").read_text())["rows"] == first["rows"]
+    assert json.loads((tmp_path / "steps-cpu.json").read_text())["rows"] == first["rows"]
     assert "/ native" in steps.table(first)
 
 

@@ -114,6 +114,11 @@ def from_spec(
     Raises:
         RlidimError: see :func:`projection`; or a layout version other than the family's.
     """
+    check_family(spec.family)
+    known = families()[spec.family].option_names
+    for name in spec.options:  # a stranger's may name anything
+        if name not in known:
+            raise RlidimError(f"projection '{spec.family}' has no option '{name!s:.60}'")
     options: dict[str, Any] = dict(spec.options)
     P = projection(spec.family, spec.D, spec.d, spec.seed, dtype=dtype, device=device, **options)
     if P.layout != spec.layout_version:

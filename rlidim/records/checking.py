@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
@@ -281,6 +282,10 @@ def check_record(content: dict[str, Any]) -> None:
     if solution is not None and (text := solution.get("theta_d")) is not None:
         if d is None or len(text) != 4 * -(-4 * d // 3):
             raise RlidimError(f"solution.theta_d: not {d} float32 numbers in base64")
+        try:
+            base64.b64decode(text, validate=True)
+        except ValueError as error:
+            raise RlidimError(f"solution.theta_d: not base64 ({error})") from error
         for name in ("spec", "theta_0_seed"):
             if name not in solution:
                 raise RlidimError(f"solution: '{name}' is missing")

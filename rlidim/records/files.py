@@ -13,10 +13,15 @@ from pathlib import Path
 from rlidim.errors import RlidimError
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file so that no reader ever sees half of it.
 
     What a process has left that was killed while it wrote the same file goes.
+
+    Args:
+        path: the file.
+        content: its bytes.
+        durable: wait for the disk, 2 ms; a copy that is looked at again the next time need not.
 
     Raises:
         OSError: the folder or the file cannot be written.
@@ -28,7 +33,8 @@ def replace_file(path: Path, content: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
             os.chmod(name, 0o644)
             os.replace(name, path)
     except BaseException:
@@ -81,11 +87,16 @@ def try_writing(folder: Path) -> None:
         pass
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file of results in one piece.
+def write_atomically(path: Path, text: str, option: str = "--results") -> None:
+    """Write a file in one piece.
+
+    Args:
+        path: the file.
+        text: its content.
+        option: of the command line that names its folder.
 
     Raises:
         RlidimError: the folder or the file cannot be written.
     """
-    with writing(path):
+    with writing(path, option):
         replace_file(path, text.encode())

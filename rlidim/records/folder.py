@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +110,13 @@ class Results:
 
     def fingerprint(self, task: str | None = None) -> str:
         """Return the SHA-256 of the names and contents of all that :meth:`scan` would read."""
-        digest = hashlib.sha256(str(self.folder).encode())
+        digest = hashlib.sha256(os.fsencode(self.folder))
         for path in self._paths(task):
             try:
                 content = read_file(path, LARGEST_FILE)
             except RlidimError as error:
-                content = str(error).encode()
-            digest.update(f"{path}:{len(content)}:".encode() + content)
+                content = os.fsencode(str(error))
+            digest.update(os.fsencode(f"{path}:{len(content)}:") + content)
         return digest.hexdigest()
 
     def _paths(self, task: str | None) -> list[Path]:

@@ -31,9 +31,16 @@ def read(file: Path) -> list[dict[str, str]]:
     """
     if not file.exists():
         return []
-    rows = list(csv.DictReader(read_file(file, LARGEST).decode().splitlines()))
-    if any(set(row) != {*COLUMNS} for row in rows):
-        raise RlidimError(f"{file}: not a table of coverage; remove it to make it anew")
+    try:
+        rows = list(csv.DictReader(read_file(file, LARGEST).decode().splitlines()))
+        for row in rows:
+            if set(row) != {*COLUMNS} or None in row.values():
+                raise ValueError("a line of other columns")
+            float(row["coverage"]), int(row["repetitions"])
+    except (ValueError, csv.Error) as error:
+        raise RlidimError(
+            f"{file}: not a table of coverage ({error}); remove it to make it anew"
+        ) from error
     return rows
 
 

@@ -33,7 +33,8 @@ def read(results: Path) -> Sequence[Mapping[str, Any]]:
         return ()
     try:
         rows = parse_json(read_file(path, LARGEST_FILE))["rows"]
-        return [row for row in rows if row["operation"] == "forward" and row["members"] == 1]
+        chosen = [row for row in rows if row["operation"] == "forward" and row["members"] == 1]
+        return [{name: row[name] for name in ("family", "D", "d", "seconds")} for row in chosen]
     except (KeyError, TypeError, ValueError) as error:
         raise RlidimError(f"{path}: not what 'rlidim kernels --out' writes ({error})") from error
 

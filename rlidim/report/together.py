@@ -14,7 +14,7 @@ from rlidim.records.measurement import Measurement, total_steps
 from rlidim.report import text
 from rlidim.report.tables import Table
 from rlidim.statistics.estimate import Estimate
-from rlidim.statistics.wording import beside, name_of
+from rlidim.statistics.wording import NONE, beside, name_of
 from rlidim.tasks.settings import known_trainers
 
 RESAMPLES = 9_999  # of the permutations of native scores, where there are more than so many
@@ -107,5 +107,5 @@ def _round(p: float | None) -> float | None:
 
 
 def _rate(measurement: Measurement) -> str:
-    steps = total_steps([*measurement.runs, *measurement.baseline])
-    return text.whole(round(steps / measurement.seconds))
+    steps, seconds = total_steps([*measurement.runs, *measurement.baseline]), measurement.seconds
+    return text.whole(round(steps / seconds)) if seconds else NONE

@@ -130,7 +130,9 @@ def write_tables(
     if comparison.folder.is_dir():
         records, unreadable = comparison.scan()
         problems += [f"{problem}; skipped" for problem in unreadable]
-        table = families.table(gather(records, tasks, results_folder=comparison.folder))
+        compared = gather(records, tasks, results_folder=comparison.folder)
+        problems += [warning for each in compared for warning in each.warnings]
+        table = families.table(compared)
         parts = [f"# {table.title}", *_markdown(table), "```console\n$ rlidim tables\n```"]
         contents["FAMILIES.md"] = "\n\n".join(parts) + "\n"
     studied = coverages.tables(coverages.read(results.folder / COVERAGE))

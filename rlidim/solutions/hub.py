@@ -117,9 +117,9 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
         record=RECORD,
         command=command(record),
     )
-    write_atomically(out / RESULTS, json.dumps(results, indent=1) + "\n")
-    write_atomically(out / RECORD, path.read_text())
-    write_atomically(out / CARD, card)
+    write_atomically(out / RESULTS, json.dumps(results, indent=1) + "\n", "--hub")
+    write_atomically(out / RECORD, path.read_text(), "--hub")
+    write_atomically(out / CARD, card, "--hub")
     return [out / CARD, *exported, video, out / RESULTS, out / RECORD]
 
 

@@ -134,13 +134,14 @@ def time_cases(
                 del inputs  # a stored matrix of the last size makes room
                 inputs = Inputs(case.D, case.d, device, POPULATION)
             blank = blank_rows(case, device)
-            if not all(file.done(row) for row in blank):
+            missing = [row for row in blank if not file.done(row)]
+            if missing:
                 listener(f"[{number}/{len(cases)}] {case} on {device.type}")
                 if perf_counter() > limits.deadline:
-                    fail(blank, SPENT)
+                    fail(missing, SPENT)
                 else:
-                    fill(blank, case, inputs, limits)
-                file.add(blank)
+                    fill(missing, case, inputs, limits)
+                file.add(missing)
             rows += [file.rows[file.name(row)] for row in blank]
     return rows
 

@@ -20,6 +20,7 @@ Row = dict[str, Any]
 PACKAGES = ("scipy", "scikit-learn", "triton", "fast-hadamard-transform", "sjlt", "fast-jl")
 OTHERS = {"cpu": "triton_kernels", "cuda": "cpp_kernels"}  # folders of another device's kernels
 RULE = "choice.py"  # the rule of auto: no source of any product
+OUT = "--out"  # the option that names the folder of timings
 SOURCES, HASH_DIGITS = (".py", ".cpp", ".hpp"), 16  # files of the projections, by their endings
 
 
@@ -123,7 +124,7 @@ class RowFile:
             self._old.discard(self.name(row))
         if self.path is not None:
             content = {**self.where, "rows": list(self.rows.values())}
-            write_atomically(self.path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+            write_atomically(self.path, json.dumps(content, indent=1, allow_nan=False) + "\n", OUT)
 
 
 def _read(path: Path | None) -> dict[str, Any]:

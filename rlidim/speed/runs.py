@@ -69,7 +69,7 @@ def write(figures: dict[str, Any], out: Path) -> Path:
         RlidimError: it cannot be written.
     """
     path = out / f"{figures['task']}-{figures['trainer']}.json"
-    write_atomically(path, json.dumps(figures, indent=2) + "\n")
+    write_atomically(path, json.dumps(figures, indent=2) + "\n", "--out")
     return path
 
 

@@ -28,6 +28,9 @@ def throughput(
     """
     settings = task.settings(trainer)
     steps = min(settings.n_timesteps, 10 * max(1_000, settings.n_steps))
+    if hasattr(settings, "gae_lambda"):  # what learns from whole rollouts makes no part of one
+        rollout = settings.n_steps * settings.n_envs
+        steps = rollout * max(1, round(steps / rollout))
     if hasattr(settings, "learning_starts"):  # training is timed, not the wait for it
         starts = min(settings.learning_starts, steps // 10)
         task = task.replace_settings(trainer, {"learning_starts": starts})

@@ -51,7 +51,7 @@ LEARNING_RATE = 1e-6  # so small that no gradient vanishes however many steps ar
 SECONDS_A_COMPARISON = {"cpu": 5.0, "cuda": 0.4}
 ROUNDS = 51  # of a step's parts
 FRAMES, ACTIONS = (4, 84, 84), 6  # Pong's: four stacked screens, and the actions
-FILE = "steps.json"
+FILE = "steps-{}.json"  # of a device, as products have theirs
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,9 @@ def run(
     Args:
         networks: these alone.
         families: these alone.
-        out: the folder of ``steps.json``, written after each row; a row on file for this
-            hardware, these versions and sources is not timed again. None writes nothing.
+        out: the folder of ``steps-cpu.json`` or ``steps-cuda.json``, written after each row; a row
+            on file for this hardware, these versions and sources is not timed again. None writes
+            nothing.
         device: where to train.
         again: time everything again.
         limits: what it may take.
@@ -149,7 +150,7 @@ def run(
             raise RlidimError(f"unknown projection '{family}'{nearest(family, FAMILIES)}")
     where = torch.device(device)
     settings = [by_name[name.lower()] for name in networks] or SETTINGS
-    path = None if out is None else out / FILE
+    path = None if out is None else out / FILE.format(where.type)
     file = RowFile(path, provenance(where), NAMES, again=again)
     if file.foreign:
         listener(f"{path}: of other versions, hardware or sources, made anew")
@@ -160,7 +161,11 @@ def run(
     ]
     with threads_restored():
         for setting, row in sorted(blank, key=lambda pair: case_of(*pair).work):
-            if not file.done(row):
+            if file.done(row) and file.rows[file.name(row)]["default"] == row["default"]:
+                continue
+            if file.done(row) and not row["default"]:  # the rule of auto has changed
+                file.add([{**file.rows[file.name(row)], "default": False}])
+            else:
                 listener(f"a step of {setting.name} in {row['family']} on {where.type}")
                 fill_row(row, setting, where, limits)
                 file.add([row])

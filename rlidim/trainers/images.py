@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlidim.data import datasets
+from rlidim.errors import RlidimError
 from rlidim.tasks.problems import Data
 
 SHUFFLE = 0  # seeds the one permutation of pixels or labels
@@ -60,6 +61,8 @@ def sets(data: Data, place: torch.device) -> Sets:
     # Before anything is left out or shuffled: the scaling is the data set's.
     shift, scale = _scaling(train_images, data.scaling)
     count = round(data.share * len(train_labels))
+    if count == 0:
+        raise RlidimError(f"share = {data.share:g} of {len(train_labels):,} images leaves none")
     train_images, train_labels = train_images[:count], train_labels[:count]
     generator = np.random.default_rng(SHUFFLE)
     if data.shuffled == "pixels":

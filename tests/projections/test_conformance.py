@@ -419,6 +419,10 @@ def test_same_on_the_gpu(family: str, options: dict[str, int]) -> None:
             "layout version",
         ),
         (lambda: ProjectionSpec.from_json({"family": "gaussian"}), "not the specification"),
+        (
+            lambda: from_spec(ProjectionSpec("gaussian", 10, 2, 0, options={"dtype": 1})),
+            "projection 'gaussian' has no option 'dtype'",
+        ),
     ],
 )
 def test_mistakes_are_named(call: object, message: str) -> None:

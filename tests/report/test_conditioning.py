@@ -43,6 +43,9 @@ def test_the_recorded_failures_are_those_of_ill_conditioned_subspaces() -> None:
     assert len(runs) >= 20
     number, solved = runs.T
     assert np.median(number[solved == 1]) < 0.3 * np.median(number[solved == 0])
+    # As docs/method.md says.
+    assert solved[number < 24].all()
+    assert not solved[number > 35].any()
 
 
 def test_without_such_runs_nothing_is_drawn(tmp_path: Path) -> None:

@@ -49,6 +49,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_a_record_s_copy_is_made_whole_again(tmp_path: Path) -> None:
+    name, results = "codimension-3", Results(ROOT / "results")
+    measurements = gather(results.scan(name)[0], find_tasks((name,)), results_folder=results.folder)
+
+    def write() -> None:
+        write_site(
+            measurements,
+            results,
+            tmp_path,
+            drive=driven,
+            filming=lambda *_: None,
+            documentation=None,
+        )
+
+    write()
+    copy = next(tmp_path.glob(f"records/{name}/es-rademacher/d3-s0.json"))
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:100])  # as a killed copy left it, newer than its source
+    write()
+    assert copy.read_bytes() == whole
+
+
 class Addresses(HTMLParser):
     """What a page asks for, and the places that it has."""
 

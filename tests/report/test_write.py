@@ -155,13 +155,15 @@ def test_files_that_are_no_records_are_named_skipped_and_kept(tmp_path: Path) ->
         "truncated": (folder / "d8-s1.json").read_text()[:100],
         "foreign": '{"hello": "world"}',
         "newer": json.dumps({**whole, "schema": 99}),
+        "b\udcffytes": "{",  # a name that is no UTF-8
     }
     before, _ = write_tables(results, TASKS)
     tables = before[0].read_text()
     for name, text in strange.items():
         (folder / f"{name}.json").write_text(text)
     _, problems = write_tables(results, TASKS)
-    assert len(problems) == 3
+    assert len(problems) == 4
+    assert results.fingerprint() != results.fingerprint("pong")
     for name, said in (
         ("truncated", "truncated or not JSON"),
         ("foreign", "not a record of rlidim"),

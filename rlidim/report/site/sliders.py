@@ -71,10 +71,10 @@ def _playable(record: RunRecord) -> bool:
         return False
     spec, network = solution["spec"], solution["network"]
     return (
-        spec["layout_version"] == 1
-        and network["activation"] == "relu"
-        and network["action"] == "argmax"
-        and network["observation_mean"] is None
+        spec.get("layout_version") == 1
+        and network.get("activation") == "relu"
+        and network.get("action") == "argmax"
+        and network.get("observation_mean") is None
     )
 
 

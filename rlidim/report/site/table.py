@@ -62,7 +62,7 @@ def _row(entry: Entry) -> Markup:
     theirs = "; ".join(map(text.published, measurement.published)) or NONE
     numbers = (
         (entry.number, entry.difficulty),
-        (entry.interval, None if estimate is None else estimate.ratio),
+        (entry.interval, None if entry.interval == NONE or estimate is None else estimate.ratio),
         (text.whole(measurement.D), measurement.D),
         (beside(mean), _value(mean)),
         (theirs, min(published, default=None)),

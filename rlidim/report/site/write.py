@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -21,6 +19,7 @@ from rlidim.report.site.sliders import Driven
 from rlidim.report.site.solution import solution_of
 
 RECORDS = "records"  # a copy of those that pages lead to
+OUT = "--out"  # the option that names the folder
 TASKS = "tasks"  # their pages, and what stands on them
 LEAD = (
     "How many numbers does it take? The intrinsic dimension of a task is the smallest d at which "
@@ -114,9 +113,9 @@ def write_site(
             scripts=("curve.js", "copy.js"),
         )
     for name, content in pages.items():
-        write_atomically(out / _unquoted(name), content)
+        write_atomically(out / _unquoted(name), content, OUT)
     for name, picture in pictures.items():
-        with writing(out / TASKS / name, "--out"):
+        with writing(out / TASKS / name, OUT):
             replace_file(out / TASKS / name, picture)
     _write_beside(entries, results, out)
     return [out / _unquoted(name) for name in pages]
@@ -137,16 +136,17 @@ def _write_beside(entries: Sequence[Entry], results: Results, out: Path) -> None
     """Write what pages lead to: assets, records, and solutions too long for a page."""
     assets = resources.files("rlidim.report.site") / "assets"
     for asset in assets.iterdir():
-        write_atomically(out / page.ASSETS / asset.name, asset.read_text())
+        write_atomically(out / page.ASSETS / asset.name, asset.read_text(), OUT)
     for entry in entries:
         found = solution_of(entry)
         if found is not None and len(found.theta_d) > task.SHOWN:
-            write_atomically(out / TASKS / task.solution_file(entry), found.words + "\n")
+            write_atomically(out / TASKS / task.solution_file(entry), found.words + "\n", OUT)
         measurement = entry.measurement
         random = [measurement.random] if measurement.random is not None else []
         for record in (*measurement.runs, *measurement.baseline, *random):
             source = results.path(record.cell)
             target = out / RECORDS / source.relative_to(results.folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists() or os.path.getmtime(target) < os.path.getmtime(source):
-                shutil.copyfile(source, target)
+            content = source.read_bytes()
+            if not target.exists() or target.read_bytes() != content:
+                with writing(target, OUT):
+                    replace_file(target, content, durable=False)

@@ -45,6 +45,7 @@ def run(
         reference, a row does not agree.
     """
     from rlidim.speed.cases import SPENT
+    from rlidim.speed.gpu.compared import differs
     from rlidim.speed.rows import RowFile, provenance
 
     file = RowFile(out / FILE, provenance(gpu), NAMES)
@@ -60,7 +61,11 @@ def run(
             continue
         del unchecked[case]
         file.add([case.to_json() | result])
-    file.add([case.to_json() | {"reason": reason} for case, reason in unchecked.items()])
+    file.add(
+        case.to_json() | {"reason": reason}
+        for case, reason in unchecked.items()
+        if reason != SPENT or not differs(file, case.to_json())
+    )
     return {**file.where, "rows": [file.rows[file.name(case.to_json())] for case in cases]}
 
 

@@ -99,7 +99,7 @@ def run(
         rows.append(row)
         names = {row["command"] for row in rows}
         unchanged = [row for row in other_rows if row["command"] not in names]
-        write_atomically(path, json.dumps([*unchanged, *rows], indent=1) + "\n")
+        write_atomically(path, json.dumps([*unchanged, *rows], indent=1) + "\n", "--out")
 
     if not QUEUE:
         return rows
