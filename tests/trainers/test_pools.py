@@ -180,7 +180,7 @@ class TestWithEnvPool:
         policy = playback.policy_of(record, path, tmp_path)
         played = evaluate(task, policy, 3, Seeds.of(cell).evaluation)
         np.testing.assert_allclose(played.returns, record.returns, rtol=1e-3, atol=1e-3)
-        with pytest.raises(RlidimError, match="made as pools, and draw nothing"):
+        with pytest.raises(RlidimError, match="cannot be shown: its environment draws nothing"):
             playback.play(
                 task, path, video=tmp_path / "x.gif", episodes=1, seed=0, log_dir=tmp_path
             )
