@@ -12,6 +12,7 @@ import pytest
 
 from rlidim.environments import making
 from rlidim.environments.arena import Arena, evaluate
+from rlidim.environments.unpainted import MODELS, unpainted
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run
@@ -70,6 +71,27 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "envpool", None)
     with pytest.raises(RlidimError, match=r"pip install 'rlidim\[envpool\]'"):
         making.spaces_of(task_of(EMPTY))
+
+
+def test_models_lose_their_textures_and_are_kept_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLIDIM_CACHE", str(tmp_path / "cache"))
+    fresh = unpainted.__wrapped__  # as another process, which remembers nothing
+    models = tmp_path / "assets" / MODELS
+    (models / "common").mkdir(parents=True)
+    sky = '<mujoco><texture name="sky" width="800" height="800"/><camera width="9"/></mujoco>'
+    (models / "common" / "skybox.xml").write_text(sky)
+    (models / "ball.stl").write_bytes(b"shape")
+    made = fresh(str(tmp_path / "assets"))
+    written = (Path(made) / MODELS / "common" / "skybox.xml").read_text()
+    assert written == sky.replace("800", "1")
+    assert (Path(made) / MODELS / "ball.stl").read_bytes() == b"shape"
+    # Another process takes the same folder, or a new one where the models have changed.
+    assert fresh(str(tmp_path / "assets")) == made
+    (models / "common" / "skybox.xml").write_text(sky.replace("sky", "night"))
+    assert fresh(str(tmp_path / "assets")) != made
+    assert len(list((tmp_path / "cache").iterdir())) == 2  # and nothing half made
 
 
 class TestWithEnvPool:
