@@ -76,7 +76,7 @@ def test_ten_updates_are_those_of_the_kernels(
     dimensions: tuple[int | None, ...], longest: float | None
 ) -> None:
     settings = PPOSettings(
-        n_timesteps=1000,
+        n_timesteps=10_000,
         batch_size=32,
         n_epochs=4,
         learning_rate="lin_0.003",
