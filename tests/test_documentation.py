@@ -101,7 +101,7 @@ def test_the_readmes_table_is_that_of_the_records() -> None:
     records, problems = Results(ROOT / "results").scan()
     assert not problems
     loaded = find_tasks({record.cell.task for record in records})
-    table = headline.table(gather(records, loaded, results_folder=ROOT / "results"))
+    table = headline.read(gather(records, loaded, results_folder=ROOT / "results"))
     assert len(table.rows) >= 8
     assert render.markdown_table(table) in README
 

@@ -95,6 +95,21 @@ def table(measurements: Sequence[Measurement]) -> Table:
     )
 
 
+def read(measurements: Sequence[Measurement]) -> Table:
+    """Return the rows in which some trainer's interval is closed: what README has room for."""
+    closed = {
+        name
+        for name, row in by_trainer(measurements).items()
+        if any(_is_closed(each) for each in row.values())
+    }
+    return table([each for each in measurements if each.task_name in closed])
+
+
+def _is_closed(measurement: Measurement) -> bool:
+    estimate = measurement.estimate
+    return estimate is not None and estimate.closed and not estimate.scale.unsolved
+
+
 def _cell(measurement: Measurement | None) -> str:
     if measurement is None or measurement.estimate is None:
         return NONE
