@@ -39,7 +39,7 @@ class MachineLostError(Exception):
     """The loss of a machine, or of its process, that made a part of a run, which begins again."""
 
 
-def nearest(name: str, options: Iterable[str]) -> str:
+def nearest(name: object, options: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the closest option, or the list of all options.
 
     Args:
@@ -47,7 +47,7 @@ def nearest(name: str, options: Iterable[str]) -> str:
         options: the valid names.
     """
     known = sorted(options)
-    matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.6)
     if matches:
         return f" (did you mean '{matches[0]}'?)"
     return f" (one of: {', '.join(known)})" if known else ""

@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
 from rlidim.networks.dimension import projection_family
 from rlidim.records import checkpoints
 from rlidim.records.cell import Cell
+from rlidim.records.checking import MOST_SEED
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.sweep.plan import Plan, check_scope
 from rlidim.tasks.families import AUTO
+from rlidim.tasks.fields import seconds_of
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import LARGEST_D
 from rlidim.tasks.task import Task
@@ -137,8 +139,9 @@ def train(
     check_scope(chosen, scope, trainer)
     d, seed = None if d is None else _whole("d", d), _whole("seed", seed)
     processes = _whole("processes", processes)
-    if seed < 0:
-        raise RlidimError(f"--seed must be at least 0, got {seed}")
+    timeout = None if timeout is None else _seconds("timeout", timeout)
+    if not 0 <= seed <= MOST_SEED:
+        raise RlidimError(f"--seed must be from 0 to 10^100, got {seed!s:.60}")
     if processes < 1:
         raise RlidimError(f"--processes must be at least 1, got {processes}")
     if resume:
@@ -212,6 +215,31 @@ def _wholes(name: str, values: object) -> tuple[int, ...]:
     if not isinstance(values, Iterable):
         raise RlidimError(f"{name} must be several whole numbers, got {values!r:.60}")
     return tuple(_whole(name, value) for value in values)
+
+
+def _number(name: str, value: object) -> float:
+    """Return a number as Python's.
+
+    Raises:
+        RlidimError: it is none.
+    """
+    if isinstance(value, str) or not isinstance(value, SupportsFloat):
+        raise RlidimError(f"{name} must be a number, got {value!r:.60}")
+    return float(value)
+
+
+def _seconds(name: str, value: object) -> float:
+    """Return a length of time in seconds, given as such or as ``20m``.
+
+    Raises:
+        RlidimError: it is none.
+    """
+    if not isinstance(value, str):
+        return _number(name, value)
+    try:
+        return seconds_of(value)
+    except ValueError as error:
+        raise RlidimError(f"{name}: {error}") from error
 
 
 def _check_resume(log_dir: str | Path | None, cluster: RayCluster | None) -> None:
@@ -322,9 +350,11 @@ def measure(
         local=local,
         dims=dims,
         **whole,
-        budget=budget,
-        precision=precision,
+        budget=None if budget is None else _seconds("budget", budget),
+        precision=precision if precision is None else _number("precision", precision),
     )
+    workers = _whole("workers", workers)
+    timeout = None if timeout is None else _seconds("timeout", timeout)
     if executor is not None and workers != 1:
         raise RlidimError(f"workers = {workers} is for this machine: leave it out with an executor")
     if executor is not None and timeout is not None:

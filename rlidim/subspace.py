@@ -269,7 +269,12 @@ class SubspaceOptimizer(Optimizer):
         max_grad_norm: float | None = None,
     ) -> None:
         """Confine the parameters and build the inner optimizer."""
+        _check_length("lr", lr, zero=True)
+        if max_grad_norm is not None:
+            _check_length("max_grad_norm", max_grad_norm)
         super().__init__(params, {"lr": lr, "native": False})
+        for group in self.param_groups:
+            _check_length("lr", group["lr"], zero=True)
         confined = [group for group in self.param_groups if not group["native"]]
         if len(confined) != 1:
             raise RlidimError(f"one parameter group is confined to a subspace, got {len(confined)}")
@@ -532,6 +537,14 @@ def _refuse_shared_memory(parameters: list[nn.Parameter]) -> None:
                 f"two parameters, of shapes {shape} and {second}, share memory: tie the modules "
                 "instead, second.weight = first.weight"
             )
+
+
+def _check_length(name: str, value: Any, *, zero: bool = False) -> None:
+    """Refuse what is no length of a step or a gradient: negative, NaN or infinite."""
+    number = float(value)
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        least = "at least 0" if zero else "above 0"
+        raise RlidimError(f"{name} must be finite and {least}, got {number:g}")
 
 
 def _refuse_unknown_keys(group: Mapping[str, Any], known: Iterable[str]) -> None:

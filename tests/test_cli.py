@@ -259,6 +259,8 @@ def test_config_prints_every_setting(here: Program) -> None:
     assert list(settings["trainers"]) == ["ppo"]
     assert settings["trainers"]["ppo"]["n_steps"] == 64
     assert settings["trainers"]["ppo"]["vf_coef"] == 0.5  # a default
+    assert settings["search"]["ppo"]["hint"] == 12
+    assert settings["search"]["ppo"]["budget"] == "1800s"
     assert here("cartpole", "config", "--trainer", "pppo").returncode == 2
 
 
@@ -277,7 +279,7 @@ MISTAKES = [
     (["cartpole", "train", "--dim", "0"], "between 1 and D = 562, got 0"),
     (["cartpole", "train", "--dim", "563"], "between 1 and D = 562, got 563"),
     (["cartpole", "train", "--dim", "x"], "'x' is not a valid integer"),
-    (["cartpole", "train", "--seed", "-1"], "--seed must be at least 0, got -1"),
+    (["cartpole", "train", "--seed", "-1"], "--seed must be from 0 to 10^100, got -1"),
     (["cartpole", "train", "--scope", "critic"], "critic"),
     (["cartpole", "train", "--set", "popsize=3"], "unknown key 'popsize'"),
     (["cartpole", "train", "--set", "population"], "expected key=value"),

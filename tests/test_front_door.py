@@ -72,6 +72,80 @@ def test_check_finds_what_is_not_finite(tmp_path: Path, what: str) -> None:
         trials(load_task(tmp_path / "mine.yml"))
 
 
+STRAYING = """
+import gymnasium, numpy as np
+
+class Straying(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, how):
+        self.how = how
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self.time += 1
+        if self.how == "raises":
+            raise ValueError("a slip")
+        if self.how == "exits":
+            raise SystemExit(3)
+        numbers = 4 if self.how == "shape" and self.time > 5 else 3
+        return np.zeros(numbers, np.float32), 1.0, False, self.how == "ends", {}
+
+gymnasium.register("Straying-v0", entry_point=lambda how: Straying(how))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [
+        ("raises", 2, "one environment: ValueError: a slip (straying.py, line "),
+        ("exits", 2, "one environment: SystemExit: 3 (straying.py, line "),
+        ("shape", 2, "an observation has the shape (4,), its space (3,)"),
+        ("never", 0, "No episode has ended"),
+    ],
+)
+def test_check_finds_what_would_end_training(
+    tmp_path: Path, how: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "straying.py").write_text(STRAYING)  # beside the task, and nowhere else
+    file = tmp_path / "mine.yml"
+    text = FAULTY.replace("tests.trainers.faulty:NotANumber-v0", "straying:Straying-v0")
+    file.write_text(text.replace("what: {what}", "how: {what}").format(what=how))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["check", str(file)])
+    assert (ended.value.code or 0) == code
+    shown = capsys.readouterr()
+    assert said in shown.out + shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_check_tries_the_network_s_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = "[{theta_0_seed: 1, family: rademacher, D: 9, seed: 1, theta_d: [1.0]}]"
+    (tmp_path / "mine.yml").write_text(
+        "title: x\nenvironment: {id: CartPole-v1}\ntrainers: {es: {n_timesteps: 9}}\n"
+        f"network: {{hidden: [4], start: {start}}}\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["check", str(tmp_path / "mine.yml")])
+    assert ended.value.code == 2
+    assert "mine.yml: network: start: a solution of D = 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["train", "measure", "play"])
+def test_a_task_comes_first(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([word, "cartpole"])
+    assert ended.value.code == 2
+    assert f"a task comes first: rlidim TASK {word}" in capsys.readouterr().err
+
+
 def test_a_supervised_task_has_nothing_to_play(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["check", str(find_task("mnist-fc").file)])

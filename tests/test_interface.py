@@ -123,8 +123,15 @@ def test_numpy_s_whole_numbers_are_python_s(tmp_path: Path) -> None:
     assert len(estimate.rungs[0].scores) == 2
     natives = list((fresh / "codimension-1" / "es-native").iterdir())
     assert len([path for path in natives if path.suffix == ".json"]) == 2
-    with pytest.raises(rlidim.RlidimError, match="dims must be several whole numbers, got 3"):
-        rlidim.measure("codimension-1", "es", dims=3, results=tmp_path)
+    for choices, message in (
+        ({"dims": 3}, "dims must be several whole numbers, got 3"),
+        ({"workers": "2"}, "workers must be a whole number, got '2'"),
+        ({"precision": "2"}, "precision must be a number, got '2'"),
+        ({"precision": float("nan")}, "--precision is a ratio of at least 1, got nan"),
+        ({"budget": "20"}, "budget: expected a time such as 3h"),
+    ):
+        with pytest.raises(rlidim.RlidimError, match=message):
+            rlidim.measure("codimension-1", "es", results=tmp_path, **choices)  # type: ignore[arg-type]
 
 
 def test_a_failed_run_that_is_tried_again_is_not_said_to_stand(tmp_path: Path) -> None:
@@ -163,7 +170,7 @@ def test_a_native_solution_is_kept_where_logs_are(tmp_path: Path) -> None:
     [
         ({"trainer": "pp0"}, "did you mean 'ppo'"),
         ({"trainer": "sac"}, "no settings for trainer 'sac'"),
-        ({"seed": -1}, "--seed must be at least 0, got -1"),
+        ({"seed": -1}, "--seed must be from 0 to 10^100, got -1"),
         ({"processes": 0}, "--processes must be at least 1, got 0"),
         ({"trainer": "cmaes", "processes": 2}, "takes 1"),
         ({"scope": "all"}, "es has none"),
@@ -171,6 +178,11 @@ def test_a_native_solution_is_kept_where_logs_are(tmp_path: Path) -> None:
         ({"d": 0}, "got 0"),
         ({"d": 1.5}, "d must be a whole number, got 1.5"),
         ({"seed": "1"}, "seed must be a whole number, got '1'"),
+        ({"seed": 10**101}, "--seed must be from 0 to 10^100"),
+        ({"timeout": 1e30}, "--timeout must be above 0 seconds, at most 100,000,000"),
+        ({"timeout": "soon"}, "timeout: expected a time such as 3h"),
+        ({"log": "tensorboard"}, "log is a list of names, such as ['tensorboard']"),
+        ({"projection": 5}, "unknown projection '5'"),
         ({"d": 26}, "between 1 and D = 25"),
     ],
 )

@@ -26,6 +26,7 @@ from rlidim.records.record import Outcome
 from rlidim.tasks import settings
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.settings import TRAINERS, TrainerSettings
+from rlidim.tasks.writing import yaml_of
 from rlidim.trainers.run import Run
 
 PAGE = Path(__file__).parent.parent / "docs" / "own-trainer.md"
@@ -196,6 +197,41 @@ def test_a_module_that_is_no_trainer(
     path.write_text(TASK.replace("{reach: 3}", f"{{module: {module}, reach: 3}}"))
     with pytest.raises(RlidimError, match=rf"hill\.yml: trainers: climb: .*{said}"):
         load_task(path)
+
+
+NOTHING = """
+from dataclasses import dataclass
+from rlidim.tasks.settings import TrainerSettings
+
+@dataclass(frozen=True)
+class Settings(TrainerSettings):
+    trains = "control"
+    reach: int = 3
+
+def train(run):
+    return None
+"""
+
+
+def test_config_is_the_file_again(own: Path) -> None:
+    (own / "own_d.py").write_text(NOTHING)
+    path = own / "hill.yml"
+    path.write_text(TASK.replace("{reach: 3}", "{module: own_d.py, reach: 3}"))
+    task = load_task(path)
+    again = own / "again.yml"
+    again.write_text(yaml_of(task, ["climb"]))
+    assert load_task(again).settings("climb") == task.settings("climb")
+    assert "module: own_d.py" in again.read_text()
+
+
+def test_a_trainer_that_returns_nothing_is_a_failed_run(own: Path, tmp_path: Path) -> None:
+    (own / "own_e.py").write_text(NOTHING)
+    path = own / "hill.yml"
+    path.write_text(TASK.replace("{reach: 3}", "{module: own_e.py, reach: 3}"))
+    record = rlidim.train(load_task(path), "climb", d=2, results=tmp_path / "results")
+    assert record.status == "failed"
+    assert record.error is not None
+    assert "the trainer returned None, an Outcome is expected" in record.error
 
 
 def blocks(language: str) -> dict[str, str]:

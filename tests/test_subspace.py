@@ -591,6 +591,12 @@ def test_mistakes_are_named() -> None:
         rlidim.SubspaceOptimizer(
             [{"params": network.parameters(), "betas": (0.5, 0.9)}], d=d, inner=torch.optim.SGD
         )
+    for wrong in ({"lr": -1.0}, {"lr": math.nan}, {"max_grad_norm": -1.0}, {"max_grad_norm": 0.0}):
+        (name,) = wrong
+        with pytest.raises(RlidimError, match=f"{name} must be finite and"):
+            optimizer_of(network, **wrong)
+    with pytest.raises(RlidimError, match="lr must be finite and at least 0, got -2"):
+        rlidim.SubspaceOptimizer([{"params": network.parameters(), "lr": -2.0}], d=d)
     with pytest.raises(RlidimError, match="all are frozen"):
         optimizer_of(make_network().requires_grad_(False))
     with pytest.raises(RlidimError, match="fixed"):

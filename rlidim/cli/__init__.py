@@ -58,6 +58,8 @@ class Rlidim(click.Group):
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             from rlidim.tasks.names import task_files
 
+            if name in task_group(name).commands:
+                raise Usage(RlidimError(f"a task comes first: rlidim TASK {name}; see rlidim list"))
             known = [*self.commands, *task_files(ctx.params.get("envs"))]
             raise Usage(RlidimError(f"unknown task or command '{name}'{nearest(name, known)}"))
         return super().resolve_command(ctx, args)

@@ -25,13 +25,18 @@ def check_command(file: Path, as_json: bool) -> None:
     D = size_of(task)
     about: list[dict[str, object]] = []
     spaces = rate = None
+    endless = False
     if isinstance(task.problem, Control):
-        from rlidim.environments.making import check_masks, own_spaces_of
-        from rlidim.environments.trial import trials
+        from rlidim.environments.making import own_spaces_of
+        from rlidim.environments.trial import masks, told, trials
+        from rlidim.networks.acting import architecture
 
+        with told(f"{file}"):
+            architecture(task)
         tried = trials(task)
         if any(settings.actions == "masked" for settings in task.trainers.values()):
-            check_masks(task)
+            masks(task)
+        endless = not any(trial.ended for trial in tried)
         about = [{"form": trial.form, "steps/s": round(trial.rate)} for trial in tried]
         rate = max(trial.rate for trial in tried)
         spaces = own_spaces_of(task)
@@ -58,4 +63,6 @@ def check_command(file: Path, as_json: bool) -> None:
     if spaces is not None:
         click.echo(f"  observations {spaces[0]}, actions {spaces[1]}")
         click.echo(f"\nRandom actions, everything finite:\n\n{text_table(about)}")
+    if endless:
+        click.echo("\nNo episode has ended: does one? max_episode_steps among its kwargs ends it.")
     click.echo(f"\nWhat 'rlidim {task.name} measure' takes (--budget):\n\n{text_table(costs)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rlidim.environments import atari
 from rlidim.environments.bare import limit_of
 from rlidim.environments.fleets import Fleet, MovingFleet, SeparateFleet
 from rlidim.environments.gate import Gate
-from rlidim.environments.masks import Masked, unmasked
+from rlidim.environments.masks import Masked, unmasked, valid
 from rlidim.environments.minatar import Boards
 from rlidim.environments.motions import motion_of
 from rlidim.environments.moving import MovingVector
@@ -27,6 +28,7 @@ from rlidim.tasks.problems import Atari, Control, Environment, MinAtar, Pool
 from rlidim.tasks.task import Task
 
 Spaces = tuple[Space, Space]
+MASKS_ASKED = 100  # steps after which an environment is asked for its valid actions
 
 
 class Registered:
@@ -112,6 +114,9 @@ class Registered:
 
     def _made(self, maker: Any, **options: Any) -> Any:
         identity = self.environment.id
+        folder = str(self.file.parent.resolve())
+        if self.environment.own and folder not in sys.path:
+            sys.path.append(folder)  # a module of the user's may lie beside the task's file
         try:
             with warnings.catch_warnings(), quiet_mujoco(identity):
                 # The paper's versions of the environments are old on purpose.
@@ -215,8 +220,13 @@ def check_masks(task: Task) -> None:
     if not has_lone_form(task):
         raise unmasked(task.control.environment.id)
     environment = Masked(make(task))
+    environment.action_space.seed(0)
     environment.reset(seed=0)
-    environment.action_masks()
+    for _ in range(MASKS_ASKED):
+        action = valid(environment.action_space, environment.action_masks())
+        _, _, terminated, truncated, _ = environment.step(action)
+        if terminated or truncated:
+            environment.reset()
     environment.close()
 
 

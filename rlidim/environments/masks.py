@@ -40,8 +40,18 @@ def given_by(environment: gymnasium.Env[Any, Any], info: dict[str, Any]) -> Any 
         info: of its last reset or step.
     """
     if environment.has_wrapper_attr(METHOD):
-        return environment.get_wrapper_attr(METHOD)()
+        given = environment.get_wrapper_attr(METHOD)
+        return given() if callable(given) else given
     return info.get(KEY)
+
+
+def valid(space: spaces.Space[Any], masks: Masks) -> Any:
+    """Return a random valid action of a Discrete or MultiDiscrete space, by its own stream."""
+    each = masks.astype(np.int8)
+    if isinstance(space, spaces.Discrete):
+        return space.sample(mask=each)
+    assert isinstance(space, spaces.MultiDiscrete)
+    return space.sample(mask=tuple(np.split(each, np.cumsum(space.nvec)[:-1])))
 
 
 class Reader:

@@ -29,9 +29,10 @@ def plain_observations(space: Space) -> spaces.Box:
     Raises:
         RlidimError: a space that cannot be flattened.
     """
-    if isinstance(space, spaces.Box):
+    if isinstance(space, spaces.Box) and space.shape:
+        _check_size(space, "observations")
         return space
-    _check(space, space)
+    _check(space, space)  # a Box without an axis gets one
     flat: Any = flatten_space(space)
     with np.errstate(over="ignore"):  # a bound beyond float32 is none
         low, high = flat.low.astype(np.float32), flat.high.astype(np.float32)
@@ -52,6 +53,11 @@ def _check(space: Space, whole: Space) -> None:
         )
 
 
+def _check_size(space: spaces.Box, what: str) -> None:
+    if 0 in space.shape:
+        raise RlidimError(f"{what} of the shape {space.shape} hold no number")
+
+
 def plain_actions(space: Space) -> Space:
     """Return the space of a network's answers: choices from 0, on one axis.
 
@@ -69,6 +75,7 @@ def plain_actions(space: Space) -> Space:
     if isinstance(space, spaces.MultiBinary):
         return space if len(space.shape) == 1 else spaces.MultiBinary(math.prod(space.shape))
     if isinstance(space, spaces.Box):
+        _check_size(space, "actions")
         return space
     raise RlidimError(
         "actions must be Discrete, MultiDiscrete, MultiBinary or a Box, this environment's are "

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +24,12 @@ LONGEST = 2.0  # seconds of each: a slow environment makes fewer steps
 
 @dataclass(frozen=True)
 class Trial:
-    """What one form of an environment did under random actions."""
+    """What one form of an environment did under random actions; of ``ended`` episodes, if told."""
 
     form: str
     steps: int
     seconds: float
+    ended: int | None = None
 
     @property
     def rate(self) -> float:
@@ -41,15 +45,44 @@ def trials(task: Task, seed: int = 0) -> list[Trial]:
     """
     found = []
     for form, play in _forms(task, seed):
-        try:
+        with told(f"{task.file}: {form}"):
             found.append(_timed(form, play))
-        except RlidimError as error:
-            raise RlidimError(f"{task.file}: {form}: {error}") from error
     return found
 
 
-def _forms(task: Task, seed: int) -> Iterator[tuple[str, Iterator[int]]]:
-    """Return each form by name, and what plays it: an iterator over the steps of each call."""
+def masks(task: Task) -> None:
+    """Ask a control task's environment for its valid actions, at its reset and after steps.
+
+    Raises:
+        RlidimError: it does not tell, or not as it should.
+    """
+    with told(f"{task.file}: valid actions"):
+        making.check_masks(task)
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Make of whatever a user's environment raises one line, with its file and line.
+
+    Raises:
+        RlidimError: something was raised.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:  # the user's
+        raise
+    except RlidimError as error:
+        raise RlidimError(f"{where}: {error}") from error
+    except BaseException as error:  # sys.exit() too
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RlidimError(
+            f"{where}: {reason} ({Path(last.filename).name}, line {last.lineno})"
+        ) from error
+
+
+def _forms(task: Task, seed: int) -> Iterator[tuple[str, Iterator[tuple[int, int]]]]:
+    """Return each form by name, and what plays it: an iterator over each call's steps and ends."""
     if making.has_lone_form(task):
         yield "one environment", _lone(task, seed)
         yield f"{WIDTH} side by side", _rows(task, seed)
@@ -60,44 +93,45 @@ def _forms(task: Task, seed: int) -> Iterator[tuple[str, Iterator[int]]]:
         yield f"a vector of {WIDTH}, a seed each", _vector(seeded, seed)
 
 
-def _timed(form: str, play: Iterator[int]) -> Trial:
+def _timed(form: str, play: Iterator[tuple[int, int]]) -> Trial:
     next(play)  # made and reset
-    steps, begin = 0, time.perf_counter()
-    for count in play:
-        steps += count
+    steps, ended, begin = 0, 0, time.perf_counter()
+    for count, over in play:
+        steps, ended = steps + count, ended + over
         if steps >= STEPS or time.perf_counter() - begin > LONGEST:
             break
-    return Trial(form, steps, time.perf_counter() - begin)
+    return Trial(form, steps, time.perf_counter() - begin, ended)
 
 
-def _lone(task: Task, seed: int) -> Iterator[int]:
+def _lone(task: Task, seed: int) -> Iterator[tuple[int, int]]:
     environment = making.make(task)
     environment.action_space.seed(seed)
+    shape = environment.observation_space.shape
     observation, _ = environment.reset(seed=seed)
-    _check(observation, "a first observation")
-    yield 0
+    _check(observation, "a first observation", shape)
+    yield 0, 0
     while True:
         observation, reward, terminated, truncated, _ = environment.step(
             environment.action_space.sample()
         )
-        _check(observation, "an observation")
+        _check(observation, "an observation", shape)
         _check(reward, "a reward")
         if terminated or truncated:
             environment.reset()
-        yield 1
+        yield 1, int(terminated or truncated)
 
 
-def _rows(task: Task, seed: int) -> Iterator[int]:
+def _rows(task: Task, seed: int) -> Iterator[tuple[int, int]]:
     sample = _sampler(task, seed)
     rows = making.make_rows(task, WIDTH)
     _check(rows.reset(range(seed, seed + WIDTH)), "a first observation")
     active = np.arange(WIDTH)
-    yield 0
+    yield 0, 0
     while True:
         observations, rewards, over = rows.step(active, np.stack([sample() for _ in active]))
         _check(observations, "an observation")
         _check(rewards, "a reward")
-        yield len(active)
+        yield len(active), int(np.sum(over))
         active = active[~over]
         if not len(active):
             seed += WIDTH
@@ -105,16 +139,16 @@ def _rows(task: Task, seed: int) -> Iterator[int]:
             active = np.arange(WIDTH)
 
 
-def _vector(vector: Any, seed: int) -> Iterator[int]:
+def _vector(vector: Any, seed: int) -> Iterator[tuple[int, int]]:
     vector.action_space.seed(seed)
     observations, _ = vector.reset(seed=seed)
     _check(observations, "a first observation")
-    yield 0
+    yield 0, 0
     while True:
-        observations, rewards, *_ = vector.step(vector.action_space.sample())
+        observations, rewards, terminated, truncated, _ = vector.step(vector.action_space.sample())
         _check(observations, "an observation")
         _check(rewards, "a reward")
-        yield WIDTH
+        yield WIDTH, int(np.sum(np.logical_or(terminated, truncated)))
 
 
 def _sampler(task: Task, seed: int) -> Callable[[], Any]:
@@ -123,6 +157,8 @@ def _sampler(task: Task, seed: int) -> Callable[[], Any]:
     return space.sample
 
 
-def _check(numbers: Any, what: str) -> None:
+def _check(numbers: Any, what: str, shape: tuple[int, ...] | None = None) -> None:
+    if shape is not None and np.shape(numbers) != shape:
+        raise RlidimError(f"{what} has the shape {np.shape(numbers)}, its space {shape}")
     if not is_finite(numbers):
         raise RlidimError(f"{what} is not finite")

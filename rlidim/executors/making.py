@@ -170,7 +170,9 @@ def make(
 
     try:
         with one_thread(), limit:
-            outcome = train(this.run(report, worker))
+            outcome: Any = train(this.run(report, worker))  # whatever a user's own returns
+        if not isinstance(outcome, Outcome):
+            raise TypeError(f"the trainer returned {outcome!r:.60}, an Outcome is expected")
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() in an environment too: it ends the run alone

@@ -18,6 +18,7 @@ from rlidim.trainers.run import Report
 QUIET = 60.0  # seconds without news of a run until a line says so; twice as many until the next
 TICK = 1.0  # seconds between two looks at the time that a run has taken
 LOOKS = 8  # that a short limit allows at least
+LONGEST = 1e8  # seconds of a limit, three years: a clock has an end
 AGAIN = 5.0  # seconds until a run that has caught its end is ended anew
 IMPORTING = "<frozen importlib._bootstrap>"  # the file of the code that loads modules
 # Code that never comes back to Python hears nothing. In a pool the main process ends it when its
@@ -122,8 +123,10 @@ def check_timeout(seconds: float) -> None:
     Raises:
         RlidimError: it is not above 0.
     """
-    if not seconds > 0:
-        raise RlidimError(f"--timeout must be above 0 seconds, got {seconds:g}")
+    if not 0 < seconds <= LONGEST:
+        raise RlidimError(
+            f"--timeout must be above 0 seconds, at most {LONGEST:,.0f}, got {seconds:g}"
+        )
 
 
 def say(line: str) -> None:

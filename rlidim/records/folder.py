@@ -14,8 +14,8 @@ from rlidim.records.checking import LARGEST_FILE, check_record
 from rlidim.records.configuration import hash_of
 from rlidim.records.files import try_writing, write_atomically
 from rlidim.records.record import SCHEMA, RunRecord
-from rlidim.records.text import CHECKSUM, checksum, sealed, text_of
-from rlidim.tasks.reading import parse_json, read_file
+from rlidim.records.text import sealed, text_of
+from rlidim.tasks.reading import CHECKSUM, checksum, parse_json, read_file
 
 WITH_CHECKSUM = 2  # the first schema whose records have one
 

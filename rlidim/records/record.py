@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rlidim.records.cell import Cell, Seeds
-from rlidim.records.text import CHECKSUM
+from rlidim.tasks.reading import CHECKSUM
 
 SCHEMA = 2  # 1: without a checksum, and with each number of a list on a line of its own
 CURVE_POINTS = 200  # of a record: a plot shows no more

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
-CHECKSUM = "checksum"  # the last key of a record of schema 2
+from rlidim.tasks.reading import CHECKSUM, checksum
+
 NESTED = (dict, list)
-
-
-def checksum(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of a record's content, however it is laid out; its own key is left out.
-
-    Raises:
-        ValueError: a number that JSON has not.
-    """
-    bare = {name: value for name, value in content.items() if name != CHECKSUM}
-    canonical = json.dumps(bare, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rlidim.errors import RlidimError
 from rlidim.records.record import RunRecord
-from rlidim.solutions.playback import act_of, episode, lone, policy_of
+from rlidim.solutions.playback import act_of, episode, lone, picture_of, policy_of
 from rlidim.solutions.screen import GL, has_display, without_window
 from rlidim.tasks.task import Task
 
@@ -140,11 +140,7 @@ def _take(task: Task, environment: Any, act: Any, seed: int, rate: float) -> _Ta
     def look() -> None:
         nonlocal steps
         if steps % every == 0 and len(pictures) < most:
-            try:
-                pictures.append(np.asarray(environment.render(), dtype=np.uint8))
-            except Exception as error:  # whatever a graphics library raises where it has no screen
-                why = str(error).splitlines()[:1] or [type(error).__name__]
-                raise RlidimError(f"it cannot be drawn here: {why[0]}") from error
+            pictures.append(picture_of(environment))
         steps += 1
 
     score = episode(task, environment, act, seed, look)

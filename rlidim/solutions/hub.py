@@ -16,16 +16,19 @@ import numpy as np
 from rlidim.errors import RlidimError
 from rlidim.networks.acting import AnyArchitecture
 from rlidim.networks.perceptron import Architecture
+from rlidim.records.configuration import configuration, differences
 from rlidim.records.files import try_writing, write_atomically, writing
 from rlidim.records.record import RunRecord
 from rlidim.solutions import playback
 from rlidim.solutions.asked import record_of
+from rlidim.tasks.names import task_folders
 from rlidim.tasks.task import Task
 
 CARD = "README.md"
 VIDEO = "replay.mp4"  # the names that the hub knows
 RESULTS = "results.json"
 RECORD = "record.json"
+MADE = "- stable-baselines3\n- rlidim\n"  # in every card
 
 TEMPLATE = """---
 library_name: stable-baselines3
@@ -93,6 +96,7 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     environment = task.control.environment.id.rpartition(":")[2].replace("/", "-")
     algorithm = kind.__name__
     model = out / f"{algorithm.lower()}-{environment}.zip"
+    _check_folder(out)
     with writing(out, "--hub"):
         try_writing(out)
     exported = playback.export(task, path, out=model, log_dir=log_dir)
@@ -115,12 +119,23 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
         episodes=len(record.returns),
         code=loading(task, kind, exported, remembers=bool(getattr(architecture, "memory", 0))),
         record=RECORD,
-        command=command(record),
+        command=command(task, record),
     )
     write_atomically(out / RESULTS, json.dumps(results, indent=1) + "\n", "--hub")
     write_atomically(out / RECORD, path.read_text(), "--hub")
     write_atomically(out / CARD, card, "--hub")
     return [out / CARD, *exported, video, out / RESULTS, out / RECORD]
+
+
+def _check_folder(out: Path) -> None:
+    """Make sure that no card of something else is lost.
+
+    Raises:
+        RlidimError: it would be.
+    """
+    card = out / CARD
+    if card.exists() and MADE not in card.read_text(errors="replace"):
+        raise RlidimError(f"--hub {out}: holds a {CARD} of something else: name another folder")
 
 
 def loading(task: Task, kind: type[Any], exported: Sequence[Path], *, remembers: bool) -> str:
@@ -170,10 +185,16 @@ def about(record: RunRecord, architecture: AnyArchitecture) -> str:
     return f"A policy of {record.D:,} parameters{found}, trained by {record.cell.trainer}.{told}"
 
 
-def command(record: RunRecord) -> str:
-    """Return the command that makes the run again."""
+def command(task: Task, record: RunRecord) -> str:
+    """Return the command that makes the run again, settings that are not the task's included."""
     cell = record.cell
-    words = ["rlidim", cell.task, "train", "--trainer", cell.trainer, "--seed", str(cell.seed)]
+    words = ["rlidim"]
+    if task.file.parent.resolve() != task_folders()[-1]:  # the suite's own
+        words += ["--envs", str(task.file.parent)]
+    words += [cell.task, "train", "--trainer", cell.trainer, "--seed", str(cell.seed)]
+    now = configuration(task, cell)
+    for name, before, _ in differences(record.settings.get("trainer"), now.get("trainer")):
+        words += ["--set", f"{name}={before}"]
     if cell.d is not None:
         words += ["--dim", str(cell.d), "--projection", cell.projection]
         words += [] if cell.scope == "policy" else ["--scope", cell.scope]

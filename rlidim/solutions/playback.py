@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from rlidim.networks import acting
 from rlidim.networks.acting import AnyArchitecture, AnyPolicy
 from rlidim.networks.perceptron import Policy
 from rlidim.records.checking import check_acting
+from rlidim.records.files import try_writing, writing
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file
 from rlidim.solutions.asked import check_model, check_playing, record_of
@@ -122,6 +125,11 @@ def play(
         RlidimError: no such record, another task's, or no solution in it.
     """
     check_playing(video, episodes, seed)
+    if video is not None:  # before the episodes are drawn for it
+        with writing(video, "--video"):
+            try_writing(video.parent)
+            if video.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     record = record_of(task, path)
     policy = policy_of(record, path, log_dir)
     environment = task.control.environment
@@ -159,7 +167,7 @@ def _play(
     else:
         check_draws(task)
         environment = lone(task, "rgb_array")
-        look = lambda: frames.append(environment.render())  # noqa: E731
+        look = lambda: frames.append(picture_of(environment))  # noqa: E731
     with without_window() if video is not None else contextlib.nullcontext():
         returns = [
             episode(task, environment, act_of(environment, policy), seed + i, look)
@@ -168,6 +176,24 @@ def _play(
     rate = int(environment.metadata.get("render_fps", 30))
     environment.close()
     return returns, frames, rate
+
+
+def picture_of(environment: Any) -> NDArray[np.uint8]:
+    """Return what an environment draws now, uint8 (height, width, 3).
+
+    Raises:
+        RlidimError: it draws no such picture here.
+    """
+    try:
+        picture = np.asarray(environment.render())
+    except Exception as error:  # whatever a graphics library raises where it has no screen
+        why = str(error).splitlines()[:1] or [type(error).__name__]
+        raise RlidimError(f"it cannot be drawn here: {why[0]}") from error
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise RlidimError(
+            f"it cannot be drawn: its picture has the shape {picture.shape}, not (height, width, 3)"
+        )
+    return picture.astype(np.uint8)
 
 
 def draws(task: Task) -> bool:
@@ -269,8 +295,11 @@ def write_video(path: Path, frames: list[Any], frames_per_second: int) -> None:
         if path.suffix == ".gif"
         else {"fps": frames_per_second}
     )
+    unfinished = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        imageio.imwrite(path, np.stack(frames), **options)
+        imageio.imwrite(unfinished, np.stack(frames), **options)
+        unfinished.replace(path)
     except OSError as error:
         raise RlidimError(f"--video {path}: cannot be written ({error})") from error
+    finally:
+        unfinished.unlink(missing_ok=True)  # of one that was interrupted

@@ -87,7 +87,7 @@ class Plan:
             raise RlidimError(f"--budget must be above 0 seconds, got {self.budget:g}")
         if self.replication < 0:
             raise RlidimError(f"a replication is a whole number from 0, got {self.replication}")
-        if self.precision < 1.0:
+        if not self.precision >= 1.0:
             raise RlidimError(f"--precision is a ratio of at least 1, got {self.precision}")
         check_scope(self.task, self.scope, self.trainer)
         from rlidim.environments import making  # late: a mistake above is told without Gymnasium

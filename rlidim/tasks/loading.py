@@ -64,6 +64,7 @@ KEYS = (
     "sources",
 )
 ENVIRONMENT = re.compile(r"([\w.]+:)?([\w-]+/)?[\w.-]+")  # module, namespace, name
+LARGEST_FLOAT = 3e38  # of float32
 MODULE = "module"  # of a trainer's settings: the user's own code
 # Words that stand where a task's name does on the command line; a test holds them to it.
 COMMANDS = (
@@ -216,6 +217,8 @@ def _check_start(starts: tuple[Start, ...], where: str) -> None:
             families.check(start.family)
         except RlidimError as error:
             raise RlidimError(f"{where}: {error}") from error
+        if any(abs(number) > LARGEST_FLOAT for number in start.theta_d):
+            raise RlidimError(f"{where}: theta_d: a number beyond {LARGEST_FLOAT:g}")
         if not 1 <= len(start.theta_d) <= start.D:
             raise RlidimError(f"{where}: theta_d: {len(start.theta_d)} numbers, D = {start.D:,}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import math
 import stat
@@ -16,6 +17,7 @@ LONGEST_NAME = 120  # bytes of a task's name: with a trainer's and a projection'
 LONGEST_PART = 48  # bytes of a trainer's or a projection's name
 LARGEST_YAML = 100_000  # bytes; the suite's own files have at most 5,000
 DEEPEST = 20  # mappings and lists within one another
+CHECKSUM = "checksum"  # the last key of a record of schema 2
 NESTED = (dict, list, float)  # what check_plain looks into
 SPACES = {ord("\n"): " ", ord("\t"): " "}  # that a text of YAML may have
 
@@ -92,6 +94,17 @@ def parse_json(content: bytes) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     return value
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of a record's content, however it is laid out; its own key is left out.
+
+    Raises:
+        ValueError: a number that JSON has not.
+    """
+    bare = {name: value for name, value in content.items() if name != CHECKSUM}
+    canonical = json.dumps(bare, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _refuse_constant(name: str) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.tasks.problems import Network
-from rlidim.tasks.reading import parse_json, read_file
+from rlidim.tasks.reading import CHECKSUM, checksum, parse_json, read_file
 
 LARGEST_RECORD = 8 * 2**20  # bytes
 
@@ -26,12 +26,19 @@ def with_solutions(section: Any, file: Path) -> Any:
     Raises:
         RlidimError: a record cannot be read, or has no solution in a subspace.
     """
-    if not isinstance(section, dict) or not isinstance(section.get("start"), list):
+    if not isinstance(section, dict) or "start" not in section:
         return section
-    starts = [
-        solution(file.parent / start, section) if isinstance(start, str) else start
-        for start in section["start"]
-    ]
+    where = f"{file}: network: start"
+    if not isinstance(section["start"], list):
+        raise RlidimError(f"{where}: expected a list of records: [{section['start']!s:.60}]")
+    starts = []
+    for start in section["start"]:
+        try:
+            starts.append(
+                solution(file.parent / start, section) if isinstance(start, str) else start
+            )
+        except RlidimError as error:
+            raise RlidimError(f"{where}: {error}") from error
     return {**section, "start": starts}
 
 
@@ -46,9 +53,15 @@ def solution(record: Path, section: Mapping[str, Any]) -> dict[str, Any]:
         RlidimError: the record cannot be read, has no solution in a subspace, or that of a network
             which this one does not become by its numbers alone.
     """
-    content = read_file(record, LARGEST_RECORD)
+    raw = read_file(record, LARGEST_RECORD)
     try:
-        recorded = parse_json(content)["solution"]
+        content = parse_json(raw)
+        has_one = content["schema"] > 1 or CHECKSUM in content
+        if has_one and content[CHECKSUM] != checksum(content):
+            raise ValueError("its checksum is not that of its content")
+        if content["status"] != "ok":
+            raise ValueError(f"its status is {content['status']}")
+        recorded = content["solution"]
         spec, numbers = recorded["spec"], base64.b64decode(recorded["theta_d"], validate=True)
         if spec["options"]:
             raise ValueError("its family has options")
@@ -76,7 +89,7 @@ def _check_network(recorded: Mapping[str, Any], section: Mapping[str, Any]) -> N
         if field.name == "start":
             continue
         there, here = (part.get(field.name, field.default) for part in (recorded, section))
-        if there != here:
+        if there != here and str(there) != str(here):  # YAML may give a number as text
             raise ValueError(f"its network has {field.name} {there}, this one {here}")
     if recorded.get("start"):
         raise ValueError("it began at another solution itself")

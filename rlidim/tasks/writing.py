@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rlidim.tasks.loading import MODULE
@@ -33,7 +35,10 @@ def yaml_of(task: Task, trainers: Iterable[str]) -> str:
             content[field.name] = _plain(dataclasses.asdict(section))
     if task.target is not None:
         content["target"] = _plain(dataclasses.asdict(task.target))
-    content["trainers"] = {name: _settings(task, name) for name in trainers}
+    names = list(trainers)
+    searches = {name: dataclasses.asdict(task.search_for(name)) for name in names}
+    content["search"] = {name: _search(search) for name, search in searches.items()}
+    content["trainers"] = {name: _settings(task, name) for name in names}
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=WIDE)
     return text
 
@@ -43,8 +48,20 @@ def _settings(task: Task, trainer: str) -> dict[str, Any]:
     settings = task.settings(trainer)
     values = _plain(dataclasses.asdict(settings))
     if trainer not in known_trainers():
-        return {MODULE: type(settings).__module__, **values}
+        return {MODULE: _module_of(settings, task.file), **values}
     return values  # type: ignore[no-any-return]
+
+
+def _module_of(settings: Any, file: Path) -> str:
+    """Return the name of the user's module, that of its file where it lies beside the task's."""
+    name: str = type(settings).__module__
+    source = Path(getattr(sys.modules[name], "__file__", None) or name)
+    return source.name if source.parent == file.parent.resolve() else name
+
+
+def _search(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a search's settings, its budget as the file's readers write it."""
+    return {**settings, "budget": f"{settings['budget']:g}s"}
 
 
 def _plain(value: Any) -> Any:

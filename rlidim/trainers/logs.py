@@ -107,6 +107,8 @@ def check(names: Sequence[str], folder: Path | None) -> None:
     Raises:
         RlidimError: an unknown name (with the nearest), a missing package, no folder.
     """
+    if isinstance(names, str):
+        raise RlidimError(f"log is a list of names, such as ['{names}'], got '{names}'")
     for name in names:
         if name not in WRITERS:
             raise RlidimError(f"unknown log '{name}'{nearest(name, WRITERS)}")

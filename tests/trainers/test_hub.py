@@ -95,6 +95,10 @@ def test_the_card_of_a_memory_names_the_class_that_loads_it(tmp_path: Path) -> N
     assert files[1].name == "recurrentppo-CartPole-v1.zip"
     code = code_of(files[0])
     assert "from sb3_contrib import RecurrentPPO" in code
+    # The command makes this run again, whose settings are not the task's.
+    card = files[0].read_text()
+    assert "--set n_timesteps=1000 --set population=4" in hub.command(find_task("cartpole"), record)
+    assert "rlidim cartpole train --trainer es --seed 0" in card
     assert "state" in code
 
 
@@ -104,6 +108,9 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RlidimError, match="--hub"):
         hub.write(find_task("cartpole"), RECORD, out=file, log_dir=tmp_path)
     assert file.read_text() == "mine"
+    (tmp_path / "README.md").write_text("# My project")
+    with pytest.raises(RlidimError, match=r"holds a README\.md of something else"):
+        hub.write(find_task("cartpole"), RECORD, out=tmp_path, log_dir=tmp_path)
     undrawn = RECORD.parent.parent.parent / "codimension-1/es-rademacher/d1-s0.json"
     with pytest.raises(RlidimError, match="cannot be shown"):
         hub.write(find_task("codimension-1"), undrawn, out=tmp_path / "hub", log_dir=tmp_path)

@@ -334,3 +334,14 @@ def test_frozen_parameters_of_a_model_stay_where_they_are() -> None:
     model.learn(128)
     assert torch.equal(frozen.weight, before)
     assert optimizer.theta_d.abs().max() > 0
+
+
+@pytest.mark.parametrize("scope", ["Policy", "al", None])
+def test_an_unknown_scope_confines_nothing(scope: Any) -> None:
+    model = PPO("MlpPolicy", "CartPole-v1", device="cpu")
+    before = model.policy.optimizer
+    with pytest.raises(RlidimError, match="scope must be policy or all, got"):
+        confine(model, d=4, scope=scope)
+    assert model.policy.optimizer is before
+    with pytest.raises(RlidimError, match="a model of Stable-Baselines3 is confined, got"):
+        confine(model.policy, d=4)  # type: ignore[type-var]

@@ -80,7 +80,8 @@ def test_what_is_no_start_has_one_line(tmp_path: Path) -> None:
         ([{**start, "theta_0_seed": -1}], "start: theta_0_seed must be at least 0"),
         ([{**start, "d": 1}], "start: unknown key 'd'"),
         ([3], "start: expected a mapping"),
-        ("nothing.json", "start: expected a list"),
+        ("nothing.json", r"start: expected a list of records: \[nothing.json\]"),
+        ([{**start, "theta_d": [1e39]}], "start: theta_d: a number beyond 3e\\+38"),
     ):
         with pytest.raises(RlidimError, match=expected):
             rlidim.load("warm", write(tmp_path / "envs", wrong))
@@ -92,6 +93,11 @@ def test_what_is_no_start_has_one_line(tmp_path: Path) -> None:
     ):
         with pytest.raises(RlidimError, match=expected):
             rlidim.load("warm", write(tmp_path / "envs", [str(here)], network=words))
+    edited = json.loads(here.read_text())
+    edited["solution"]["theta_0_seed"] += 1
+    (tmp_path / "edited.json").write_text(json.dumps(edited))
+    with pytest.raises(RlidimError, match=r"warm\.yml: .*edited\.json.*its checksum is not that"):
+        rlidim.load("warm", write(tmp_path / "envs", ["../edited.json"]))
     again = rlidim.load("warm", write(tmp_path / "envs", [str(here)]))
     record = rlidim.train(again, "es", d=2, results=tmp_path / "second")
     path = tmp_path / "second" / f"{record.cell}.json"

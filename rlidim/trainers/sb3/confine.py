@@ -19,6 +19,7 @@ from rlidim.projections.spec import ProjectionSpec
 from rlidim.subspace import SubspaceOptimizer
 
 NO_CLIPPING = 1e9
+SCOPES = ("policy", "all")
 
 
 Model = TypeVar("Model", bound=BaseAlgorithm)
@@ -99,6 +100,10 @@ def confine(
         RlidimError: an algorithm that has no such optimizer, a model that is confined already, an
             unknown projection, d not in 1 .. D, TRPO with the scope ``all``.
     """
+    if not isinstance(model, BaseAlgorithm):
+        raise RlidimError(f"a model of Stable-Baselines3 is confined, got {type(model).__name__}")
+    if scope not in SCOPES:
+        raise RlidimError(f"scope must be {' or '.join(SCOPES)}, got {scope!r:.60}")
     policy: Any = model.policy
     acting = acting_parameters(model)
     if scope == "all" and _is_trpo(model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rlidim.errors import RlidimError
 from rlidim.networks.acting import AnyArchitecture
 from rlidim.networks.atari import Network, Normalisation, PixelArchitecture
 from rlidim.networks.perceptron import Architecture
+from rlidim.records.files import replace_file
 from rlidim.tasks.problems import MinAtar
 from rlidim.tasks.task import Task
 from rlidim.trainers.sb3.algorithms import MASKABLE, RECURRENT, algorithm_of
@@ -129,8 +131,9 @@ def export(
             parameter.copy_(value)
     files = [out]
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        model.save(out)
+        content = io.BytesIO()
+        model.save(content)
+        replace_file(out, content.getvalue())
         if isinstance(architecture, Architecture) and architecture.observation_mean is not None:
             statistics = out.with_name(out.stem + NORMALISATION)
             _normalisation(stock, architecture).save(str(statistics))
