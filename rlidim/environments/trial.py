@@ -24,12 +24,12 @@ LONGEST = 2.0  # seconds of each: a slow environment makes fewer steps
 
 @dataclass(frozen=True)
 class Trial:
-    """What one form of an environment did under random actions; of ``ended`` episodes, if told."""
+    """What one form of an environment did under random actions; ``ended`` counts episodes."""
 
     form: str
     steps: int
     seconds: float
-    ended: int | None = None
+    ended: int
 
     @property
     def rate(self) -> float:
