@@ -443,6 +443,7 @@ def test_a_solution_that_does_not_fit_its_network(tmp_path: Path, here: Program)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_speed(tmp_path: Path) -> None:
     command = ["speed", "codimension-1", "--trainer", "es", "--dim", "2", "--json"]
     figures = json_of(rlidim(*command, folder=tmp_path))

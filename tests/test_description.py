@@ -122,6 +122,7 @@ def test_a_file_keeps_the_accuracy_and_is_far_shorter(
     assert found[1].bytes <= found[0].bytes
 
 
+@pytest.mark.slow
 def test_the_file_alone_is_enough(described: list[description.Description], tmp_path: Path) -> None:
     """Another process in another folder: no record, no logs, and a name that says nothing."""
     header, theta_d = compressed_file.read(tmp_path / "out" / f"{STEM}-0.rlz")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import rlidim
+from tests.marks import slow_but
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -28,6 +29,7 @@ def modules() -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_docstring_examples() -> None:
     results = {name: doctest.testmod(importlib.import_module(name)) for name in modules()}
     assert [name for name, result in results.items() if result.failed] == []
@@ -39,7 +41,7 @@ def test_the_public_interface_shows_examples() -> None:
         assert ">>> " in str(public.__doc__), public
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", slow_but([0], range(3)))
 def test_the_readmes_python_runs(number: int, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) == 3

@@ -18,6 +18,7 @@ from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.lock import claim
+from tests.marks import slow_but
 from tests.test_executors import COMMAND, MEASURE, TASK, state_of, workers_of
 
 CELL = Cell(TASK, "cmaes", "rademacher", 1, 0)
@@ -49,7 +50,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize("moment", ["workers are importing", "runs are being made"])
+@pytest.mark.parametrize(
+    "moment", slow_but(["workers are importing"], ["workers are importing", "runs are being made"])
+)
 def test_sigterm_ends_the_workers_too(tmp_path: Path, moment: str) -> None:
     modules = tmp_path / "modules"
     modules.mkdir()

@@ -229,6 +229,7 @@ def test_a_users_mistake_is_raised_and_leaves_no_record(tmp_path: Path, pool: Pr
     assert not results_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_closed_pool_works_again_after_a_mistake(tmp_path: Path, pool: ProcessPool) -> None:
     too_many = Cell(TASK, "cmaes", "rademacher", 10**6, 0)
     with pytest.raises(RlidimError, match="between 1 and D = 25"):
@@ -247,6 +248,7 @@ def test_a_cell_held_elsewhere_is_waited_for(tmp_path: Path) -> None:
     assert run_when_free(jobs(tmp_path)[0]).status == "ok"
 
 
+@pytest.mark.slow
 def test_a_dying_worker_costs_only_its_own_cell(tmp_path: Path) -> None:
     """In a process of its own, since workers are started fresh and see no monkeypatch of ours."""
     script = tmp_path / "script.py"

@@ -240,6 +240,7 @@ def blocks(language: str) -> dict[str, str]:
     return dict(found)
 
 
+@pytest.mark.slow
 def test_the_page_s_trainer_is_measured(tmp_path: Path) -> None:
     """By a user's own command: the file is imported by worker processes too."""
     for name, content in {**blocks("yaml"), **blocks("python")}.items():

@@ -68,6 +68,7 @@ def test_runs_are_dealt_out_to_the_workers(tmp_path: Path) -> None:
     assert batches(limited(several, 60.0), 2) == [[job] for job in limited(several, 60.0)]
 
 
+@pytest.mark.slow
 def test_the_records_are_those_of_one_by_one(tmp_path: Path, pool: ProcessPool) -> None:
     alone = {job.cell: run(job) for job in jobs(tmp_path / "alone")}
     together = by_cell(InProcess().run(jobs(tmp_path / "together")))

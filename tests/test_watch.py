@@ -63,6 +63,7 @@ def test_in_a_pool_it_costs_no_other_run(tmp_path: Path, pool: ProcessPool) -> N
     assert {record.status for cell, record in records.items() if cell != CELLS[0]} == {"ok"}
 
 
+@pytest.mark.slow
 def test_code_that_never_comes_back_ends_its_process_not_its_run(
     tmp_path: Path, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +94,7 @@ run(Job(hanging("Stuck-v0"), CELLS[0], Path(sys.argv[1]), timeout=4.0))
 """
 
 
+@pytest.mark.slow
 def test_without_a_pool_it_ends_the_process_and_says_where(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BUSY, str(tmp_path)], capture_output=True, text=True, check=False

@@ -124,6 +124,7 @@ def test_a_width_that_does_not_solve_the_task_natively_decides_nothing() -> None
     assert "native unsolved" in claim.figures
 
 
+@pytest.mark.slow
 def test_on_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

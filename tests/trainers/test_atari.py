@@ -331,7 +331,7 @@ def test_a_subspace_s_run_stays_in_it(trainer: str, network: str) -> None:
 
 @pytest.mark.parametrize(
     "trainer",
-    slow_but(["es"], SHORT),
+    slow_but([], SHORT),
 )
 def test_a_run_is_the_same_twice_and_its_record_plays(trainer: str, tmp_path: Path) -> None:
     task = game_task(trainer)

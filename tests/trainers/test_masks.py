@@ -168,6 +168,7 @@ def test_a_population_plays_as_its_members_do() -> None:
         np.testing.assert_allclose(together, apart)
 
 
+@pytest.mark.slow
 def test_the_exported_model_acts_the_same_given_the_masks(tmp_path: Path) -> None:
     task = task_of(*CASES["taxi"])
     record, path = recorded(task, tmp_path)

@@ -28,6 +28,7 @@ from rlidim.tasks.task import Task
 from rlidim.trainers.many.train import begun
 from rlidim.trainers.sb3.train import build
 from tests.factory import make_task
+from tests.marks import slow_but
 
 UNITS = 5
 PREDICT = """
@@ -114,7 +115,7 @@ def test_the_trainer_s_network_is_the_record_s() -> None:
     assert model.policy.lstm_actor.hidden_size == UNITS  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("trainer", ["es", "cmaes", "recurrent_ppo"])
+@pytest.mark.parametrize("trainer", slow_but(["es"], ["es", "cmaes", "recurrent_ppo"]))
 def test_a_run_its_record_and_its_export(trainer: str, tmp_path: Path) -> None:
     task = task_of()
     cell = Cell(task.name, trainer, "rademacher", 4, 0)

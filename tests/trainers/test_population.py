@@ -102,6 +102,7 @@ def test_a_split_changes_no_bit(others: int, observe: bool) -> None:
             player.search.tell(alone.returns)
 
 
+@pytest.mark.slow
 def test_worker_processes_give_the_same_outcome() -> None:
     task, cell = task_of(), cell_of()
     outcomes = [
