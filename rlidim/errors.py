@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import re
 from collections.abc import Iterable
 
@@ -37,6 +38,18 @@ class RlidimError(Exception):
 
 class MachineLostError(Exception):
     """The loss of a machine, or of its process, that made a part of a run, which begins again."""
+
+
+def whole(name: str, value: object) -> int:
+    """Return a whole number, Python's or numpy's, as Python's.
+
+    Raises:
+        RlidimError: it is none.
+    """
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise RlidimError(f"{name} must be a whole number, got {value!r:.60}") from error
 
 
 def nearest(name: object, options: Iterable[str]) -> str:

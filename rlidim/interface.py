@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsFloat
+from typing import TYPE_CHECKING, SupportsFloat, TypeVar
 
-from rlidim.errors import RlidimError
+from rlidim.errors import RlidimError, whole
 from rlidim.executors.job import Executor, Job
 from rlidim.networks.dimension import projection_family
 from rlidim.records import checkpoints
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 RunListener = Callable[[Cell, int, float | None], None]
 """Called with a run's cell, its steps so far, and its score so far (None before the first)."""
 Tell = Callable[[str], None]
+Value = TypeVar("Value")
 
 
 def untold(line: str) -> None:
@@ -137,9 +137,9 @@ def train(
     """
     chosen, trainer = _chosen(task, trainer)
     check_scope(chosen, scope, trainer)
-    d, seed = None if d is None else _whole("d", d), _whole("seed", seed)
-    processes = _whole("processes", processes)
-    timeout = None if timeout is None else _seconds("timeout", timeout)
+    d, seed = _if_given(whole, "d", d), whole("seed", seed)
+    processes = whole("processes", processes)
+    timeout = _if_given(_seconds, "timeout", timeout)
     if not 0 <= seed <= MOST_SEED:
         raise RlidimError(f"--seed must be from 0 to 10^100, got {seed!s:.60}")
     if processes < 1:
@@ -164,7 +164,8 @@ def train(
     records = Results(Path(results))
     records.check_writable()
     job = Job(chosen, cell, records.folder, log_folder, processes, resume, timeout, tuple(log))
-    from rlidim.executors.ledger import finished, standing  # late: torch comes with it
+    # Late: torch comes with it, and a mistake is told without.
+    from rlidim.executors.ledger import finished, run_when_free, standing
 
     # A failed run is tried again, and so is what was made with other settings that failed.
     made = None if force else standing(job)
@@ -174,9 +175,6 @@ def train(
     elif resume:
         _tell_of_missing_checkpoint(job, tell)
     if cluster is None:
-        # Late, as above: torch comes with it, and a mistake is told without.
-        from rlidim.executors.ledger import run_when_free
-
         report = unheard if listener is None else functools.partial(listener, cell)
         record = run_when_free(job, force, report)
     else:
@@ -194,16 +192,9 @@ def _chosen(task: Task | str, trainer: str | None) -> tuple[Task, str]:
     return chosen, trainer
 
 
-def _whole(name: str, value: object) -> int:
-    """Return a whole number, Python's or numpy's, as Python's.
-
-    Raises:
-        RlidimError: it is none.
-    """
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise RlidimError(f"{name} must be a whole number, got {value!r:.60}") from None
+def _if_given(check: Callable[[str, object], Value], name: str, value: object) -> Value | None:
+    """Return what a check makes of a value; None is left to the defaults."""
+    return None if value is None else check(name, value)
 
 
 def _wholes(name: str, values: object) -> tuple[int, ...]:
@@ -214,7 +205,7 @@ def _wholes(name: str, values: object) -> tuple[int, ...]:
     """
     if not isinstance(values, Iterable):
         raise RlidimError(f"{name} must be several whole numbers, got {values!r:.60}")
-    return tuple(_whole(name, value) for value in values)
+    return tuple(whole(name, value) for value in values)
 
 
 def _number(name: str, value: object) -> float:
@@ -337,10 +328,6 @@ def measure(
         3
     """
     chosen, trainer = _chosen(task, trainer)
-    if dims is not None:
-        dims = _wholes("dims", dims)
-    counts = {"seeds": seeds, "baseline_seeds": baseline_seeds}
-    whole = {name: None if n is None else _whole(name, n) for name, n in counts.items()}
     plan = Plan.of(
         chosen,
         trainer,
@@ -348,13 +335,14 @@ def measure(
         scope=scope,
         fraction=fraction,
         local=local,
-        dims=dims,
-        **whole,
-        budget=None if budget is None else _seconds("budget", budget),
-        precision=precision if precision is None else _number("precision", precision),
+        dims=_if_given(_wholes, "dims", dims),
+        seeds=_if_given(whole, "seeds", seeds),
+        baseline_seeds=_if_given(whole, "baseline_seeds", baseline_seeds),
+        budget=_if_given(_seconds, "budget", budget),
+        precision=_if_given(_number, "precision", precision),
     )
-    workers = _whole("workers", workers)
-    timeout = None if timeout is None else _seconds("timeout", timeout)
+    workers = whole("workers", workers)
+    timeout = _if_given(_seconds, "timeout", timeout)
     if executor is not None and workers != 1:
         raise RlidimError(f"workers = {workers} is for this machine: leave it out with an executor")
     if executor is not None and timeout is not None:

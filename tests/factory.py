@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from rlidim.data.datasets import DataSet
+from rlidim.executors.job import Job
+from rlidim.executors.ledger import run
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.configuration import configuration, hash_of
+from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.tasks.problems import Control, Environment, Network
 from rlidim.tasks.settings import EvolutionStrategySettings
@@ -33,6 +36,14 @@ def make_task(name: str = "synthetic", **changes: Any) -> Task:
         **changes,
     }
     return Task(name=name, **values)
+
+
+def made(task: Task, cell: Cell, folder: Path) -> tuple[RunRecord, Path]:
+    """Make a run that has to succeed; return its record, and where that lies."""
+    record = run(Job(task, cell, folder))
+    assert record is not None
+    assert record.status == "ok", record.error
+    return record, Results(folder).path(cell)
 
 
 def make_record(task: Task, cell: Cell, score: float | None, **changes: Any) -> RunRecord:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from rlidim.data import home
-from rlidim.errors import RlidimError
+from rlidim.data.cache import writing
 
 MODELS = Path("mujoco", "assets_dmc")  # below EnvPool's assets
 FOLDERS = (Path(), Path("common"))  # of them, with models of their own
@@ -46,15 +46,11 @@ def unpainted(assets: str) -> str:
     digest = hashlib.sha256(assets.encode())
     for name, content in written.items():
         digest.update(str(name).encode() + content)
-    try:
-        kept = home.folder() / f"models-{digest.hexdigest()[:16]}"
-        if not kept.exists():
+    kept = home.folder() / f"models-{digest.hexdigest()[:16]}"
+    if not kept.exists():
+        with writing(kept):
             kept.parent.mkdir(parents=True, exist_ok=True)
             _keep(kept, models, written)
-    except OSError as error:
-        raise RlidimError(
-            f"the cache cannot be written ({error}): set RLIDIM_CACHE to a folder that can"
-        ) from error
     return str(kept)
 
 

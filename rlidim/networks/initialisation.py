@@ -55,9 +55,10 @@ def moved(theta_0: NDArray[np.float32], start: Start) -> NDArray[np.float32]:
     """
     import torch
 
-    from rlidim.projections import projection
+    from rlidim.projections import from_spec
+    from rlidim.projections.spec import ProjectionSpec
 
-    P = projection(start.family, start.D, len(start.theta_d), start.seed)
+    P = from_spec(ProjectionSpec(start.family, start.D, len(start.theta_d), start.seed))
     theta_d = torch.tensor(start.theta_d, dtype=torch.float32)
     return np.asarray(P.forward(theta_d, base=torch.from_numpy(theta_0)).numpy())
 

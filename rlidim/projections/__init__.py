@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import torch
 
 import rlidim.projections.operators  # noqa: F401  (registers torch.ops.rlidim)
-from rlidim.errors import RlidimError, nearest
+from rlidim.errors import RlidimError, nearest, whole
 from rlidim.projections.backends import AUTO, families, implementation
 from rlidim.projections.base import Projection
 from rlidim.projections.choice import choose
@@ -51,7 +50,7 @@ def projection(
         True
     """
     place = _device(device)
-    D, d, seed = (_whole(name, value) for name, value in (("D", D), ("d", d), ("seed", seed)))
+    D, d, seed = (whole(name, value) for name, value in (("D", D), ("d", d), ("seed", seed)))
     if family == AUTO:
         family = choose(D, d, place.type)
     check_family(family)
@@ -59,7 +58,7 @@ def projection(
     for name in options:
         if name not in known:
             raise RlidimError(f"projection '{family}' has no option '{name}'{nearest(name, known)}")
-        options[name] = _whole(name, options[name])
+        options[name] = whole(name, options[name])
     kind = implementation(family, place, backend)
     return kind(D, d, seed, dtype=dtype, device=place, **options)
 
@@ -79,18 +78,6 @@ def _device(name: torch.device | str) -> torch.device:
     if place.type == "cuda" and not torch.cuda.is_available():
         raise RlidimError(f"device '{place}': no CUDA device is visible here, use cpu")
     return place
-
-
-def _whole(name: str, value: Any) -> int:
-    """Return a whole number, of Python's or numpy's.
-
-    Raises:
-        RlidimError: it is none.
-    """
-    try:
-        return operator.index(value)
-    except TypeError as error:
-        raise RlidimError(f"{name} must be a whole number, got {value!r}") from error
 
 
 def check_family(name: str) -> None:

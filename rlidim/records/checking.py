@@ -11,9 +11,8 @@ from typing import Any
 from rlidim.errors import RlidimError
 from rlidim.records.cell import NATIVE, RANDOM, Seeds
 from rlidim.tasks.problems import ACTIVATIONS, INITIALISATIONS, LARGEST_D, WIDEST
-from rlidim.tasks.reading import LONGEST_PART, check_name, check_plain
+from rlidim.tasks.reading import LARGEST_RECORD, LONGEST_PART, check_name, check_plain
 
-LARGEST_FILE = 8 * 2**20  # bytes; a record of 10,000 numbers and 100 returns has 60,000
 LARGEST_NUMBER = 1e100  # of scores: the square of a sum of them is finite
 MOST_STEPS = 2**63 - 1
 LONGEST_TEXT = 200  # characters
@@ -209,7 +208,7 @@ _ACTING_CHECK = _mapping(NETWORK | ACTING)
 SOLUTION: dict[str, Check] = {
     "spec": _mapping(SPEC, ("family", "D", "d", "seed")),
     "theta_0_seed": _seed,
-    "theta_d": _or_none(_text(LARGEST_FILE)),
+    "theta_d": _or_none(_text(LARGEST_RECORD)),
     "network": NETWORK_CHECK,
     "sha256": _text(),
 }
@@ -249,7 +248,7 @@ RECORD: dict[str, Check] = {
     "settings": _mapping(SETTINGS, tuple(SETTINGS)),
     "config_hash": _text(),
     "details": _plain,
-    "error": _or_none(_text(LARGEST_FILE)),
+    "error": _or_none(_text(LARGEST_RECORD)),
     "attempts": _steps,
     "provenance": _mapping(PROVENANCE),
 }

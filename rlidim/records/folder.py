@@ -10,14 +10,12 @@ from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
-from rlidim.records.checking import LARGEST_FILE, check_record
+from rlidim.records.checking import check_record
 from rlidim.records.configuration import hash_of
 from rlidim.records.files import try_writing, write_atomically
 from rlidim.records.record import SCHEMA, RunRecord
 from rlidim.records.text import sealed, text_of
-from rlidim.tasks.reading import CHECKSUM, checksum, parse_json, read_file
-
-WITH_CHECKSUM = 2  # the first schema whose records have one
+from rlidim.tasks.reading import LARGEST_RECORD, check_checksum, parse_json, read_file
 
 
 class Results:
@@ -82,8 +80,8 @@ class Results:
             check_record(plain)
         except RlidimError as error:
             raise ValueError(str(error)) from error
-        if len(text) > LARGEST_FILE:
-            raise ValueError(f"{len(text):,} bytes, at most {LARGEST_FILE:,} are read again")
+        if len(text) > LARGEST_RECORD:
+            raise ValueError(f"{len(text):,} bytes, at most {LARGEST_RECORD:,} are read again")
         path = self.path(record.cell)
         write_atomically(path, text)
         return path
@@ -113,7 +111,7 @@ class Results:
         digest = hashlib.sha256(os.fsencode(self.folder))
         for path in self._paths(task):
             try:
-                content = read_file(path, LARGEST_FILE)
+                content = read_file(path, LARGEST_RECORD)
             except RlidimError as error:
                 content = os.fsencode(str(error))
             digest.update(os.fsencode(f"{path}:{len(content)}:") + content)
@@ -134,7 +132,7 @@ def read_record(path: Path) -> RunRecord:
             schema, or its score is not the mean of its returns, its configuration's hash not that
             of its settings, its checksum not that of its content (names the file).
     """
-    raw = read_file(path, LARGEST_FILE)
+    raw = read_file(path, LARGEST_RECORD)
     try:
         content = parse_json(raw)
     except ValueError as error:
@@ -160,6 +158,4 @@ def _check_sums(content: dict[str, Any]) -> None:
     """
     if hash_of(content["settings"]) != content["config_hash"]:
         raise RlidimError("its config_hash is not that of its settings")
-    has_one = content["schema"] >= WITH_CHECKSUM or CHECKSUM in content
-    if has_one and content.get(CHECKSUM) != checksum(content):
-        raise RlidimError("its checksum is not that of its content: changed since it was written")
+    check_checksum(content)

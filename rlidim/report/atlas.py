@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rlidim.records.measurement import Measurement
-from rlidim.report.claims import OPEN, REFUTED, SUPPORTED, Claim, ratio_interval
+from rlidim.report.claims import REFUTED, SUPPORTED, Claim, by_intervals, ratio_interval
 from rlidim.report.headline import by_trainer
 from rlidim.report.trainers import is_read, readings
 from rlidim.statistics.reading import isotonic_fit
@@ -61,13 +61,7 @@ def _harder(
         figures.append(f"{trainer} {steps}")
     if not figures:
         return None
-    verdict = SUPPORTED if all(grows) else REFUTED if any(falls) else OPEN
-    ending = "; narrower intervals would decide" if verdict == OPEN else ""
-    return Claim(
-        f"{words} ({' to '.join(names)})",
-        verdict,
-        "; ".join(figures) + ending,
-    )
+    return by_intervals(f"{words} ({' to '.join(names)})", figures, grows, falls)
 
 
 def _transition(measurements: Sequence[Measurement]) -> Claim | None:
@@ -121,10 +115,5 @@ def _started(
             figures.append(f"{plain} {trainer} {beside(own.estimate)} to {beside(there.estimate)}")
     if not figures:
         return None
-    verdict = SUPPORTED if all(lowers) else REFUTED if any(raises) else OPEN
-    ending = "; narrower intervals would decide" if verdict == OPEN else ""
-    return Claim(
-        "theta_0 from a neighbouring task, a pole of another length, lowers the dimension",
-        verdict,
-        "; ".join(figures) + ending,
-    )
+    claim = "theta_0 from a neighbouring task, a pole of another length, lowers the dimension"
+    return by_intervals(claim, figures, lowers, raises)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, gather
 from rlidim.report import text
-from rlidim.report.claims import OPEN, REFUTED, SUPPORTED, Claim, ratio_interval
+from rlidim.report.claims import Claim, by_intervals, ratio_interval
 from rlidim.report.places import CHOICES as FOLDER
 from rlidim.report.tables import Table
 from rlidim.report.trainers import is_read
@@ -125,9 +125,7 @@ def width_claim(found: Mapping[Key, Measurement]) -> Claim | None:
             words.append(f"{' '.join(subject)} {choice.words}: {_times(each, own)}")
     if not inside:
         return None
-    verdict = SUPPORTED if all(inside) else REFUTED if any(beyond) else OPEN
-    figures = "; ".join(words) + ("; narrower intervals would decide" if verdict == OPEN else "")
     claim = (
         f"the dimension follows the environment, not the network's width (within {MATTERS:g} times)"
     )
-    return Claim(claim, verdict, figures)
+    return by_intervals(claim, words, inside, beyond)

@@ -284,6 +284,22 @@ def _alike(first: Measurement, second: Measurement) -> str:
     return OPEN if _below(first, second) == _below(second, first) == OPEN else REFUTED
 
 
+def by_intervals(
+    claim: str, figures: Sequence[str], holds: Sequence[bool], fails: Sequence[bool]
+) -> Claim:
+    """Return a claim whose verdict is that of several intervals.
+
+    Args:
+        claim: in words.
+        figures: that say what was found.
+        holds: whether each interval supports it: all have to.
+        fails: whether each refutes it: one is enough.
+    """
+    verdict = SUPPORTED if all(holds) else REFUTED if any(fails) else OPEN
+    ending = "; narrower intervals would decide" if verdict == OPEN else ""
+    return Claim(claim, verdict, "; ".join(figures) + ending)
+
+
 def _all(verdicts: Sequence[str]) -> str:
     """Return the verdict on a claim of several parts."""
     return REFUTED if REFUTED in verdicts else OPEN if OPEN in verdicts else SUPPORTED

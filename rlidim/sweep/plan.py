@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rlidim.errors import RlidimError
 from rlidim.networks.dimension import projection_family
 from rlidim.records.cell import RANDOM, SEEDS_OF_ONE, Cell, Subject
+from rlidim.records.checking import SCOPES
 from rlidim.tasks.families import AUTO
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import settings_class
@@ -130,7 +131,7 @@ def check_scope(task: Task, scope: str, trainer: str) -> None:
     Raises:
         RlidimError: the trainer has no critic to confine, or there is no such scope.
     """
-    if scope not in ("policy", "all"):
+    if scope not in SCOPES:
         raise RlidimError(f"--scope must be policy or all, got '{scope}'")
     if scope == "all" and not settings_class(task, trainer).has_critic:
         raise RlidimError(f"--scope all confines a critic too, and {trainer} has none: use policy")

@@ -17,7 +17,9 @@ LONGEST_NAME = 120  # bytes of a task's name: with a trainer's and a projection'
 LONGEST_PART = 48  # bytes of a trainer's or a projection's name
 LARGEST_YAML = 100_000  # bytes; the suite's own files have at most 5,000
 DEEPEST = 20  # mappings and lists within one another
-CHECKSUM = "checksum"  # the last key of a record of schema 2
+LARGEST_RECORD = 8 * 2**20  # bytes; one of 10,000 numbers and 100 returns has 60,000
+CHECKSUM = "checksum"  # the last key of a record
+WITH_CHECKSUM = 2  # the first schema whose records have one
 NESTED = (dict, list, float)  # what check_plain looks into
 SPACES = {ord("\n"): " ", ord("\t"): " "}  # that a text of YAML may have
 
@@ -105,6 +107,17 @@ def checksum(content: dict[str, Any]) -> str:
     bare = {name: value for name, value in content.items() if name != CHECKSUM}
     canonical = json.dumps(bare, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def check_checksum(content: dict[str, Any]) -> None:
+    """Make sure that a record is as it was written, if it is of a schema that can tell.
+
+    Raises:
+        RlidimError: it was changed since.
+    """
+    has_one = content["schema"] >= WITH_CHECKSUM or CHECKSUM in content
+    if has_one and content.get(CHECKSUM) != checksum(content):
+        raise RlidimError("its checksum is not that of its content: changed since it was written")
 
 
 def _refuse_constant(name: str) -> float:

@@ -11,9 +11,7 @@ from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.tasks.problems import Network
-from rlidim.tasks.reading import CHECKSUM, checksum, parse_json, read_file
-
-LARGEST_RECORD = 8 * 2**20  # bytes
+from rlidim.tasks.reading import LARGEST_RECORD, check_checksum, parse_json, read_file
 
 
 def with_solutions(section: Any, file: Path) -> Any:
@@ -56,9 +54,7 @@ def solution(record: Path, section: Mapping[str, Any]) -> dict[str, Any]:
     raw = read_file(record, LARGEST_RECORD)
     try:
         content = parse_json(raw)
-        has_one = content["schema"] > 1 or CHECKSUM in content
-        if has_one and content[CHECKSUM] != checksum(content):
-            raise ValueError("its checksum is not that of its content")
+        check_checksum(content)
         if content["status"] != "ok":
             raise ValueError(f"its status is {content['status']}")
         recorded = content["solution"]
@@ -73,7 +69,7 @@ def solution(record: Path, section: Mapping[str, Any]) -> dict[str, Any]:
             "seed": spec["seed"],
             "theta_d": list(struct.unpack(f"<{len(numbers) // 4}f", numbers)),
         }
-    except (ValueError, LookupError, TypeError, struct.error) as error:
+    except (RlidimError, ValueError, LookupError, TypeError, struct.error) as error:
         raise RlidimError(
             f"{record}: no record of a solution in a subspace to start at ({error})"
         ) from error

@@ -20,13 +20,10 @@ from rlidim.environments.arena import Arena, evaluate
 from rlidim.environments.masks import Masked, Reader
 from rlidim.environments.side_by_side import Separate
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Job
-from rlidim.executors.ledger import run
 from rlidim.networks.acting import architecture
 from rlidim.networks.perceptron import Architecture
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.checking import check_acting
-from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.solutions import film, hub, playback
 from rlidim.tasks.problems import Environment, Evaluation, Network
@@ -34,7 +31,7 @@ from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
 from rlidim.trainers.run import Run, train
 from rlidim.trainers.sb3.train import FEWEST, build, side_by_side
-from tests.factory import make_task
+from tests.factory import made, make_task
 from tests.trainers import choosy  # noqa: F401  (registers the environments)
 
 CHOOSY, METHODICAL, TOGETHER, SILENT = (
@@ -78,10 +75,7 @@ def task_of(identity: str, constants: dict[str, Any], **settings: Any) -> Task:
 
 def recorded(task: Task, folder: Path) -> tuple[RunRecord, Path]:
     cell = Cell(task.name, TRAINER, "rademacher", 4, 0)
-    record = run(Job(task, cell, folder))
-    assert record is not None
-    assert record.status == "ok", record.error
-    return record, Results(folder).path(cell)
+    return made(task, cell, folder)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -24,19 +24,16 @@ from rlidim.environments.plain_spaces import (
     plain_vector,
 )
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Job
-from rlidim.executors.ledger import run as run_job
 from rlidim.networks.acting import architecture
 from rlidim.networks.perceptron import Architecture, Policy
 from rlidim.records.cell import Cell, Seeds
-from rlidim.records.folder import Results
 from rlidim.solutions import playback
 from rlidim.tasks.problems import Environment, Evaluation, Network
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
 from rlidim.trainers.sb3.export import export
 from rlidim.trainers.sb3.train import build
-from tests.factory import make_task
+from tests.factory import made, make_task
 from tests.marks import slow_but
 from tests.trainers.spacious import ACTIONS, OBSERVATIONS, Spacious
 
@@ -93,10 +90,7 @@ def task_of(observations: str, actions: str, **settings: Any) -> Task:
 
 def run(task: Task, trainer: str, folder: Path) -> tuple[Any, Path]:
     cell = Cell(task.name, trainer, "rademacher", 3, 0)
-    record = run_job(Job(task, cell, folder))
-    assert record is not None
-    assert record.status == "ok", record.error
-    return record, Results(folder).path(cell)
+    return made(task, cell, folder)
 
 
 @pytest.mark.parametrize("name", OBSERVATIONS)

@@ -16,10 +16,10 @@ from torch import nn
 from rlidim.errors import RlidimError
 from rlidim.projections import projection as make_projection
 from rlidim.projections.spec import ProjectionSpec
+from rlidim.records.checking import SCOPES
 from rlidim.subspace import SubspaceOptimizer
 
 NO_CLIPPING = 1e9
-SCOPES = ("policy", "all")
 
 
 Model = TypeVar("Model", bound=BaseAlgorithm)
