@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from rlidim.cli.check import check_command
 from rlidim.cli.machine import COMMANDS as MACHINE_COMMANDS
@@ -104,6 +105,18 @@ def calibrate_command(
     from rlidim.sweep import calibration, simulation
     from rlidim.tasks.names import find_task
 
+    asked = {
+        "--coverage": coverage,
+        "--replications": replications is not None,
+        "--bases": bases,
+        "--choices": choices,
+    }
+    given = [option for option, is_given in asked.items() if is_given]
+    if len(given) > 1:
+        raise RlidimError(f"{' and '.join(given)}: one at a time")
+    source = context.get_parameter_source("repetitions")
+    if not coverage and source is not ParameterSource.DEFAULT:
+        raise RlidimError("--repetitions are of --coverage: add it, or leave them out")
     if coverage:
         if not isinstance(executor, ProcessPool):
             raise RlidimError("--coverage works on this machine: leave out --executor ray")
@@ -153,7 +166,7 @@ def repeat_searches(
     from rlidim.sweep import calibration
 
     tasks, refused = tasks_of(context), Refused()
-    plans = calibration.repeated(tasks, repetitions)
+    plans = calibration.repeated(tasks, repetitions, refused)
     try:
         for number, plan in enumerate(plans, 1):
             tell(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}, {plan.replication}")
@@ -181,15 +194,21 @@ def try_bases(context: click.Context, executor: Executor, log_dir: Path, as_json
 
     folder = results_of(context).folder
     measurements = gather(records_of(context), tasks_of(context), results_folder=folder)
-    results = Results(folder / BASES)
+    results, refused = Results(folder / BASES), Refused()
     results.check_writable()
     try:
         calibration.try_bases(
-            measurements, results, executor=executor, log_dir=log_dir / BASES, tell=tell
+            measurements,
+            results,
+            executor=executor,
+            log_dir=log_dir / BASES,
+            tell=tell,
+            refuse=refused,
         )
     finally:
         executor.close()
     print_table(bases.table(measurements, results.scan()[0]), "bases", as_json)
+    refused.raise_any()
 
 
 def choose_otherwise(

@@ -104,6 +104,12 @@ class Measurement:
         return sum(record.status == "ok" for record in self.runs)
 
     @property
+    def failed_everywhere(self) -> list[int]:
+        """The d at which runs were made and every one failed: nothing is known of these."""
+        made = {record.cell.d for record in self.runs if record.cell.d is not None}
+        return sorted(made - self.scores.keys())
+
+    @property
     def environment_steps(self) -> int:
         """Steps spent in training, the baseline's included."""
         return total_steps([*self.runs, *self.baseline])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rlidim.records.measurement import Measurement
-from rlidim.report.claims import REFUTED, SUPPORTED, Claim, by_intervals, ratio_interval
+from rlidim.report.claims import OPEN, REFUTED, SUPPORTED, Claim, by_intervals, ratio_interval
 from rlidim.report.headline import by_trainer
-from rlidim.report.trainers import is_read, readings
+from rlidim.report.rows import counts, reading_of
+from rlidim.report.trainers import readings
 from rlidim.statistics.reading import isotonic_fit
+from rlidim.statistics.scale import HALF
 from rlidim.statistics.wording import beside
 
 # What one number that makes tasks harder does to their dimension, and the tasks, easiest first.
@@ -50,11 +52,11 @@ def _harder(
     figures, grows, falls = [], [], []
     levels = [rows.get(name, {}) for name in names]
     for trainer in levels[0]:
-        of = [row[trainer] for row in levels if trainer in row and is_read(row[trainer])]
+        of = [row[trainer] for row in levels if trainer in row and counts(row[trainer])]
         if len(of) < len(names):
             continue
         low, high = ratio_interval(of[-1], of[0])
-        d = [each.estimate.d_int or 0 for each in of if each.estimate is not None]
+        d = [reading_of(each) for each in of]
         grows.append(d == sorted(d) and low is not None and low > 1)
         falls.append(high is not None and high < 1)
         steps = " to ".join(beside(each.estimate) for each in of)
@@ -67,9 +69,12 @@ def _harder(
 def _transition(measurements: Sequence[Measurement]) -> Claim | None:
     """Judge whether success appears all at once (Larsen et al. 2022): a transition in log d.
 
-    Of the rows whose runs were seen to fail at some d, nine in ten: supported where in at least
-    half of them nine in ten solve within ``SHARP`` times that d, else refuted.
+    Of the rows whose runs were seen to fail at some d, nine in ten: supported where in half of them
+    or more nine in ten solve within ``SHARP`` times that d, refuted where in fewer; undecided while
+    the share's 95 % interval (Clopper and Pearson 1934) holds a half.
     """
+    from scipy.stats import binomtest
+
     sharp = total = 0
     for row in readings(measurements).values():
         for each in row.values():
@@ -85,11 +90,14 @@ def _transition(measurements: Sequence[Measurement]) -> Claim | None:
             sharp += solving is not None and solving <= SHARP * max(failing)
     if not total:
         return None
+    ends = binomtest(sharp, total).proportion_ci()
+    verdict = SUPPORTED if ends.low >= HALF else REFUTED if ends.high < HALF else OPEN
     return Claim(
         "whether runs solve a task is a phase transition in log d",
-        SUPPORTED if 2 * sharp >= total else REFUTED,
+        verdict,
         f"from at most {NEVER:.0%} of the runs to at least {ALWAYS:.0%} within {SHARP:g} times d "
-        f"in {sharp} of the {total} rows in which the failing d were tested",
+        f"in {sharp} of the {total} rows in which the failing d were tested: a share of "
+        f"{ends.low:.2f} to {ends.high:.2f}",
     )
 
 
@@ -105,10 +113,8 @@ def _started(
     for name, plain in STARTED.items():
         for trainer, there in started.get(name, {}).items():
             own = rows.get(plain, {}).get(trainer)
-            if own is None or not (is_read(own) and is_read(there)):
+            if own is None or not (counts(own) and counts(there)):
                 continue
-            assert own.estimate is not None
-            assert there.estimate is not None
             low, high = ratio_interval(there, own)
             lowers.append(high is not None and high < 1)
             raises.append(low is not None and low > 1)

@@ -22,8 +22,13 @@ LARGEST = 100_000  # parameters: a run at d = D takes its time and memory
 
 
 def cells(measurement: Measurement) -> dict[str, list[Cell]]:
-    """Return the cells at d = D in either basis; none of a row that is too large or unmeasured."""
+    """Return the cells at d = D in either basis, by family, the permutation's first.
+
+    None of a row that is too large or unmeasured, or whose own basis is the permutation.
+    """
     if measurement.estimate is None or measurement.D is None or measurement.D > LARGEST:
+        return {}
+    if measurement.scope != "policy" or measurement.projection == PERMUTATION:
         return {}
     return {
         family: [
@@ -31,25 +36,28 @@ def cells(measurement: Measurement) -> dict[str, list[Cell]]:
             for seed in range(SEEDS)
         ]
         for family in (PERMUTATION, measurement.projection)
-        if measurement.scope == "policy"
     }
 
 
 def table(measurements: Sequence[Measurement], records: Sequence[RunRecord]) -> Table:
-    """Return a row for each measurement whose runs at d = D are on record."""
-    scores = {record.cell: record.score for record in records if record.score is not None}
+    """Return a row for each measurement whose runs at d = D are on record.
+
+    As everywhere, a run that diverged solves nothing, and one that failed is not counted.
+    """
+    made = {record.cell: record for record in records}
     rows = []
     for measurement in measurements:
         both, estimate = [*cells(measurement).values()], measurement.estimate
-        if (
-            estimate is None
-            or not both
-            or not all(cell in scores for basis in both for cell in basis)
-        ):
+        if estimate is None or not all(cell in made for basis in both for cell in basis):
+            continue
+        counted = [
+            [made[cell].score for cell in basis if made[cell].status != "failed"] for basis in both
+        ]
+        if not counted or not all(counted):
             continue
         passes = [
-            sum(estimate.scale(scores[cell]) >= estimate.fraction for cell in basis)
-            for basis in both
+            sum(score is not None and estimate.scale(score) >= estimate.fraction for score in basis)
+            for basis in counted
         ]
         natives = estimate.scale.native
         rows.append(
@@ -57,8 +65,10 @@ def table(measurements: Sequence[Measurement], records: Sequence[RunRecord]) -> 
                 *names_of(measurement),
                 text.whole(measurement.D),
                 f"{natives[0]} of {natives[1]}",
-                *(f"{passed} of {SEEDS}" for passed in passes),
-                _verdict(*(passed >= HALF * SEEDS for passed in passes)),
+                *(f"{n} of {len(basis)}" for n, basis in zip(passes, counted, strict=True)),
+                _verdict(
+                    *(n >= HALF * len(basis) for n, basis in zip(passes, counted, strict=True))
+                ),
             )
         )
     header = (

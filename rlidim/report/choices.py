@@ -10,8 +10,8 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.report import text
 from rlidim.report.claims import Claim, by_intervals, ratio_interval
 from rlidim.report.places import CHOICES as FOLDER
+from rlidim.report.rows import counts, estimate_of, is_read, most_telling, reading_of
 from rlidim.report.tables import Table
-from rlidim.report.trainers import is_read
 from rlidim.statistics.wording import NONE, beside
 from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, WIDTHS
 from rlidim.tasks.task import Task
@@ -45,11 +45,14 @@ def read(
         problems += unreadable
         for each in gather(records, tasks, results_folder=folder(results, choice.name)):
             found[each.task_name, each.trainer, choice.name] = each
-    for each in measurements:
-        key = (each.task_name, each.trainer, "")
-        known = found.get(key)
-        if known is None or len(each.runs) > len(known.runs):
-            found[key] = each
+    for task, trainer in (*SUBJECTS, *BY_WIDTH):
+        own = most_telling(
+            each
+            for each in measurements
+            if (each.task_name, each.trainer, each.scope) == (task, trainer, "policy")
+        )
+        if own is not None:
+            found[task, trainer, ""] = own
     return found, problems
 
 
@@ -73,7 +76,8 @@ def table(found: Mapping[Key, Measurement]) -> Table:
     for task, trainer in SUBJECTS:
         header += [f"{task} {trainer}: D", "d_int90", "times"]
     notes = (
-        "One choice at a time made otherwise, in native training too; all else is as in the row. "
+        "One choice at a time made otherwise, in native training too; all else is as in the row, "
+        "but that a larger network gets the family of P that goes with its D. "
         "Times: the reading over that of the row as it is, with the ratio's 95 % interval; native "
         "unsolved: fewer than half of the native runs reach the target so.",
     )
@@ -84,36 +88,36 @@ def table(found: Mapping[Key, Measurement]) -> Table:
 def _times(changed: Measurement | None, own: Measurement | None) -> str:
     if changed is None or own is None or not is_read(changed, local=True) or not is_read(own):
         return NONE
-    assert changed.estimate is not None
-    assert own.estimate is not None
-    assert changed.estimate.d_int is not None
-    assert own.estimate.d_int is not None
-    ratio = changed.estimate.d_int / own.estimate.d_int
+    ratio = reading_of(changed) / reading_of(own)
     low, high = ratio_interval(changed, own)
     ends = ", ".join("open" if end is None else f"{end:.2g}" for end in (low, high))
-    unsolved = ", native unsolved" if changed.estimate.scale.unsolved else ""
+    unsolved = ", native unsolved" if estimate_of(changed).scale.unsolved else ""
     return f"{ratio:.2g} [{ends}]{unsolved}"
 
 
 def width_claim(found: Mapping[Key, Measurement]) -> Claim | None:
     """Judge whether the dimension follows the environment and not the network's width.
 
-    Supported where every width's reading is within ``MATTERS`` times that of the row, its ratio's
-    interval included; refuted where some ratio's interval lies beyond that; None before all widths
-    of a subject were measured. A width whose native runs do not reach the target says nothing.
+    Supported where every width's reading of both first subjects, one by evolution and one by
+    gradients, is within ``MATTERS`` times that of the row, its ratio's interval included; refuted
+    where some ratio's interval lies beyond that; None before all widths of a subject were measured.
+    A width whose native runs do not reach the target supports nothing and refutes nothing.
     """
     words, inside, beyond = [], [], []
     for subject in (*SUBJECTS, *BY_WIDTH):
         own = found.get((*subject, ""))
         changed = [found.get((*subject, choice.name)) for choice in WIDTHS]
-        if own is None or not is_read(own):
+        if own is None or not counts(own):
+            inside.append(subject not in SUBJECTS)
             continue
         if not all(each is not None and is_read(each, local=True) for each in changed):
+            inside.append(subject not in SUBJECTS)
             continue
         for choice, each in zip(WIDTHS, changed, strict=True):
             assert each is not None
             if not is_read(each):
                 words.append(f"{' '.join(subject)} {choice.words}: native unsolved")
+                inside.append(False)
                 continue
             low, high = ratio_interval(each, own)
             inside.append(
@@ -123,7 +127,7 @@ def width_claim(found: Mapping[Key, Measurement]) -> Claim | None:
                 (low is not None and low > MATTERS) or (high is not None and high < 1 / MATTERS)
             )
             words.append(f"{' '.join(subject)} {choice.words}: {_times(each, own)}")
-    if not inside:
+    if not beyond:
         return None
     claim = (
         f"the dimension follows the environment, not the network's width (within {MATTERS:g} times)"

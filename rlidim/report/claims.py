@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from rlidim.records.measurement import Measurement
 from rlidim.report import published
+from rlidim.report.rows import estimate_of, most_telling, reading_of
 from rlidim.report.tables import Table
 from rlidim.statistics import wording
 
@@ -31,7 +32,7 @@ ABOUT = 3.0  # times: about so many, half an order of magnitude either way
 # Of the paper's comparisons across trainers: the easier task, the harder, how many times.
 RATIOS = (
     (("inverted-pendulum", "es"), (FC, "adam"), 100.0),
-    (("pong", None), ("cifar10-fc", "adam"), 1.0),  # None: by whichever trainer has the most runs
+    (("pong", None), ("cifar10-fc", "adam"), 1.0),  # None: by any trainer
 )
 
 SUPPORTED, REFUTED, OPEN = "supported", "refuted", "undecided"
@@ -82,7 +83,10 @@ def _ratio(
     elif (high is not None and high < times / ABOUT) or (low is not None and low > ABOUT * times):
         verdict = REFUTED
     ends = [("at least", low), ("at most", high)]
-    words = "".join(f", {word} {end:.3g}" for word, end in ends if end is not None)
+    ratio = [f"{word} {end:.3g}" for word, end in ends if end is not None]
+    if not any(estimate_of(each).censored for each in (first, second)):
+        ratio.insert(0, f"{reading_of(second) / reading_of(first):.3g} times")
+    words = ", ".join(ratio) or "any ratio"
     if verdict == OPEN:
         open_ones = [each.task_name for each in (first, second) if not _closed(each)]
         names = " and ".join(open_ones)
@@ -94,7 +98,7 @@ def _ratio(
         f"{first.task_name} is {about} {second.task_name}",
         verdict,
         f"{first.task_name} by {first.trainer} {_reading(first)}, {second.task_name} by "
-        f"{second.trainer} {_reading(second)}: {_d(second) / _d(first):.3g} times{words}",
+        f"{second.trainer} {_reading(second)}: {words}",
     )
 
 
@@ -105,16 +109,16 @@ def _closed(measurement: Measurement) -> bool:
 def _measured(
     measurements: Sequence[Measurement], name: str, trainer: str | None
 ) -> Measurement | None:
-    """Return the measurement of a task with the most runs, by a trainer or any."""
-    found = [
+    """Return the most telling measurement of a natively solved task, by a trainer or any."""
+    return most_telling(
         each
         for each in measurements
         if each.task_name == name
         and trainer in (None, each.trainer)
         and each.estimate is not None
         and not each.estimate.unreached
-    ]
-    return max(found, key=lambda each: len(each.runs), default=None)
+        and not each.estimate.scale.unsolved
+    )
 
 
 def ratio_interval(first: Measurement, second: Measurement) -> tuple[float | None, float | None]:
@@ -123,20 +127,19 @@ def ratio_interval(first: Measurement, second: Measurement) -> tuple[float | Non
     The ends of two independent intervals give that of a difference of logarithms (Zou and Donner,
     Statistics in Medicine 2008: the method of variance estimates recovery).
     """
-    assert first.estimate is not None
-    assert second.estimate is not None
-    ratio = _d(first) / _d(second)
-    (low, high), (other_low, other_high) = first.estimate.interval, second.estimate.interval
+    one, other = reading_of(first), reading_of(second)
+    low, high = estimate_of(first).interval
+    other_low, other_high = estimate_of(second).interval
 
     def reach(end: int | None, other_end: int | None) -> float | None:
         if end is None or other_end is None:
             return None
-        return math.hypot(math.log(end / _d(first)), math.log(other_end / _d(second)))
+        return math.hypot(math.log(end / one), math.log(other_end / other))
 
     down, up = reach(low, other_high), reach(high, other_low)
     return (
-        None if down is None else ratio * math.exp(-down),
-        None if up is None else ratio * math.exp(up),
+        None if down is None else one / other * math.exp(-down),
+        None if up is None else one / other * math.exp(up),
     )
 
 
@@ -148,7 +151,7 @@ def _size(group: Measured) -> Claim | None:
     ]
     if len(grid) < 2 or max(m.D or 0 for m in grid) < SPAN * min(m.D or 0 for m in grid):
         return None
-    dims = sorted(_d(measurement) for measurement in grid)
+    dims = sorted(reading_of(measurement) for measurement in grid)
     sizes = sorted(measurement.D or 0 for measurement in grid)
     ends = [_ends(measurement) for measurement in grid]
     most = max(high for _, high in ends) / min(low for low, _ in ends)
@@ -208,7 +211,7 @@ def _labels(group: Measured) -> Claim | None:
     verdict = _all([*far, *(falls or [OPEN])])
     figures = ", ".join(
         f"{share:.0%} of the labels {_reading(measurement)}, "
-        f"{_d(measurement) / (share * IMAGES):.1f} numbers a label"
+        f"{reading_of(measurement) / (share * IMAGES):.1f} numbers a label"
         for measurement, share in costs
     ).replace("%", " %")
     caveat = "; the costs of several sizes have yet to be compared" if len(known) < 2 else ""
@@ -231,21 +234,15 @@ def _compression(group: Measured) -> Claim | None:
     return Claim(
         "a seed and d numbers describe a network that solves MNIST more than 100 times shorter",
         verdict,
-        f"{D:,} parameters by {_reading(measurement)} numbers: {D / _d(measurement):.0f} times, at "
-        f"least {least:.0f}, before any number is made smaller (the paper: 260 times)",
+        f"{D:,} parameters by {_reading(measurement)} numbers: "
+        f"{D / reading_of(measurement):.0f} times, at least {least:.0f}, before any number is made "
+        "smaller (the paper: 260 times)",
     )
 
 
-def _d(measurement: Measurement) -> int:
-    """Return the estimate, or the largest tested d where none passes."""
-    assert measurement.estimate is not None
-    return measurement.estimate.d_int or measurement.estimate.rungs[-1].d
-
-
 def _ends(measurement: Measurement) -> tuple[int, int]:
-    assert measurement.estimate is not None
-    low, high = measurement.estimate.interval
-    return low or 1, high or measurement.D or _d(measurement)
+    low, high = estimate_of(measurement).interval
+    return low or 1, high or measurement.D or reading_of(measurement)
 
 
 def _low(measurement: Measurement) -> int:

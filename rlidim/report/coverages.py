@@ -36,7 +36,7 @@ def read(file: Path) -> list[dict[str, str]]:
         for row in rows:
             if set(row) != {*COLUMNS} or None in row.values():
                 raise ValueError("a line of other columns")
-            float(row["coverage"]), int(row["repetitions"])
+            float(row["coverage"]), int(row["repetitions"]), float(row["settled_coverage"] or 0)
     except (ValueError, csv.Error) as error:
         raise RlidimError(
             f"{file}: not a table of coverage ({error}); remove it to make it anew"

@@ -34,9 +34,19 @@ def read(results: Path) -> Sequence[Mapping[str, Any]]:
     try:
         rows = parse_json(read_file(path, LARGEST_FILE))["rows"]
         chosen = [row for row in rows if row["operation"] == "forward" and row["members"] == 1]
-        return [{name: row[name] for name in ("family", "D", "d", "seconds")} for row in chosen]
+        return [_timed(row) for row in chosen]
     except (KeyError, TypeError, ValueError) as error:
         raise RlidimError(f"{path}: not what 'rlidim kernels --out' writes ({error})") from error
+
+
+def _timed(row: Mapping[str, Any]) -> dict[str, Any]:
+    seconds = row["seconds"]
+    return {
+        "family": str(row["family"]),
+        "D": int(row["D"]),
+        "d": int(row["d"]),
+        "seconds": None if seconds is None else float(seconds),
+    }
 
 
 def exponents(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

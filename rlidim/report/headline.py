@@ -6,29 +6,12 @@ from collections.abc import Sequence
 
 from rlidim.records.measurement import Measurement
 from rlidim.report import text
+from rlidim.report.rows import difficulty, most_telling, place
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import NONE, beside
 from rlidim.tasks.problems import Control, Network
 
 UNSOLVED = "native unsolved"
-ORDER = (
-    "es",
-    "ars",
-    "cmaes",
-    "sepcmaes",
-    "ppo",
-    "a2c",
-    "dqn",
-    "sac",
-    "td3",
-    "ddpg",
-    "qrdqn",
-    "tqc",
-    "crossq",
-    "trpo",
-    "recurrent_ppo",
-    "maskable_ppo",
-)  # others follow by name
 
 
 def by_trainer(
@@ -36,13 +19,13 @@ def by_trainer(
 ) -> dict[str, dict[str, Measurement]]:
     """Return each control task's measurements by trainer, those of unknown dimension.
 
-    A task's own family and scope speak: of several measurements, the one with the most runs.
+    Those of the policy alone; of several by one trainer, the most telling.
 
     Args:
         measurements: of any tasks.
         started: whether of the tasks that begin at a neighbour's solution, or of all others.
     """
-    cells: dict[str, dict[str, Measurement]] = {}
+    found: dict[str, dict[str, list[Measurement]]] = {}
     for measurement in measurements:
         task = measurement.task
         if task is None or not isinstance(task.problem, Control) or task.known is not None:
@@ -52,24 +35,26 @@ def by_trainer(
         network = task.problem.network
         if (isinstance(network, Network) and bool(network.start)) != started:
             continue
-        row = cells.setdefault(measurement.task_name, {})
-        before = row.get(measurement.trainer)
-        if before is None or len(before.runs) < len(measurement.runs):
-            row[measurement.trainer] = measurement
-    return cells
+        row = found.setdefault(measurement.task_name, {})
+        row.setdefault(measurement.trainer, []).append(measurement)
+    return {
+        task: {
+            trainer: chosen
+            for trainer, several in row.items()
+            if (chosen := most_telling(several)) is not None
+        }
+        for task, row in found.items()
+    }
 
 
 def table(measurements: Sequence[Measurement]) -> Table:
     """Return a row for each control task of unknown dimension, the easiest first.
 
-    A task's own family and scope speak: a measurement by another is in the long table alone, as is
-    that of a task that begins at a neighbour's solution.
+    The usual family of P and the policy's scope speak: a measurement by another is in the long
+    table alone, as is that of a task that begins at a neighbour's solution.
     """
     cells = by_trainer(measurements)
-    trainers = sorted(
-        {trainer for row in cells.values() for trainer in row},
-        key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name),
-    )
+    trainers = sorted({trainer for row in cells.values() for trainer in row}, key=place)
     rows = [
         (
             name,
@@ -82,7 +67,7 @@ def table(measurements: Sequence[Measurement]) -> Table:
             )
             or NONE,
         )
-        for name, row in sorted(cells.items(), key=lambda item: (_difficulty(item[1]), item[0]))
+        for name, row in sorted(cells.items(), key=lambda item: (_easiest(item[1]), item[0]))
     ]
     notes = (
         "The smallest d at which half of the runs reach 0.9 of the way from random actions to the "
@@ -116,10 +101,10 @@ def _cell(measurement: Measurement | None) -> str:
     return UNSOLVED if measurement.estimate.scale.unsolved else beside(measurement.estimate)
 
 
-def _difficulty(row: dict[str, Measurement]) -> float:
+def _easiest(row: dict[str, Measurement]) -> float:
     """Return the least d_int of a task's trainers; a task that has none comes last."""
     found = [
-        each.estimate.d_int
+        difficulty(each.estimate)
         for each in row.values()
         if each.estimate is not None and each.estimate.d_int and not each.estimate.scale.unsolved
     ]

@@ -11,6 +11,7 @@ from rlidim.errors import RlidimError
 from rlidim.records.measurement import Measurement
 from rlidim.report import drawing, text
 from rlidim.report.drawing import BAR, BLUE, GREEN, INK, PALE, VERMILION
+from rlidim.report.rows import difficulty
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import interval, name_of, read
 
@@ -84,15 +85,7 @@ def _rows(measurements: Sequence[Measurement]) -> list[_Row]:
             continue
         name = ", ".join(names)
         rows.append(_Row(drawing.fit(name, NAME, LONGEST), measurement, measurement.estimate))
-    return sorted(rows, key=lambda row: (_difficulty(row.estimate), row.name))
-
-
-def _difficulty(estimate: Estimate) -> float:
-    """Return d_int, or a number just beyond the tested d if they only bound it."""
-    if estimate.censored == "above":
-        return estimate.rungs[-1].d + 0.5
-    assert estimate.d_int is not None
-    return estimate.d_int - (0.5 if estimate.censored == "below" else 0.0)
+    return sorted(rows, key=lambda row: (difficulty(row.estimate), row.name))
 
 
 def _shown(rows: Sequence[_Row]) -> list[float]:

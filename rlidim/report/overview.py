@@ -65,6 +65,9 @@ def statements(measurement: Measurement) -> list[str]:
     reason = None if estimate is None else why_open(estimate)
     if reason is not None:
         lines.append(reason)
+    failed = measurement.failed_everywhere
+    if estimate is not None and failed:
+        lines.append(f"every run failed at d = {', '.join(f'{d:,}' for d in failed)}")
     return [*lines, *(f"warning: {warning}" for warning in measurement.warnings)]
 
 

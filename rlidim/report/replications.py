@@ -48,8 +48,12 @@ class Replicated:
 
 
 def replicated(measurement: Measurement) -> Replicated | None:
-    """Return a measurement's repetitions; None where there is only the first."""
-    numbers = sorted({record.cell.replication for record in measurement.runs})
+    """Return a measurement's repetitions; None where there is only the first.
+
+    A search has native runs of its own: a run by itself with a large seed is no repetition.
+    """
+    searched = {record.cell.replication for record in measurement.baseline}
+    numbers = sorted({record.cell.replication for record in measurement.runs} & searched)
     if len(numbers) < 2:
         return None
 

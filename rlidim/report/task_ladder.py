@@ -10,7 +10,8 @@ from typing import Any
 from rlidim.records.measurement import Measurement
 from rlidim.report import drawing
 from rlidim.report.drawing import GREY, INK, PALE
-from rlidim.report.headline import ORDER, by_trainer
+from rlidim.report.headline import by_trainer
+from rlidim.report.rows import difficulty, estimate_of, place
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import name_of, read
 
@@ -57,7 +58,7 @@ def plot_task_ladder(measurements: Sequence[Measurement], path_stem: Path) -> li
     from matplotlib.figure import Figure
 
     with drawing.style():
-        estimates = [_estimate(each) for row in rows for each in row.readings.values()]
+        estimates = [estimate_of(each) for row in rows for each in row.readings.values()]
         left = 0.3 + max(drawing.inches(row.name, NAME) for row in rows)
         words = [_reading(name, each) for row in rows for name, each in row.readings.items()]
         right = 0.3 + max(drawing.inches(each, NUMBER) for each in words)
@@ -85,34 +86,28 @@ def _rows(measurements: Sequence[Measurement]) -> list[_Row]:
     for task, readings in by_trainer(measurements).items():
         readable = {
             name: readings[name]
-            for name in sorted(readings, key=_place)
-            if not _estimate(readings[name]).unreached
-            and not _estimate(readings[name]).scale.unsolved
+            for name in sorted(readings, key=_beside_its_kind)
+            if not estimate_of(readings[name]).unreached
+            and not estimate_of(readings[name]).scale.unsolved
         }
         if readable:
             kept[task] = readable
     rows: list[_Row] = []
     top = ROW
-    for task in sorted(kept, key=lambda task: (_difficulty(kept[task]), task)):
+    for task in sorted(kept, key=lambda task: (_easiest(kept[task]), task)):
         rows.append(_Row(drawing.fit(task, NAME, LONGEST), kept[task], top))
         top += rows[-1].height + ROW
     return rows
 
 
-def _estimate(measurement: Measurement) -> Estimate:
-    assert measurement.estimate is not None
-    return measurement.estimate
+def _beside_its_kind(trainer: str) -> tuple[tuple[int, str], str]:
+    """Return what trainers are sorted by: ``ppo-many`` stands beside ``ppo``."""
+    kind, _, many = trainer.partition("-")
+    return place(kind), many
 
 
-def _place(trainer: str) -> tuple[int, str]:
-    kind = trainer.partition("-")[0]
-    return ORDER.index(kind) if kind in ORDER else len(ORDER), trainer
-
-
-def _difficulty(readings: dict[str, Measurement]) -> float:
-    """Return the least of the readings; a bound counts as a little more."""
-    estimates = [_estimate(each) for each in readings.values()]
-    return min(each.d_int or each.rungs[-1].d + 0.5 for each in estimates)
+def _easiest(readings: dict[str, Measurement]) -> float:
+    return min(difficulty(estimate_of(each)) for each in readings.values())
 
 
 def _shown(rows: Sequence[_Row], estimates: Sequence[Estimate]) -> list[float]:
@@ -153,7 +148,7 @@ def _draw(axes: Any, row: _Row) -> None:
         y, colour, estimate = (
             row.top + TRAINER * (index + 0.5),
             _colour(trainer),
-            _estimate(measurement),
+            estimate_of(measurement),
         )
         drawing.draw_interval(axes, estimate, y, _paler(colour), 4)
         drawing.mark_reading(axes, estimate, y, colour)

@@ -10,10 +10,11 @@ import numpy as np
 
 from rlidim.records.measurement import Measurement
 from rlidim.report.claims import ratio_interval
-from rlidim.report.headline import ORDER, by_trainer
+from rlidim.report.headline import by_trainer
+from rlidim.report.rows import COMPARED, counts, place, reading_of
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import NONE, beside
-from rlidim.tasks.settings import evolves
+from rlidim.tasks.settings import evolves, known_trainers
 
 FEWEST = 4  # tasks of which a rank correlation is told
 NORMAL_95 = 1.959963984540054
@@ -22,13 +23,13 @@ NORMAL_95 = 1.959963984540054
 def correlations(measurements: Sequence[Measurement]) -> Table:
     """Return a row for each pair of trainers that have read two tasks or more."""
     tasks = readings(measurements)
-    trainers = sorted({name for row in tasks.values() for name in row}, key=_place)
+    trainers = sorted({name for row in tasks.values() for name in row}, key=place)
     rows = []
     for one, other in itertools.combinations(trainers, 2):
         both = [row for row in tasks.values() if one in row and other in row]
         if len(both) < 2:
             continue
-        first, second = (np.log([_d(row[name]) for row in both]) for name in (one, other))
+        first, second = (np.log([reading_of(row[name]) for row in both]) for name in (one, other))
         rows.append(
             (one, other, str(len(both)), *_correlation(first, second), _times(both, one, other))
         )
@@ -36,7 +37,7 @@ def correlations(measurements: Sequence[Measurement]) -> Table:
     notes = (
         "Spearman's rank correlation of d_int90 over the tasks that both have read, with the "
         f"interval of Bonett and Wright (2000), from {FEWEST} tasks on; the last column is the "
-        "geometric mean of the readings' ratios, with the least and the largest.",
+        f"geometric mean of the readings' ratios, with the least and the largest. {COMPARED}",
     )
     return Table("Do trainers find the same tasks hard?", header, tuple(rows), 2, notes)
 
@@ -45,10 +46,11 @@ def gradients(measurements: Sequence[Measurement]) -> Table:
     """Return a row for each task and gradient trainer: how many times evolution's reading it is."""
     rows = []
     for task, row in sorted(readings(measurements).items()):
-        evolution = min((name for name in row if evolves(name)), key=_place, default=None)
-        for name in sorted((name for name in row if not evolves(name)), key=_place):
-            if evolution is None:
-                continue
+        evolution = min((name for name in row if evolves(name)), key=place, default=None)
+        if evolution is None:
+            continue
+        others = [name for name in row if name in known_trainers() and not evolves(name)]
+        for name in sorted(others, key=place):
             ends = ratio_interval(row[name], row[evolution])
             low, high = ("open" if end is None else f"{end:.2g}" for end in ends)
             rows.append(
@@ -58,50 +60,25 @@ def gradients(measurements: Sequence[Measurement]) -> Table:
                     beside(row[evolution].estimate),
                     name,
                     beside(row[name].estimate),
-                    f"{_d(row[name]) / _d(row[evolution]):.2g} [{low}, {high}]",
+                    f"{reading_of(row[name]) / reading_of(row[evolution]):.2g} [{low}, {high}]",
                 )
             )
     header = ("task", "evolution", "d_int90", "gradient", "d_int90", "times")
     notes = (
         "How many times as many dimensions the gradient's trainer needs, with the ratio's 95 % "
-        "interval. Of a task's evolution strategies the first of es, ars, cmaes, sepcmaes.",
+        "interval. Of a task's evolution strategies the first of es, ars, cmaes, sepcmaes. "
+        f"{COMPARED}",
     )
     return Table("Gradients beside evolution", header, tuple(rows), 2, notes)
 
 
 def readings(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measurement]]:
-    """Return each task's measurements by trainer, those with a reading of a solved task."""
+    """Return each task's measurements by trainer, those that count: :func:`rows.counts`."""
     return {
         task: kept
         for task, row in by_trainer(measurements).items()
-        if (kept := {name: each for name, each in row.items() if is_read(each)})
+        if (kept := {name: each for name, each in row.items() if counts(each)})
     }
-
-
-def is_read(measurement: Measurement, *, local: bool = False) -> bool:
-    """Say whether a measurement has a reading: no bound, and of a task that is solved natively.
-
-    Args:
-        measurement: of any task.
-        local: whether one counts that is read against native runs which do not reach the target.
-    """
-    estimate = measurement.estimate
-    return (
-        estimate is not None
-        and estimate.d_int is not None
-        and not estimate.censored
-        and (local or not estimate.scale.unsolved)
-    )
-
-
-def _d(measurement: Measurement) -> int:
-    assert measurement.estimate is not None
-    assert measurement.estimate.d_int is not None
-    return measurement.estimate.d_int
-
-
-def _place(trainer: str) -> tuple[int, str]:
-    return ORDER.index(trainer) if trainer in ORDER else len(ORDER), trainer
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> tuple[str, str]:
@@ -120,6 +97,6 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> tuple[str, str]:
 
 
 def _times(both: Sequence[dict[str, Measurement]], one: str, other: str) -> str:
-    logs = [math.log(_d(row[other]) / _d(row[one])) for row in both]
+    logs = [math.log(reading_of(row[other]) / reading_of(row[one])) for row in both]
     mean, least, most = (math.exp(each) for each in (float(np.mean(logs)), min(logs), max(logs)))
     return f"{mean:.2g} ({least:.2g} to {most:.2g})"

@@ -87,9 +87,6 @@ def write_tables(
     for measurement in measurements:
         if measurement.estimate is not None:
             figures += plot_measurement(measurement, results.folder / "figures" / measurement.stem)
-    # Paths below the folder, so that the text does not depend on where the folder is.
-    outside = f"{results.folder}{os.sep}"
-    left_out = [line.replace(outside, "") for line in problems]
     for native in natives:
         figures += baselines.plot_curves(native, results.folder / "figures" / native.stem)
     # Only here: it rebuilds P, for which torch is loaded.
@@ -108,6 +105,14 @@ def write_tables(
     problems += [f"{problem}; skipped" for problem in unreadable]
     width = choices.width_claim(otherwise)
     of_atlas = [*atlas.claims(measurements), *([] if width is None else [width])]
+    studied: list[Table] = []
+    try:
+        studied = coverages.tables(coverages.read(results.folder / COVERAGE))
+    except RlidimError as error:
+        problems.append(f"{error}; skipped")
+    # Paths below the folder, so that the text does not depend on where the folder is.
+    outside = f"{results.folder}{os.sep}"
+    left_out = [line.replace(outside, "") for line in problems]
     page = _Page(
         measurements,
         natives,
@@ -135,7 +140,6 @@ def write_tables(
         table = families.table(compared)
         parts = [f"# {table.title}", *_markdown(table), "```console\n$ rlidim tables\n```"]
         contents["FAMILIES.md"] = "\n\n".join(parts) + "\n"
-    studied = coverages.tables(coverages.read(results.folder / COVERAGE))
     if studied:
         parts = ["# Coverage of the 95 % interval"]
         for table in studied:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rlidim.statistics.estimate import Estimate, Rung
 from rlidim.statistics.reading import Reading
+from rlidim.statistics.scale import HALF
 from rlidim.statistics.shares import CURVES
 
 FEW = 5  # native runs
@@ -85,11 +86,11 @@ def why_open(estimate: Estimate) -> str | None:
         why = f"{estimate.scale.native[1]} native runs leave the scale in doubt"
     else:
         first, last = _beside(estimate)
-        why = (
-            f"the share of runs that solve hardly changes between d = {first.d:,} "
-            f"({first.solved} of {len(first.scores)}) and {last.d:,} "
-            f"({last.solved} of {len(last.scores)})"
-        )
+        ends = [f"d = {each.d:,} ({each.solved} of {len(each.scores)})" for each in (first, last)]
+        if last.share - first.share >= HALF:
+            why = f"the runs between {ends[0]} and {ends[1]} are too few"
+        else:
+            why = f"the share of runs that solve hardly changes between {ends[0]} and {ends[1]}"
     return f"{side} open: {why}"
 
 

@@ -18,7 +18,7 @@ from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, total_seconds
 from rlidim.statistics.wording import interval
-from rlidim.sweep.forecast import forecast
+from rlidim.sweep.forecast import TIMES, forecast
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.search import Listener, Search
 
@@ -27,6 +27,7 @@ LOOKED = 1.0  # seconds between two looks for the file that asks for a pause
 UNKNOWN_SECONDS, STEPS_A_SECOND = 60.0, 5_000
 SHORTEST = 1e-3  # seconds of a run: it divides
 UNMEASURED = math.log(10_000)  # the width of an interval of which nothing is known
+CONFIRMED = math.log(1.1)
 Tell = Callable[[str], None]
 
 
@@ -65,12 +66,16 @@ class Row:
         return measurement if measurement.estimate is not None else None
 
     @property
-    def width(self) -> float:
-        """Return log(high / low) of the interval, an open end at 1 or at D."""
+    def excess(self) -> float:
+        """Return how much wider than wanted the interval is in log d, an open end at 1 or at D.
+
+        A round that only confirms what is narrow enough is worth ``CONFIRMED``.
+        """
         measurement = self.measurement
         if measurement is None or measurement.estimate is None:
             return UNMEASURED
-        return math.log(measurement.estimate.ratio)
+        wide = math.log(measurement.estimate.ratio) - math.log(self.search.plan.precision)
+        return max(wide, CONFIRMED)
 
     @cached_property
     def seconds(self) -> float:
@@ -86,12 +91,21 @@ class Row:
     def forecast(self) -> float | None:
         """Return the core seconds that it still needs, None if that is not to be foreseen."""
         measurement = self.measurement
-        return None if measurement is None else forecast(measurement, self.search.plan)
+        lacking = None if measurement is None else forecast(measurement, self.search.plan)
+        return None if lacking is None else max(lacking, self.missing * self.seconds)
 
     @property
     def urgency(self) -> float:
-        """Return what the next round may narrow, in log d, per core second."""
-        return self.width / (self.missing * self.seconds)
+        """Return what is to be narrowed, in log d, per core second that it takes.
+
+        Of what is not measured yet, the next round's; of what not even the most runs that a
+        forecast looks at would narrow, as many.
+        """
+        if self.measurement is None:
+            return self.excess / (self.missing * self.seconds)
+        runs = len(self.measurement.runs)
+        foreseen = max(TIMES) * runs * self.seconds if self.forecast is None else self.forecast
+        return self.excess / foreseen
 
 
 def work(
@@ -173,6 +187,9 @@ def page(rows: Sequence[Row]) -> str:
             state = f"open; {_cost(row.forecast)}"
         elif row.search.spent:
             state = "its budget is spent"
+        elif measurement is not None and measurement.failed_everywhere:
+            d = measurement.failed_everywhere[0]
+            state = f"ended: every run failed at d = {d:,}"
         else:
             state = "settled"
         lines.append(f"{row.name:36}  {reads:20}  {state}")

@@ -24,6 +24,7 @@ from rlidim.sweep.plan import Plan
 from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, Choice
 from rlidim.tasks.task import REPLICATED, Task
 
+Tell = Callable[[str], None]
 OTHERWISE = 3.0  # the precision of rows with one choice made otherwise: there are many
 
 
@@ -73,24 +74,28 @@ def plans(tasks: Mapping[str, Task]) -> list[Plan]:
     ]
 
 
-def repeated(tasks: Mapping[str, Task], repetitions: int) -> list[Plan]:
+def repeated(tasks: Mapping[str, Task], repetitions: int, refuse: Tell) -> list[Plan]:
     """Return so many plans for every row whose search is repeated, each with seeds of its own.
 
     All rows' first repetitions come first: a sitting that is cut short has some of each.
 
+    Args:
+        tasks: by name.
+        repetitions: of each.
+        refuse: called with a line for each row that cannot be measured here.
+
     Raises:
         RlidimError: no task has the tier.
     """
+    once = tiers.plans(tasks, REPLICATED, refuse)
     return [
         dataclasses.replace(plan, replication=number)
         for number in range(repetitions)
-        for plan in tiers.plans(tasks, REPLICATED)
+        for plan in once
     ]
 
 
-def otherwise(
-    tasks: Mapping[str, Task], refuse: Callable[[str], None]
-) -> list[tuple[Choice, Plan]]:
+def otherwise(tasks: Mapping[str, Task], refuse: Tell) -> list[tuple[Choice, Plan]]:
     """Return a plan for each choice of each subject, the subjects in turn.
 
     Args:
@@ -123,7 +128,8 @@ def try_bases(
     *,
     executor: Executor,
     log_dir: Path,
-    tell: Callable[[str], None],
+    tell: Tell,
+    refuse: Tell,
 ) -> None:
     """Make every measurement's runs at d = D that are not on record, the smallest D first.
 
@@ -133,9 +139,7 @@ def try_bases(
         executor: makes them.
         log_dir: the folder for training logs.
         tell: called with a line at each measurement and run.
-
-    Raises:
-        RlidimError: a mistake that only the user can mend.
+        refuse: called with a line for each row whose runs cannot be made here; the others go on.
     """
     rows = [row for row in measurements if row.task is not None and bases.cells(row)]
     rows.sort(key=lambda row: row.D or 0)
@@ -147,9 +151,13 @@ def try_bases(
             for cells in bases.cells(row).values()
             for cell in cells
         ]
-        missing = [job for job in jobs if (made := standing(job)) is None or not finished(made)]
-        for record in executor.run(missing):
-            tell(f"{record.cell}: {record.status if record.score is None else record.score}")
+        try:
+            missing = [job for job in jobs if (made := standing(job)) is None or not finished(made)]
+            for record in executor.run(missing):
+                tell(f"{record.cell}: {record.status if record.score is None else record.score}")
+        except RlidimError as error:
+            executor.close()  # ends the row's other runs
+            refuse(f"{row.task_name} {row.trainer}: {error}")
 
 
 def table(readings: Sequence[Reading]) -> str:

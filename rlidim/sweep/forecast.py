@@ -72,6 +72,10 @@ def advice(measurement: Measurement, plan: Plan) -> str | None:
     if estimate is None or estimate.unreached or narrow(estimate, plan.precision):
         return None
     wanted = f"an interval whose ends have a ratio of {plan.precision:g}"
+    if plan.dims is not None:
+        return (
+            f"{wanted}: a search finds it, without --dims; of a grid, more --seeds or other d may"
+        )
     lacking = forecast(measurement, plan)
     if lacking is None:
         return (

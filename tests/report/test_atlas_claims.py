@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlidim.records.measurement import Measurement, gather
-from rlidim.report import atlas, headline, trainers
+from rlidim.report import atlas, headline, rows, trainers
 from rlidim.tasks.problems import Start
 from rlidim.tasks.settings import EvolutionStrategySettings, PPOSettings, evolves
 from rlidim.tasks.task import Task
@@ -109,10 +109,34 @@ def test_a_start_at_a_neighbour_s_solution(
 
 
 def test_the_transition_s_sharpness() -> None:
-    sharp, gradual = read("sharp", 8, 16), read("gradual", 2, 32)
+    sharp = [each for index in range(6) for each in read(f"sharp-{index}", 8, 16)]
+    gradual = [each for index in range(6) for each in read(f"gradual-{index}", 2, 32)]
     (claim,) = atlas.claims(sharp)
     assert claim.verdict == "supported"
-    assert "in 1 of the 1 rows" in claim.figures
-    (claim,) = atlas.claims([*gradual, *read("wide", 2, 64), *sharp])
+    assert "in 6 of the 6 rows" in claim.figures
+    (claim,) = atlas.claims(gradual)
     assert claim.verdict == "refuted"
-    assert "in 1 of the 3 rows" in claim.figures
+    assert "in 0 of the 6 rows" in claim.figures
+    (claim,) = atlas.claims([*gradual, *sharp])
+    assert claim.verdict == "undecided"
+
+
+def test_a_row_that_native_training_solves_as_often_as_not_is_not_compared() -> None:
+    it = task("coin")
+    natives = baseline(it, [500.0] * 5 + [20.0] * 5)
+    flat: list[float | None] = [500.0, 20.0] * 10
+    records = [random(it), *natives, *runs(it, {8: [20.0] * 10, 16: flat, 32: [500.0] * 10})]
+    (row,) = gather(records, {"coin": it}, results_folder=Path("results"))
+    assert rows.is_read(row)
+    assert not rows.counts(row)
+    (solved,) = read("solved", 8, 16)
+    assert rows.counts(solved)
+    assert list(trainers.readings([row, solved])) == ["solved"]
+
+
+def test_the_usual_family_speaks_whoever_has_the_most_runs() -> None:
+    it = task("task")
+    usual, other = {8: [20.0] * 4, 16: [500.0] * 4}, {8: [20.0] * 20, 16: [500.0] * 20}
+    records = [*runs(it, usual), *runs(it, other, projection="gaussian")]
+    found = gather([random(it), *baseline(it), *records], {"task": it}, results_folder=Path("r"))
+    assert headline.by_trainer(found)["task"]["es"].projection == "rademacher"

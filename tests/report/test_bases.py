@@ -54,6 +54,23 @@ def test_a_row_that_lacks_a_run_is_left_out() -> None:
     assert bases.table([measured()], at_full([500.0] * 3, [500.0] * 3)[:-1]).rows == ()
 
 
+def test_a_run_that_diverged_does_not_pass_and_one_that_failed_is_not_counted() -> None:
+    made = at_full([500.0] * 3, [500.0] * 3)
+    cells = [cell for basis in bases.cells(measured()).values() for cell in basis]
+    made[1] = make_record(TASK, cells[1], None, status="diverged")
+    made[2] = make_record(TASK, cells[2], None, status="failed", error="no memory")
+    (row,) = bases.table([measured()], made).rows
+    assert row[5:] == ("1 of 2", "3 of 3", "does not mind")
+
+
+def test_a_row_whose_basis_is_the_permutation_is_not_asked() -> None:
+    scores: dict[int, list[float | None]] = {4: [20.0] * 4, 8: [500.0] * 4}
+    records = [random(TASK), *baseline(TASK), *runs(TASK, scores, projection=bases.PERMUTATION)]
+    found = gather(records, {TASK.name: TASK}, results_folder=Path("results"))
+    assert bases.cells(found[0]) == {}
+    assert bases.table(found, []).rows == ()
+
+
 def test_a_large_network_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bases, "LARGEST", 561)
     assert bases.cells(measured()) == {}
@@ -87,6 +104,7 @@ def test_only_what_is_missing_is_made(tmp_path: Path) -> None:
             executor=executor,  # type: ignore[arg-type]
             log_dir=tmp_path / "logs",
             tell=told.append,
+            refuse=pytest.fail,
         )
 
     work()

@@ -120,8 +120,16 @@ def test_a_width_that_does_not_solve_the_task_natively_decides_nothing() -> None
     }
     claim = choices.width_claim({(*SUBJECT, ""): measured(8), **found})
     assert claim is not None
-    assert claim.verdict == "supported"
+    assert claim.verdict == "undecided"
     assert "native unsolved" in claim.figures
+
+
+def test_one_subject_of_two_supports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "SUBJECTS", (SUBJECT, (TASK.name, "ppo-many")))
+    found = {(*SUBJECT, choice.name): measured(8) for choice in choices.WIDTHS}
+    claim = choices.width_claim({(*SUBJECT, ""): measured(8), **found})
+    assert claim is not None
+    assert claim.verdict == "undecided"
 
 
 @pytest.mark.slow

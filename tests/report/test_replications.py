@@ -66,7 +66,7 @@ def test_the_table_counts_over_all() -> None:
 
 
 def test_every_cheap_row_is_repeated_with_seeds_that_no_other_has() -> None:
-    plans = calibration.repeated(find_tasks([], None), 3)
+    plans = calibration.repeated(find_tasks([], None), 3, pytest.fail)
     rows = {(plan.task.name, plan.trainer) for plan in plans}
     assert {("cartpole", "es"), ("acrobot", "es"), ("codimension-3", "ppo")} <= rows
     assert len(plans) == 3 * len(rows)

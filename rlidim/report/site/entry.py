@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from rlidim.records.measurement import Measurement
-from rlidim.report import text
+from rlidim.report import rows, text
 from rlidim.report.site.track import MEASURED, UNDETERMINED, kind_of
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import NONE, beside, interval, read, why_open
@@ -89,11 +89,11 @@ class Entry:
 
     @property
     def difficulty(self) -> float:
-        """What rows are sorted by: d_int, or just beyond the tested d that only bound it."""
+        """What rows are sorted by; what has no reading comes last."""
         estimate = self.estimate
         if estimate is None or self.kind == UNDETERMINED:
             return float("inf")
-        return estimate.tested[-1] + 0.5 if estimate.d_int is None else float(estimate.d_int)
+        return rows.difficulty(estimate)
 
     @property
     def anchor(self) -> str:

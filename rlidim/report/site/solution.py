@@ -29,9 +29,12 @@ class Solution:
 
 
 def solution_of(entry: Entry) -> Solution | None:
-    """Return the best run at the first d that solves, None if no record holds its numbers."""
+    """Return the best run at the first d that solves, None if no record holds its numbers.
+
+    None too where the task is natively unsolved: what passes then does not solve it.
+    """
     estimate = entry.estimate
-    if estimate is None:
+    if estimate is None or estimate.scale.unsolved:
         return None
     solved: list[RunRecord] = []
     for record in entry.measurement.runs:

@@ -8,6 +8,7 @@ from rlidim.records.record import RunRecord
 from rlidim.report import text
 from rlidim.report.columns import one_line
 from rlidim.report.overview import network, statements
+from rlidim.report.rows import has_usual_family
 from rlidim.report.site.curve import curve
 from rlidim.report.site.entry import Entry
 from rlidim.report.site.markup import Markup, data, element, together
@@ -44,11 +45,11 @@ def task_page(
         element("p", element("a", "Drive it with six sliders", href="../sliders.html"))
         if sliders
         else None,
-        *(_section(entry, link, len(entries) > 1) for entry in entries),
+        *(_section(entry, link) for entry in entries),
     )
 
 
-def _section(entry: Entry, link: Link, several: bool) -> Markup:
+def _section(entry: Entry, link: Link) -> Markup:
     measurement, estimate = entry.measurement, entry.estimate
     assert estimate is not None
     where = f"curve-{entry.anchor}"
@@ -73,7 +74,7 @@ def _section(entry: Entry, link: Link, several: bool) -> Markup:
             ),
         ),
         element("h3", "The command"),
-        copied(_command(entry, several)),
+        copied(_command(entry)),
         element("p", f"{entry.runs}; {entry.cost} in all.", class_="cost"),
         _solution(entry, link),
         element("details", element("summary", "Every run's record"), _records(entry, link)),
@@ -83,10 +84,10 @@ def _section(entry: Entry, link: Link, several: bool) -> Markup:
     )
 
 
-def _command(entry: Entry, several: bool) -> str:
+def _command(entry: Entry) -> str:
     measurement = entry.measurement
     words = f"rlidim {measurement.task_name} measure --trainer {measurement.trainer}"
-    if several and measurement.projection in entry.name:
+    if not has_usual_family(measurement):
         words += f" --projection {measurement.projection}"
     return words if measurement.scope == "policy" else f"{words} --scope {measurement.scope}"
 
