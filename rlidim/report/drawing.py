@@ -138,17 +138,16 @@ def draw_interval(axes: Any, estimate: Estimate, y: float, colour: str, width: f
     axes.plot(bar, [y, y], color=colour, linewidth=width, solid_capstyle="butt", zorder=2)
 
 
-def open_ends(estimate: Estimate) -> list[float]:
-    """Return a d beyond each open end of the interval, for the axis to hold."""
-    if estimate.unreached:
-        return []
+def shown(estimate: Estimate) -> list[float]:
+    """Return every d that an axis has to hold: reading, interval, one beyond an open end."""
+    values: list[float] = [estimate.d_int or estimate.tested[-1]]
+    values += [end for end in estimate.interval if end is not None]
     low, high = estimate.interval
-    beyond = []
-    if low is None:
-        beyond.append(max(1.0, estimate.rungs[0].d / 2))
-    if high is None:
-        beyond.append(2.0 * estimate.rungs[-1].d)
-    return beyond
+    if low is None and not estimate.unreached:
+        values.append(max(1.0, estimate.tested[0] / 2))
+    if high is None and not estimate.unreached:
+        values.append(2.0 * estimate.tested[-1])
+    return values
 
 
 def mark_reading(axes: Any, estimate: Estimate, y: float, colour: str) -> None:

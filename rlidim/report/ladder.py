@@ -92,9 +92,7 @@ def _shown(rows: Sequence[_Row]) -> list[float]:
     """Return every d that the axis has to hold."""
     values: list[float] = []
     for row in rows:
-        values += [end for end in row.estimate.interval if end is not None]
-        values += drawing.open_ends(row.estimate)
-        values += [row.estimate.rungs[-1].d if row.estimate.d_int is None else row.estimate.d_int]
+        values += drawing.shown(row.estimate)
         values += [d for d in (row.measurement.known,) if d is not None]
         values += [entry.d_int for entry in row.measurement.published]
     return values

@@ -55,8 +55,7 @@ def plot_measurement(measurement: Measurement, path_stem: Path) -> list[Path]:
         shares = panel(BOTTOM + PANEL + GAP, SHARES, sharex=scores)
         above = panel(BOTTOM + PANEL + GAP + SHARES, strip, sharex=scores)
         dims = [rung.d for rung in estimate.rungs]
-        shown: list[float] = [*dims, *(end for end in estimate.interval if end is not None)]
-        shown += drawing.open_ends(estimate)
+        shown = [*dims, *drawing.shown(estimate)]
         shown += [line.d for line in lines if line.d is not None]
         scores.set_xscale("log")
         scores.set_xlim(*drawing.log_limits(shown, 0.06))

@@ -114,9 +114,7 @@ def _shown(rows: Sequence[_Row], estimates: Sequence[Estimate]) -> list[float]:
     """Return every d that the axis has to hold."""
     values = [float(d_int) for row in rows for _, d_int in _published(row)]
     for estimate in estimates:
-        values += [end for end in estimate.interval if end is not None]
-        values += drawing.open_ends(estimate)
-        values.append(estimate.d_int or estimate.rungs[-1].d)
+        values += drawing.shown(estimate)
     return values
 
 

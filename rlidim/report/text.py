@@ -10,26 +10,8 @@ import numpy as np
 
 from rlidim.records.measurement import Measurement
 from rlidim.statistics.estimate import Estimate
-from rlidim.statistics.wording import NONE, interval, name_of, read, statement
+from rlidim.statistics.wording import NONE
 from rlidim.tasks.task import Published, Task
-
-__all__ = [
-    "NONE",
-    "core_time",
-    "differences",
-    "holds",
-    "hours",
-    "interval",
-    "name_of",
-    "number",
-    "published",
-    "read",
-    "scale_of",
-    "short_names",
-    "spread",
-    "statement",
-    "whole",
-]
 
 MINUTES = 5400  # core seconds below which a cost is told in minutes
 LEAST, MOST = 1e-4, 1e12  # numbers beyond are written with an exponent
