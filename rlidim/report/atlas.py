@@ -95,9 +95,9 @@ def _transition(measurements: Sequence[Measurement]) -> Claim | None:
     return Claim(
         "whether runs solve a task is a phase transition in log d",
         verdict,
-        f"from at most {100 * NEVER:g} % of the runs to at least {100 * ALWAYS:g} % within {SHARP:g} times d "
-        f"in {sharp} of the {total} rows in which the failing d were tested: a share of "
-        f"{ends.low:.2f} to {ends.high:.2f}",
+        f"from at most {100 * NEVER:g} % of the runs to at least {100 * ALWAYS:g} % within "
+        f"{SHARP:g} times d in {sharp} of the {total} rows in which the failing d were "
+        f"tested: a share of {ends.low:.2f} to {ends.high:.2f}",
     )
 
 
