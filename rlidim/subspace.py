@@ -239,7 +239,8 @@ class SubspaceOptimizer(Optimizer):
         lr: the native learning rate.
         inner: the optimizer class that moves theta_d.
         inner_kwargs: its further arguments.
-        scale_lr: whether to transfer the learning rate.
+        scale_lr: whether to transfer the learning rate. None: but for LBFGS, whose step of length 1
+            is a Newton step in any space.
         max_grad_norm: clips g_d to this length; None does not.
 
     Raises:
@@ -265,7 +266,7 @@ class SubspaceOptimizer(Optimizer):
         lr: float = 1e-3,
         inner: type[Optimizer] = torch.optim.Adam,
         inner_kwargs: Mapping[str, Any] | None = None,
-        scale_lr: bool = True,
+        scale_lr: bool | None = None,
         max_grad_norm: float | None = None,
     ) -> None:
         """Confine the parameters and build the inner optimizer."""
@@ -281,6 +282,8 @@ class SubspaceOptimizer(Optimizer):
         parameters = confined[0]["params"]
         self.subspace = Subspace(parameters, _project(trainable(parameters), projection, d, seed))
         P = self.subspace.projection
+        if scale_lr is None:  # a quasi-Newton step has a length by itself
+            scale_lr = not issubclass(inner, torch.optim.LBFGS)
         self.lr_factor = math.sqrt(P.D / P.d) if scale_lr else 1.0
         self.max_grad_norm = max_grad_norm
         self._length: Tensor | None = None  # of the last g_d before it was clipped
@@ -354,6 +357,7 @@ class SubspaceOptimizer(Optimizer):
         The confined group lists no parameters: a native optimizer then refuses the state, instead
         of going on outside the subspace.
         """
+        self._carry()  # what a scheduler has set since the last step is the inner one's too
         outer = super().state_dict()
         for group in outer["param_groups"]:
             if not group["native"]:
@@ -419,6 +423,7 @@ class SubspaceOptimizer(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs: torch's own state, the subspace and the inner optimizer's."""
+        self._carry()
         attributes = ("subspace", "lr_factor", "max_grad_norm", "_length")
         of_inner = ("_kind", "_arguments", "_known", "_read")
         return {

@@ -25,7 +25,7 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.folder import Results, read_record
 from rlidim.records.lock import claim
-from rlidim.records.record import CURVE_POINTS, decode, encode, thinned
+from rlidim.records.record import CURVE_POINTS, Outcome, decode, encode, thinned
 from rlidim.records.text import sealed, text_of
 from rlidim.tasks.names import find_task
 from tests.factory import make_record, make_task
@@ -282,3 +282,60 @@ def test_a_record_says_what_its_bits_depend_on(tmp_path: Path) -> None:
         "threads": 1,
     }
     assert record.provenance["hardware"]["processor"]
+
+
+def test_why_a_run_failed_is_one_line() -> None:
+    frames = 'Traceback (most recent call last):\n  File "a.py", line 1, in step\n    raise error\n'
+    record = make_record(
+        make_task(), CELL, None, status="failed", error=f"{frames}ValueError: a\nb\n"
+    )
+    assert record.reason == "ValueError: a b"
+    assert dataclasses.replace(record, error="killed").reason == "killed"
+    assert dataclasses.replace(record, error=None).reason == ""
+
+
+def outcome(**changes: Any) -> Outcome:
+    whole: dict[str, Any] = {
+        "status": "ok",
+        "returns": (1.0,),
+        "D": 4,
+        "environment_steps": 10,
+        "curve": (),
+        "stopped": "budget",
+        "theta_d": np.zeros(2, np.float32),
+        "theta": None,
+        "spec": {},
+        "network": {},
+    }
+    return Outcome(**{**whole, **changes})
+
+
+def test_numpy_s_numbers_in_an_outcome_become_plain() -> None:
+    plain = outcome(
+        D=np.int64(4),
+        returns=np.ones(2, np.float32),
+        curve=[(np.int32(3), np.float32(0.5))],
+        theta_d=[1, 2],
+        details={"loss": np.float32(0.5), "counts": np.arange(2)},
+    ).in_plain_numbers()
+    assert plain.returns == (1.0, 1.0)
+    assert plain.curve == ((3, 0.5),)
+    assert plain.theta_d is not None
+    assert plain.theta_d.dtype == np.float32
+    assert json.dumps(plain.details) == '{"loss": 0.5, "counts": [0, 1]}'
+    assert type(plain.D) is int
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"D": 4.5}, "D: "),
+        ({"returns": ()}, "returns: none"),
+        ({"returns": None}, "returns: "),
+        ({"theta_d": np.zeros((2, 2))}, "theta_d: a vector is expected"),
+        ({"details": {"a": object()}}, "details: "),
+    ],
+)
+def test_a_wrong_field_of_an_outcome_is_named(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=said):
+        outcome(**changes).in_plain_numbers()

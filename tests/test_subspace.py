@@ -613,3 +613,41 @@ def test_on_the_gpu() -> None:
         (there(batch(step).cuda()) - 1.0).square().mean().backward()
         optimizer.step()
     torch.testing.assert_close(flat(there).cpu(), flat(here), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("again", ["state_dict", "deepcopy"])
+def test_what_a_scheduler_has_set_since_the_last_step_is_saved(again: str) -> None:
+    """One that cycles momentum has changed the groups when the state is taken."""
+
+    def scheduled(optimizer: rlidim.SubspaceOptimizer) -> torch.optim.lr_scheduler.OneCycleLR:
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10)
+
+    def go_on(network: nn.Module, optimizer: Any, scheduler: Any, steps: range) -> None:
+        for step in steps:
+            train(network, optimizer, range(step, step + 1))
+            scheduler.step()
+
+    network = make_network()
+    optimizer = optimizer_of(network)
+    scheduler = scheduled(optimizer)
+    go_on(network, optimizer, scheduler, range(4))
+    if again == "deepcopy":
+        twin, its = copy.deepcopy((network, optimizer))
+        its_scheduler = scheduled(copy.deepcopy(its))
+        its_scheduler.optimizer = its
+    else:
+        twin = make_network()
+        its = optimizer_of(twin)
+        its_scheduler = scheduled(its)
+        its.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    its_scheduler.load_state_dict(copy.deepcopy(scheduler.state_dict()))
+    its_scheduler.optimizer = its
+    go_on(network, optimizer, scheduler, range(4, 8))
+    go_on(twin, its, its_scheduler, range(4, 8))
+    assert torch.equal(flat(network), flat(twin))
+
+
+def test_a_quasi_newton_step_is_not_lengthened() -> None:
+    assert optimizer_of(make_network(), inner=torch.optim.LBFGS, lr=1.0).lr_factor == 1.0
+    assert optimizer_of(make_network()).lr_factor > 1.0
+    assert optimizer_of(make_network(), inner=torch.optim.LBFGS, scale_lr=True).lr_factor > 1.0

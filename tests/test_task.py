@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from rlidim.errors import RlidimError
 from rlidim.tasks import loading
 from rlidim.tasks.names import find_task, task_files
+from rlidim.tasks.parsing import parse
 from rlidim.tasks.settings import TRAINERS, AdamSettings, SGDSettings
 
 MINIMAL = """
@@ -346,3 +349,26 @@ def test_variants_that_there_are_not(
         find_task(name).variant(*arguments)
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_the_types_of_a_user_s_own_settings() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Own:
+        sizes: list[int] = dataclasses.field(default_factory=list)
+        widths: Sequence[int] = ()
+        kind: Literal["a", "b"] = "a"
+        what: Any = None
+
+    given = {"sizes": [1, 2], "widths": [3], "kind": "b", "what": {"x": 1}}
+    read = parse(Own, given, "own.yml: trainers")
+    assert read == Own([1, 2], (3,), "b", {"x": 1})
+    with pytest.raises(RlidimError, match="kind: expected one of 'a', 'b', found 'c'"):
+        parse(Own, {"kind": "c"}, "own.yml: trainers")
+    with pytest.raises(RlidimError, match="sizes: expected a list of a whole number"):
+        parse(Own, {"sizes": 3}, "own.yml: trainers")
+
+
+def test_a_type_that_is_not_there_is_one_line() -> None:
+    own = dataclasses.make_dataclass("Own", [("x", "Nope", 1)])
+    with pytest.raises(RlidimError, match="a type of Own is unknown"):
+        parse(own, {}, "own.yml: trainers")

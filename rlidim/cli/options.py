@@ -328,8 +328,13 @@ def search_and_gather(
             plan, results, executor=executor, log_dir=log_dir, log=log, listener=progress
         )
     if measurement.estimate is None:
-        raise RlidimError(
-            f"{plan.task.name}: no estimate: {measurement.reason}; see the records below "
-            f"{results.folder / plan.task.name}"
-        )
+        folder = results.folder / plan.task.name
+        failed = [run for run in (*measurement.runs, *measurement.baseline) if run.reason]
+        remedy = f"see the records below {folder}"
+        if failed:
+            remedy = (
+                f"the last: {failed[-1].reason}; once that is mended, move the records below "
+                f"{folder} away, or choose another folder with --results"
+            )
+        raise RlidimError(f"{plan.task.name}: no estimate: {measurement.reason}; {remedy}")
     return measurement

@@ -156,9 +156,7 @@ def train_command(
     else:
         click.echo(f"{record.cell}: {record.status}; record: {path}")
     if record.status == "failed":
-        # One line: the traceback, if there is one, stands in the record.
-        reason = (record.error or "").strip().splitlines()[-1:]
-        click.echo(printable(f"{record.cell}: failed: {' '.join(reason)}"), err=True)
+        click.echo(printable(f"{record.cell}: failed: {record.reason}"), err=True)
         context.exit(1)
 
 

@@ -51,12 +51,13 @@ def one_number(reward: Any, identity: str) -> float:
 def regular_actions(space: spaces.Space[Any]) -> Callable[[Any], Any] | None:
     """Return what makes actions of a space's kind; None where they are as they should be.
 
-    A policy's continuous actions are float32: those of a Box of whole numbers are rounded, and kept
-    within its bounds.
+    A policy's continuous actions are float32: those of a Box of whole numbers, or of truth values,
+    are rounded, and kept within its bounds.
     """
-    if not isinstance(space, spaces.Box) or space.dtype is None or space.dtype.kind not in "iu":
+    if not isinstance(space, spaces.Box) or space.dtype is None or space.dtype.kind not in "iub":
         return None
-    dtype, most = space.dtype, np.iinfo(space.dtype).max
+    dtype = space.dtype
+    most = 1 if dtype.kind == "b" else np.iinfo(dtype).max
     # The largest whole number of 64 bits is none of float64's, which rounds it up.
     largest = float(most) if float(most) <= most else np.nextafter(float(most), 0.0)
     low = space.low.astype(np.float64)

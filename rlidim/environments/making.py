@@ -59,7 +59,10 @@ class Registered:
         """Make a vector whose environments have a seed each, where there is one."""
         lone = self.make()
         motion = motion_of(lone)
-        return None if motion is None else MovingVector(lone, motion, width)
+        if motion is None:
+            lone.close()
+            return None
+        return MovingVector(lone, motion, width)
 
     def fleet(self, width: int) -> Fleet:
         """Return the training environments of runs."""
@@ -83,10 +86,19 @@ class Registered:
         return side_by_side(lambda index: self.make(disable_env_checker=index > 0 or None), width)
 
     def has_vector_form(self) -> bool:
-        """Say whether it comes with a vectorised form of its own."""
+        """Say whether it comes with a vectorised form of its own that takes a policy's actions.
+
+        Those are rows of numbers: an action of more axes is one for lone environments, which are
+        given each in its shape.
+        """
+        return self._names_vector_form() and len(self.spaces()[1].shape or ()) < 2
+
+    def _names_vector_form(self) -> bool:
         module, _, identity = self.environment.id.rpartition(":")
         if module:
-            return bool(getattr(self.make().spec, "vector_entry_point", None))
+            lone = self.make()
+            lone.close()
+            return bool(getattr(lone.spec, "vector_entry_point", None))
         specification = gymnasium.registry.get(identity)
         return specification is not None and specification.vector_entry_point is not None
 

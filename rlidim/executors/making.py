@@ -173,6 +173,7 @@ def make(
             outcome: Any = train(this.run(report, worker))  # whatever a user's own returns
         if not isinstance(outcome, Outcome):
             raise TypeError(f"the trainer returned {outcome!r:.60}, an Outcome is expected")
+        outcome = outcome.in_plain_numbers()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() in an environment too: it ends the run alone

@@ -293,6 +293,7 @@ def read_measurement(
             warnings.append(changed)
         runs = _alike(sorted(runs, key=_place), wanted, warnings)
         baseline = _alike(sorted(baseline, key=_place), wanted, warnings)
+        runs, baseline = _of_one_size(runs, baseline, warnings)
         # Random actions have no trainer, and so no trainer's settings.
         bare = hash_of({name: value for name, value in settings.items() if name != "trainer"})
         if random is not None and not _alike([random], bare, warnings):
@@ -314,6 +315,33 @@ def read_measurement(
         return replace(measurement, estimate=_estimate(measurement, settings, local))
     except RlidimError as error:
         return replace(measurement, reason=str(error))
+
+
+def _of_one_size(
+    runs: list[RunRecord], baseline: list[RunRecord], warnings: list[str]
+) -> tuple[list[RunRecord], list[RunRecord]]:
+    """Leave out the records of a network of another size than that of most runs, with a warning.
+
+    An environment of the user's own has changed since, which no setting shows. Of another scope
+    than the policy's, the confined parameters are not those that native runs count.
+    """
+    sizes = Counter(record.D for record in runs if record.status != "failed")
+    if not sizes:
+        return runs, baseline
+    usual = min(sizes, key=lambda D: (-sizes[D], D))
+
+    def kept(records: list[RunRecord]) -> list[RunRecord]:
+        fitting = [record for record in records if record.status == "failed" or usual == record.D]
+        if len(fitting) < len(records):
+            cell = records[0].cell
+            warnings.append(
+                f"{cell.task}/{cell.group}: {len(records) - len(fitting)} of networks of another "
+                f"size than D = {usual:,}, left out: the environment has changed since; move them "
+                "away, and the record of random actions too"
+            )
+        return fitting
+
+    return kept(runs), kept(baseline) if runs[0].cell.scope == "policy" else baseline
 
 
 def _place(record: RunRecord) -> tuple[int, int]:

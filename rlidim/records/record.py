@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import json
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +58,49 @@ class Outcome:
     network: dict[str, Any]
     details: dict[str, Any] = field(default_factory=dict)
 
+    def in_plain_numbers(self) -> Outcome:
+        """Return it with Python's numbers for numpy's, which a trainer of a user's own may leave.
+
+        Raises:
+            TypeError, ValueError: a field is not what it should be; the line names it.
+        """
+        plain: dict[str, Any] = {}
+        for name, make in _PLAIN.items():
+            value = getattr(self, name)
+            try:
+                plain[name] = None if value is None and name in _MAY_LACK else make(value)
+            except (AttributeError, OverflowError, TypeError, ValueError) as error:
+                raise TypeError(f"the trainer's Outcome: {name}: {error}") from error
+        if self.status == "ok" and not plain["returns"]:
+            raise ValueError("the trainer's Outcome: returns: none, of a run that is ok")
+        return dataclasses.replace(self, **plain)
+
+
+def _plain_json(value: Any) -> Any:
+    """Return what JSON makes of a value, numpy's numbers and arrays included."""
+    return json.loads(json.dumps(value, default=lambda number: number.tolist()))
+
+
+def _vector(value: Any) -> np.ndarray:
+    vector = np.asarray(value, dtype=np.float32)
+    if vector.ndim != 1:
+        raise ValueError(f"a vector is expected, got the shape {vector.shape}")
+    return vector
+
+
+_MAY_LACK = ("theta_d", "theta", "spec")
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    "returns": lambda values: tuple(map(float, values)),
+    "D": operator.index,
+    "environment_steps": operator.index,
+    "curve": lambda points: tuple((operator.index(at), float(score)) for at, score in points),
+    "theta_d": _vector,
+    "theta": _vector,
+    "spec": _plain_json,
+    "network": _plain_json,
+    "details": _plain_json,
+}
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -100,6 +146,13 @@ class RunRecord:
         values["returns"] = tuple(values["returns"])
         values["curve"] = tuple(map(tuple, values["curve"]))
         return cls(**values)
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a line: of a traceback what follows its frames; empty if it did not."""
+        lines = (self.error or "").strip().splitlines()
+        frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
+        return " ".join(" ".join(lines[frames[-1] + 1 :] if frames else lines).split())
 
     def same_result(self, other: RunRecord) -> bool:
         """Say whether two records agree in everything but their provenance and schema."""

@@ -213,7 +213,9 @@ def check_draws(task: Task) -> None:
 
 def lone(task: Task, render_mode: str | None) -> Masked:
     """Make an environment for :func:`act_of` and :func:`episode`."""
-    return Masked(making.make(task, render_mode=render_mode))
+    # An environment that knows no render_mode is not told of one.
+    options = {} if render_mode is None else {"render_mode": render_mode}
+    return Masked(making.make(task, **options))
 
 
 def act_of(environment: Masked, policy: AnyPolicy) -> Callable[[Any], Any]:

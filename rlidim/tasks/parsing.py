@@ -7,7 +7,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from rlidim.errors import RlidimError, nearest
@@ -32,7 +32,10 @@ def parse(kind: type[Section], values: object, where: str) -> Section:
         raise RlidimError(f"{where}: expected a mapping of settings, found {values!r}")
     assert dataclasses.is_dataclass(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    hints = typing.get_type_hints(kind, include_extras=True)
+    try:
+        hints = typing.get_type_hints(kind, include_extras=True)
+    except (NameError, TypeError) as error:  # of a user's own settings
+        raise RlidimError(f"{where}: a type of {kind.__name__} is unknown ({error})") from error
     for key in values:
         if key not in fields:
             raise RlidimError(f"{where}: unknown key '{key}'{nearest(str(key), fields)}")
@@ -64,7 +67,14 @@ def _check(value: Any, hint: Any, where: str) -> Any:
                 return _check(value, option, where)
             except RlidimError:
                 continue
-    elif origin is tuple and isinstance(value, list | tuple):
+    elif hint is Any:
+        return value
+    elif origin is typing.Literal:
+        if value in typing.get_args(hint):
+            return value
+    elif origin is list and isinstance(value, list | tuple):
+        return [_check(item, typing.get_args(hint)[0], where) for item in value]
+    elif origin in (tuple, Sequence) and isinstance(value, list | tuple):
         return tuple(_check(item, typing.get_args(hint)[0], where) for item in value)
     elif origin in (dict, Mapping) and isinstance(value, Mapping):
         return dict(value)
@@ -99,7 +109,9 @@ def _describe(hint: Any) -> str:
         return _describe(typing.get_args(hint)[0])
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return " or ".join(_describe(option) for option in typing.get_args(hint))
-    if typing.get_origin(hint) is tuple:
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint) in (tuple, list, Sequence):
         return f"a list of {_describe(typing.get_args(hint)[0])}"
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     return names.get(hint, "nothing" if hint is type(None) else "a mapping")

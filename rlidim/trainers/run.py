@@ -149,4 +149,6 @@ def check_processes(task: Task, trainer: str, processes: int) -> None:
     """
     check_splits(task, trainer, processes)
     module: Any = importlib.import_module(settings_class(task, trainer).home())
-    module.check_split(task, trainer, processes)
+    check = getattr(module, "check_split", None)  # a trainer of a user's own may have none
+    if check is not None:
+        check(task, trainer, processes)

@@ -12,6 +12,7 @@ import pytest
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
+from rlidim.report.overview import statements
 from rlidim.tasks.problems import Evaluation
 from rlidim.tasks.settings import EvolutionStrategySettings
 from rlidim.tasks.task import Task
@@ -201,3 +202,29 @@ def test_the_json_object_has_what_the_command_promises() -> None:
     assert len(content["records"]) == 12
     assert "results/synthetic/es-rademacher/d4-s0.json" in content["records"]
     assert {"task", "trainer", "projection", "scope", "fraction", "D", "censored"} <= set(content)
+
+
+def test_records_of_a_network_of_another_size_are_left_out_and_named() -> None:
+    """An environment of the user's own that has changed since, which no setting shows."""
+    task = make_task()
+    now = measured(task, {4: [20.0] * 4, 8: [500.0] * 4})
+    before = [
+        make_record(task, Cell(task.name, "es", "rademacher", 8, 9), 20.0, D=41),
+        make_record(task, Cell.baseline(task.name, "es", 9), 20.0, D=41),
+    ]
+    (found,) = gather([*now, *before], {task.name: task}, results_folder=Path("results"))
+    assert found.D == 562
+    assert len(found.runs) == 8
+    assert len(found.baseline) == 5
+    assert len(found.warnings) == 2
+    assert all("another size than D = 562" in line for line in found.warnings)
+
+
+def test_a_d_at_which_every_run_failed_is_named() -> None:
+    task = make_task()
+    cells = [Cell(task.name, "es", "rademacher", 6, seed) for seed in range(2)]
+    failed = [make_record(task, cell, None, status="failed", error="no memory") for cell in cells]
+    records = [*measured(task, {4: [20.0] * 4, 8: [500.0] * 4}), *failed]
+    (found,) = gather(records, {task.name: task}, results_folder=Path("results"))
+    assert found.failed_everywhere == [6]
+    assert "every run failed at d = 6" in statements(found)

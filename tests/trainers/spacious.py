@@ -90,4 +90,22 @@ class Spacious(gymnasium.Env[Any, Any]):
         return np.zeros((16, 16, 3), np.uint8)
 
 
+class Undrawn(Spacious):
+    """One whose making knows no ``render_mode``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+def many(num_envs: int = 1, **kwargs: Any) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+    """Return a vectorised form, whose actions have every axis of one."""
+    return gymnasium.vector.SyncVectorEnv([lambda: Spacious(**kwargs)] * num_envs)
+
+
 gymnasium.register("Spacious-v0", entry_point="tests.trainers.spacious:Spacious")
+gymnasium.register("Undrawn-v0", entry_point="tests.trainers.spacious:Undrawn")
+gymnasium.register(
+    "Vectorised-v0",
+    entry_point="tests.trainers.spacious:Spacious",
+    vector_entry_point="tests.trainers.spacious:many",
+)

@@ -187,3 +187,11 @@ def test_throughput_reports_the_pair() -> None:
     low, high = figures["fraction_of_raw_quartiles"]
     assert 0 < low <= figures["fraction_of_raw"] <= high
     assert figures["fraction_of_raw"] == pytest.approx(ours / raw)
+
+
+@pytest.mark.parametrize("trainer", ["es", "cmaes"])
+def test_parameters_beyond_float32_end_a_run_as_diverged(trainer: str) -> None:
+    steps = {"es": {"sigma": 1e38}, "cmaes": {"sigma0": 1e38}}[trainer]
+    outcome = run("cartpole", trainer, 3, population=4, n_timesteps=2_000, eval_freq=1, **steps)
+    assert outcome.status == "diverged"
+    assert outcome.returns == ()

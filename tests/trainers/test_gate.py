@@ -98,6 +98,9 @@ def test_actions_are_rounded_within_their_bounds() -> None:
     rounded = regular(np.array([[0.6, 9.0], [-3.0, 2.4]], np.float32))
     assert rounded.tolist() == [[1, 5], [0, 2]]
     assert rounded.dtype == np.int64
+    truths = regular_actions(spaces.Box(0, 1, (3,), np.bool_))
+    assert truths is not None
+    assert truths(np.array([0.4, 0.6, 7.0], np.float32)).tolist() == [False, True, True]
     assert regular_actions(spaces.Box(0, 5, (2,), np.float32)) is None
     assert regular_actions(spaces.Discrete(3)) is None
 

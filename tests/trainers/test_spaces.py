@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +253,23 @@ def test_a_network_s_choices_are_its_outputs() -> None:
         Architecture.from_json({**network.to_json(), "choices": [2, 2]})
     one = Architecture.of(Network(hidden=()), spaces.Box(-1, 1, (2,)), spaces.Discrete(2))
     assert "choices" not in one.to_json()  # nor has any record of before
+
+
+@pytest.mark.parametrize(("actions", "own"), [("box", True), ("box of two axes", False)])
+def test_a_vectorised_form_is_used_where_actions_are_rows(
+    actions: str, own: bool, tmp_path: Path
+) -> None:
+    lone = task_of("box", actions)
+    environment = dataclasses.replace(
+        lone.control.environment, id="tests.trainers.spacious:Vectorised-v0"
+    )
+    task = lone.replace_problem(environment=environment)
+    assert making.has_vector_form(task) is own
+    record, _ = run(task, "es", tmp_path)
+    assert record.status == "ok", record.error
+
+
+def test_an_environment_that_knows_no_render_mode_is_played() -> None:
+    undrawn = Environment(id="tests.trainers.spacious:Undrawn-v0")
+    task = task_of("box", "discrete").replace_problem(environment=undrawn)
+    playback.lone(task, None).close()

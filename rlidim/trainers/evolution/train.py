@@ -134,6 +134,7 @@ def train(run: Run) -> Outcome:
         acting = normalised or player.architecture
         champion.challenge(acting.policy(space.parameters(point)), point.copy())
 
+    overflown = False
     others = workers.start(task, cell, seeds, run.processes - 1, run.worker or ProcessWorker)
     with Population(player, settings.population, others) as population:
         if at.generation == 0:
@@ -142,6 +143,10 @@ def train(run: Run) -> Outcome:
             # Fresh episodes each generation, from the training range of seeds.
             seed = seeds.training + int(at.episodes.integers(SEED_SPAN - settings.population))
             points = search.ask()
+            with np.errstate(over="ignore"):
+                overflown = not np.isfinite(points.astype(np.float32)).all()
+            if overflown:  # as parameters: what they would play says nothing
+                break
             played = population.play(Generation(at.generation, seed, normalised), points)
             search.tell(played.returns)
             at.steps += played.steps
@@ -160,7 +165,7 @@ def train(run: Run) -> Outcome:
             if checkpoints is not None and checkpoints.due():
                 checkpoints.save(at.state())
     champion.close()
-    diverged = not np.isfinite(search.mean).all()
+    diverged = overflown or not np.isfinite(search.mean).all()
     point = champion.solution
     final = arena.evaluate(
         task, champion.policy, task.control.evaluation.episodes, seeds.evaluation
