@@ -56,7 +56,10 @@ def runs(
 
 
 def baseline(
-    task: Task, scores: Sequence[float | None] = (NATIVE_SCORE,) * 5, trainer: str = "es"
+    task: Task,
+    scores: Sequence[float | None] = (NATIVE_SCORE,) * 5,
+    trainer: str = "es",
+    **changes: Any,
 ) -> list[RunRecord]:
     """Return native records; None stands for a run that diverged."""
     return [
@@ -65,6 +68,7 @@ def baseline(
             Cell.baseline(task.name, trainer, seed),
             score,
             **({"status": "diverged"} if score is None else {}),
+            **changes,
         )
         for seed, score in enumerate(scores)
     ]
@@ -107,7 +111,7 @@ def classifier(
         shares: the tested d over ``at``.
     """
     task = find_task(name)
-    found = [*baseline(task, (0.98,) * 4, "adam"), random(task, 0.1)]
+    found = [*baseline(task, (0.98,) * 4, "adam", D=D), random(task, 0.1)]
     for d in (round(share * at) for share in shares):
         for seed in range(6):
             score = 0.1 + 0.88 * (1 - 0.1 * at / d) + 0.002 * (seed - 2.5)

@@ -151,7 +151,7 @@ def test_an_open_end_leaves_a_ratio_undecided_and_is_named() -> None:
     found = judge(
         [
             *runs(pong, low, trainer="ppo", projection="stacked_fastfood", D=1_005_974),
-            *baseline(pong, (20.0, 20.0), "ppo"),
+            *baseline(pong, (20.0, 20.0), "ppo", D=1_005_974),
             random(pong, -20.5),
         ],
         classifier("cifar10-fc", 6_000, 656_810),
