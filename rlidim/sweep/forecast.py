@@ -73,9 +73,7 @@ def advice(measurement: Measurement, plan: Plan) -> str | None:
         return None
     wanted = f"an interval whose ends have a ratio of {plan.precision:g}"
     if plan.dims is not None:
-        return (
-            f"{wanted}: a search finds it, without --dims; of a grid, more --seeds or other d may"
-        )
+        return f"{wanted}: leave --dims out and a search looks for it, or give more --seeds"
     lacking = forecast(measurement, plan)
     if lacking is None:
         return (
