@@ -55,8 +55,8 @@ def table(measurements: Sequence[Measurement], records: Sequence[RunRecord]) -> 
         ]
         if not counted or not all(counted):
             continue
-        passes = [
-            sum(score is not None and estimate.scale(score) >= estimate.fraction for score in basis)
+        passing = [
+            [score is not None and estimate.scale(score) >= estimate.fraction for score in basis]
             for basis in counted
         ]
         natives = estimate.scale.native
@@ -65,10 +65,8 @@ def table(measurements: Sequence[Measurement], records: Sequence[RunRecord]) -> 
                 *names_of(measurement),
                 text.whole(measurement.D),
                 f"{natives[0]} of {natives[1]}",
-                *(f"{n} of {len(basis)}" for n, basis in zip(passes, counted, strict=True)),
-                _verdict(
-                    *(n >= HALF * len(basis) for n, basis in zip(passes, counted, strict=True))
-                ),
+                *(f"{sum(basis)} of {len(basis)}" for basis in passing),
+                _verdict(*(sum(basis) >= HALF * len(basis) for basis in passing)),
             )
         )
     header = (
