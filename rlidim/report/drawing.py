@@ -37,7 +37,6 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.labelcolor": INK,
 }
 PIXELS_PER_INCH = 160
-MARK = 8.5  # points: a ladder's legend
 
 
 @contextlib.contextmanager
@@ -231,19 +230,3 @@ def write_beside(
         color=colour,
         annotation_clip=False,
     )
-
-
-def write_legend(figure: Any, marks: Sequence[tuple[str, str, str]], x: float, y: float) -> None:
-    """Write marks (sign, colour, words) in a line.
-
-    Args:
-        figure: to write on.
-        marks: see above.
-        x: where the line begins, in inches.
-        y: its height, as a share of the figure's.
-    """
-    width = figure.get_size_inches()[0]
-    for mark, colour, words in marks:
-        figure.text(x / width, y, mark, fontsize=9, color=colour)
-        figure.text((x + 0.17) / width, y, words, fontsize=MARK)
-        x += 0.42 + inches(words, MARK)

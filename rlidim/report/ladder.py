@@ -9,14 +9,13 @@ from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.records.measurement import Measurement
-from rlidim.report import drawing, text
-from rlidim.report.drawing import BAR, BLUE, GREEN, INK, PALE, VERMILION
+from rlidim.report import drawing, log_rows, text
+from rlidim.report.drawing import BAR, BLUE, GREEN, INK, VERMILION
 from rlidim.report.rows import difficulty
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import interval, name_of, read
 
 ROW, AXIS = 0.27, 4.6  # inches: a row's height, the width of the log axis
-TOP, BOTTOM = 0.78, 0.55  # inches above and below the rows
 NAME, NUMBER = 9.0, 9.0  # points: a row's name, its reading
 CALIBRATION = "calibration"
 LONGEST = 3.2  # inches, the most that a row's name may take
@@ -43,7 +42,6 @@ def plot_ladder(measurements: Sequence[Measurement], path_stem: Path) -> list[Pa
     known = _rows([m for m in measurements if m.known is not None])
     if not measured and not known:
         raise RlidimError("nothing to plot: no measurement has an estimate")
-    from matplotlib.figure import Figure
 
     # An empty row stands between the two kinds, and a heading above the second.
     rows: list[_Row | str | None] = [*measured]
@@ -51,29 +49,17 @@ def plot_ladder(measurements: Sequence[Measurement], path_stem: Path) -> list[Pa
         rows += [*([None] if measured else []), CALIBRATION, *known]
     with drawing.style():
         drawn = [*measured, *known]
-        left = 0.3 + max(drawing.inches(row.name, NAME) for row in drawn)
-        left = max(left, 0.3 + drawing.inches(CALIBRATION, NAME, "bold"))
-        right = 0.3 + max(drawing.inches(_reading(row.estimate), NUMBER) for row in drawn)
-        width, height = left + AXIS + right, TOP + ROW * len(rows) + BOTTOM
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes(
-            (left / width, BOTTOM / height, AXIS / width, ROW * len(rows) / height)
-        )
-        axes.set_xscale("log")
-        axes.set_xlim(*drawing.log_limits(_shown(drawn), 0.05))
+        names = max(drawing.inches(row.name, NAME) for row in drawn)
+        names = max(names, drawing.inches(CALIBRATION, NAME, "bold"))
+        readings = max(drawing.inches(_reading(row.estimate), NUMBER) for row in drawn)
+        figure, axes = log_rows.make(names, AXIS, readings, ROW * len(rows), _shown(drawn))
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        drawing.label_dimensions(axes, drawing.round_dimensions(axes, AXIS, 9.0))
-        axes.grid(axis="x", which="major", color=PALE, linewidth=0.7)
-        axes.set_axisbelow(True)
         for y, row in enumerate(rows):
             if isinstance(row, _Row):
                 _draw(axes, y, row)
             elif row is not None:
                 drawing.write_beside(axes, 0, y, row, INK, NAME, "bold")
-        axes.set_yticks([])
-        axes.set_xlabel("subspace dimension d")
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        _write_head(figure, drawn, height)
+        log_rows.write_head(figure, _title(drawn), _marks(drawn))
         return drawing.save(figure, path_stem)
 
 
@@ -120,13 +106,12 @@ def _hollow(axes: Any, d: int, y: int, colour: str) -> None:
     axes.scatter([d], [y], marker="D", s=62, facecolor="none", edgecolor=colour, zorder=5)
 
 
-def _write_head(figure: Any, drawn: Sequence[_Row], height: float) -> None:
-    """Write the title and, below it, the legend of the marks."""
-    name = name_of(drawn[0].estimate.fraction)
-    width = figure.get_size_inches()[0]
-    x, y = 0.2, 1 - 0.52 / height
-    title = f"Intrinsic dimension {name}, easiest first"
-    figure.text(x / width, 1 - 0.27 / height, title, fontsize=11, fontweight="bold")
+def _title(drawn: Sequence[_Row]) -> str:
+    return f"Intrinsic dimension {name_of(drawn[0].estimate.fraction)}, easiest first"
+
+
+def _marks(drawn: Sequence[_Row]) -> list[tuple[str, str, str]]:
+    """Return the legend: sign, colour, words."""
     marks = [("●", BLUE, "measured"), ("▬", BAR, "95 % interval")]
     if any(row.estimate.censored for row in drawn):
         marks.append(("▷", BLUE, "bound"))
@@ -134,4 +119,4 @@ def _write_head(figure: Any, drawn: Sequence[_Row], height: float) -> None:
         marks.append(("◇", VERMILION, "published"))
     if any(row.measurement.known is not None for row in drawn):
         marks.append(("◇", GREEN, "known by construction"))
-    drawing.write_legend(figure, marks, x, y)
+    return marks

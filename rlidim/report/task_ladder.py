@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.records.measurement import Measurement
-from rlidim.report import drawing
+from rlidim.report import drawing, log_rows
 from rlidim.report.drawing import GREY, INK, PALE
 from rlidim.report.headline import by_trainer
 from rlidim.report.rows import difficulty, estimate_of, place
@@ -16,7 +16,6 @@ from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import name_of, read
 
 ROW, TRAINER, AXIS = 0.12, 0.15, 4.2  # inches: between rows, of a trainer in one, of the axis
-TOP, BOTTOM = 0.8, 0.5  # inches above and below the rows
 NAME, NUMBER = 9.0, 8.0  # points: a task's name, its readings
 LONGEST = 2.4  # inches, the most that a task's name may take
 # A trainer of many runs at once, ppo-many, has the colour of the one it is.
@@ -55,29 +54,17 @@ def plot_task_ladder(measurements: Sequence[Measurement], path_stem: Path) -> li
     rows = _rows(measurements)
     if not rows:
         return []
-    from matplotlib.figure import Figure
-
     with drawing.style():
         estimates = [estimate_of(each) for row in rows for each in row.readings.values()]
-        left = 0.3 + max(drawing.inches(row.name, NAME) for row in rows)
+        names = max(drawing.inches(row.name, NAME) for row in rows)
         words = [_reading(name, each) for row in rows for name, each in row.readings.items()]
-        right = 0.3 + max(drawing.inches(each, NUMBER) for each in words)
+        readings = max(drawing.inches(each, NUMBER) for each in words)
         below = rows[-1].top + rows[-1].height
-        width, height = left + AXIS + right, TOP + below + BOTTOM
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((left / width, BOTTOM / height, AXIS / width, below / height))
-        axes.set_xscale("log")
-        axes.set_xlim(*drawing.log_limits(_shown(rows, estimates), 0.05))
+        figure, axes = log_rows.make(names, AXIS, readings, below, _shown(rows, estimates))
         axes.set_ylim(below, 0)
-        drawing.label_dimensions(axes, drawing.round_dimensions(axes, AXIS, 9.0))
-        axes.grid(axis="x", which="major", color=PALE, linewidth=0.7)
-        axes.set_axisbelow(True)
         for row in rows:
             _draw(axes, row)
-        axes.set_yticks([])
-        axes.set_xlabel("subspace dimension d")
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        _write_head(figure, rows, estimates, height)
+        log_rows.write_head(figure, _title(estimates), _marks(rows, estimates))
         return drawing.save(figure, path_stem)
 
 
@@ -164,17 +151,15 @@ def _paler(colour: str) -> str:
     return to_hex((red, green, blue))
 
 
-def _write_head(
-    figure: Any, rows: Sequence[_Row], estimates: Sequence[Estimate], height: float
-) -> None:
-    """Write the title and, below it, the legend of the marks."""
-    width = figure.get_size_inches()[0]
-    x, y = 0.2, 1 - 0.54 / height
-    title = f"How many numbers a task takes ({name_of(estimates[0].fraction)}), easiest first"
-    figure.text(x / width, 1 - 0.27 / height, title, fontsize=11, fontweight="bold")
+def _title(estimates: Sequence[Estimate]) -> str:
+    return f"How many numbers a task takes ({name_of(estimates[0].fraction)}), easiest first"
+
+
+def _marks(rows: Sequence[_Row], estimates: Sequence[Estimate]) -> list[tuple[str, str, str]]:
+    """Return the legend: sign, colour, words."""
     marks = [("●", INK, "measured"), ("▬", PALE, "95 % interval")]
     if any(estimate.censored for estimate in estimates):
         marks.append(("▷", INK, "at least"))
     if any(_published(row) for row in rows):
         marks.append(("◇", INK, "published"))
-    drawing.write_legend(figure, marks, x, y)
+    return marks
