@@ -138,6 +138,33 @@ def test_check_tries_the_network_s_start(
     assert "mine.yml: network: start: a solution of D = 9" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("trainer", "said"),
+    [
+        ("sac: {n_timesteps: 500}", "trainers: sac: sac needs continuous actions, task 'mine'"),
+        (
+            "recurrent_ppo: {n_timesteps: 500}",
+            "trainers: recurrent_ppo: network: memory: task 'mine' has none",
+        ),
+        (
+            "maskable_ppo: {n_timesteps: 500}",
+            "trainers: maskable_ppo: environment 'CartPole-v1' does not say",
+        ),
+    ],
+)
+def test_check_asks_each_trainer(
+    tmp_path: Path, trainer: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yml").write_text(
+        "title: x\nenvironment: {id: CartPole-v1}\nnetwork: {hidden: [4]}\n"
+        f"trainers: {{es: {{n_timesteps: 9}}, {trainer}}}\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["check", str(tmp_path / "mine.yml")])
+    assert ended.value.code == 2
+    assert f"mine.yml: {said}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("word", ["train", "measure", "play"])
 def test_a_task_comes_first(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -16,7 +16,8 @@ from rlidim.tasks.problems import Control
 def check_command(file: Path, as_json: bool) -> None:
     """Try a task's FILE: is it valid, does its environment run, what will a measurement cost?
 
-    Random actions are played through every form of the environment that training would use.
+    Random actions are played through every form of the environment that training would use, and
+    each trainer is asked whether it serves the network and the actions.
     """
     from rlidim.cli.answers import size_of
     from rlidim.tasks.loading import load_task
@@ -28,14 +29,16 @@ def check_command(file: Path, as_json: bool) -> None:
     endless = False
     if isinstance(task.problem, Control):
         from rlidim.environments.making import own_spaces_of
-        from rlidim.environments.trial import masks, told, trials
+        from rlidim.environments.trial import told, trials
         from rlidim.networks.acting import architecture
+        from rlidim.trainers.run import check_served
 
         with told(f"{file}"):
             architecture(task)
         tried = trials(task)
-        if any(settings.actions == "masked" for settings in task.trainers.values()):
-            masks(task)
+        for trainer in task.trainers:
+            with told(f"{file}: trainers: {trainer}"):
+                check_served(task, trainer)
         endless = not any(trial.ended for trial in tried)
         about = [{"form": trial.form, "steps/s": round(trial.rate)} for trial in tried]
         rate = max(trial.rate for trial in tried)

@@ -50,16 +50,6 @@ def trials(task: Task, seed: int = 0) -> list[Trial]:
     return found
 
 
-def masks(task: Task) -> None:
-    """Ask a control task's environment for its valid actions, at its reset and after steps.
-
-    Raises:
-        RlidimError: it does not tell, or not as it should.
-    """
-    with told(f"{task.file}: valid actions"):
-        making.check_masks(task)
-
-
 @contextmanager
 def told(where: str) -> Iterator[None]:
     """Make of whatever a user's environment raises one line, with its file and line.

@@ -141,6 +141,15 @@ def check_splits(task: Task, trainer: str, processes: int) -> None:
         raise RlidimError(f"--processes {processes}: a run of trainer '{trainer}' takes 1; {hint}")
 
 
+def check_served(task: Task, trainer: str) -> None:
+    """Find out whether a trainer serves a task's network and actions, before a run does.
+
+    Raises:
+        RlidimError: it does not (says which trainers do).
+    """
+    _check_by_itself("check", task, trainer)
+
+
 def check_processes(task: Task, trainer: str, processes: int) -> None:
     """Make sure that a run can be split over so many processes.
 
@@ -148,7 +157,12 @@ def check_processes(task: Task, trainer: str, processes: int) -> None:
         RlidimError: it cannot.
     """
     check_splits(task, trainer, processes)
+    _check_by_itself("check_split", task, trainer, processes)
+
+
+def _check_by_itself(name: str, task: Task, trainer: str, *arguments: Any) -> None:
+    """Call a check of the trainer's own module, where it has one."""
     module: Any = importlib.import_module(settings_class(task, trainer).home())
-    check = getattr(module, "check_split", None)  # a trainer of a user's own may have none
+    check = getattr(module, name, None)  # a trainer of a user's own may have none
     if check is not None:
-        check(task, trainer, processes)
+        check(task, trainer, *arguments)

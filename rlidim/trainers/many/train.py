@@ -16,11 +16,20 @@ from rlidim.records.record import Outcome
 from rlidim.tasks.settings import DQNSettings, TrainerSettings
 from rlidim.tasks.task import Task
 from rlidim.trainers.many.batch import Batch
-from rlidim.trainers.many.learner import check
+from rlidim.trainers.many.learner import check as check_architecture
 from rlidim.trainers.many.member import BUDGET, DIVERGED, FAILED, SOLVED, Member
 from rlidim.trainers.many.on_policy import OnPolicyBatch
 from rlidim.trainers.many.q_learning import ValueBatch
 from rlidim.trainers.run import Run, Together
+
+
+def check(task: Task, trainer: str) -> None:
+    """Make sure that a trainer serves a task's network and actions.
+
+    Raises:
+        RlidimError: it does not.
+    """
+    _architecture(task, task.settings(trainer))
 
 
 def train(run: Run) -> Outcome:
@@ -65,23 +74,23 @@ def begun(task: Task, settings: TrainerSettings) -> Batch:
     Raises:
         RlidimError: the task's network or actions are not served.
     """
-    architecture = _architecture(task)
-    if not isinstance(settings, DQNSettings):
-        return OnPolicyBatch(task, settings, architecture)
-    if architecture.action != "argmax":
-        raise RlidimError(
-            f"DQN needs discrete actions, one choice of several; task '{task.name}' has others"
-        )
-    return ValueBatch(task, settings, architecture)
+    architecture = _architecture(task, settings)
+    if isinstance(settings, DQNSettings):
+        return ValueBatch(task, settings, architecture)
+    return OnPolicyBatch(task, settings, architecture)
 
 
-def _architecture(task: Task) -> Architecture:
+def _architecture(task: Task, settings: TrainerSettings) -> Architecture:
     if task.control.environment.frames:
         raise RlidimError(
             f"task '{task.name}': networks on frames are trained one by one: ppo does"
         )
     architecture = cast(Architecture, acting.architecture(task))
-    check(architecture)
+    check_architecture(architecture)
+    if isinstance(settings, DQNSettings) and architecture.action != "argmax":
+        raise RlidimError(
+            f"DQN needs discrete actions, one choice of several; task '{task.name}' has others"
+        )
     return architecture
 
 

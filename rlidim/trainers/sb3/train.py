@@ -75,6 +75,16 @@ SCHEDULES = ("learning_rate", "clip_range")
 TENSORBOARD = "tensorboard"  # as Stable-Baselines3 and rlidim call it
 
 
+def check(task: Task, trainer: str) -> None:
+    """Make sure that an algorithm serves a task's network and actions.
+
+    Raises:
+        RlidimError: it does not, or the environment does not say which actions are valid where it
+            has to.
+    """
+    _architecture(task, trainer, None)
+
+
 def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArchitecture]:
     """Build a model whose acting network starts at the seed's theta_0.
 
@@ -84,19 +94,8 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
     """
     settings = task.settings(trainer)
     algorithm: Any = algorithm_of(trainer)
-    architecture = acting_networks.architecture(
-        task,
-        squash=settings.actions == "bounded",
-        quantiles=getattr(settings, "n_quantiles", None),
-        masked=settings.actions == "masked",
-        seed=seeds.training,
-    )
+    architecture = _architecture(task, trainer, seeds.training)
     theta_0 = architecture.initial_parameters(seeds.theta_0)
-    if isinstance(architecture, Architecture):
-        _check_actions(task, trainer, architecture)
-        _check_memory(task, trainer, architecture)
-    if settings.actions == "masked":
-        making.check_masks(task)
     if isinstance(architecture, PixelArchitecture):
         # Gradients pass through fixed statistics: theta_0's own.
         architecture = architecture.gathered(architecture.module(theta_0))
@@ -128,6 +127,24 @@ def build(task: Task, trainer: str, seeds: Seeds) -> tuple[BaseAlgorithm, AnyArc
     )
     _set_theta_0(model, architecture, theta_0)
     return model, architecture
+
+
+def _architecture(task: Task, trainer: str, seed: int | None) -> AnyArchitecture:
+    """Return the acting network that an algorithm trains; ``seed`` is of its reference batch."""
+    settings = task.settings(trainer)
+    architecture = acting_networks.architecture(
+        task,
+        squash=settings.actions == "bounded",
+        quantiles=getattr(settings, "n_quantiles", None),
+        masked=settings.actions == "masked",
+        seed=seed,
+    )
+    if isinstance(architecture, Architecture):
+        _check_actions(task, trainer, architecture)
+        _check_memory(task, trainer, architecture)
+    if settings.actions == "masked":
+        making.check_masks(task)
+    return architecture
 
 
 def _check_actions(task: Task, trainer: str, architecture: Architecture) -> None:
