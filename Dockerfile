@@ -1,4 +1,4 @@
-# rlidim with all its parts, the versions that the suite's numbers were made with:
+# rlidim with all its parts, in the packages' pinned versions:
 #   docker build -t rlidim . && docker run --rm -v "$PWD/results:/work/results" rlidim cartpole measure --trainer es
 FROM python:3.12-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*

@@ -102,8 +102,8 @@ def cli(context: click.Context, envs: Path | None, results: Path) -> None:
     """How hard is this task, really?
 
     Measures the intrinsic dimension of reinforcement-learning tasks: the smallest number of
-    dimensions d of a random subspace of a policy's parameters in which training still reaches
-    90 % of what the whole network reaches (Li et al., ICLR 2018).
+    dimensions d of a random subspace of a policy's parameters in which at least half of the runs
+    get 90 % of the way from random actions to the task's target (after Li et al., ICLR 2018).
 
     Begin with: rlidim cartpole measure --trainer es
     """
