@@ -66,6 +66,18 @@ def test_a_value_is_made_once_for_a_key(tmp_path: Path) -> None:
             assert memory.recall("x", key, make) == expected
 
 
+def test_what_was_made_before_an_end_is_remembered(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with remembered(tmp_path / "memory.json") as memory:
+            memory.recall("x", "a", lambda: 7)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with remembered(tmp_path / "memory.json") as memory:
+        assert memory.recall("x", "a", lambda: pytest.fail("made again")) == 7
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"x": 3}', '{"x": {"key": "a"}}', "\x00"])
 def test_a_damaged_file_remembers_nothing(tmp_path: Path, content: str) -> None:
     path = tmp_path / "memory.json"

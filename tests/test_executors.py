@@ -97,6 +97,15 @@ def test_what_is_on_record_is_not_run_again(
     assert run(jobs(tmp_path)[0]) == first
 
 
+def test_what_a_report_raises_is_no_failure_of_the_run(tmp_path: Path) -> None:
+    def report(steps: int, score: float | None) -> None:
+        raise BrokenPipeError("nobody listens")
+
+    with pytest.raises(BrokenPipeError, match="nobody listens"):
+        run(jobs(tmp_path)[0], report=report)
+    assert not results_of(tmp_path)
+
+
 def test_other_settings_are_refused_not_mixed(tmp_path: Path) -> None:
     run(jobs(tmp_path)[0])
     other = quick().replace_settings("cmaes", {"population": 12})

@@ -291,6 +291,12 @@ def test_why_a_run_failed_is_one_line() -> None:
     )
     assert record.reason == "ValueError: a b"
     assert dataclasses.replace(record, error="killed").reason == "killed"
+    indented = 'Traceback\n  File "a.py", line 1, in f\n    g()\nValueError: bad level:\n  seed 3'
+    assert dataclasses.replace(record, error=indented).reason == "ValueError: bad level: seed 3"
+    deep = (
+        'Traceback\n  File "a.py", line 1, in f\n    f()\n  [Previous line repeated 9x]\nDeep: end'
+    )
+    assert dataclasses.replace(record, error=deep).reason == "Deep: end"
     assert dataclasses.replace(record, error=None).reason == ""
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.sweep.plan import Plan
-from rlidim.sweep.search import State
+from rlidim.sweep.search import Search, State
 from rlidim.sweep.walk import CONFIRMING, Walk, ladder, reading
 from rlidim.tasks.settings import PPOSettings
 from rlidim.tasks.task import Target, Task
@@ -307,6 +309,22 @@ def test_bad_plans(task: Task, choices: dict[str, object], expected: str) -> Non
 def test_a_state_is_what_listeners_get(task: Task) -> None:
     state = State(Plan.of(task, "es"), {}, [], None, 0)
     assert state.estimate is None
+
+
+def test_a_listener_ends_no_search_whose_native_runs_read_nothing_yet(
+    task: Task, tmp_path: Path
+) -> None:
+    """Half a round of native runs may be no better than random actions, and the whole may be."""
+    search = Search(Plan.of(task, "es"), Results(tmp_path), log_dir=None)
+    for cell in search.plan.baselines():
+        search.records[cell] = make_record(task, cell, 1.0 if cell.trainer == "random" else 0.0)
+    cell = search.plan.cell(8, 0)
+    search.records[cell] = make_record(task, cell, 1.0)
+    with pytest.raises(RlidimError, match="no better than random"):
+        search.reading()
+    heard: list[State] = []
+    search.tell(heard.append, [])
+    assert heard[0].estimate is None
 
 
 def test_the_scope_all_may_need_more_dimensions_than_the_acting_network_has() -> None:

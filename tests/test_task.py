@@ -14,6 +14,7 @@ from rlidim.tasks import loading
 from rlidim.tasks.names import find_task, task_files
 from rlidim.tasks.parsing import parse
 from rlidim.tasks.settings import TRAINERS, AdamSettings, SGDSettings
+from rlidim.tasks.writing import yaml_of
 
 MINIMAL = """
 title: Mine
@@ -233,6 +234,22 @@ def test_trainers_inherit_the_general_search(tmp_path: Path) -> None:
     loaded = loading.load_task(write(tmp_path, text))
     assert (loaded.search.hint, loaded.search_for("es").hint) == (5, 9)
     assert loaded.search_for("es").budget == 420.0
+
+
+@pytest.mark.parametrize(("budget", "seconds"), [("300h", 1_080_000.0), ("1234567s", 1_234_567.0)])
+def test_a_long_budget_is_written_as_it_is_read(
+    tmp_path: Path, budget: str, seconds: float
+) -> None:
+    text = MINIMAL + f"search: {{budget: {budget}}}\n"
+    loaded = loading.load_task(write(tmp_path, text))
+    again = loading.load_task(write(tmp_path, yaml_of(loaded, loaded.trainers)))
+    assert loaded.search_for("es").budget == again.search_for("es").budget == seconds
+
+
+def test_a_trainers_name_is_a_text(tmp_path: Path) -> None:
+    text = MINIMAL.replace("  es: {", "  1: {module: mine.py, ")
+    with pytest.raises(RlidimError, match=r"trainers: 1: expected a trainer's name, a text"):
+        loading.load_task(write(tmp_path, text))
 
 
 def test_a_budget_is_a_length_of_time(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rlidim.errors import RlidimError
 from rlidim.executors.job import Job, batches, limited
 from rlidim.executors.ledger import run, run_together
 from rlidim.executors.local import InProcess, ProcessPool
+from rlidim.executors.making import Attempt, make_together
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.lock import claim
@@ -129,11 +130,21 @@ class Shy(faulty.Uneven):
         return super().step(action)
 
 
+class Asleep(faulty.Uneven):
+    """Does not begin at some of the seeds that runs are trained at."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        if seed is not None and seed < 2**29 and seed // 16 % 2:
+            raise ZeroDivisionError("a mood")
+        return super().reset(seed=seed, options=options)
+
+
+gymnasium.register("Asleep-v0", entry_point=Asleep, disable_env_checker=True)
 gymnasium.register("Moody-v0", entry_point=Moody, disable_env_checker=True)
 gymnasium.register("Shy-v0", entry_point=Shy, disable_env_checker=True)
 
 
-@pytest.mark.parametrize("name", ["Moody-v0", "Shy-v0"])
+@pytest.mark.parametrize("name", ["Moody-v0", "Shy-v0", "Asleep-v0"])
 def test_an_environment_that_breaks_ends_its_run_alone(name: str, tmp_path: Path) -> None:
     asked = jobs(tmp_path, task_of(name))
     records = by_cell(InProcess().run(asked))
@@ -147,6 +158,15 @@ def test_an_environment_that_breaks_ends_its_run_alone(name: str, tmp_path: Path
         assert alone.status == records[job.cell].status
         if alone.status == "ok":
             assert alone.same_result(records[job.cell])
+
+
+def test_what_a_report_raises_is_no_failure_of_the_runs(tmp_path: Path) -> None:
+    def report(steps: int, score: float | None) -> None:
+        raise BrokenPipeError("nobody listens")
+
+    attempts = [Attempt(job, 1, None) for job in jobs(tmp_path)]
+    with pytest.raises(BrokenPipeError, match="nobody listens"):
+        list(make_together(attempts, report))
 
 
 def test_a_users_mistake_is_raised(tmp_path: Path) -> None:

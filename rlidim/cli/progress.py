@@ -11,6 +11,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from rlidim.records.cell import Cell
+    from rlidim.sweep.plan import Plan
     from rlidim.sweep.search import State
 
 QUIET_SECONDS = 5.0  # between plain lines
@@ -58,13 +59,22 @@ class Shown:
 class Progress(Shown):
     """The progress of a search: cells done, running, time left, the estimate."""
 
+    def __init__(self) -> None:
+        """Begin before the first search."""
+        super().__init__()
+        self._plan: Plan | None = None
+        self._before = 0  # runs of the search when it began, or was gone on with
+
     def __call__(self, state: State) -> None:
         """Show a state."""
+        if state.plan is not self._plan:
+            self._plan, self._before = state.plan, len(state.records)
+            self.started = time.monotonic()
         self.show(self.line(state))
 
     def line(self, state: State) -> str:
         """Return one line about a state."""
-        finished = len(state.records) - state.resumed
+        finished = len(state.records) - self._before
         parts = [f"{state.plan.task.name} {state.plan.trainer}: {len(state.records)} runs done"]
         if state.resumed:
             parts.append(f"{state.resumed} of them on record before")

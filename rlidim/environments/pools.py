@@ -267,7 +267,7 @@ class PoolVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             seeds = (
                 [first + row for row in range(self.num_envs)] if isinstance(first, int) else first
             )
-            self.close()
+            self.close_extras()  # not close, which a vector does once
             self._playing = _Playing(self._pools.pool(seeds))
         return self._playing.reset(self._rows), {}
 

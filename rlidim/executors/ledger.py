@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from rlidim.records.record import RunRecord
 from rlidim.solutions import file
 from rlidim.trainers.run import Report, unheard
 
+Began = Callable[[], None]
 DEATH = "death"  # why a run stopped: its worker process died as often as it may
 WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as failed
 
@@ -56,7 +57,7 @@ def check_settings(job: Job, record: RunRecord) -> None:
     name, before, now = next(differences(record.settings, job.configuration), ("?", "?", "?"))
     raise RlidimError(
         f"{path}: was made with {name} = {before!r}, now it is {now!r}; "
-        "choose another folder with --results, or move the file away"
+        "choose other folders with --results and --log-dir, or move the file away"
     )
 
 
@@ -118,12 +119,21 @@ def record_end(job: Job, error: str, stopped: str) -> RunRecord | None:
         return keep_end(job, error, stopped) if mine else None
 
 
+def unnoted() -> None:
+    """Do nothing as a run begins: nobody counts its time."""
+
+
 def run(
-    job: Job, wait_for_lock: bool = False, force: bool = False, report: Report = unheard
+    job: Job,
+    wait_for_lock: bool = False,
+    force: bool = False,
+    report: Report = unheard,
+    began: Began = unnoted,
 ) -> RunRecord | None:
     """Make one run and write its record, unless it is on disk already (``force``: even then).
 
-    ``report`` is told the steps made and the score so far.
+    ``report`` is told the steps made and the score so far; ``began`` is called once the cell is
+    claimed, from when on its time counts.
 
     Returns:
         The record, or None if another process is making this run at this moment.
@@ -135,6 +145,7 @@ def run(
     with claim(job.results, job.cell, wait=wait_for_lock) as mine:
         if not mine:
             return None
+        began()
         earlier = None if force else standing(job)
         if earlier is not None and finished(earlier):
             return earlier
@@ -154,10 +165,13 @@ def _keep_all(job: Job, made: Made, logs: Path | None) -> RunRecord:
     return record
 
 
-def run_together(jobs: Sequence[Job]) -> Iterator[tuple[Job, RunRecord | None]]:
+def run_together(
+    jobs: Sequence[Job], began: Began = unnoted
+) -> Iterator[tuple[Job, RunRecord | None]]:
     """Make runs of one task and trainer side by side, each written as it ends: see :func:`run`.
 
-    A run by itself may be of any trainer.
+    A run by itself may be of any trainer; of several ``began`` is not told, for their time has no
+    limit.
 
     Yields:
         each job with its record, or None where another process is making this run.
@@ -166,7 +180,7 @@ def run_together(jobs: Sequence[Job]) -> Iterator[tuple[Job, RunRecord | None]]:
         RlidimError: as :func:`run`; the records written so far stay.
     """
     if len(jobs) == 1:
-        yield jobs[0], run(jobs[0])
+        yield jobs[0], run(jobs[0], began=began)
         return
     with ExitStack() as every:
         attempts = []
@@ -204,19 +218,21 @@ def _names(attempts: Sequence[Attempt]) -> str:
     return first if len(attempts) == 1 else f"{first} and {len(attempts) - 1} more"
 
 
-def run_all(jobs: Sequence[Job]) -> list[RunRecord | None]:
+def run_all(jobs: Sequence[Job], began: Began = unnoted) -> list[RunRecord | None]:
     """Make the runs of a batch; return their records, None as :func:`run` does, in order."""
-    records = {job.cell: record for job, record in run_together(jobs)}
+    records = {job.cell: record for job, record in run_together(jobs, began)}
     return [records[job.cell] for job in jobs]
 
 
-def run_when_free(job: Job, force: bool = False, report: Report = unheard) -> RunRecord:
+def run_when_free(
+    job: Job, force: bool = False, report: Report = unheard, began: Began = unnoted
+) -> RunRecord:
     """Run a job once nobody else is running it."""
-    record = run(job, wait_for_lock=True, force=force, report=report)
+    record = run(job, wait_for_lock=True, force=force, report=report, began=began)
     assert record is not None
     return record
 
 
-def run_all_when_free(jobs: Sequence[Job]) -> list[RunRecord | None]:
+def run_all_when_free(jobs: Sequence[Job], began: Began = unnoted) -> list[RunRecord | None]:
     """Run jobs, one after another, once nobody else is running them."""
-    return [run_when_free(job) for job in jobs]
+    return [run_when_free(job, began=began) for job in jobs]

@@ -155,9 +155,11 @@ class ProcessPool:
                 self._watch.leave(batch.place)
                 if not isinstance(future.exception(), BrokenProcessPool):
                     for job, record in zip(batch.all, future.result(), strict=True):
+                        if job not in batch.jobs:
+                            continue  # its record has come already, whoever made it
                         if record is None:
                             busy.append(job)
-                        elif job in batch.jobs:
+                        else:
                             yield record
                     continue
                 if stuck is not None and batch.place is not stuck:

@@ -52,7 +52,10 @@ class Attempt:
     Attributes:
         job: the cell; of its folders none is touched.
         logs: where the trainer writes what it likes; None: nothing.
+        raised: by its report, which is no fault of the run's; None: nothing.
     """
+
+    raised: BaseException | None = None
 
     def __init__(self, job: Job, number: int, logs: Path | None) -> None:
         """Begin.
@@ -79,15 +82,19 @@ class Attempt:
         job, log = self.job, self._log
 
         def heard(steps: int, score: float | None) -> None:
-            if score is not None:
-                log.write(steps, {"score": score})
-            report(steps, score)
+            try:
+                if log.names and score is not None:
+                    log.write(steps, {"score": score})
+                report(steps, score)
+            except BaseException as error:
+                self.raised = error
+                raise
 
         return Run(
             job.task,
             job.cell,
             self._seeds,
-            heard if log.names else report,
+            heard,
             self.logs,
             self._checkpoints,
             job.processes,
@@ -160,6 +167,7 @@ def make(
     Raises:
         RlidimError: a mistake that only the user can mend.
         MachineLostError: a worker elsewhere is gone.
+        BaseException: what ``report`` raises; nothing is said of the run.
     """
     limit = Limit(job.timeout)
     clock, processor = time.perf_counter(), time.process_time()
@@ -179,6 +187,8 @@ def make(
     except BaseException as error:  # sys.exit() in an environment too: it ends the run alone
         if limit.passed:
             return this.timed_out(f"{job.cell}: {limit}", spent())
+        if this.raised is not None:
+            raise this.raised from None
         if isinstance(error, RlidimError | MachineLostError):
             raise
         return this.failed(traceback.format_exc(), spent())
@@ -199,6 +209,7 @@ def make_together(
 
     Raises:
         RlidimError: a mistake that only the user can mend.
+        BaseException: what ``report`` raises; nothing is said of the runs that have not ended.
     """
     going = dict(enumerate(attempts))
     began = time.perf_counter(), time.process_time()
@@ -213,6 +224,9 @@ def make_together(
     except (KeyboardInterrupt, GeneratorExit, RlidimError):
         raise
     except BaseException:  # all that go on are of this process
+        for attempt in attempts:
+            if attempt.raised is not None:
+                raise attempt.raised from None
         error, share = traceback.format_exc(), max(1, len(going))
         spent = Spent(
             (time.perf_counter() - began[0]) / share, (time.process_time() - began[1]) / share

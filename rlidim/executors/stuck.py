@@ -21,6 +21,7 @@ from rlidim.executors.watch import OUTSIDE, TICK, took_longer
 
 Result = TypeVar("Result")
 Work = TypeVar("Work")
+Began = Callable[[], None]
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Place:
     Attributes:
         index: in the shared memory.
         job: that is at it.
-        seconds: that the job has taken, pauses left out.
+        seconds: that the job has taken since it began, pauses left out.
     """
 
     index: int
@@ -106,7 +107,10 @@ def begin(processes: Any) -> None:
     _processes = processes
 
 
-def run_at(place: int, function: Callable[[Work], Result], work: Work) -> Result:
-    """Do some work in a worker process that says so at a place."""
-    _processes[place] = os.getpid()
-    return function(work)
+def run_at(place: int, function: Callable[[Work, Began], Result], work: Work) -> Result:
+    """Do some work in a worker process, which says so at a place when the work says it begins."""
+
+    def began() -> None:
+        _processes[place] = os.getpid()
+
+    return function(work, began)

@@ -51,13 +51,7 @@ def clear(folder: Path) -> None:
     """Remove a run's checkpoint and what lies beside it: the run is on record."""
     for name in (FILE, ACTIONS):
         (folder / name).unlink(missing_ok=True)
-    _clear_unfinished(folder)
-
-
-def _clear_unfinished(folder: Path) -> None:
-    """Remove what a process has left that was killed while it wrote a checkpoint or a solution."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    files.clear_unfinished_in(folder)  # of a solution too
 
 
 class Checkpoints:
@@ -183,7 +177,7 @@ class Checkpoints:
             self._seconds = math.inf
             return
         with writing(self.path):
-            _clear_unfinished(self.folder)
+            files.clear_unfinished_in(self.folder)
             files.replace_file(self.path, encoded)
         self._last = time.monotonic()
         self._took = self._last - began

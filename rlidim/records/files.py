@@ -6,7 +6,7 @@ import fcntl
 import glob
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -55,7 +55,16 @@ def _begin(path: Path) -> tuple[int, str]:
 
 def clear_unfinished(path: Path) -> None:
     """Remove the halves of a file that nobody is writing any more: their writers were killed."""
-    for half in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    _clear(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
+
+
+def clear_unfinished_in(folder: Path) -> None:
+    """Remove such halves of any file of a folder."""
+    _clear(folder.glob(".*.tmp"))
+
+
+def _clear(halves: Iterable[Path]) -> None:
+    for half in halves:
         with suppress(OSError), half.open("rb") as file:  # or gone, or another's, or being written
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             half.unlink()

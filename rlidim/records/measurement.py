@@ -17,6 +17,7 @@ from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.statistics.estimate import Estimate, estimate
+from rlidim.statistics.scale import LOCAL
 from rlidim.tasks.problems import Evaluation
 from rlidim.tasks.task import Published, Task
 
@@ -76,7 +77,17 @@ class Measurement:
             parts.append(self.scope)
         if self.fraction != 0.9:
             parts.append(f"{self.fraction * 100:g}")
+        if self._is_local_on_demand:
+            parts.append("local")
         return "-".join(parts)
+
+    @property
+    def _is_local_on_demand(self) -> bool:
+        """Whether native training is 1 though the task declares a target."""
+        if self.estimate is None or self.task is None or self.task.target is None:
+            return False
+        scale = self.estimate.scale
+        return scale.kind == LOCAL and not scale.unsolved
 
     @property
     def known(self) -> int | None:

@@ -8,7 +8,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("rlidim", "torch", "numpy", "gymnasium", "stable-baselines3", "cma", "mujoco", "ale-py")
+PACKAGES = (
+    "rlidim",
+    "torch",
+    "numpy",
+    "gymnasium",
+    "stable-baselines3",
+    "sb3-contrib",
+    "cma",
+    "mujoco",
+    "ale-py",
+    "Box2D",
+    "envpool",
+    "MinAtar",
+)
 
 
 def versions() -> dict[str, str]:

@@ -42,7 +42,7 @@ class Outcome:
         theta_d: float32 (d,), the solution in the subspace; None for native runs.
         theta: float32 (D,), the acting parameters of a native run; None in a subspace.
         spec: the projection's specification as JSON; None for native runs.
-        network: what builds the acting network: see ``networks.Architecture.to_json``.
+        network: what builds the acting network: see ``networks.perceptron.Architecture.to_json``.
         details: what else the trainer has to say, as JSON.
     """
 
@@ -106,9 +106,9 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
 class RunRecord:
     """One finished run, as it is stored.
 
-    ``status`` is ``ok``, ``diverged`` (a score: the worst) or ``failed`` (no score; ``error`` holds
-    the traceback). ``provenance`` (time, machine, versions) is all that may differ between two runs
-    of the same cell; ``schema`` is of the file that the record was read from.
+    ``status`` is ``ok``, ``diverged`` (no score: it counts as the worst) or ``failed`` (no score;
+    ``error`` holds the traceback). ``provenance`` (time, machine, versions) is all that may differ
+    between two runs of the same cell; ``schema`` is of the file that the record was read from.
     """
 
     cell: Cell
@@ -151,8 +151,11 @@ class RunRecord:
     def reason(self) -> str:
         """Why it failed, in a line: of a traceback what follows its frames; empty if it did not."""
         lines = (self.error or "").strip().splitlines()
-        frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
-        return " ".join(" ".join(lines[frames[-1] + 1 :] if frames else lines).split())
+        frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+        told = lines[frames[-1] + 1 :] if frames else lines
+        while frames and told and told[0].startswith(("    ", "  [Previous")):  # of the frame's
+            told = told[1:]
+        return " ".join(" ".join(told).split())
 
     def same_result(self, other: RunRecord) -> bool:
         """Say whether two records agree in everything but their provenance and schema."""

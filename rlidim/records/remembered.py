@@ -55,10 +55,12 @@ class Remembered:
 def remembered(path: Path | None) -> Iterator[Remembered]:
     """Yield what a file remembers, and write it back if anything is new; None remembers nothing."""
     memory = Remembered({} if path is None else _read(path))
-    yield memory
-    if memory.changed and path is not None:
-        with contextlib.suppress(OSError):
-            replace_file(path, json.dumps(memory.values).encode())
+    try:
+        yield memory
+    finally:
+        if memory.changed and path is not None:
+            with contextlib.suppress(OSError):
+                replace_file(path, json.dumps(memory.values).encode())
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

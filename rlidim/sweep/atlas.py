@@ -57,13 +57,23 @@ class Row:
 
     # A row is a moment: when runs were made there is another, so that each is read once.
     @cached_property
-    def measurement(self) -> Measurement | None:
-        """Return what the records say; None while they say nothing."""
+    def _read(self) -> tuple[Measurement | None, str | None]:
+        """Return what the records say, or why they say nothing."""
         try:
             measurement = self.search.reading()
-        except RlidimError:
-            return None
-        return measurement if measurement.estimate is not None else None
+        except RlidimError as error:
+            return None, str(error)
+        return (None if measurement.estimate is None else measurement), measurement.reason
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """Return what the records say; None while they say nothing."""
+        return self._read[0]
+
+    @property
+    def reason(self) -> str | None:
+        """Return why the records say nothing; None where they do."""
+        return self._read[1]
 
     @property
     def excess(self) -> float:
@@ -158,7 +168,7 @@ def work(
             rows[index] = _failed(row.search, error, refuse)
     for row in rows:
         if row.error is None and not row.missing and row.measurement is None:
-            refuse(f"{row.name}: no estimate: {row.search.reading().reason}")
+            refuse(f"{row.name}: no estimate: {row.reason}")
     return rows
 
 

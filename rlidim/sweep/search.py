@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlidim.data import datasets
+from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
 from rlidim.executors.ledger import check_settings, died, finished, superseded
 from rlidim.records.cell import Cell
@@ -161,8 +163,10 @@ class Search:
         """Tell a listener where the search stands."""
         if listener is None:
             return
-        complete = all(cell in self.records for cell in self.plan.baselines())
-        estimate = self.reading().estimate if complete else None
+        estimate = None
+        if all(cell in self.records for cell in self.plan.baselines()):
+            with suppress(RlidimError):  # half a round of native runs may read what the whole won't
+                estimate = self.reading().estimate
         listener(State(self.plan, self.records, running, estimate, self.resumed))
 
     def reading(self) -> Measurement:

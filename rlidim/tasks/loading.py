@@ -249,13 +249,15 @@ def _trainers(content: object, path: Path, key: str, own: Mapping[str, Any]) -> 
     parsed: dict[str, Any] = {}
     for name, values in content.items():
         where = f"{path}: {key}: {name}"
+        if not isinstance(name, str):
+            raise RlidimError(f"{where}: expected a trainer's name, a text: '{name}' in quotes is")
         if isinstance(values, dict) and MODULE in values:
-            settings = _own_trainer(str(name), values[MODULE], path, where, known)
+            settings = _own_trainer(name, values[MODULE], path, where, known)
             values = {field: value for field, value in values.items() if field != MODULE}
         elif name in known:
             settings = known[name]
         else:
-            raise RlidimError(f"{path}: {key}: unknown trainer '{name}'{nearest(str(name), known)}")
+            raise RlidimError(f"{path}: {key}: unknown trainer '{name}'{nearest(name, known)}")
         if isinstance(values, dict):
             names = [field.name for field in dataclasses.fields(settings)]
             values = zoo.translated(values, names, where)

@@ -61,7 +61,8 @@ def _module_of(settings: Any, file: Path) -> str:
 
 def _search(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return a search's settings, its budget as the file's readers write it."""
-    return {**settings, "budget": f"{settings['budget']:g}s"}
+    seconds = settings["budget"]
+    return {**settings, "budget": f"{int(seconds) if seconds == int(seconds) else seconds}s"}
 
 
 def _plain(value: Any) -> Any:

@@ -158,24 +158,26 @@ class Log:
         """Add a point to each curve, at so many steps of the run.
 
         Raises:
-            RlidimError: a place cannot be opened.
+            RlidimError: a place cannot be opened, or not be written.
         """
-        if not self._writers:
-            self._open()
-        for writer in self._writers:
-            writer.write(steps, values)
-
-    def _open(self) -> None:
         folder, cell, settings = self._about
         if folder is None:
             return
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in self.names:
-                self._writers.append(WRITERS[name](folder, cell, settings))
+            if not self._writers:
+                folder.mkdir(parents=True, exist_ok=True)
+                for name in self.names:
+                    self._writers.append(WRITERS[name](folder, cell, settings))
+            for writer in self._writers:
+                writer.write(steps, values)
 
     def close(self, score: float | None = None, *, failed: bool = False) -> None:
-        """Finish what was opened, with the run's final score if it has one."""
-        for writer in self._writers:
-            writer.close(score, failed=failed)
-        self._writers = []
+        """Finish what was opened, with the run's final score if it has one.
+
+        Raises:
+            RlidimError: a place cannot be written.
+        """
+        opened, self._writers = self._writers, []
+        for writer in opened:
+            with writing(self._about[0] or Path()):
+                writer.close(score, failed=failed)

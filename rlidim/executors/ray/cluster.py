@@ -1,9 +1,9 @@
 """Where cells run on many machines: tasks of a Ray cluster (Moritz et al., OSDI 2018).
 
 Claims are held and files are written by this process alone, so nodes share no file system with it.
-Ray itself lives in a process of its own (``ray_driver``): it writes to standard output whatever
-the settings, ends its process when the cluster's head is lost, and has no limit on how long it
-waits for one.
+Ray itself lives in a process of its own (:mod:`rlidim.executors.ray.driver`): it writes to standard
+output whatever the settings, ends its process when the cluster's head is lost, and has no limit on
+how long it waits for one.
 """
 
 from __future__ import annotations

@@ -62,7 +62,15 @@ class Batch(ABC):
 
         Raises:
             RlidimError: see :class:`Learner`, or an environment is at fault.
+            Exception: whatever an environment raises at its first reset; the others go on.
         """
+        try:
+            return self._entered(run)
+        except BaseException:
+            self._fleet.keep(np.arange(len(self.members)))
+            raise
+
+    def _entered(self, run: Run) -> Member:
         member = self._begun(run)
         checkpoints = run.checkpoints
         saved = None if checkpoints is None else checkpoints.load()

@@ -61,11 +61,27 @@ def train_together(runs: Sequence[Run]) -> Iterator[Together]:
     try:
         while waiting or batch.members:
             while waiting and len(batch.members) < settings.together:
-                batch.enter(waiting.pop())
-            for member in batch.advance():
-                yield _ended(places[id(member.run)], member)
+                run = waiting.pop()
+                refused = _refused(batch, run)
+                if refused is not None:
+                    yield Together(places[id(run)], None, *refused)
+            if batch.members:
+                for member in batch.advance():
+                    yield _ended(places[id(member.run)], member)
     finally:
         batch.close()
+
+
+def _refused(batch: Batch, run: Run) -> tuple[str, Spent] | None:
+    """Let a run enter; return the traceback of one whose environments raise, and what it took."""
+    began = time.perf_counter(), time.process_time()
+    try:
+        batch.enter(run)
+    except RlidimError:  # the user's to mend, in every run
+        raise
+    except (Exception, SystemExit):  # whatever an environment raises ends its run alone
+        return traceback.format_exc(), _since(began)
+    return None
 
 
 def begun(task: Task, settings: TrainerSettings) -> Batch:
@@ -106,8 +122,12 @@ def _ended(place: int, member: Member) -> Together:
         raise
     except (Exception, SystemExit):  # whatever an environment raises ends its run alone
         error = traceback.format_exc()
-    took = Spent(time.perf_counter() - began[0], time.process_time() - began[1])
-    return Together(place, outcome, error, member.spent + took)
+    return Together(place, outcome, error, member.spent + _since(began))
+
+
+def _since(began: tuple[float, float]) -> Spent:
+    """Return what was spent since a moment of both clocks."""
+    return Spent(time.perf_counter() - began[0], time.process_time() - began[1])
 
 
 def _outcome(member: Member) -> Outcome:
