@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from rlidim.cli.options import results_of
+from rlidim.cli.options import results_of, skipped
 from rlidim.data import home
 from rlidim.errors import RlidimError, printable
 from rlidim.records.folder import Results
@@ -37,7 +37,7 @@ def rows(context: click.Context, tasks: Mapping[str, Task]) -> list[dict[str, An
             task, D = tasks.get(name), sizes.get(name)
             key = key_of(about(task), str(D), results.fingerprint(name))
             said = memory.recall(name, key, lambda: _row(results, name, task, D))  # noqa: B023
-            warn(said["warnings"])
+            skipped(said["warnings"])
             found += said["rows"]
     return sorted(found, key=lambda row: (row["family"], row["task"]))
 
@@ -61,7 +61,7 @@ def page(context: click.Context, task: Task) -> str:
     key = key_of(about(task), str(D), results.fingerprint(task.name))
     with remembered(memory_of(results, PAGES)) as memory:
         said = memory.recall(task.name, key, lambda: _page(results, task, D))
-    warn(said["warnings"])
+    skipped(said["warnings"])
     return "\n".join(printable(line) for line in said["page"].splitlines())
 
 
@@ -170,9 +170,3 @@ def about(task: Task | None) -> bytes:
     if task is None:
         return b""
     return f"{task.file} {task.name}\n".encode() + read_file(task.file, LARGEST_YAML)
-
-
-def warn(problems: Iterable[str]) -> None:
-    """Print a warning for each file that is no record."""
-    for problem in problems:
-        click.echo(f"warning: {problem}; skipped", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,16 +196,21 @@ def tasks_of(context: click.Context) -> dict[str, Task]:
     return find_tasks(
         recorded,
         context.find_root().obj["envs"],
-        bad=lambda line: click.echo(f"warning: {line}; skipped", err=True),
+        bad=lambda line: skipped([line]),
     )
 
 
 def records_of(context: click.Context) -> list[RunRecord]:
     """Read the records, with a warning for each file that is no record."""
     records, problems = results_of(context).scan()
+    skipped(problems)
+    return records
+
+
+def skipped(problems: Iterable[str]) -> None:
+    """Print a warning for each file that is left out."""
     for problem in problems:
         click.echo(f"warning: {problem}; skipped", err=True)
-    return records
 
 
 def tell(line: str) -> None:

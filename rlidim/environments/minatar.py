@@ -18,6 +18,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from rlidim.environments.fleets import Fleet
+from rlidim.environments.moving import seeds_of
 from rlidim.environments.plain_spaces import Space
 from rlidim.errors import RlidimError
 from rlidim.tasks.problems import MinAtar
@@ -185,10 +186,7 @@ class BoardVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         """Begin an episode in each, at a seed each, or counted upwards from one."""
-        seeds = [None] * self.num_envs if seed is None else seed
-        if isinstance(seeds, int):
-            seeds = range(seeds, seeds + self.num_envs)
-        pairs = zip(self._boards, seeds, strict=True)
+        pairs = zip(self._boards, seeds_of(seed, self.num_envs), strict=True)
         return np.stack([board.reset(seed=each)[0] for board, each in pairs]), {}
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:

@@ -66,6 +66,13 @@ def _masks_of(motion: Motion) -> Callable[[Numbers], NDArray[np.int8] | None]:
     return motion.masks if isinstance(motion, MaskedMotion) else lambda state: None
 
 
+def seeds_of(seed: int | Sequence[int | None] | None, count: int) -> Sequence[int | None]:
+    """Return a vector's seeds, one for each environment: counted upwards from one, or as given."""
+    if seed is None:
+        return [None] * count
+    return range(seed, seed + count) if isinstance(seed, int) else seed
+
+
 def streams(seeds: Sequence[int | None]) -> list[np.random.Generator]:
     """Return the random streams that Gymnasium's environments draw from after ``reset(seed)``."""
     return [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
@@ -214,7 +221,7 @@ class MovingVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             the observations, (N, size), and what :meth:`step` says of masks.
         """
         if seed is not None:
-            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+            seeds = seeds_of(seed, self.num_envs)
             fresh = streams(seeds)
             self._endless.streams = [
                 old if given is None else new

@@ -18,6 +18,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from rlidim.environments.fleets import SeparateFleet
+from rlidim.environments.moving import seeds_of
 from rlidim.environments.plain_spaces import (
     Space,
     flat_batch,
@@ -263,10 +264,7 @@ class PoolVector(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         """Begin an episode in each, in a new pool where there are seeds."""
         if self._playing is None or seed is not None:
-            first = 0 if seed is None else seed
-            seeds = (
-                [first + row for row in range(self.num_envs)] if isinstance(first, int) else first
-            )
+            seeds: Any = seeds_of(0 if seed is None else seed, self.num_envs)
             self.close_extras()  # not close, which a vector does once
             self._playing = _Playing(self._pools.pool(seeds))
         return self._playing.reset(self._rows), {}

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 MAGIC = b"rlidim-1"
 DIGEST = hashlib.sha256().digest_size
 LENGTH = 8  # bytes of the JSON's length, little-endian
-HEAD = len(MAGIC) + DIGEST + LENGTH
 # Booleans, integers, floats and complex numbers of the sizes that every platform has.
 DTYPES = {
     np.dtype(name).str: np.dtype(name)
