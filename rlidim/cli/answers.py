@@ -135,8 +135,6 @@ def sizes_of(tasks: Iterable[Task]) -> dict[str, int | None]:
                 key = key_of(about(task))
                 make = lambda: native_dimension(task)  # noqa: B023, E731
                 sizes[task.name] = memory.recall(task.name, key, make)
-                if sizes[task.name] is None:  # what hindered it may be gone the next time
-                    memory.forget(task.name)
     return sizes
 
 
