@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rlidim.records.measurement import Measurement
@@ -53,7 +54,10 @@ def table(measurements: Sequence[Measurement]) -> Table:
     The usual family of P and the policy's scope speak: a measurement by another is in the long
     table alone, as is that of a task that begins at a neighbour's solution.
     """
-    cells = by_trainer(measurements)
+    return _table(by_trainer(measurements))
+
+
+def _table(cells: dict[str, dict[str, Measurement]]) -> Table:
     trainers = sorted({trainer for row in cells.values() for trainer in row}, key=place)
     rows = [
         (
@@ -81,13 +85,31 @@ def table(measurements: Sequence[Measurement]) -> Table:
 
 
 def read(measurements: Sequence[Measurement]) -> Table:
-    """Return the rows in which some trainer's interval is closed: what README has room for."""
-    closed = {
-        name
-        for name, row in by_trainer(measurements).items()
-        if any(_is_closed(each) for each in row.values())
-    }
-    return table([each for each in measurements if each.task_name in closed])
+    """Return the rows in which some trainer's interval is closed: what README has room for.
+
+    A trainer and its batched form (``ppo``, ``ppo-many``) share a column, where the narrower
+    interval stands.
+    """
+    return _table(
+        {
+            name: _by_algorithm(row)
+            for name, row in by_trainer(measurements).items()
+            if any(_is_closed(each) for each in row.values())
+        }
+    )
+
+
+def _by_algorithm(row: dict[str, Measurement]) -> dict[str, Measurement]:
+    columns: dict[str, Measurement] = {}
+    for trainer, measurement in sorted(row.items(), key=lambda item: _width(item[1])):
+        assert measurement.task is not None
+        columns.setdefault(measurement.task.settings(trainer).alone or trainer, measurement)
+    return columns
+
+
+def _width(measurement: Measurement) -> float:
+    estimate = measurement.estimate
+    return estimate.ratio if estimate is not None and _is_closed(measurement) else math.inf
 
 
 def _is_closed(measurement: Measurement) -> bool:

@@ -10,12 +10,16 @@ import pytest
 from rlidim.records.measurement import Measurement, gather
 from rlidim.report import atlas, headline, rows, trainers
 from rlidim.tasks.problems import Start
-from rlidim.tasks.settings import EvolutionStrategySettings, PPOSettings, evolves
+from rlidim.tasks.settings import EvolutionStrategySettings, PPOManySettings, PPOSettings, evolves
 from rlidim.tasks.task import Task
 from tests.factory import make_task
 from tests.report.synthetic import baseline, random, runs
 
-TRAINERS = {"es": EvolutionStrategySettings(n_timesteps=1), "ppo": PPOSettings(n_timesteps=100)}
+TRAINERS = {
+    "es": EvolutionStrategySettings(n_timesteps=1),
+    "ppo": PPOSettings(n_timesteps=100),
+    "ppo-many": PPOManySettings(n_timesteps=100),
+}
 
 
 START = Start(theta_0_seed=0, family="rademacher", D=562, seed=0, theta_d=(1.0,))
@@ -140,3 +144,16 @@ def test_the_usual_family_speaks_whoever_has_the_most_runs() -> None:
     records = [*runs(it, usual), *runs(it, other, projection="gaussian")]
     found = gather([random(it), *baseline(it), *records], {"task": it}, results_folder=Path("r"))
     assert headline.by_trainer(found)["task"]["es"].projection == "rademacher"
+
+
+def test_a_trainer_and_its_batched_form_share_a_column_of_readme() -> None:
+    it = task("task")
+    wide, narrow = {8: [20.0] * 4, 32: [500.0] * 4}, {8: [20.0] * 10, 12: [500.0] * 10}
+    records = [random(it)]
+    for trainer, scores in (("ppo", wide), ("ppo-many", narrow)):
+        records += [*baseline(it, trainer=trainer), *runs(it, scores, trainer=trainer)]
+    found = gather(records, {"task": it}, results_folder=Path("r"))
+    table = headline.read(found)
+    assert table.header == ("task", "D", "ppo", "published")
+    assert table.rows[0][2] == "10 [9, 12]"
+    assert headline.table(found).header == ("task", "D", "ppo", "ppo-many", "published")
