@@ -345,3 +345,18 @@ def test_on_the_command_line(tmp_path: Path, command: str) -> None:
     records, problems = Results(tmp_path / "results").scan()
     assert problems == []
     assert {record.stopped for record in records} == {making.TIMEOUT}
+
+
+def test_waiting_for_another_sweep_s_run_is_no_time_of_a_run_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places = [0]
+    monkeypatch.setattr(stuck, "_processes", None)
+    stuck.begin(places)
+
+    def work(name: str, began: stuck.Began) -> int:
+        assert places == [0], "it waits for its lock still"
+        began()
+        return places[0]
+
+    assert stuck.run_at(0, work, "a run") == os.getpid()

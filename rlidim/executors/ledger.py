@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from rlidim.executors.making import (
     make,
     make_together,
 )
+from rlidim.executors.stuck import Began
 from rlidim.executors.watch import watched
 from rlidim.records import checkpoints
 from rlidim.records.cell import Cell
@@ -27,7 +28,6 @@ from rlidim.records.record import RunRecord
 from rlidim.solutions import file
 from rlidim.trainers.run import Report, unheard
 
-Began = Callable[[], None]
 DEATH = "death"  # why a run stopped: its worker process died as often as it may
 WORKER_DEATHS = 2  # a cell whose worker process died this often is recorded as failed
 
