@@ -569,10 +569,12 @@ def _project(
     """Return the projection that an optimizer's arguments mean.
 
     Raises:
-        RlidimError: all parameters are frozen, or d is missing.
+        RlidimError: all parameters are frozen, or d is missing, or not the projection's.
     """
     if not parameters:
         raise RlidimError("no parameter to confine: all are frozen (requires_grad=False)")
+    if not isinstance(choice, str) and d is not None and d != choice.d:
+        raise RlidimError(f"d = {d:,} beside a projection of d = {choice.d:,}: leave d out")
     if isinstance(choice, Projection):
         return choice
     first = parameters[0]

@@ -187,7 +187,7 @@ def test_a_supervised_task_has_nothing_to_play(capsys: pytest.CaptureFixture[str
     [
         ({2: [20.0] * 8, 4: [500.0] * 8}, "about 3 of 562 numbers are enough (95 %: 3 to 4)"),
         ({2: [20.0] * 8, 4: [20.0] * 8}, "more than 4 of 562 numbers are needed (95 %: at least "),
-        ({2: [500.0] * 8, 4: [500.0] * 8}, "about 2 of 562 numbers are enough (95 %: at most "),
+        ({2: [500.0] * 8, 4: [500.0] * 8}, "at most 2 of 562 numbers are enough (95 %: at most "),
         ({2: [20.0] * 8, 562: [20.0] * 8}, "not even 562 numbers in a random basis are enough"),
     ],
 )

@@ -651,3 +651,12 @@ def test_a_quasi_newton_step_is_not_lengthened() -> None:
     assert optimizer_of(make_network(), inner=torch.optim.LBFGS, lr=1.0).lr_factor == 1.0
     assert optimizer_of(make_network()).lr_factor > 1.0
     assert optimizer_of(make_network(), inner=torch.optim.LBFGS, scale_lr=True).lr_factor > 1.0
+
+
+def test_d_beside_a_projection_is_the_projections() -> None:
+    parameters = [nn.Parameter(torch.zeros(30))]
+    P = projection("rademacher", 30, 3, 0)
+    with pytest.raises(RlidimError, match="d = 5 beside a projection of d = 3: leave d out"):
+        rlidim.SubspaceOptimizer(parameters, d=5, projection=P)
+    for d in (None, 3):
+        assert rlidim.SubspaceOptimizer(parameters, d=d, projection=P).theta_d.numel() == 3

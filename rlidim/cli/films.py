@@ -61,10 +61,10 @@ def _drawn(task: Task, record: RunRecord, path: Path) -> dict[str, Any]:
     from rlidim.solutions.film import films
     from rlidim.solutions.playback import draws
 
-    if not draws(task):
-        return {CLIPS: []}
-    tell(f"{task.name}: a film of {record.cell}")
     try:
+        if not draws(task):
+            return {CLIPS: []}
+        tell(f"{task.name}: a film of {record.cell}")
         made = films(task, record, path, path.parent)
     except RlidimError as error:
         return {REASON: str(error)}

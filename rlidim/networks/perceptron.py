@@ -44,7 +44,7 @@ class Architecture:
             together, or the action's size; of values in quantiles, those of each action.
         hidden: widths of the hidden layers.
         activation: ``relu`` or ``tanh``.
-        initialisation: ``he_normal`` or ``orthogonal``, see :class:`rlidim.tasks.task.Network`.
+        initialisation: ``he_normal`` or ``orthogonal``, see :class:`rlidim.tasks.problems.Network`.
         output_gain: of the last layer, under ``orthogonal``.
         action: ``argmax`` (discrete), ``argmax_mean`` (of each action's mean over quantiles),
             ``argmax_each`` (of each part's choices), ``positive`` (which of the outputs are),

@@ -87,7 +87,7 @@ def implementation(family: str, device: torch.device, backend: str) -> type[Proj
     """Return the class that computes a family's products.
 
     Args:
-        family: a name in ``FAMILIES``.
+        family: a name in ``FAMILIES``, or of an installed family.
         device: where the vectors live.
         backend: ``auto`` is the fastest that is installed here; or the name of one.
 

@@ -197,8 +197,8 @@ class Projection(ABC):
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))
         return LinearOperator(
             self.shape,
-            matvec=forward,
-            rmatvec=adjoint,
+            matvec=lambda x: forward(x.reshape(-1)),  # scipy hands columns (n, 1) over too
+            rmatvec=lambda x: adjoint(x.reshape(-1)),
             matmat=forward,
             rmatmat=adjoint,
             dtype=dtype,
@@ -244,7 +244,6 @@ class Projection(ABC):
             yield first, last, self._forward(unit, None, None, start, stop)
 
     def _tensor(self, x: np.ndarray) -> Tensor:
-        x = x.reshape(-1) if x.ndim == 2 and x.shape[1] == 1 else x
         return torch.as_tensor(np.ascontiguousarray(x)).to(self.device, self.dtype)
 
     def _check_dense(self, rows: int) -> None:

@@ -32,12 +32,12 @@ RULE = (
 )
 
 
-def choose(D: int, d: int, device_type: str = "cpu", population: int = 1) -> str:
-    """Return the family for a size, a type of device and a number of members at once.
+def choose(D: int, d: int, device_type: str = "cpu") -> str:
+    """Return the family for a size and a type of device.
 
     Example:
         >>> choose(562, 16), choose(1_005_974, 6_000)
         ('rademacher', 'stacked_fastfood')
     """
-    dense = D * d * population <= DENSE_ENTRIES.get(device_type, DENSE_ENTRIES["cpu"])
+    dense = D * d <= DENSE_ENTRIES.get(device_type, DENSE_ENTRIES["cpu"])
     return RULE[0].family if dense else RULE[1].family

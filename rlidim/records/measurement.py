@@ -21,6 +21,8 @@ from rlidim.statistics.scale import LOCAL
 from rlidim.tasks.problems import Evaluation
 from rlidim.tasks.task import Published, Task
 
+FRACTION = 0.9  # of the way from random actions to 1: d_int90
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -75,7 +77,7 @@ class Measurement:
         parts = [self.task_name, self.trainer, self.projection]
         if self.scope != "policy":
             parts.append(self.scope)
-        if self.fraction != 0.9:
+        if self.fraction != FRACTION:
             parts.append(f"{self.fraction * 100:g}")
         if self._is_local_on_demand:
             parts.append("local")
@@ -232,7 +234,7 @@ def gather(
     records: Sequence[RunRecord],
     tasks: Mapping[str, Task],
     *,
-    fraction: float = 0.9,
+    fraction: float = FRACTION,
     local: bool = False,
     results_folder: Path,
 ) -> list[Measurement]:
@@ -259,7 +261,7 @@ def read_measurement(
     subject: Subject,
     task: Task | None,
     *,
-    fraction: float = 0.9,
+    fraction: float = FRACTION,
     local: bool = False,
     results_folder: Path,
 ) -> Measurement:

@@ -26,17 +26,23 @@ def read(results: Path) -> Sequence[Mapping[str, Any]]:
     """Return the rows of products timed at one D and several d; none where there is no file.
 
     Raises:
-        RlidimError: the file is damaged.
+        RlidimError: the file is damaged, or of several D.
     """
     path = results / GROWTH
     if not path.exists():
         return ()
     try:
         rows = parse_json(read_file(path, LARGEST_FILE))["rows"]
-        chosen = [row for row in rows if row["operation"] == "forward" and row["members"] == 1]
-        return [_timed(row) for row in chosen]
+        timed = [
+            _timed(row)
+            for row in rows
+            if row["operation"] == "forward" and row["members"] == row["threads"] == 1
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise RlidimError(f"{path}: not what 'rlidim kernels --out' writes ({error})") from error
+    if len({row["D"] for row in timed}) > 1:
+        raise RlidimError(f"{path}: products of several D; one is expected, of several d")
+    return timed
 
 
 def _timed(row: Mapping[str, Any]) -> dict[str, Any]:

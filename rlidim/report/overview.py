@@ -88,7 +88,8 @@ def plainly(measurement: Measurement) -> str:
                 f"more than {estimate.tested[-1]:,} of {estimate.D:,} numbers are needed ({sure})"
             )
         else:
-            said = f"about {estimate.d_int:,} of {estimate.D:,} numbers are enough ({sure})"
+            about = "at most" if estimate.censored == "below" else "about"
+            said = f"{about} {estimate.d_int:,} of {estimate.D:,} numbers are enough ({sure})"
     random = 0 if measurement.random is None else 1
     return (
         f"{name}: {said}. {len(measurement.runs)} runs in subspaces, {len(measurement.baseline)} "

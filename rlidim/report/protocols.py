@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlidim.records.measurement import Measurement
+from rlidim.records.measurement import FRACTION, Measurement
 from rlidim.report import text
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import beside, name_of
@@ -17,7 +17,7 @@ from rlidim.tasks.task import PAPER
 UNKNOWN = "not known"
 
 
-def table(measurements: Sequence[Measurement], fraction: float) -> Table:
+def table(measurements: Sequence[Measurement]) -> Table:
     """Return one row for each subject that was measured by both protocols."""
     by_names = {measurement.names: measurement for measurement in measurements}
     rows = []
@@ -29,7 +29,7 @@ def table(measurements: Sequence[Measurement], fraction: float) -> Table:
         rows.append(
             (task, trainer, ", ".join(rest), *_reading(ours), *_reading(paper), _same(ours, paper))
         )
-    name = name_of(fraction)
+    name = name_of(FRACTION)
     header = (
         "task",
         "trainer",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rlidim.records.measurement import Measurement, total_seconds, total_steps
+from rlidim.records.measurement import FRACTION, Measurement, total_seconds, total_steps
 from rlidim.records.record import RunRecord
 from rlidim.report import published, text
 from rlidim.report.columns import one_line
@@ -37,9 +37,9 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
+def summary(measurements: Sequence[Measurement]) -> Table:
     """Return one row for each measurement of a task of unknown dimension."""
-    name = name_of(fraction)
+    name = name_of(FRACTION)
     rows, reasons = [], []
     for measurement in measurements:
         estimate = measurement.estimate
@@ -86,14 +86,14 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
         "core hours",
     )
     notes = (
-        f"{name}: the smallest d at which at least half of the runs reach {fraction:g}, where "
+        f"{name}: the smallest d at which at least half of the runs reach {FRACTION:g}, where "
         "random actions are 0 and 1 is the target that the task declares, or else the median of "
         "native training (local); > and <= where the tested d only bound it; none where not even "
         "d = D reaches it.",
-        f"Scale: what 1 is. Native reach it: of the native runs so many reach {fraction:g} too; "
+        f"Scale: what 1 is. Native reach it: of the native runs so many reach {FRACTION:g} too; "
         "where fewer than half reach that of the target, the row is native unsolved and its "
         "reading local.",
-        f"By the mean: the smallest d whose expected score reaches {fraction:g} of the native "
+        f"By the mean: the smallest d whose expected score reaches {FRACTION:g} of the native "
         "runs' mean, with its own interval.",
         "Paper's rule: the first tested d whose mean score exceeds the same share of the native "
         "mean, scores shifted so that the lowest possible is 0 (random actions' mean, where there "
@@ -106,7 +106,7 @@ def summary(measurements: Sequence[Measurement], fraction: float) -> Table:
     return Table("Measurements", header, tuple(rows), 3, notes)
 
 
-def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
+def calibration(measurements: Sequence[Measurement]) -> Table:
     """Return one row for each measurement of a task whose dimension is known by construction."""
     rows = []
     for measurement in measurements:
@@ -132,7 +132,7 @@ def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
         "projection",
         "D",
         "known",
-        name_of(fraction),
+        name_of(FRACTION),
         "95 % interval",
         "holds",
         "runs",
@@ -146,9 +146,7 @@ def calibration(measurements: Sequence[Measurement], fraction: float) -> Table:
     return Table("Calibration", header, tuple(rows), 3, notes)
 
 
-def comparison(
-    measurements: Sequence[Measurement], tasks: Mapping[str, Task], fraction: float
-) -> Table:
+def comparison(measurements: Sequence[Measurement], tasks: Mapping[str, Task]) -> Table:
     """Return one row for each measurement and published number of its task.
 
     The published numbers of the other tasks are named below the table.
@@ -212,7 +210,7 @@ def comparison(
         "ours, their rule",
         "ratio",
         "ours, at their score",
-        f"ours, {name_of(fraction)}",
+        f"ours, {name_of(FRACTION)}",
         "our interval",
     )
     return Table("Against published numbers", header, tuple(rows), 7, tuple(dict.fromkeys(notes)))

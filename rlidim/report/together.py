@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlidim.records.measurement import Measurement, total_steps
+from rlidim.records.measurement import FRACTION, Measurement, total_steps
 from rlidim.report import text
 from rlidim.report.tables import Table
 from rlidim.statistics.estimate import Estimate
@@ -21,7 +21,7 @@ RESAMPLES = 9_999  # of the permutations of native scores, where there are more 
 TIE = 1e-7  # tables less probable than the one found, but for rounding
 
 
-def table(measurements: Sequence[Measurement], fraction: float) -> Table:
+def table(measurements: Sequence[Measurement]) -> Table:
     """Return one row for each subject that was measured by both."""
     by_names = {measurement.names: measurement for measurement in measurements}
     known = known_trainers()
@@ -47,7 +47,7 @@ def table(measurements: Sequence[Measurement], fraction: float) -> Table:
                 _rate(alone),
             )
         )
-    name = name_of(fraction)
+    name = name_of(FRACTION)
     header = (
         *("task", "trainer", name, f"alone: {name}", "p of the shares"),
         *("baseline", "alone: baseline", "p of the baselines", "steps/s", "alone: steps/s"),

@@ -51,9 +51,7 @@ _AGAIN = (
 )
 
 
-def write_tables(
-    results: Results, tasks: Mapping[str, Task], *, fraction: float = 0.9
-) -> tuple[list[Path], list[str]]:
+def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path], list[str]]:
     """Write TABLES.md, tables.csv, scores.csv, tables.tex and the figures.
 
     FAMILIES.md too, where ``families/`` holds records that compare the families of P.
@@ -61,7 +59,6 @@ def write_tables(
     Args:
         results: the folder of records, where the files go too.
         tasks: the known tasks by name.
-        fraction: of the baseline's normalised score that counts as solved.
 
     Returns:
         The paths written, TABLES.md first, and one line for each file that is no record and each
@@ -72,7 +69,7 @@ def write_tables(
     """
     results.check_there()
     records, problems = results.scan()
-    measurements = gather(records, tasks, fraction=fraction, results_folder=results.folder)
+    measurements = gather(records, tasks, results_folder=results.folder)
     problems = [f"{problem}; skipped" for problem in problems]
     natives = baselines.unmeasured(records, measurements, tasks)
     problems += [warning for measurement in measurements for warning in measurement.warnings]
@@ -123,7 +120,6 @@ def write_tables(
         judged,
         [choices.table(otherwise), claims.listed("Claims about RL tasks", of_atlas)],
         tasks,
-        fraction,
     )
     contents = {
         "TABLES.md": page.markdown(),
@@ -165,7 +161,6 @@ class _Page:
         judged: Sequence[Claim],
         of_rl: Sequence[Table],
         tasks: Mapping[str, Task],
-        fraction: float,
     ) -> None:
         self.measurements = measurements
         self.natives = natives
@@ -174,17 +169,17 @@ class _Page:
         known = [measurement for measurement in measurements if measurement.known is not None]
         candidates = [
             headline.table(ours),
-            tables.summary(ours, fraction),
-            tables.calibration(known, fraction),
-            tables.comparison(measurements, tasks, fraction),
+            tables.summary(ours),
+            tables.calibration(known),
+            tables.comparison(measurements, tasks),
             claims.table(judged),
             replications.table(measurements),
             bases.table(measurements, at_full),
             trainers.gradients(measurements),
             trainers.correlations(measurements),
             *of_rl,
-            protocols.table(measurements, fraction),
-            together.table(measurements, fraction),
+            protocols.table(measurements),
+            together.table(measurements),
             descriptions.table(described),
             baselines.table(natives),
         ]

@@ -240,6 +240,8 @@ def decode(task: Task, path: Path) -> float:
     try:
         spec, seed = ProjectionSpec.from_json(header["spec"]), int(header["theta_0_seed"])
         settings, expected = str(header["settings"]), float(header["score"])
+        if seed < 0:
+            raise ValueError(f"theta_0_seed {seed} is below 0")
     except (KeyError, TypeError, ValueError) as error:
         raise RlidimError(
             f"{path}: names no projection, seed, settings and score ({error})"

@@ -7,6 +7,7 @@ zip by its name; uploading the folder is the user's own command.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ model-index:
 {code}
 ```
 
-`{record}` is the run's record: its seeds, settings and versions, and theta_d itself. It was made by
+`{record}` is the run's record: its seeds, settings and versions{solution}. It was made by
 
 ```console
 $ {command}
@@ -83,13 +84,15 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
         The files, the card first.
 
     Raises:
-        RlidimError: no such record, no solution in it, or what a model or a video needs is missing.
+        RlidimError: no such record, no solution in it, one of another network than the task has, or
+            what a model or a video needs is missing.
     """
     from rlidim.trainers.sb3.export import model_of
 
     record = record_of(task, path)
     if record.status != "ok" or record.solution is None:
         raise RlidimError(f"{path}: no run that ended with a model of Stable-Baselines3")
+    made_by = command(task, record)
     playback.check_draws(task)
     architecture, _ = playback.parameters_of(record, path, log_dir)
     kind = model_of(record.cell.trainer, architecture)
@@ -119,7 +122,8 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
         episodes=len(record.returns),
         code=loading(task, kind, exported, remembers=bool(getattr(architecture, "memory", 0))),
         record=RECORD,
-        command=command(task, record),
+        solution=", and theta_d itself" if record.solution.get("theta_d") is not None else "",
+        command=made_by,
     )
     write_atomically(out / RESULTS, json.dumps(results, indent=1) + "\n", "--hub")
     write_atomically(out / RECORD, path.read_text(), "--hub")
@@ -186,16 +190,25 @@ def about(record: RunRecord, architecture: AnyArchitecture) -> str:
 
 
 def command(task: Task, record: RunRecord) -> str:
-    """Return the command that makes the run again, settings that are not the task's included."""
+    """Return the command that makes the run again, settings that are not the task's included.
+
+    Raises:
+        RlidimError: the record is of another network or evaluation than the task has.
+    """
     cell = record.cell
     words = ["rlidim"]
     if task.file.parent.resolve() != task_folders()[-1]:  # the suite's own
         words += ["--envs", str(task.file.parent)]
     words += [cell.task, "train", "--trainer", cell.trainer, "--seed", str(cell.seed)]
-    now = configuration(task, cell)
-    for name, before, _ in differences(record.settings.get("trainer"), now.get("trainer")):
-        words += ["--set", f"{name}={before}"]
+    for name, before, now in differences(record.settings, configuration(task, cell)):
+        section, _, setting = name.partition(".")
+        if section != "trainer" or not setting:
+            raise RlidimError(
+                f"the record was made with {name} = {before!r}, task '{task.name}' has {now!r}: "
+                "no command of the task's makes its run again; name the task it was made of"
+            )
+        words += ["--set", f"{setting}={before}"]
     if cell.d is not None:
         words += ["--dim", str(cell.d), "--projection", cell.projection]
         words += [] if cell.scope == "policy" else ["--scope", cell.scope]
-    return " ".join(words)
+    return shlex.join(words)

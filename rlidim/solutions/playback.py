@@ -197,7 +197,11 @@ def picture_of(environment: Any) -> NDArray[np.uint8]:
 
 
 def draws(task: Task) -> bool:
-    """Say whether a task has a lone environment that draws pictures."""
+    """Say whether a task has a lone environment that draws pictures.
+
+    Raises:
+        RlidimError: it cannot be made, as for want of its package.
+    """
     return making.has_lone_form(task) and "rgb_array" in _modes(task)
 
 

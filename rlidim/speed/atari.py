@@ -43,6 +43,7 @@ def rates(game: Atari, width: int, *, steps: int = STEPS, repeats: int = REPEATS
     Raises:
         RlidimError: see :func:`rlidim.environments.atari.check`.
     """
+    steps = max(steps // width, 1) * width  # a vector's steps are whole
     ways: dict[str, Callable[[], None]] = {
         "ours": _vector(AtariVecEnv(game, width), steps // width),
         "emulator": _emulator(game, steps),

@@ -8,8 +8,8 @@ import torch
 
 from rlidim.projections import projection
 from rlidim.projections.backends import FAMILIES
+from rlidim.report.columns import text_table
 from rlidim.speed.memory import held_bytes
-from rlidim.speed.text import columns
 
 SIZE = (100_000, 200)  # at which memory is shown: large enough that no family stores all of P
 
@@ -46,7 +46,7 @@ def table(content: dict[str, Any]) -> str:
     D, d = content["size"]
     return "\n".join(
         [
-            columns(
+            text_table(
                 [
                     {name: said for name, said in row.items() if name != "rank"}
                     for row in content["families"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from rlidim.networks import acting as acting_networks
 from rlidim.records.cell import Cell, Seeds
 from rlidim.speed import adapter, atari
 from rlidim.speed.paired import Comparison, rounds, seconds_of
@@ -51,7 +50,7 @@ def throughput(
         "task": task.name,
         "trainer": trainer,
         "projection": projection,
-        "D": acting_networks.architecture(task).D,
+        "D": build(task, trainer, seeds)[1].D,
         "d": d,
         "steps": steps,
         "repeats": comparison.pairs,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from rlidim.report.columns import text_table
 from rlidim.speed.paired import NOTE
 from rlidim.speed.rows import Row
 
@@ -40,22 +41,6 @@ def product(row: Row) -> str:
     """Return ``forward``, or ``forward (2 threads)``."""
     threads = f" ({row['threads']} threads)" if row["threads"] > 1 else ""
     return f"{row['operation']}{threads}"
-
-
-def columns(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows of text as aligned columns; the first row names them.
-
-    Not the reports' table: those need scipy, which a bare GPU machine may lack.
-    """
-    if not rows:
-        return "nothing to show"
-    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
 
 
 def kernel_table(rows: Sequence[Row], bars: Sequence[dict[str, Any]]) -> str:
@@ -167,16 +152,16 @@ def _parts(
     missing: Sequence[str],
     profiles: Sequence[dict[str, Any]] = (),
 ) -> str:
-    parts = [columns(shown)]
+    parts = [text_table(shown)]
     if profiles:
-        parts.append(columns(profiles))
+        parts.append(text_table(profiles))
     if bars:
         texts = [
             {name: text for name, text in bar.items() if name != "why"}
             | {"value": NONE if bar["value"] is None else f"{bar['value']:.3g}"}
             for bar in bars
         ]
-        parts.append(columns(texts))
+        parts.append(text_table(texts))
     why = [f"  {bar['bar']}: {bar['why']}" for bar in bars if bar["why"]]
     if why:
         parts.append("\n".join(["why a bar may be missed:", *why]))

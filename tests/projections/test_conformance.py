@@ -218,6 +218,9 @@ def test_scipy_operator(family: str, options: dict[str, int]) -> None:
     np.testing.assert_allclose(operator.matvec(theta), dense @ theta)
     np.testing.assert_allclose(operator.rmatvec(g), dense.T @ g)
     np.testing.assert_allclose(operator @ np.eye(9), dense)
+    one = theta[:, None]
+    np.testing.assert_allclose(operator.matmat(one), dense @ one)
+    np.testing.assert_allclose((operator.T @ operator).matmat(one), dense.T @ (dense @ one))
     np.testing.assert_allclose(operator.matvec(theta[:, None]), (dense @ theta)[:, None])
 
 

@@ -24,11 +24,16 @@ def timed(exponents: Mapping[str, float]) -> list[dict[str, Any]]:
             "d": d,
             "operation": operation,
             "members": 1,
+            "threads": threads,
             "seconds": seconds * d**exponent,
         }
         for family, exponent in exponents.items()
         for d in DIMS
-        for operation, seconds in (("forward", 1e-6), ("adjoint", 1.0))
+        for operation, threads, seconds in (
+            ("forward", 1, 1e-6),
+            ("forward", 2, 0.3),
+            ("adjoint", 1, 1.0),
+        )
     ]
 
 
@@ -71,6 +76,13 @@ def test_without_a_family_it_is_undecided_and_without_a_file_unsaid(tmp_path: Pa
     judged = growth.claim(growth.read(saved(tmp_path, timed({"sparse": 0.5}))))
     assert judged is not None
     assert judged.verdict == claims.OPEN
+
+
+def test_one_size_is_judged(tmp_path: Path) -> None:
+    rows = timed({"sparse": 0.5})
+    saved(tmp_path, [*rows, {**rows[0], "D": 1_009}])
+    with pytest.raises(RlidimError, match="products of several D"):
+        growth.read(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"rows": [1]}', '{"rows": 3}', '{"rows": [{}]}'])

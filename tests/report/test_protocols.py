@@ -17,7 +17,7 @@ def test_both_protocols_stand_in_one_row(paper: int, agree: str) -> None:
     found = [*classifier("mnist-fc", 700), *classifier("mnist-fc-paper", paper)]
     loaded = find_tasks({record.cell.task for record in found})
     measured = gather(found, loaded, results_folder=Path("results"))
-    (row,) = protocols.table(measured, 0.9).rows
+    (row,) = protocols.table(measured).rows
     assert row[:3] == ("mnist-fc", "adam", "stacked_fastfood")
     assert row[-1] == agree
 
@@ -36,11 +36,11 @@ def test_an_end_that_is_open_proves_no_agreement() -> None:
     assert paper is not None
     assert ours is not None
     assert None in paper.interval
-    (row,) = protocols.table(measured, 0.9).rows
+    (row,) = protocols.table(measured).rows
     assert row[-1] == "not known"
 
 
 def test_one_protocol_alone_has_no_row() -> None:
     found = classifier("mnist-fc", 700)
     measured = gather(found, find_tasks(["mnist-fc"]), results_folder=Path("results"))
-    assert protocols.table(measured, 0.9).rows == ()
+    assert protocols.table(measured).rows == ()

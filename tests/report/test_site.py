@@ -155,7 +155,8 @@ def test_a_solution_is_seen_beside_random_actions(site: Path) -> None:
     assert len(seconds) == 1  # both begin anew together
     # The episode is one of those that scored the run: it ends as it is on record.
     said = re.search(
-        r"A policy found by (\w+) that moved (\d+) of 562 numbers: return (\d+)", page.read_text()
+        r"A policy of 562 parameters, found by (\w+) in (\d+) numbers: return (\d+)",
+        page.read_text(),
     )
     assert said is not None
     trainer, d, score = said[1], int(said[2]), float(said[3])

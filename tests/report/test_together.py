@@ -48,13 +48,13 @@ def measured(*each: list[RunRecord]) -> list:  # type: ignore[type-arg]
 def test_the_row_names_both_readings() -> None:
     solved = {2: (0, 6), 4: (3, 6), 8: (6, 6)}
     both = measured(records("ppo", solved), records("ppo-many", solved))
-    (row,) = table(both, 0.9).rows
+    (row,) = table(both).rows
     assert row[:2] == ("synthetic", "ppo-many")
     assert row[2] == row[3]
     assert row[4] == "1"
     assert row[5] == row[6] == "101 ± 1.6 (5)"
     assert row[7] == "1"
-    assert table(measured(records("ppo-many", solved)), 0.9).rows == ()
+    assert table(measured(records("ppo-many", solved))).rows == ()
 
 
 def test_the_shares_are_tested_by_the_exact_test_of_several_tables() -> None:

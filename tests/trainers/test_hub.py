@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,13 @@ def test_a_folder_for_the_hub(tmp_path: Path) -> None:
     policy = playback.policy_of(record, RECORD, tmp_path)
     actions, _ = PPO.load(files[1]).predict(observations, deterministic=True)
     np.testing.assert_array_equal(actions, policy.act(observations))
+
+
+def test_a_card_names_no_command_that_makes_another_run() -> None:
+    record = read_record(RECORD)
+    settings = {**record.settings, "network": {**record.settings["network"], "hidden": [8, 8]}}
+    with pytest.raises(RlidimError, match=r"made with network.hidden = \[8, 8\], task 'cartpole'"):
+        hub.command(find_task("cartpole"), dataclasses.replace(record, settings=settings))
 
 
 def test_random_actions_are_no_model(tmp_path: Path) -> None:
@@ -97,7 +105,8 @@ def test_the_card_of_a_memory_names_the_class_that_loads_it(tmp_path: Path) -> N
     assert "from sb3_contrib import RecurrentPPO" in code
     # The command makes this run again, whose settings are not the task's.
     card = files[0].read_text()
-    assert "--set n_timesteps=1000 --set population=4" in hub.command(find_task("cartpole"), record)
+    usual = task.replace_settings("es", {"n_timesteps": 500_000, "population": 64})
+    assert "--set n_timesteps=1000 --set population=4" in hub.command(usual, record)
     assert "rlidim cartpole train --trainer es --seed 0" in card
     assert "state" in code
 

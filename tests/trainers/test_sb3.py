@@ -320,6 +320,21 @@ def test_a_model_is_confined_once() -> None:
         confine(model, d=3)
 
 
+def test_what_cannot_be_confined_stays_as_it_was() -> None:
+    """The critic of one input and output is smaller than d: its actor is not confined either."""
+    sizes = {"net_arch": {"pi": [64, 64], "qf": [2]}}
+    model = SAC("MlpPolicy", "Pendulum-v1", policy_kwargs=sizes, device="cpu")
+    with pytest.raises(RlidimError, match="d must be between 1 and D ="):
+        confine(model, d=3000, scope="all")
+    assert not isinstance(actor_optimizer(model), SubspaceOptimizer)
+    confine(model, d=10, scope="all")
+
+    frozen = PPO("MlpPolicy", "CartPole-v1", device="cpu")
+    frozen.policy.requires_grad_(False)
+    with pytest.raises(RlidimError, match="no parameter to confine: all are frozen"):
+        confine(frozen, d=3)
+
+
 def test_frozen_parameters_of_a_model_stay_where_they_are() -> None:
     model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, device="cpu")
     frozen = model.policy.mlp_extractor.policy_net[0]

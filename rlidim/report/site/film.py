@@ -68,8 +68,8 @@ def shown(name: str, solution: Solution, film: Film) -> Markup:
         _figure(
             found,
             film.found,
-            f"A policy found by {cell.trainer} that moved "
-            f"{text.whole(len(solution.theta_d))} of {text.whole(solution.record.D)} numbers",
+            f"A policy of {text.whole(solution.record.D)} parameters, found by {cell.trainer} in "
+            f"{text.whole(len(solution.theta_d))} numbers",
         ),
         _figure(by_chance, film.by_chance, "Random actions in the same episode"),
         class_="films",

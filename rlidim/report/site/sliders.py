@@ -134,8 +134,8 @@ def sliders_page(run: Driven) -> Markup:
             "P has ",
             f"{run.record.D} by {NUMBERS} signs, and none of them was sent to this page: they are "
             "drawn here from the run's seed by Philox, the stream that drew them in training. The "
-            f"run is {run.record.cell}, whose score over 100 fresh episodes is "
-            f"{text.number(run.record.score)}.",
+            f"run is {run.record.cell}, whose score over {len(run.record.returns)} fresh episodes "
+            f"is {text.number(run.record.score)}.",
             class_="note",
         ),
         data("policy", run.to_json()),

@@ -13,7 +13,7 @@ from rlidim.report.site.curve import curve
 from rlidim.report.site.entry import Entry
 from rlidim.report.site.markup import Markup, data, element, together
 from rlidim.report.site.page import heading
-from rlidim.report.site.solution import solution_of
+from rlidim.report.site.solution import Solution, solution_of
 from rlidim.statistics.wording import name_of
 
 SHOWN = 100  # numbers of theta_d that stand on the page; more are in a file
@@ -111,7 +111,8 @@ def _solution(entry: Entry, link: Link) -> Markup | None:
         "p",
         f"A run that solves it with d = {d:,} ",
         element("a", f"(seed {found.record.cell.seed})", href=link(found.record)),
-        f", score {text.number(found.record.score)}: these numbers, and two seeds, are the policy.",
+        f", score {text.number(found.record.score)}: these numbers, and two seeds, are the policy"
+        f"{_beside(found)}.",
     )
     if d > SHOWN:
         where = f"{solution_file(entry)}"
@@ -119,6 +120,13 @@ def _solution(entry: Entry, link: Link) -> Markup | None:
     else:
         numbers = copied(found.words, "numbers")
     return together(element("h3", "A solution"), about, numbers)
+
+
+def _beside(found: Solution) -> str:
+    """Return what else a policy is, which its record has."""
+    network = (found.record.solution or {}).get("network") or {}
+    normalised = network.get("observation_mean") is not None
+    return ", with the mean and variance of its observations in the record" if normalised else ""
 
 
 def solution_file(entry: Entry) -> str:

@@ -141,8 +141,8 @@ def limits_of(budget: float) -> dict[str, Limits]:
 
 def table(content: dict[str, Any]) -> str:
     """Return the results as text."""
+    from rlidim.report.columns import text_table
     from rlidim.speed import products, steps
-    from rlidim.speed.text import columns
 
     parts = []
     if "correctness" in content:
@@ -158,5 +158,5 @@ def table(content: dict[str, Any]) -> str:
         ]
     if content["queue"]:
         shown = ("command", "code", "reason")
-        parts.append(columns([{name: row[name] for name in shown} for row in content["queue"]]))
+        parts.append(text_table([{name: row[name] for name in shown} for row in content["queue"]]))
     return "\n\n".join(parts)

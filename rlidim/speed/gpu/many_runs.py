@@ -160,12 +160,13 @@ def _train(runs: TensorRuns, steps: int) -> None:
 
 def table(content: dict[str, Any]) -> str:
     """Return the results as text."""
-    from rlidim.speed.text import NONE, columns, duration, ratio
+    from rlidim.report.columns import text_table
+    from rlidim.speed.text import NONE, duration, ratio
 
     def rate(seconds: float | None) -> str:
         return NONE if seconds is None else f"{1.0 / seconds:,.0f}"
 
-    return columns(
+    return text_table(
         [
             {
                 "runs of PPO": row["runs"],

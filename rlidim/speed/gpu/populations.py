@@ -96,9 +96,10 @@ def fill(row: Row, gpu: torch.device) -> None:
 
 def table(content: dict[str, Any]) -> str:
     """Return the results as text."""
-    from rlidim.speed.text import NONE, columns, duration, ratio
+    from rlidim.report.columns import text_table
+    from rlidim.speed.text import NONE, duration, ratio
 
-    return columns(
+    return text_table(
         [
             {
                 "network": row["network"],

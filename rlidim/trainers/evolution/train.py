@@ -1,12 +1,15 @@
-"""Evolution strategies on theta_d: OpenAI-ES and CMA-ES, whole populations evaluated at once.
+"""Evolution strategies on theta_d, whole populations evaluated at once.
 
-Salimans et al. 2017 (the paper's choice for its MuJoCo and Atari tasks); Hansen 2016. Both search
-the d numbers themselves; the native baseline searches all D.
+OpenAI-ES (Salimans et al. 2017, the paper's choice for its MuJoCo and Atari tasks), CMA-ES (Hansen
+2016), also with a diagonal, and ARS (Mania et al. 2018). All search the d numbers themselves; the
+native baseline searches all D.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -135,8 +138,11 @@ def train(run: Run) -> Outcome:
         champion.challenge(acting.policy(space.parameters(point)), point.copy())
 
     overflown = False
-    others = workers.start(task, cell, seeds, run.processes - 1, run.worker or ProcessWorker)
-    with Population(player, settings.population, others) as population:
+    begun = partial(workers.start, task, cell, seeds, run.processes - 1)
+    with (
+        closing(at),
+        Population(player, settings.population, begun(run.worker or ProcessWorker)) as population,
+    ):
         if at.generation == 0:
             challenge(search.mean)
         while at.steps < settings.n_timesteps and not champion.solved:
@@ -164,7 +170,6 @@ def train(run: Run) -> Outcome:
                 normalised = statistics.freeze()
             if checkpoints is not None and checkpoints.due():
                 checkpoints.save(at.state())
-    champion.close()
     diverged = overflown or not np.isfinite(search.mean).all()
     point = champion.solution
     final = arena.evaluate(

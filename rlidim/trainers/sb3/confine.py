@@ -112,8 +112,9 @@ def confine(
             "out of its trust region: scope policy"
         )
     subspaces: list[dict[str, Any]] = []
+    built: list[tuple[Any, SubspaceOptimizer]] = []  # for whom; put in place when all are
 
-    def replace(holder: Any, confined: list[nn.Parameter], seed: int) -> None:
+    def build(holder: Any, confined: list[nn.Parameter], seed: int) -> dict[str, Any]:
         before = holder.optimizer
         if isinstance(before, SubspaceOptimizer):
             raise RlidimError(
@@ -121,6 +122,8 @@ def confine(
                 "was built or loaded"
             )
         confined = [parameter for parameter in confined if parameter.requires_grad]
+        if not confined:
+            raise RlidimError("no parameter to confine: all are frozen (requires_grad=False)")
         every = [parameter for group in before.param_groups for parameter in group["params"]]
         places = {id(parameter): place for place, parameter in enumerate(every)}
         D = sum(parameter.numel() for parameter in confined)
@@ -137,33 +140,37 @@ def confine(
                 "spec": P.spec.to_json(),
             }
         )
-        holder.optimizer = SubspaceOptimizer(
+        optimizer = SubspaceOptimizer(
             _groups(every, subspaces[-1]["confined"]),
             projection=P,
             lr=before.param_groups[0]["lr"],
             **arguments,
         )
-        model.policy_kwargs = {
-            **model.policy_kwargs,
-            "optimizer_class": optimizer_as_it_was,
-            "optimizer_kwargs": {"subspaces": subspaces, **arguments},
-        }
+        built.append((holder, optimizer))
+        return arguments
 
     if has_actor(model):
         actor_confined = acting if scope == "policy" else list(policy.actor.parameters())
-        replace(policy.actor, actor_confined, seed)
+        arguments = build(policy.actor, actor_confined, seed)
         if scope == "all":
             critic = [
                 parameter
                 for group in policy.critic.optimizer.param_groups
                 for parameter in group["params"]
             ]
-            replace(policy.critic, critic, critic_seed(seed))
+            arguments = build(policy.critic, critic, critic_seed(seed))
     else:
         confined = acting if scope == "policy" else list(policy.optimizer.param_groups[0]["params"])
-        replace(policy, confined, seed)
+        arguments = build(policy, confined, seed)
         if hasattr(model, "max_grad_norm"):
             model.max_grad_norm = NO_CLIPPING
+    for holder, optimizer in built:
+        holder.optimizer = optimizer
+    model.policy_kwargs = {
+        **model.policy_kwargs,
+        "optimizer_class": optimizer_as_it_was,
+        "optimizer_kwargs": {"subspaces": subspaces, **arguments},
+    }
     _step_in_subspace(model)
     return model
 

@@ -466,6 +466,7 @@ def train(run: Run) -> Outcome:
     finally:
         evaluations.champion.close()
         model.get_env().close()  # type: ignore[union-attr]
+        model.logger.close()
     best = evaluations.champion.solution
     returns: tuple[float, ...] = ()
     if not evaluations.diverged:
