@@ -124,18 +124,25 @@ def test_check_finds_what_would_end_training(
     assert "Traceback" not in shown.err
 
 
+def refused(file: Path, text: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what ``check`` says of a task's file that it refuses."""
+    file.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["check", str(file)])
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
 def test_check_tries_the_network_s_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start = "[{theta_0_seed: 1, family: rademacher, D: 9, seed: 1, theta_d: [1.0]}]"
-    (tmp_path / "mine.yml").write_text(
+    text = (
         "title: x\nenvironment: {id: CartPole-v1}\ntrainers: {es: {n_timesteps: 9}}\n"
         f"network: {{hidden: [4], start: {start}}}\n"
     )
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["check", str(tmp_path / "mine.yml")])
-    assert ended.value.code == 2
-    assert "mine.yml: network: start: a solution of D = 9" in capsys.readouterr().err
+    said = refused(tmp_path / "mine.yml", text, capsys)
+    assert "mine.yml: network: start: a solution of D = 9" in said
 
 
 @pytest.mark.parametrize(
@@ -155,14 +162,11 @@ def test_check_tries_the_network_s_start(
 def test_check_asks_each_trainer(
     tmp_path: Path, trainer: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "mine.yml").write_text(
+    text = (
         "title: x\nenvironment: {id: CartPole-v1}\nnetwork: {hidden: [4]}\n"
         f"trainers: {{es: {{n_timesteps: 9}}, {trainer}}}\n"
     )
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["check", str(tmp_path / "mine.yml")])
-    assert ended.value.code == 2
-    assert f"mine.yml: {said}" in capsys.readouterr().err
+    assert f"mine.yml: {said}" in refused(tmp_path / "mine.yml", text, capsys)
 
 
 @pytest.mark.parametrize("word", ["train", "measure", "play"])

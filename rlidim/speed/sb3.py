@@ -34,9 +34,11 @@ def throughput(
         starts = min(settings.learning_starts, steps // 10)
         task = task.replace_settings(trainer, {"learning_starts": starts})
     seeds = Seeds.of(Cell(task.name, trainer, projection, d, 0))
+    sizes = set()
 
     def run(confined: bool) -> float:
-        model, _ = build(task, trainer, seeds)
+        model, architecture = build(task, trainer, seeds)
+        sizes.add(architecture.D)
         if confined:
             confine(model, d=d, projection=projection, seed=seeds.projection)
         model.set_logger(logger_of(None))
@@ -46,11 +48,12 @@ def throughput(
 
     native, inside = rounds([partial(run, False), partial(run, True)], fewest=repeats, seconds=0.0)
     comparison = Comparison.of(inside, native)
+    (D,) = sizes  # the same each time
     return {
         "task": task.name,
         "trainer": trainer,
         "projection": projection,
-        "D": build(task, trainer, seeds)[1].D,
+        "D": D,
         "d": d,
         "steps": steps,
         "repeats": comparison.pairs,
