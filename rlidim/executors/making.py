@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -170,11 +169,11 @@ def make(
         BaseException: what ``report`` raises; nothing is said of the run.
     """
     limit = Limit(job.timeout)
-    clock, processor = time.perf_counter(), time.process_time()
+    began = Spent.now()
     this = Attempt(job, attempt, logs)
 
     def spent() -> Spent:
-        return Spent(time.perf_counter() - clock, time.process_time() - processor)
+        return Spent.now() - began
 
     try:
         with one_thread(), limit:
@@ -212,7 +211,7 @@ def make_together(
         BaseException: what ``report`` raises; nothing is said of the runs that have not ended.
     """
     going = dict(enumerate(attempts))
-    began = time.perf_counter(), time.process_time()
+    began = Spent.now()
     try:
         with one_thread():
             for made in train_together([attempt.run(report) for attempt in attempts]):
@@ -227,10 +226,7 @@ def make_together(
         for attempt in attempts:
             if attempt.raised is not None:
                 raise attempt.raised from None
-        error, share = traceback.format_exc(), max(1, len(going))
-        spent = Spent(
-            (time.perf_counter() - began[0]) / share, (time.process_time() - began[1]) / share
-        )
+        error, spent = traceback.format_exc(), (Spent.now() - began) / max(1, len(going))
         for attempt in going.values():
             yield attempt, attempt.failed(error, spent)
     finally:

@@ -31,6 +31,19 @@ class Spent:
         """Return both together."""
         return Spent(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
 
+    def __sub__(self, other: Spent) -> Spent:
+        """Return what passed between two moments, the other the earlier."""
+        return Spent(self.seconds - other.seconds, self.cpu_seconds - other.cpu_seconds)
+
+    def __truediv__(self, runs: int) -> Spent:
+        """Return the share of each of several runs."""
+        return Spent(self.seconds / runs, self.cpu_seconds / runs)
+
+    @classmethod
+    def now(cls) -> Spent:
+        """Return this moment by both of this process's clocks."""
+        return cls(time.perf_counter(), time.process_time())
+
 
 def writing(path: Path) -> AbstractContextManager[None]:
     """Make of a failure to write below a run's logs one line: see ``files.writing``."""
@@ -88,7 +101,7 @@ class Checkpoints:
         self.note: str | None = None
         self.resumed: int | None = None
         self.spent = self._loaded = Spent()
-        self._began = Spent(time.perf_counter(), time.process_time())
+        self._began = Spent.now()
         self._resume = resume
         self._seconds = SECONDS if seconds is None else seconds
         self._last = time.monotonic()
@@ -166,10 +179,7 @@ class Checkpoints:
             TypeError: the content is no such tree.
         """
         began = time.monotonic()
-        here = here or Spent(
-            time.perf_counter() - self._began.seconds,
-            time.process_time() - self._began.cpu_seconds,
-        )
+        here = here or Spent.now() - self._began
         spent = dataclasses.astuple(self.spent + here)
         encoded = state.encode({"about": self.about, "spent": spent, "state": content})
         if len(encoded) > LARGEST:

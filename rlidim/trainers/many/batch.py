@@ -6,7 +6,6 @@ What is drawn in a rollout is a function of the run's seed and the rollout's num
 from __future__ import annotations
 
 import dataclasses
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -124,7 +123,7 @@ class Batch(ABC):
         Raises:
             RlidimError: an environment is at fault, or a checkpoint cannot be written.
         """
-        began = time.perf_counter(), time.process_time()
+        began = Spent.now()
         self._evaluate([member for member in self.members if not member.curve])
         self._save()
         draws = [np.random.default_rng(self._seed_of(member)) for member in self.members]
@@ -135,10 +134,7 @@ class Batch(ABC):
             if member.stopped == GOING:
                 self._look(member)
         self._evaluate([m for m in self.members if m.stopped == BUDGET])
-        share = len(self.members)
-        took = Spent(
-            (time.perf_counter() - began[0]) / share, (time.process_time() - began[1]) / share
-        )
+        took = (Spent.now() - began) / len(self.members)
         for member in self.members:
             member.spent += took
         return self._release()

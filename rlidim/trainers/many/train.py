@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -74,13 +73,13 @@ def train_together(runs: Sequence[Run]) -> Iterator[Together]:
 
 def _refused(batch: Batch, run: Run) -> tuple[str, Spent] | None:
     """Let a run enter; return the traceback of one whose environments raise, and what it took."""
-    began = time.perf_counter(), time.process_time()
+    began = Spent.now()
     try:
         batch.enter(run)
     except RlidimError:  # the user's to mend, in every run
         raise
     except (Exception, SystemExit):  # whatever an environment raises ends its run alone
-        return traceback.format_exc(), _since(began)
+        return traceback.format_exc(), Spent.now() - began
     return None
 
 
@@ -114,7 +113,7 @@ def _ended(place: int, member: Member) -> Together:
     """Score a run's best policy on fresh episodes."""
     if member.stopped == FAILED:
         return Together(place, None, member.error, member.spent)
-    began = time.perf_counter(), time.process_time()
+    began = Spent.now()
     outcome, error = None, None
     try:
         outcome = _outcome(member)
@@ -122,12 +121,7 @@ def _ended(place: int, member: Member) -> Together:
         raise
     except (Exception, SystemExit):  # whatever an environment raises ends its run alone
         error = traceback.format_exc()
-    return Together(place, outcome, error, member.spent + _since(began))
-
-
-def _since(began: tuple[float, float]) -> Spent:
-    """Return what was spent since a moment of both clocks."""
-    return Spent(time.perf_counter() - began[0], time.process_time() - began[1])
+    return Together(place, outcome, error, member.spent + (Spent.now() - began))
 
 
 def _outcome(member: Member) -> Outcome:
