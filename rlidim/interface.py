@@ -355,7 +355,7 @@ def measure(
     with _executor(executor, workers, timeout) as used:
         measurement = search(
             plan, records, executor=used, log_dir=log_folder, log=log, listener=listener
-        )
+        ).measurement
     if measurement.estimate is None:
         raise RlidimError(
             f"{chosen.name}: no estimate: {measurement.reason}; see the records in {results}"

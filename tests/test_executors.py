@@ -409,8 +409,8 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
 def test_a_search_resumes_from_any_prefix(tmp_path: Path) -> None:
     """The records decide what comes next, not the history of the process."""
     plan = Plan.of(quick(), "cmaes", dims=(1, 2), seeds=2)
-    found = search(plan, Results(tmp_path), executor=InProcess())
-    again = search(plan, Results(tmp_path), executor=NeverRuns())
+    found = search(plan, Results(tmp_path), executor=InProcess()).measurement
+    again = search(plan, Results(tmp_path), executor=NeverRuns()).measurement
     assert again == found
 
 

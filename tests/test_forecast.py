@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
-from rlidim.sweep.forecast import advice, forecast, narrow
+from rlidim.sweep.forecast import advice, ending, forecast, narrow
 from rlidim.sweep.plan import Plan
+from rlidim.sweep.search import Ended
 from rlidim.sweep.walk import reading
 from rlidim.tasks.task import Target
 from tests.factory import make_record, make_task
@@ -59,7 +61,41 @@ def test_advice_names_the_cost_and_the_budget() -> None:
     assert "--budget" in said
 
 
+def test_a_search_says_on_what_it_ended() -> None:
+    narrow_now = measured(32, {4: 0, 6: 1, 8: 3, 12: 4})
+    wide = measured(4, {4: 0, 6: 1, 8: 3, 12: 4})
+    plan = dataclasses.replace(PLAN, budget=600.0)
+    assert re.fullmatch(
+        r"search: [\d.]+ core minutes of its budget, 10 core minutes; it ended because the "
+        "interval's ends have a ratio of at most 2, by fresh seeds too",
+        ending(Ended(narrow_now, spent=False), plan),
+    )
+    assert "is spent, before fresh seeds confirmed" in ending(Ended(narrow_now, spent=True), plan)
+    assert ending(Ended(wide, spent=True), plan).endswith("10 core minutes, is spent")
+    beyond = measured(16, {562: 0})
+    assert "not even d = D passes" in ending(Ended(beyond, spent=False), plan)
+
+
+def test_where_no_d_fails_the_search_has_yet_to_go_there() -> None:
+    said = advice(measured(4, {8: 4, 16: 4}), PLAN)
+    assert said is not None
+    assert "yet to find its way to smaller d" in said
+    assert "--budget" in said
+
+
+def test_rungs_in_between_are_priced_where_only_they_narrow() -> None:
+    now = measured(16, {40: 0, 60: 4})
+    assert now.estimate is not None
+    assert now.estimate.interval == (41, 60)
+    fine = dataclasses.replace(PLAN, precision=1.1)
+    coarse = dataclasses.replace(PLAN, precision=1.4)
+    lacking, less = forecast(now, fine), forecast(now, coarse)
+    assert lacking is not None
+    assert less is not None
+    assert 0 < less < lacking
+
+
 def test_a_flat_curve_has_no_forecast() -> None:
-    flat = measured(4, {4: 2, 6: 2, 8: 2, 12: 2})
+    flat = measured(4, {3: 1, 4: 2, 6: 2, 8: 2, 12: 2})
     assert forecast(flat, dataclasses.replace(PLAN, precision=1.2)) is None
     assert "not to be had" in str(advice(flat, dataclasses.replace(PLAN, precision=1.2)))

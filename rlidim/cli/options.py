@@ -16,9 +16,9 @@ from rlidim.errors import RlidimError
 if TYPE_CHECKING:
     from rlidim.executors.job import Executor
     from rlidim.records.folder import Results
-    from rlidim.records.measurement import Measurement
     from rlidim.records.record import RunRecord
     from rlidim.sweep.plan import Plan
+    from rlidim.sweep.search import Ended
     from rlidim.tasks.task import Task
 
     ParamType = click.ParamType[Any]
@@ -316,8 +316,8 @@ def search_and_gather(
     log_dir: Path,
     log: Sequence[str] = (),
     results: Results | None = None,
-) -> Measurement:
-    """Run a plan with its progress shown, and return the measurement.
+) -> Ended:
+    """Run a plan with its progress shown, and return the measurement and on what it ended.
 
     Its records go into the folder of the command line, or another.
 
@@ -329,9 +329,10 @@ def search_and_gather(
 
     results = results_of(context) if results is None else results
     with Progress() as progress:
-        measurement = search(
+        ended = search(
             plan, results, executor=executor, log_dir=log_dir, log=log, listener=progress
         )
+    measurement = ended.measurement
     if measurement.estimate is None:
         folder = results.folder / plan.task.name
         failed = [run for run in (*measurement.runs, *measurement.baseline) if run.reason]
@@ -342,4 +343,4 @@ def search_and_gather(
                 f"{folder} away, or choose another folder with --results"
             )
         raise RlidimError(f"{plan.task.name}: no estimate: {measurement.reason}; {remedy}")
-    return measurement
+    return ended

@@ -312,7 +312,7 @@ class Refused:
     ) -> Measurement | None:
         """Return the measurement of a plan; None, and the reason is told, if it cannot be made."""
         try:
-            return search_and_gather(context, plan, executor, log_dir, results=results)
+            return search_and_gather(context, plan, executor, log_dir, results=results).measurement
         except RlidimError as error:
             executor.close()  # ends the round's other runs
             self(f"{plan.task.name} {plan.trainer}: {error}")

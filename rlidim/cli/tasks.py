@@ -251,19 +251,29 @@ def measure_command(
         precision=precision,
     )
     try:
-        measurement = search_and_gather(context, plan, executor, log_dir, log)
+        ended = search_and_gather(context, plan, executor, log_dir, log)
     finally:
         executor.close()
     from rlidim.report.overview import describe, plainly
     from rlidim.report.plot import plot_measurement
-    from rlidim.sweep.forecast import advice, forecast
+    from rlidim.sweep.forecast import advice, ending, forecast
 
+    measurement = ended.measurement
     folder = results_of(context).folder / "figures"
     figures = plot_measurement(measurement, folder / measurement.stem)
     if as_json:
-        print_json({**measurement.to_json(), "seconds_to_close": forecast(measurement, plan)})
+        search = {"budget": plan.budget, "precision": plan.precision, "spent": ended.spent}
+        print_json(
+            {
+                **measurement.to_json(),
+                "search": search if plan.dims is None else None,
+                "seconds_to_close": forecast(measurement, plan),
+            }
+        )
     else:
         click.echo(describe(measurement))
+        if plan.dims is None:
+            click.echo(f"  {ending(ended, plan)}")
         narrower = advice(measurement, plan)
         if narrower is not None:
             click.echo(f"  {narrower}")

@@ -9,10 +9,8 @@ from rlidim.records.measurement import Measurement
 from rlidim.report import text
 from rlidim.report.rows import difficulty, most_telling, place
 from rlidim.report.tables import Table
-from rlidim.statistics.wording import NONE, beside
+from rlidim.statistics.wording import NONE, in_short
 from rlidim.tasks.problems import Control, Network
-
-UNSOLVED = "native unsolved"
 
 
 def by_trainer(
@@ -75,7 +73,8 @@ def _table(cells: dict[str, dict[str, Measurement]]) -> Table:
     ]
     notes = (
         "The smallest d at which half of the runs reach 0.9 of the way from random actions to the "
-        "task's target, with its 95 % interval. Native unsolved: fewer than half of the runs of "
+        "task's target (local: to the median of native training, where it declares none), with its "
+        "95 % interval. Native unsolved: fewer than half of the runs of "
         "the whole network reach that within the budget, so that nothing is read of the task. "
         "None: not even d = D does.",
     )
@@ -118,9 +117,7 @@ def _is_closed(measurement: Measurement) -> bool:
 
 
 def _cell(measurement: Measurement | None) -> str:
-    if measurement is None or measurement.estimate is None:
-        return NONE
-    return UNSOLVED if measurement.estimate.scale.unsolved else beside(measurement.estimate)
+    return NONE if measurement is None else in_short(measurement.estimate)
 
 
 def _easiest(row: dict[str, Measurement]) -> float:

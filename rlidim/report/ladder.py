@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlidim.errors import RlidimError
 from rlidim.records.measurement import Measurement
 from rlidim.report import drawing, log_rows, text
 from rlidim.report.drawing import BAR, BLUE, GREEN, INK, VERMILION
 from rlidim.report.rows import difficulty
 from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.scale import LOCAL
 from rlidim.statistics.wording import interval, name_of, read
 
 ROW, AXIS = 0.27, 4.6  # inches: a row's height, the width of the log axis
@@ -33,15 +33,16 @@ class _Row:
 def plot_ladder(measurements: Sequence[Measurement], path_stem: Path) -> list[Path]:
     """Draw the ladder, easiest task first, calibration tasks apart; return the SVG and the PNG.
 
-    Measurements without an estimate are not drawn.
+    Measurements without an estimate are left out, and those that native training does not solve,
+    of whose task nothing is read. Nothing is drawn where none is left.
 
     Raises:
-        RlidimError: no measurement has an estimate, or a file cannot be written.
+        RlidimError: a file cannot be written.
     """
     measured = _rows([m for m in measurements if m.known is None])
     known = _rows([m for m in measurements if m.known is not None])
     if not measured and not known:
-        raise RlidimError("nothing to plot: no measurement has an estimate")
+        return []
 
     # An empty row stands between the two kinds, and a heading above the second.
     rows: list[_Row | str | None] = [*measured]
@@ -67,7 +68,7 @@ def _rows(measurements: Sequence[Measurement]) -> list[_Row]:
     """Name the measurements, as shortly as is unambiguous, and sort them by difficulty."""
     rows = []
     for measurement, names in zip(measurements, text.short_names(measurements), strict=True):
-        if measurement.estimate is None:
+        if measurement.estimate is None or measurement.estimate.scale.unsolved:
             continue
         name = ", ".join(names)
         rows.append(_Row(drawing.fit(name, NAME, LONGEST), measurement, measurement.estimate))
@@ -85,7 +86,8 @@ def _shown(rows: Sequence[_Row]) -> list[float]:
 
 
 def _reading(estimate: Estimate) -> str:
-    return f"{read(estimate)}  {interval(estimate)}"
+    local = "  local" if estimate.scale.kind == LOCAL else ""
+    return f"{read(estimate)}  {interval(estimate)}{local}"
 
 
 def _draw(axes: Any, y: int, row: _Row) -> None:

@@ -12,7 +12,8 @@ from rlidim.report import published, text
 from rlidim.report.baselines import Baseline
 from rlidim.report.columns import one_line
 from rlidim.statistics.estimate import Estimate
-from rlidim.statistics.wording import NONE, OPEN, beside, interval, statement, why_open
+from rlidim.statistics.scale import LOCAL
+from rlidim.statistics.wording import NONE, OPEN, beside, in_short, interval, statement, why_open
 from rlidim.tasks.problems import Analytic, Control, Data, Supervised
 from rlidim.tasks.task import Task
 
@@ -35,7 +36,7 @@ def statements(measurement: Measurement) -> list[str]:
         lines = [
             f"{statement(estimate)}, 95 % interval {interval(estimate)}, "
             f"D = {text.whole(measurement.D)}",
-            text.scale_of(estimate, measurement.task),
+            text.scale_of(measurement, estimate),
             f"beside it: by the mean {beside(estimate.mean)}; by the paper's rule "
             f"{text.whole(estimate.paper_rule_d)}",
         ]
@@ -82,14 +83,15 @@ def plainly(measurement: Measurement) -> str:
     elif estimate.unreached:
         said = f"not even {estimate.D:,} numbers in a random basis are enough"
     else:
+        share = f" for {estimate.fraction * 100:g} % of what the whole network reaches"
+        what = share if estimate.scale.kind == LOCAL else ""
         sure = "open" if interval(estimate) == OPEN else f"95 %: {_plain_interval(estimate)}"
         if estimate.d_int is None:
-            said = (
-                f"more than {estimate.tested[-1]:,} of {estimate.D:,} numbers are needed ({sure})"
-            )
+            tested = f"{estimate.tested[-1]:,} of {estimate.D:,}"
+            said = f"more than {tested} numbers are needed{what} ({sure})"
         else:
             about = "at most" if estimate.censored == "below" else "about"
-            said = f"{about} {estimate.d_int:,} of {estimate.D:,} numbers are enough ({sure})"
+            said = f"{about} {estimate.d_int:,} of {estimate.D:,} numbers are enough{what} ({sure})"
     random = 0 if measurement.random is None else 1
     return (
         f"{name}: {said}. {len(measurement.runs)} runs in subspaces, {len(measurement.baseline)} "
@@ -128,7 +130,7 @@ def list_rows(
                 "trainers": " ".join(task.trainers),
                 "published": [text.published(entry) for entry in task.published],
                 "ours": [
-                    f"{' '.join(parts)} {beside(measurement.estimate)}"
+                    f"{' '.join(parts)} {in_short(measurement.estimate)}"
                     for measurement, (_, *parts) in zip(measured, names, strict=True)
                     if measurement.estimate is not None
                 ],

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rlidim.records.measurement import FRACTION, Measurement
 from rlidim.report import text
 from rlidim.report.tables import Table
-from rlidim.statistics.wording import beside, name_of
+from rlidim.statistics.wording import in_short, name_of
 from rlidim.tasks.task import PAPER
 
 UNKNOWN = "not known"
@@ -50,7 +50,7 @@ def _reading(measurement: Measurement) -> tuple[str, str, str]:
     runs = len(measurement.runs) + len(measurement.baseline)
     return (
         text.spread(measurement.baseline_scores),
-        beside(measurement.estimate),
+        in_short(measurement.estimate),
         text.hours(measurement.seconds / runs),
     )
 

@@ -16,7 +16,16 @@ from rlidim.records.record import RunRecord
 from rlidim.report import published, text
 from rlidim.report.columns import one_line
 from rlidim.statistics.reading import Reading
-from rlidim.statistics.wording import NONE, beside, interval, name_of, read, why_open
+from rlidim.statistics.wording import (
+    NONE,
+    UNSOLVED,
+    beside,
+    in_short,
+    interval,
+    name_of,
+    read,
+    why_open,
+)
 from rlidim.tasks.task import Task
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet calculate a cell
@@ -48,7 +57,7 @@ def summary(measurements: Sequence[Measurement]) -> Table:
         elif why := why_open(estimate):
             reasons.append(f"{measurement.label}: {why}")
         if estimate is not None and estimate.scale.unsolved:
-            reasons.append(f"{measurement.label}: {text.scale_of(estimate, measurement.task)}")
+            reasons.append(f"{measurement.label}: {text.scale_of(measurement, estimate)}")
         random = None if measurement.random is None else measurement.random.score
         rows.append(
             (
@@ -56,7 +65,7 @@ def summary(measurements: Sequence[Measurement]) -> Table:
                 text.whole(measurement.D),
                 read(estimate),
                 interval(estimate),
-                *_scale(measurement),
+                *scale_and_natives(measurement),
                 beside(None if estimate is None else estimate.mean),
                 text.whole(None if estimate is None else estimate.paper_rule_d),
                 "; ".join(text.published(entry) for entry in measurement.published) or NONE,
@@ -180,7 +189,7 @@ def comparison(measurements: Sequence[Measurement], tasks: Mapping[str, Task]) -
                     beside(theirs),
                     _ratio(theirs, entry.d_int),
                     beside(same),
-                    beside(estimate),
+                    in_short(estimate),
                     published.verdict(entry, measurement),
                 )
             )
@@ -269,13 +278,13 @@ def origins(records: Sequence[RunRecord]) -> Table:
     return Table("Versions and machines", ("what", "which", "records"), rows, 2, notes)
 
 
-def _scale(measurement: Measurement) -> tuple[str, str]:
+def scale_and_natives(measurement: Measurement) -> tuple[str, str]:
     """Return what 1 is, and how many native runs reach the fraction of it."""
     estimate = measurement.estimate
     if estimate is None:
         return NONE, NONE
     reaching, runs = estimate.scale.native
-    kind = "native unsolved, local" if estimate.scale.unsolved else estimate.scale.kind
+    kind = f"{UNSOLVED}, local" if estimate.scale.unsolved else estimate.scale.kind
     return kind, f"{reaching} of {runs}"
 
 

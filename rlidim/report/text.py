@@ -10,8 +10,8 @@ import numpy as np
 
 from rlidim.records.measurement import Measurement
 from rlidim.statistics.estimate import Estimate
-from rlidim.statistics.wording import NONE
-from rlidim.tasks.task import Published, Task
+from rlidim.statistics.wording import NONE, UNSOLVED
+from rlidim.tasks.task import Published
 
 MINUTES = 5400  # core seconds below which a cost is told in minutes
 LEAST, MOST = 1e-4, 1e12  # numbers beyond are written with an exponent
@@ -68,24 +68,32 @@ def core_time(seconds: float) -> str:
     return f"{number(float(f'{seconds / 3600:.2g}'))} core hours"
 
 
-def scale_of(estimate: Estimate, task: Task | None) -> str:
-    """Return what the reading is of, in a line."""
-    used = estimate.scale
+def scale_of(measurement: Measurement, estimate: Estimate) -> str:
+    """Return what a measurement's reading is of, in a line."""
+    used, task = estimate.scale, measurement.task
     share = f"{estimate.fraction * 100:g} %"
     reaching, runs = used.native
     native = f"{reaching} of {runs} native runs do"
     source = "" if task is None or task.target is None else f" ({task.target.source})"
     if used.unsolved:
-        budget = "" if task is None else " within the budget"
         return (
-            f"native unsolved{budget}: {reaching} of {runs} runs reach {share} of the target "
-            f"{number(used.target)}{source}; read against their median "
-            f"{number(used.solved)} instead"
+            f"{UNSOLVED} within {_length(measurement)}: {reaching} of {runs} runs reach {share} of "
+            f"the target {number(used.target)}{source}; read against their median "
+            f"{number(used.solved)} instead (local)"
         )
     one = f"the target {number(used.solved)}{source}"
     if used.kind == "local":
         one = f"the median of native training, {number(used.solved)} (local)"
     return f"half of the runs reach {share} of the way from random actions to {one}; {native}"
+
+
+def _length(measurement: Measurement) -> str:
+    """Return how long native runs last, as their records say: ``500,000 steps``, ``4 epochs``."""
+    settings = measurement.baseline[0].settings.get("trainer", {})
+    for name, unit in (("n_timesteps", "steps"), ("n_epochs", "epochs")):
+        if name in settings:
+            return f"{settings[name]:,} {unit}"
+    return "the budget"  # of a trainer of the user's own
 
 
 def holds(estimate: Estimate, d: int) -> str:

@@ -77,10 +77,8 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
     described, damaged = descriptions.read(results.folder)
     problems += damaged
     problems = list(dict.fromkeys(problems))
-    figures = []
-    if any(measurement.estimate is not None for measurement in measurements):
-        figures += plot_ladder(measurements, results.folder / "figures" / "ladder")
-        figures += plot_task_ladder(measurements, results.folder / "figures" / "tasks")
+    figures = plot_ladder(measurements, results.folder / "figures" / "ladder")
+    figures += plot_task_ladder(measurements, results.folder / "figures" / "tasks")
     for measurement in measurements:
         if measurement.estimate is not None:
             figures += plot_measurement(measurement, results.folder / "figures" / measurement.stem)
@@ -185,7 +183,9 @@ class _Page:
         ]
         self.tables = [table for table in candidates if table.rows]
         self.origins = tables.origins(records)
-        self.ladder = any(measurement.estimate is not None for measurement in measurements)
+        self.ladder = any(
+            each.estimate is not None and not each.estimate.scale.unsolved for each in measurements
+        )
 
     def markdown(self) -> str:
         """Return TABLES.md."""

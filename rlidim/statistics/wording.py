@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from rlidim.statistics.estimate import Estimate, Rung
 from rlidim.statistics.reading import Reading
-from rlidim.statistics.scale import HALF
-from rlidim.statistics.shares import CURVES
+from rlidim.statistics.scale import HALF, LOCAL
+from rlidim.statistics.shares import CURVES, read_shares
 
-FEW = 5  # native runs
 NONE = "-"  # in place of a missing value
 OPEN = "open"
+UNSOLVED = "native unsolved"
 
 
 def name_of(fraction: float) -> str:
@@ -41,8 +41,20 @@ def beside(reading: Reading | None) -> str:
 def statement(estimate: Estimate) -> str:
     """Return ``d_int90 = 8``, ``d_int90 > 64`` or ``d_int90 none``; the local one is named so."""
     sign = "" if estimate.censored else "= "
-    kind = " (local)" if estimate.scale.kind == "local" else ""
+    kind = " (local)" if estimate.scale.kind == LOCAL else ""
     return f"{name_of(estimate.fraction)}{kind} {sign}{read(estimate)}"
+
+
+def in_short(estimate: Estimate | None) -> str:
+    """Return a reading with its interval and, where it is not of the target, what it is of.
+
+    ``694 [628, 768] (local)``; ``native unsolved`` where nothing is read of the task.
+    """
+    if estimate is None:
+        return NONE
+    if estimate.scale.unsolved:
+        return UNSOLVED
+    return f"{beside(estimate)} (local)" if estimate.scale.kind == LOCAL else beside(estimate)
 
 
 def interval(reading: Reading | None) -> str:
@@ -68,38 +80,64 @@ def describe(estimate: Estimate) -> str:
 
 
 def why_open(estimate: Estimate) -> str | None:
-    """Return why an interval has an open end, in a few words; None where it has none.
+    """Return why an interval has an open end, in a few words for each; None where it has none.
 
     Where not even d = D passes there is no dimension to bound.
     """
     if estimate.closed or estimate.unreached:
         return None
-    low, high = estimate.interval
-    side = {(True, True): "both ends", (True, False): "its lower end"}.get(
-        (low is None, high is None), "its upper end"
-    )
-    if estimate.censored == "above":
-        why = f"no tested d up to {estimate.tested[-1]:,} passes"
-    elif estimate.censored == "below":
-        why = f"every tested d from {estimate.tested[0]:,} on passes"
-    elif estimate.scale.kind == "local" and estimate.scale.native[1] < FEW:
-        why = f"{estimate.scale.native[1]} native runs leave the scale in doubt"
+    if estimate.scale.kind == LOCAL:
+        exact = read_shares(
+            {rung.d: rung.normalised for rung in estimate.rungs},
+            estimate.fraction,
+            [estimate.fraction],
+            estimate.D,
+            estimate.confidence,
+        ).interval
     else:
-        first, last = _beside(estimate)
-        ends = [f"d = {each.d:,} ({each.solved} of {len(each.scores)})" for each in (first, last)]
-        if last.share - first.share >= HALF:
-            why = f"the runs between {ends[0]} and {ends[1]} are too few"
-        else:
-            why = f"the share of runs that solve hardly changes between {ends[0]} and {ends[1]}"
-    return f"{side} open: {why}"
+        exact = estimate.interval
+    reasons = [
+        _why_low(estimate, exact[0]) if estimate.interval[0] is None else None,
+        _why_high(estimate, exact[1]) if estimate.interval[1] is None else None,
+    ]
+    if reasons[0] == reasons[1]:
+        return f"both ends open: {reasons[0]}"
+    ends = zip(("lower", "upper"), reasons, strict=True)
+    return "; ".join(f"its {end} end open: {why}" for end, why in ends if why is not None)
+
+
+def _why_low(estimate: Estimate, exact: int | None) -> str:
+    if estimate.censored == "below":
+        return f"every tested d from {estimate.tested[0]:,} on passes"
+    return _why(estimate, exact)
+
+
+def _why_high(estimate: Estimate, exact: int | None) -> str:
+    if estimate.censored == "above":
+        return f"no tested d up to {estimate.tested[-1]:,} passes"
+    return _why(estimate, exact)
+
+
+def _why(estimate: Estimate, exact: int | None) -> str:
+    """Return why an end is open that tested d lie beyond.
+
+    Args:
+        estimate: that leaves it open.
+        exact: the same end, were the native median known without error.
+    """
+    if exact is not None:
+        return f"{estimate.scale.native[1]} native runs leave the scale in doubt"
+    first, last = _beside(estimate)
+    ends = [f"d = {each.d:,} ({each.solved} of {len(each.scores)})" for each in (first, last)]
+    if last.share - first.share >= HALF:
+        return f"the runs between {ends[0]} and {ends[1]} are too few"
+    return f"the share of runs that solve hardly changes between {ends[0]} and {ends[1]}"
 
 
 def _beside(estimate: Estimate) -> tuple[Rung, Rung]:
     """Return the tested rungs furthest from the reading whose runs still speak."""
-    assert estimate.d_int is not None
+    middle = estimate.d_int or estimate.tested[-1]
     near = [
-        rung
-        for rung in estimate.rungs
-        if 1 / CURVES.window <= rung.d / estimate.d_int <= CURVES.window
+        rung for rung in estimate.rungs if 1 / CURVES.window <= rung.d / middle <= CURVES.window
     ]
     return near[0], near[-1]

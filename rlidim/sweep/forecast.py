@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 from rlidim.records.measurement import Measurement, total_seconds
+from rlidim.report import text
 from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.reading import Reading
 from rlidim.statistics.scale import thresholds
 from rlidim.statistics.shares import CURVES, read_shares
 from rlidim.sweep.plan import Plan
+from rlidim.sweep.search import Ended
 
 TIMES = (2, 3, 4, 6, 8, 12, 16)  # the runs on record
 
@@ -17,7 +20,8 @@ def seconds_to_close(estimate: Estimate, seconds: float, precision: float) -> fl
     """Return the core seconds of the runs that an interval lacks to be as narrow as wanted.
 
     The shares of runs that solve are supposed to stay as they are while every rung around the
-    crossing, and native training, gets so many times its runs.
+    crossing, and native training, gets so many times its runs; where the interval then ends at
+    neighbouring rungs, so many more are supposed in between as halve it until it is narrow.
 
     Args:
         estimate: what the records say.
@@ -42,9 +46,24 @@ def seconds_to_close(estimate: Estimate, seconds: float, precision: float) -> fl
             estimate.D,
             estimate.confidence,
         )
-        if more.closed and more.ratio <= precision:
-            return (times - 1) * runs * seconds
+        between = _midpoints(more, precision)
+        if between is not None:
+            return ((times - 1) * runs + between * times * runs / len(around)) * seconds
     return None
+
+
+def _midpoints(reading: Reading, precision: float) -> int | None:
+    """Return how many rungs halve an interval until it is narrow; None if no rung would."""
+    if not reading.closed:
+        return None
+    if reading.ratio <= precision:
+        return 0
+    low, high = reading.interval
+    if low is None or high is None or any(low <= d < high for d in reading.tested):
+        return None  # runs of a tested d leave it wide
+    # Of whole numbers no two ends are closer than neighbours.
+    narrow_enough = max(math.log(precision), math.log1p(1 / low))
+    return math.ceil(math.log2(math.log(reading.ratio) / narrow_enough))
 
 
 def forecast(measurement: Measurement, plan: Plan) -> float | None:
@@ -66,6 +85,23 @@ def narrow(estimate: Estimate, precision: float) -> bool:
     return estimate.closed and estimate.ratio <= precision
 
 
+def ending(ended: Ended, plan: Plan) -> str:
+    """Return on what a search ended, and what of its budget it took, a line."""
+    estimate = ended.measurement.estimate
+    is_narrow = estimate is not None and narrow(estimate, plan.precision)
+    unreached = estimate is not None and estimate.unreached
+    took = text.core_time(ended.measurement.seconds)
+    if ended.spent:
+        before = ", before fresh seeds confirmed the interval" if is_narrow else ""
+        return f"search: {took}; its budget, {text.core_time(plan.budget)}, is spent{before}"
+    why = "no further run would tell more"
+    if is_narrow:
+        why = f"the interval's ends have a ratio of at most {plan.precision:g}, by fresh seeds too"
+    elif unreached:
+        why = "not even d = D passes, by fresh seeds too"
+    return f"search: {took} of its budget, {text.core_time(plan.budget)}; it ended because {why}"
+
+
 def advice(measurement: Measurement, plan: Plan) -> str | None:
     """Return what narrowing a measurement would cost and how, a line; None if it is narrow."""
     estimate = measurement.estimate
@@ -74,6 +110,13 @@ def advice(measurement: Measurement, plan: Plan) -> str | None:
     wanted = f"an interval whose ends have a ratio of {plan.precision:g}"
     if plan.dims is not None:
         return f"{wanted}: leave --dims out and a search looks for it, or give more --seeds"
+    if estimate.censored:
+        further = "larger" if estimate.censored == "above" else "smaller"
+        return (
+            f"{wanted}: the search has yet to find its way to {further} d, whose runs will tell "
+            f"what it costs; --budget {math.ceil(2 * measurement.seconds / 60)}m lets the same "
+            "command go on"
+        )
     lacking = forecast(measurement, plan)
     if lacking is None:
         return (

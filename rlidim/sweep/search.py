@@ -33,6 +33,19 @@ class State:
     resumed: int
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A search that is over.
+
+    Attributes:
+        measurement: that the records make.
+        spent: whether it is over because its budget is spent.
+    """
+
+    measurement: Measurement
+    spent: bool
+
+
 Listener = Callable[[State], None]
 
 
@@ -182,8 +195,8 @@ def search(
     log_dir: Path | None = None,
     log: Sequence[str] = (),
     listener: Listener | None = None,
-) -> Measurement:
-    """Run the plan to its end and return the measurement.
+) -> Ended:
+    """Run the plan to its end and return the measurement, and on what the search ended.
 
     Args:
         plan: of the search.
@@ -201,4 +214,4 @@ def search(
     while cells := current.round():
         current.make(cells, executor, listener)
     current.tell(listener, [])
-    return current.reading()
+    return Ended(current.reading(), current.spent)

@@ -17,13 +17,13 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.report import render
 from rlidim.report.baselines import unmeasured
 from rlidim.report.columns import text_table
-from rlidim.report.overview import describe, list_rows, task_page
+from rlidim.report.overview import describe, list_rows, plainly, task_page
 from rlidim.report.published import reread
 from rlidim.report.tables import Table
-from rlidim.statistics.wording import beside, interval, read
+from rlidim.statistics.wording import beside, in_short, interval, read, why_open
 from rlidim.statistics.wording import describe as short
 from rlidim.tasks.problems import Analytic
-from rlidim.tasks.task import Baseline, Task
+from rlidim.tasks.task import Baseline, Target, Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import measured, published, runs
 
@@ -139,7 +139,7 @@ def test_the_list_is_json_and_names_projections_only_where_it_must() -> None:
     assert row == json.loads(json.dumps(row))
     assert row["published"] == ["25 (dqn)"]
     (reading,) = row["ours"]
-    assert re.fullmatch(r"es 6 \[\d, \d\]", reading)
+    assert re.fullmatch(r"es 6 \[\d, \d\] \(local\)", reading)
     assert row["D"] == 562
     assert (other["D"], other["ours"], other["kind"]) == (None, [], "analytic, known")
     records += runs(task, STEP, projection="sparse")
@@ -196,3 +196,42 @@ def test_every_cell_is_escaped_in_every_format() -> None:
 @pytest.mark.parametrize("words", ["[6, 12]", "> 64", "34 / 1 / 0"])
 def test_what_we_write_ourselves_stays_legible_in_markdown(words: str) -> None:
     assert render.escape_markdown(words) == words
+
+
+def test_a_reading_of_no_target_says_so_in_short() -> None:
+    local = one(make_task(), STEP)
+    target = make_task(target=Target(500.0, "a test"))
+    reached, missed = one(target, STEP), one(make_task(target=Target(9000.0, "a test")), STEP)
+    assert in_short(None) == "-"
+    assert re.fullmatch(r"6 \[\d, \d\] \(local\)", in_short(local.estimate))
+    assert re.fullmatch(r"6 \[\d, \d\]", in_short(reached.estimate))
+    assert in_short(missed.estimate) == "native unsolved"
+    assert "for 90 % of what the whole network reaches" in plainly(local)
+    assert "numbers are enough (95 %" in plainly(reached)
+
+
+def test_native_unsolved_names_how_long_native_runs_last() -> None:
+    """As the records say, which may be otherwise than the task's file does by now."""
+    task = make_task(target=Target(9000.0, "a test"))
+    steps = task.settings("es").n_timesteps
+    assert f"native unsolved within {steps:,} steps: 0 of" in describe(one(task, STEP))
+
+
+def test_each_open_end_has_its_own_reason() -> None:
+    """Three native runs that scatter leave the scale in doubt, beside what the tested d lack."""
+    task = make_task()
+    scores = {8: [480.0] * 4, 16: [500.0] * 4}
+    sure = one(task, scores)
+    assert sure.estimate is not None
+    assert str(why_open(sure.estimate)).startswith("its lower end open: every tested d from 8 on")
+    natives = [record for record in measured(task, scores) if record.cell.d is not None]
+    natives += [make_record(task, Cell.random(task.name), 20.0)]
+    natives += [
+        make_record(task, Cell.baseline(task.name, "es", seed), score)
+        for seed, score in enumerate((440.0, 500.0, 560.0))
+    ]
+    (doubted,) = gather(natives, {task.name: task}, results_folder=Path("results"))
+    assert doubted.estimate is not None
+    said = str(why_open(doubted.estimate))
+    assert "its lower end open: every tested d from 8 on passes" in said
+    assert "its upper end open: 3 native runs leave the scale in doubt" in said

@@ -10,7 +10,7 @@ from rlidim.records.measurement import Measurement
 from rlidim.report import rows, text
 from rlidim.report.site.track import MEASURED, UNDETERMINED, kind_of
 from rlidim.statistics.estimate import Estimate
-from rlidim.statistics.wording import NONE, beside, interval, read, why_open
+from rlidim.statistics.wording import NONE, in_short, interval, read, why_open
 
 REINFORCEMENT, SUPERVISED, CALIBRATION = "reinforcement learning", "supervised", "calibration"
 GROUPS = (REINFORCEMENT, SUPERVISED, CALIBRATION)
@@ -51,9 +51,7 @@ class Entry:
     @property
     def reading(self) -> str:
         """The reading with its interval; where native training fails, that alone."""
-        if self.estimate is None:
-            return NONE
-        return "native unsolved" if self.estimate.scale.unsolved else beside(self.estimate)
+        return in_short(self.estimate)
 
     @property
     def number(self) -> str:
@@ -82,7 +80,7 @@ class Entry:
         if estimate is None:
             return self.measurement.reason
         if estimate.scale.unsolved:
-            return text.scale_of(estimate, self.measurement.task)
+            return text.scale_of(self.measurement, estimate)
         if estimate.unreached:
             return f"not even d = D = {estimate.D:,} passes"
         return None if self.kind == MEASURED else why_open(estimate)

@@ -8,6 +8,7 @@ from rlidim.report import text
 from rlidim.report.site.entry import GROUPS, Entry, address
 from rlidim.report.site.markup import Markup, element, together
 from rlidim.report.site.track import BOUNDED, MEASURED, UNDETERMINED
+from rlidim.report.tables import scale_and_natives
 from rlidim.statistics.reading import Reading
 from rlidim.statistics.wording import NONE, beside
 
@@ -17,7 +18,10 @@ COLUMNS = (
     ("d_int90", True),
     ("95 % interval", True),
     ("D", True),
+    ("scale", False),
+    ("native reach it", True),
     ("by the mean", True),
+    ("paper's rule", True),
     ("published", True),
     ("runs", True),
     ("core hours", True),
@@ -58,13 +62,19 @@ def table(entries: Sequence[Entry]) -> Markup:
 def _row(entry: Entry) -> Markup:
     measurement, estimate = entry.measurement, entry.estimate
     mean = None if estimate is None else estimate.mean
+    rule = None if estimate is None else estimate.paper_rule_d
+    scale, reaching = scale_and_natives(measurement)
     published = [each.d_int for each in measurement.published]
     theirs = "; ".join(map(text.published, measurement.published)) or NONE
-    numbers = (
+    reading = (
         (entry.number, entry.difficulty),
         (entry.interval, None if entry.interval == NONE or estimate is None else estimate.ratio),
         (text.whole(measurement.D), measurement.D),
+    )
+    beside_it = (
+        (reaching, None if estimate is None else _share(*estimate.scale.native)),
         (beside(mean), _value(mean)),
+        (text.whole(rule), rule),
         (theirs, min(published, default=None)),
         (text.whole(len(measurement.runs)), len(measurement.runs)),
         (text.hours(measurement.seconds), measurement.seconds),
@@ -78,14 +88,21 @@ def _row(entry: Entry) -> Markup:
         "tr",
         element("th", link, scope="row", data_value=measurement.task_name),
         element("td", element("i", entry.name), data_value=entry.name, class_="trainer"),
-        *(
-            element("td", words, class_="number", data_value=_sortable(value))
-            for words, value in numbers
-        ),
+        *(_number(words, value) for words, value in reading),
+        element("td", scale, data_value=scale),
+        *(_number(words, value) for words, value in beside_it),
         data_group=entry.group,
         data_trainer=measurement.trainer,
         data_kind=entry.kind,
     )
+
+
+def _number(words: str, value: float | None) -> Markup:
+    return element("td", words, class_="number", data_value=_sortable(value))
+
+
+def _share(reaching: int, runs: int) -> float | None:
+    return reaching / runs if runs else None
 
 
 def _value(reading: Reading | None) -> float | None:
