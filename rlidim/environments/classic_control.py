@@ -40,6 +40,12 @@ class CartPole:
         """Read the environment's constants."""
         self.of = environment
 
+    @classmethod
+    def serves(cls, environment: Any) -> bool:
+        """Say whether an environment integrates and rewards as it does by default."""
+        euler = environment.kinematics_integrator == "euler"
+        return euler and not environment._sutton_barto_reward
+
     def begin(self, generators: Sequence[np.random.Generator]) -> tuple[Numbers, Numbers]:
         """Near the middle, near rest."""
         state = np.array([each.uniform(low=-0.05, high=0.05, size=(4,)) for each in generators]).T
@@ -69,6 +75,16 @@ class CartPole:
         over = np.abs(following[0]) > of.x_threshold
         over |= np.abs(following[2]) > of.theta_threshold_radians
         return following, np.ones(len(over)), over
+
+
+class SlippingCartPole(CartPole):
+    """A cart of which so many pushes go the other way."""
+
+    def step(self, state: Numbers, actions: NDArray[Any], generators: object = ()) -> Stepped:
+        """Push the cart, or the other way, by a number from each stream."""
+        assert isinstance(generators, Sequence)
+        slips = np.array([each.random() for each in generators]) < self.of.slip
+        return super().step(state, np.where(slips, 1 - actions, actions))
 
 
 class Acrobot:
@@ -302,8 +318,9 @@ def control_of(environment: gymnasium.Env[Any, Any]) -> Motion | None:
     kind = type(bare)
     match f"{kind.__module__.removeprefix(MODULES)}.{kind.__name__}":
         case "cartpole.CartPoleEnv":
-            usual = bare.kinematics_integrator == "euler" and not bare._sutton_barto_reward
-            return CartPole(bare) if usual else None
+            return CartPole(bare) if CartPole.serves(bare) else None
+        case "rlidim.environments.pole.SlippingCartPole":
+            return SlippingCartPole(bare) if CartPole.serves(bare) else None
         case "acrobot.AcrobotEnv":
             return Acrobot(bare) if Acrobot.serves(bare) else None
         case "mountain_car.MountainCarEnv":

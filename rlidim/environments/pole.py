@@ -1,7 +1,4 @@
-"""CartPole with a pole of another length: a task whose difficulty one number turns.
-
-The shorter the pole, the faster it falls.
-"""
+"""CartPole made harder by one number: a shorter pole falls faster, a push may go the other way."""
 
 from __future__ import annotations
 
@@ -27,6 +24,34 @@ def cart_pole(pole: float = 1.0, **options: Any) -> CartPoleEnv:
     return environment
 
 
+class SlippingCartPole(CartPoleEnv):
+    """Gymnasium's CartPole of which so many pushes go the other way, by chance."""
+
+    def __init__(self, slip: float = 0.1, **options: Any) -> None:
+        """Take the share of such pushes.
+
+        Raises:
+            RlidimError: it is not from 0 to below one half, where no push says anything.
+        """
+        if not 0 <= slip < 0.5:
+            raise RlidimError(f"CartPole: slip is a share from 0 to below 0.5, got {slip}")
+        super().__init__(**options)
+        self.slip = slip
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Push the cart, or the other way; a number is drawn at each step."""
+        slips = self.np_random.random() < self.slip
+        stepped: tuple[Any, float, bool, bool, dict[str, Any]]
+        stepped = super().step(1 - action if slips else action)  # type: ignore[no-untyped-call]
+        return stepped
+
+
+gymnasium.register(
+    id="SlippingCartPole-v0",
+    entry_point="rlidim.environments.pole:SlippingCartPole",
+    max_episode_steps=500,
+    reward_threshold=475.0,
+)
 gymnasium.register(
     id="CartPoleOfLength-v0",
     entry_point="rlidim.environments.pole:cart_pole",

@@ -82,6 +82,11 @@ class Plan:
         }.items():
             if count < 1:
                 raise RlidimError(f"{option} must be at least 1, got {count}")
+        if self.baseline_seeds < 2 and (self.local or self.task.target is None):
+            raise RlidimError(
+                f"--baseline-seeds must be at least 2, got {self.baseline_seeds}: one native run "
+                "leaves the error of the scale unknown"
+            )
         if not 0.0 < self.fraction < 1.0:
             raise RlidimError(f"--fraction must be between 0 and 1, got {self.fraction}")
         if not self.budget > 0.0:

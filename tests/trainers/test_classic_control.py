@@ -27,6 +27,7 @@ SERVED = (
     "MountainCar-v0",
     "MountainCarContinuous-v0",
     "Pendulum-v1",
+    "rlidim.environments:SlippingCartPole-v0",
 )
 # A constant of each that changes what is observed or earned.
 OTHERS: list[tuple[str, dict[str, Any]]] = [
