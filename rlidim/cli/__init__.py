@@ -104,6 +104,8 @@ def cli(context: click.Context, envs: Path | None, results: Path) -> None:
     Measures the intrinsic dimension of reinforcement-learning tasks: the smallest number of
     dimensions d of a random subspace of a policy's parameters in which at least half of the runs
     get 90 % of the way from random actions to the task's target (after Li et al., ICLR 2018).
+    Where a task declares no target, or native training does not reach it, the way goes to the
+    median of native training, and the number is called local.
 
     Begin with: rlidim cartpole measure --trainer es
     """

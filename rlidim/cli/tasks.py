@@ -223,7 +223,8 @@ def measure_command(
     """Measure d_int90 with a 95 % interval: baseline, random score, search over d, plot.
 
     It is the smallest d at which at least half of the runs get 90 % of the way from random actions
-    to the task's target, or to the median of native training where none is declared.
+    to the task's target. Where none is declared, or native training does not reach it, the way goes
+    to the median of native training, and the number is called local.
 
     Runs on record are not repeated: the same command resumes an interrupted search.
     """

@@ -41,9 +41,9 @@ from rlidim.report.task_ladder import plot_task_ladder
 from rlidim.tasks.task import Task
 
 _ABOUT = (
-    "The intrinsic dimension of a task is the smallest number d of dimensions in which training "
-    "still solves it, when the network's D parameters may move only in a random d-dimensional "
-    "subspace (Li et al., ICLR 2018)."
+    "The intrinsic dimension of a task is the smallest number d of dimensions in which at least "
+    "half of the runs still solve it, when the network's D parameters may move only in a random "
+    "d-dimensional subspace (Li et al., ICLR 2018)."
 )
 _AGAIN = (
     "Everything here is made from the records, one JSON file a run, by this command; the same "
