@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rlidim.records.measurement import Measurement
-from rlidim.report.claims import ratio_interval
 from rlidim.report.headline import by_trainer
+from rlidim.report.ratios import times
 from rlidim.report.rows import COMPARED, counts, place, reading_of
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import NONE, beside
@@ -51,8 +51,6 @@ def gradients(measurements: Sequence[Measurement]) -> Table:
             continue
         others = [name for name in row if name in known_trainers() and not evolves(name)]
         for name in sorted(others, key=place):
-            ends = ratio_interval(row[name], row[evolution])
-            low, high = ("open" if end is None else f"{end:.2g}" for end in ends)
             rows.append(
                 (
                     task,
@@ -60,7 +58,7 @@ def gradients(measurements: Sequence[Measurement]) -> Table:
                     beside(row[evolution].estimate),
                     name,
                     beside(row[name].estimate),
-                    f"{reading_of(row[name]) / reading_of(row[evolution]):.2g} [{low}, {high}]",
+                    times(row[name], row[evolution]),
                 )
             )
     header = ("task", "evolution", "d_int90", "gradient", "d_int90", "times")

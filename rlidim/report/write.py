@@ -29,15 +29,17 @@ from rlidim.report import (
     tables,
     together,
     trainers,
+    verdicts,
 )
 from rlidim.report.baselines import Baseline
-from rlidim.report.claims import Claim
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
 from rlidim.report.places import BASES, COVERAGE, FAMILIES
 from rlidim.report.plot import plot_measurement
+from rlidim.report.rows import COMPARED
 from rlidim.report.tables import Table
 from rlidim.report.task_ladder import plot_task_ladder
+from rlidim.report.verdicts import Claim
 from rlidim.tasks.task import Task
 
 _ABOUT = (
@@ -118,7 +120,7 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
         described,
         at_full,
         judged,
-        [choices.table(otherwise), claims.listed("Claims about RL tasks", of_atlas)],
+        [choices.table(otherwise), verdicts.listed("Claims about RL tasks", of_atlas, COMPARED)],
         tasks,
     )
     contents = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlidim.records.measurement import Measurement, gather
-from rlidim.report import atlas, headline, rows, trainers
+from rlidim.report import atlas, headline, rows, trainers, verdicts
 from rlidim.tasks.problems import Start
 from rlidim.tasks.settings import EvolutionStrategySettings, PPOManySettings, PPOSettings, evolves
 from rlidim.tasks.task import Task
@@ -85,15 +85,31 @@ def test_few_tasks_have_no_correlation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("levels", "verdict"),
-    [((4, 16, 64), "supported"), ((64, 16, 4), "refuted"), ((8, 8, 8), "undecided")],
+    ("levels", "verdict", "wanting"),
+    [
+        (((2, 4), (8, 16), (32, 64)), "supported", ""),
+        (((32, 64), (8, 16), (2, 4)), "refuted", ""),
+        # A step that goes down by its estimate alone, [17, 32] to [13, 24], is none.
+        (((2, 4), (16, 32), (12, 24)), "supported", ""),
+        (((2, 4), (64, 128), (16, 32)), "undecided", "but falls from second to third"),
+        (((8, 16), (8, 16), (9, 18)), "undecided", "narrower intervals of first and third by es"),
+        (((4, 8), (4, 8), (4, 8)), "undecided", "tasks further apart than first and third"),
+    ],
 )
-def test_a_knob(levels: tuple[int, ...], verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_knob(
+    levels: tuple[tuple[int, int], ...],
+    verdict: str,
+    wanting: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     names = ("first", "second", "third")
     monkeypatch.setattr(atlas, "KNOBS", {"a shorter pole": names})
-    found = [each for name, d in zip(names, levels, strict=True) for each in read(name, d // 2, d)]
+    found = [each for name, d in zip(names, levels, strict=True) for each in read(name, *d)]
     knob = next(claim for claim in atlas.claims(found) if "pole" in claim.claim)
     assert knob.verdict == verdict
+    assert wanting in knob.figures
+    assert ("What would decide" in knob.figures) == (verdict == "undecided")
+    assert knob.rule == atlas.HARDER
     assert not any("pole" in claim.claim for claim in atlas.claims(found[:2]))  # a level is missing
 
 
@@ -108,8 +124,18 @@ def test_a_start_at_a_neighbour_s_solution(
     claim = next(c for c in atlas.claims([*cold, *warm]) if "neighbouring" in c.claim)
     assert claim.verdict == verdict
     assert "cold es 12 [9, 16] to" in claim.figures
+    assert claim.rule == atlas.NEIGHBOUR
     assert not any("neighbouring" in c.claim for c in atlas.claims(cold))
     assert "warm" not in headline.by_trainer([*cold, *warm])
+
+
+def test_each_rule_stands_once_below_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    knobs = {"longer": ("first", "second"), "shorter": ("second", "first")}
+    monkeypatch.setattr(atlas, "KNOBS", knobs)
+    judged = atlas.claims([*read("first", 4, 8), *read("second", 32, 64)])
+    table = verdicts.listed("Claims", judged, "of all of them")
+    assert [row[1] for row in table.rows] == ["supported", "refuted", "undecided"]
+    assert table.notes == ("of all of them", atlas.HARDER, atlas.TRANSITION)
 
 
 def test_the_transition_s_sharpness() -> None:
@@ -123,6 +149,23 @@ def test_the_transition_s_sharpness() -> None:
     assert "in 0 of the 6 rows" in claim.figures
     (claim,) = atlas.claims([*gradual, *sharp])
     assert claim.verdict == "undecided"
+    assert claim.figures.endswith("What would decide: more rows")
+    assert claim.rule == atlas.TRANSITION
+
+
+@pytest.mark.parametrize(("failing", "largest", "total"), [(12, 32, 1), (12, 48, 2), (200, 562, 2)])
+def test_a_row_in_which_nobody_looked_far_enough_has_no_part_in_the_transition(
+    failing: int, largest: int, total: int
+) -> None:
+    """Eight of ten runs solve at the largest d: four times the failing one, all 562, or less."""
+    it = task("short")
+    mostly: list[float | None] = [500.0] * 8 + [20.0] * 2
+    scores: dict[int, list[float | None]] = {failing: [20.0] * 10, 2 * failing: mostly}
+    records = [random(it), *baseline(it), *runs(it, {**scores, largest: mostly})]
+    short = gather(records, {"short": it}, results_folder=Path("results"))
+    assert rows.counts(short[0])
+    (claim,) = atlas.claims([*read("sharp", 8, 16), *short])
+    assert f"in 1 of the {total} rows" in claim.figures
 
 
 def test_a_row_that_native_training_solves_as_often_as_not_is_not_compared() -> None:
