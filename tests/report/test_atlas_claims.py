@@ -73,14 +73,35 @@ def test_trainers_that_rank_alike_and_those_that_do_not() -> None:
     assert row[:4] == ("es", "ppo", "5", "0.90")
     low, high = (float(end) for end in row[4].strip("[]").split(", "))
     assert -1 < low < 0.9 < high <= 1
-    assert row[5].endswith("(1 to 3.8)")
+    assert row[5:8] == ("5", *row[3:5])  # five families
+    assert row[8].endswith("(1 to 3.8)")
     opposite = both({"a": (4, 64), "b": (8, 32), "c": (16, 16), "d": (32, 12), "e": (64, 4)})
     assert float(trainers.correlations(opposite).rows[0][3]) == -1.0
 
 
+def test_variants_of_a_task_are_one_family() -> None:
+    found = both(
+        {
+            "pole-1m": (8, 16),
+            "pole-short": (12, 24),
+            "a": (48, 96),
+            "b": (64, 64),
+            "c": (96, 48),
+            "pole": (4, 128),
+        }
+    )
+    (row,) = trainers.correlations(found).rows
+    assert row[2] == "6"
+    assert row[3] != "-1.00"
+    assert row[5:8] == ("4", "-1.00", "-")
+    # Only the family's plainest task is away: another speaks for it.
+    names = ("pole-1m", "pole-short", "a")
+    assert trainers.one_of_each_family(names, {*names, "pole"}) == ["a", "pole-1m"]
+
+
 def test_few_tasks_have_no_correlation() -> None:
     (row,) = trainers.correlations(both({"a": (4, 8), "b": (8, 16)})).rows
-    assert row[2:5] == ("2", "-", "-")
+    assert row[2:8] == ("2", "-", "-") * 2
     assert trainers.correlations(both({"a": (4, 8)})).rows == ()
 
 
