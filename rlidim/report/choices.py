@@ -12,7 +12,7 @@ from rlidim.report.places import CHOICES as FOLDER
 from rlidim.report.ratios import lies_above, lies_below, lies_within, ratio_interval, times
 from rlidim.report.rows import counts, estimate_of, is_read, most_telling
 from rlidim.report.tables import Table
-from rlidim.report.verdicts import OPEN, REFUTED, SUPPORTED, Claim, Part, from_parts
+from rlidim.report.verdicts import OPEN, REFUTED, SUPPORTED, Claim, Part, all_of, from_parts
 from rlidim.statistics.wording import NONE, beside
 from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, WIDTHS
 from rlidim.tasks.task import Task
@@ -107,7 +107,7 @@ def width_claim(found: Mapping[Key, Measurement]) -> Claim | None:
 
     None before all widths of some subject were measured.
     """
-    parts = [part for subject in (*SUBJECTS, *BY_WIDTH) for part in _by_width(found, subject)]
+    parts = [_by_width(found, subject) for subject in (*SUBJECTS, *BY_WIDTH)]
     if not any(part.figures for part in parts):
         return None
     claim = (
@@ -116,32 +116,40 @@ def width_claim(found: Mapping[Key, Measurement]) -> Claim | None:
     return from_parts(claim, parts, WIDTH)
 
 
-def _by_width(found: Mapping[Key, Measurement], subject: tuple[str, str]) -> list[Part]:
-    """Judge the claim by the widths of one subject, or say what of them is missing."""
+def _by_width(found: Mapping[Key, Measurement], subject: tuple[str, str]) -> Part:
+    """Judge the claim by the widths of one subject, or say which of them are missing."""
     name, own = " ".join(subject), found.get((*subject, ""))
     if own is None or not counts(own):
-        return [Part(OPEN, wanting=f"a reading of {name} to compare with")]
-    made = [(choice, found.get((*subject, choice.name))) for choice in WIDTHS]
-    missing = [
-        str(choice.width) for choice, each in made if each is None or not is_read(each, local=True)
-    ]
+        return Part(OPEN, wanting=f"a reading of {name} to compare with")
+    made = {
+        str(choice.width): each
+        for choice in WIDTHS
+        if (each := found.get((*subject, choice.name))) is not None and is_read(each, local=True)
+    }
+    missing = [str(choice.width) for choice in WIDTHS if str(choice.width) not in made]
     if missing:
-        return [Part(OPEN, wanting=f"{name} with hidden layers of {', '.join(missing)}")]
-    return [
-        _of_one_width(f"{name} {choice.words}", each, own)
-        for choice, each in made
-        if each is not None
+        return Part(OPEN, wanting=f"{name} with hidden layers of {', '.join(missing)}")
+    judged = {width: _of_one_width(each, own) for width, each in made.items()}
+    unsolved = [width for width, each in made.items() if not is_read(each)]
+    wide = [width for width, verdict in judged.items() if verdict == OPEN and width not in unsolved]
+    wanting = [
+        f"{words} {name} with hidden layers of {', '.join(widths)}"
+        for words, widths in (("narrower intervals of", wide), ("native runs that solve", unsolved))
+        if widths
     ]
+    figures = ", ".join(f"{width}: {_times(each, own)}" for width, each in made.items())
+    return Part(
+        all_of([*judged.values()]),
+        f"{name} with hidden layers of {figures}",
+        "; ".join(wanting),
+    )
 
 
-def _of_one_width(name: str, changed: Measurement, own: Measurement) -> Part:
+def _of_one_width(changed: Measurement, own: Measurement) -> str:
     """Judge the claim by one width; one that natively does not reach the target decides nothing."""
-    figures = f"{name}: {_times(changed, own)}"
-    if not is_read(changed):
-        return Part(OPEN, figures, f"native training that solves {name}")
     ends = ratio_interval(changed, own)
+    if not is_read(changed):
+        return OPEN
     if lies_within(ends, MATTERS):
-        return Part(SUPPORTED, figures)
-    if lies_above(ends, MATTERS) or lies_below(ends, 1 / MATTERS):
-        return Part(REFUTED, figures)
-    return Part(OPEN, figures, f"a narrower interval of {name}")
+        return SUPPORTED
+    return REFUTED if lies_above(ends, MATTERS) or lies_below(ends, 1 / MATTERS) else OPEN

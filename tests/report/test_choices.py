@@ -112,7 +112,7 @@ def test_the_claim_on_widths(widths: tuple[int, ...], verdict: str) -> None:
     claim = choices.width_claim(found)
     assert claim is not None
     assert claim.verdict == verdict, claim.figures
-    wanting = f"What would decide: a narrower interval of {TASK.name} es hidden layers of 256"
+    wanting = f"decide: narrower intervals of {TASK.name} es with hidden layers of 256"
     assert claim.figures.endswith(wanting) == (verdict == "undecided")
     assert claim.rule == choices.WIDTH
 
@@ -126,6 +126,8 @@ def test_a_width_that_does_not_solve_the_task_natively_decides_nothing() -> None
     assert claim is not None
     assert claim.verdict == "undecided"
     assert "native unsolved" in claim.figures
+    wanting = f"What would decide: native runs that solve {TASK.name} es with hidden layers of 256"
+    assert claim.figures.endswith(wanting)
 
 
 def test_a_subject_that_is_missing_leaves_it_open_and_is_named(
