@@ -63,15 +63,23 @@ class Baseline:
         return baseline_scores(self.runs, self.random)
 
     @property
+    def random_score(self) -> float | None:
+        """The score of random actions, None where it is not on record."""
+        return None if self.random is None else self.random.score
+
+    @property
     def reaching(self) -> int | None:
         """How many runs get 0.9 of the way from random actions to the target.
 
-        None where the task declares no target, or the score of random actions is not on record.
+        Where the score of random actions is not on record, those that reach the target itself, and
+        thus at least so many. None where the task declares no target.
         """
         target = None if self.task is None else self.task.target
-        random = None if self.random is None else self.random.score
-        if target is None or random is None:
+        if target is None:
             return None
+        random = self.random_score
+        if random is None:
+            return sum(score >= target.score for score in self.scores)
         return sum(normalise(score, random, target.score) >= FRACTION for score in self.scores)
 
 
@@ -143,7 +151,8 @@ def table(baselines: Sequence[Baseline]) -> Table:
         "that diverged counts as random actions do, one that failed not at all. Solved at: where "
         f"training stops. Native reach it: so many runs get {FRACTION:g} of the way from random "
         "actions to the task's target, where it declares one; native unsolved where fewer than "
-        "half do. No run in a subspace is on record for these.",
+        "half do; at least so many, by the whole target, where random actions are not on record. "
+        "No run in a subspace is on record for these.",
     )
     return Table("Native training alone", header, tuple(rows), 2, notes)
 
@@ -153,8 +162,9 @@ def _reaching(baseline: Baseline) -> str:
     reaching, count = baseline.reaching, len(baseline.scores)
     if reaching is None:
         return NONE
-    unsolved = f", {UNSOLVED}" if reaching < HALF * count else ""
-    return f"{reaching} of {count}{unsolved}"
+    if baseline.random_score is None:
+        return f"{'at least ' if reaching < count else ''}{reaching} of {count}"
+    return f"{reaching} of {count}{f', {UNSOLVED}' if reaching < HALF * count else ''}"
 
 
 def plot_curves(baseline: Baseline, stem: Path) -> list[Path]:

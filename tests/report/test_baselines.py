@@ -52,8 +52,13 @@ def test_how_many_reach_the_target(scores: tuple[float | None, ...], said: str) 
     (found,) = unmeasured([*records, random(task)], [], {"hard": task})
     (row,) = table([found]).rows
     assert row[5] == said
-    (unknown,) = unmeasured(records, [], {"hard": task})  # without random actions' score
-    assert table([unknown]).rows[0][5] == "-"
+
+
+def test_without_random_actions_only_the_whole_target_counts() -> None:
+    task = dataclasses.replace(TASK, target=Target(500.0, "a test's"))
+    for scores, said in (((500.0, 480.0), "at least 1 of 2"), ((500.0, 510.0), "2 of 2")):
+        (found,) = unmeasured(baseline(task, scores), [], {"hard": task})
+        assert table([found]).rows[0][5] == said
 
 
 def test_a_failed_run_is_no_baseline() -> None:
