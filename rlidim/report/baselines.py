@@ -1,4 +1,4 @@
-"""Native runs without runs in subspaces to compare: their scores, costs, learning curves."""
+"""Native runs: those without runs in subspaces to compare, and the learning curves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from rlidim.records.cell import RANDOM
 from rlidim.records.measurement import (
+    FRACTION,
     Measurement,
     baseline_scores,
     of_one_kind,
@@ -18,6 +19,8 @@ from rlidim.records.measurement import (
 from rlidim.records.record import RunRecord
 from rlidim.report import drawing, text
 from rlidim.report.tables import Table
+from rlidim.statistics.scale import HALF, normalise
+from rlidim.statistics.wording import NONE, UNSOLVED
 from rlidim.tasks.task import Task
 
 WIDTH, HEIGHT = 7.2, 3.2  # inches
@@ -58,6 +61,26 @@ class Baseline:
         """The runs' scores; a run that diverged has that of random actions, if on record."""
         return baseline_scores(self.runs, self.random)
 
+    @property
+    def random_score(self) -> float | None:
+        """The score of random actions, None where it is not on record."""
+        return None if self.random is None else self.random.score
+
+    @property
+    def reaching(self) -> int | None:
+        """How many runs get 0.9 of the way from random actions to the target.
+
+        Where the score of random actions is not on record, those that reach the target itself, and
+        thus at least so many. None where the task declares no target.
+        """
+        target = None if self.task is None else self.task.target
+        if target is None:
+            return None
+        random = self.random_score
+        if random is None:
+            return sum(score >= target.score for score in self.scores)
+        return sum(normalise(score, random, target.score) >= FRACTION for score in self.scores)
+
 
 def unmeasured(
     records: Iterable[RunRecord],
@@ -83,6 +106,22 @@ def unmeasured(
     return baselines
 
 
+def of_unsolved(measurement: Measurement) -> Baseline | None:
+    """Return the native runs of a measurement that says native unsolved, None of any other."""
+    estimate = measurement.estimate
+    if estimate is None or not estimate.scale.unsolved:
+        return None
+    runs = tuple(record for record in measurement.baseline if record.status != "failed")
+    return Baseline(
+        measurement.task,
+        measurement.task_name,
+        measurement.trainer,
+        runs,
+        measurement.random,
+        warnings=(),  # the measurement's own
+    )
+
+
 def table(baselines: Sequence[Baseline]) -> Table:
     """Return one row for each baseline."""
     rows = []
@@ -97,17 +136,34 @@ def table(baselines: Sequence[Baseline]) -> Table:
                 text.whole(max(record.D for record in baseline.runs)),
                 text.spread(baseline.scores),
                 text.number(solved),
+                _reaching(baseline),
                 text.whole(round(total_steps(baseline.runs) / count)),
                 text.hours(total_seconds(baseline.runs) / count),
             )
         )
-    header = ("task", "trainer", "D", "score", "solved at", "steps a run", "core hours a run")
+    header = (
+        *("task", "trainer", "D", "score", "solved at", "native reach it"),
+        *("steps a run", "core hours a run"),
+    )
     notes = (
         "Score: mean ± standard deviation (seeds) of the best checkpoint on fresh episodes; a run "
-        "that diverged counts as random actions do, one that failed not at all. No run in a "
-        "subspace is on record for these.",
+        "that diverged counts as random actions do, one that failed not at all. Solved at: where "
+        f"training stops. Native reach it: so many runs get {FRACTION:g} of the way from random "
+        "actions to the task's target, where it declares one; native unsolved where fewer than "
+        "half do; at least so many, by the whole target, where random actions are not on record. "
+        "No run in a subspace is on record for these.",
     )
     return Table("Native training alone", header, tuple(rows), 2, notes)
+
+
+def _reaching(baseline: Baseline) -> str:
+    """Return how many runs reach the target, in words: ``1 of 3, native unsolved``."""
+    reaching, count = baseline.reaching, len(baseline.scores)
+    if reaching is None:
+        return NONE
+    if baseline.random_score is None:
+        return f"{'at least ' if reaching < count else ''}{reaching} of {count}"
+    return f"{reaching} of {count}{f', {UNSOLVED}' if reaching < HALF * count else ''}"
 
 
 def plot_curves(baseline: Baseline, stem: Path) -> list[Path]:

@@ -7,18 +7,33 @@ row that fails at d = D in a dense basis alone says something of its trainer, no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from rlidim.records.cell import Cell
+from rlidim.records.cell import Cell, Subject
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
 from rlidim.report import text
+from rlidim.report.rows import COUNTS, estimate_of
 from rlidim.report.tables import Table, names_of
-from rlidim.statistics.scale import HALF
+from rlidim.statistics.scale import HALF, normalise
 
 PERMUTATION = "rotation"  # at d = D a signed permutation
 SEEDS = 3
 LARGEST = 100_000  # parameters: a run at d = D takes its time and memory
+LEVEL = 0.05  # the p at which two bases differ
+UNDECIDED = "undecided"
+
+
+class Share(NamedTuple):
+    """How many of some runs solve a task."""
+
+    solving: int
+    runs: int
+
+    def __str__(self) -> str:
+        """Return the share in words: ``2 of 3``."""
+        return f"{self.solving} of {self.runs}"
 
 
 def cells(measurement: Measurement) -> dict[str, list[Cell]]:
@@ -42,31 +57,30 @@ def cells(measurement: Measurement) -> dict[str, list[Cell]]:
 def table(measurements: Sequence[Measurement], records: Sequence[RunRecord]) -> Table:
     """Return a row for each measurement whose runs at d = D are on record.
 
-    As everywhere, a run that diverged solves nothing, and one that failed is not counted.
+    Counted are the runs made for this and the row's own at d = D, each cell once, all against the
+    task's target, or the native runs' median where it declares none. As everywhere, a run that
+    diverged solves nothing, and one that failed is not counted. :func:`_verdict` has the rule.
+
+    Args:
+        measurements: of any tasks.
+        records: of the runs that were made for this.
     """
-    made = {record.cell: record for record in records}
     rows = []
     for measurement in measurements:
-        both, estimate = [*cells(measurement).values()], measurement.estimate
-        if estimate is None or not all(cell in made for basis in both for cell in basis):
+        asked = cells(measurement)
+        made = {family: _runs(measurement, family, records) for family in asked}
+        if not asked or any(cell not in made[family] for family in asked for cell in asked[family]):
             continue
-        counted = [
-            [made[cell].score for cell in basis if made[cell].status != "failed"] for basis in both
-        ]
-        if not counted or not all(counted):
+        permuted, dense = (_solving(measurement, runs.values()) for runs in made.values())
+        if not (permuted.runs and dense.runs):
             continue
-        passing = [
-            [score is not None and estimate.scale(score) >= estimate.fraction for score in basis]
-            for basis in counted
-        ]
-        natives = estimate.scale.native
+        native = Share(*estimate_of(measurement).scale.native)
         rows.append(
             (
                 *names_of(measurement),
                 text.whole(measurement.D),
-                f"{natives[0]} of {natives[1]}",
-                *(f"{sum(basis)} of {len(basis)}" for basis in passing),
-                _verdict(*(sum(basis) >= HALF * len(basis) for basis in passing)),
+                *map(str, (native, permuted, dense)),
+                _verdict(native, permuted, dense),
             )
         )
     header = (
@@ -80,18 +94,68 @@ def table(measurements: Sequence[Measurement], records: Sequence[RunRecord]) -> 
         "the trainer",
     )
     notes = (
-        f"How many runs reach 0.9: natively, and at d = D = all parameters, {SEEDS} seeds each, "
-        "with P a signed permutation and with P of the row's own family. Minds the basis: it "
-        "solves the task in the one and not in the other, so that a large reading of this row "
-        f"may be the trainer's. Networks of up to {LARGEST:,} parameters.",
+        "How many runs get 0.9 of the way from random actions to the task's target (to the native "
+        "runs' median where it declares none): natively, and at d = D = all parameters with P a "
+        f"signed permutation and with P of the row's own family. {SEEDS} runs each were made for "
+        f"this; the row's own at d = D count too. Networks of up to {LARGEST:,} parameters.",
+        "Minds the basis: fewer solve the task in the random basis than in the permuted one, by "
+        f"Fisher's exact test of the counts (one-sided, p at most {LEVEL:g}), so that a large "
+        "reading of this row may be the trainer's; better in the random basis: the reverse. Where "
+        "the test shows no difference, solves it in both: at least half of the runs do in either "
+        "basis; fails in both: fewer than half do in each. All else is undecided, and so is every "
+        f"row of which fewer than {10 * COUNTS:g} of 10 native runs solve the task.",
     )
     return Table("At d = D, in two bases", header, tuple(rows), 3, notes)
 
 
-def _verdict(permuted: bool, random: bool) -> str:
-    """Say what the two bases tell of a trainer."""
-    if permuted and random:
-        return "does not mind"
-    if permuted:
+def _runs(
+    measurement: Measurement, family: str, records: Sequence[RunRecord]
+) -> dict[Cell, RunRecord]:
+    """Return a row's runs at d = D with P of a family, from its own records and from others."""
+    subject = measurement.subject._replace(projection=family)
+    return {
+        record.cell: record
+        for record in (*records, *measurement.runs)
+        if record.cell.d == measurement.D and Subject.of(record.cell) == subject
+    }
+
+
+def _solving(measurement: Measurement, runs: Iterable[RunRecord]) -> Share:
+    """Return how many of the runs reach the fraction of the target, on the natives' own scale."""
+    estimate = estimate_of(measurement)
+    scale = estimate.scale
+    # Of a row that is native unsolved the estimate's own 1 is not what its native runs count by.
+    one = scale.solved if scale.target is None else scale.target
+    scores = [record.score for record in runs if record.status != "failed"]
+    solved = [
+        score is not None and normalise(score, scale.random, one) >= estimate.fraction
+        for score in scores
+    ]
+    return Share(sum(solved), len(solved))
+
+
+def _verdict(native: Share, permuted: Share, dense: Share) -> str:
+    """Say what the two bases tell of a trainer: a difference that Fisher's exact test shows.
+
+    Nothing where native training itself fails in more than two of ten runs: then a few failures in
+    one basis are no news. Three of three against none of three is just enough, one in twenty.
+    """
+    if native.solving < COUNTS * native.runs:
+        return UNDECIDED
+    if _more(permuted, dense):
         return "minds the basis"
-    return "better in the random basis" if random else "fails in both"
+    if _more(dense, permuted):
+        return "better in the random basis"
+    passing = [share.solving >= HALF * share.runs for share in (permuted, dense)]
+    if all(passing):
+        return "solves it in both"
+    return UNDECIDED if any(passing) else "fails in both"
+
+
+def _more(one: Share, other: Share) -> bool:
+    """Say whether more runs of one kind than of another solve the task, by Fisher's exact test."""
+    from scipy.stats import fisher_exact
+
+    counts = [(solving, runs - solving) for solving, runs in (one, other)]
+    # Rounded, so that a p of exactly 0.05 is one.
+    return round(float(fisher_exact(counts, alternative="greater").pvalue), 9) <= LEVEL

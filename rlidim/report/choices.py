@@ -8,15 +8,25 @@ from pathlib import Path
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, gather
 from rlidim.report import text
-from rlidim.report.claims import Claim, by_intervals, ratio_interval
 from rlidim.report.places import CHOICES as FOLDER
-from rlidim.report.rows import counts, estimate_of, is_read, most_telling, reading_of
+from rlidim.report.ratios import lies_above, lies_below, lies_within, ratio_interval, times
+from rlidim.report.rows import counts, estimate_of, is_read, most_telling
 from rlidim.report.tables import Table
+from rlidim.report.verdicts import OPEN, REFUTED, SUPPORTED, Claim, Part, all_of, from_parts
 from rlidim.statistics.wording import NONE, beside
 from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, WIDTHS
 from rlidim.tasks.task import Task
 
 MATTERS = 2.0  # times: a choice by which a reading changes by more than that matters
+# The rule of the claim on widths, as it stands below the table.
+WIDTH = (
+    "The network's width: judged by "
+    f"{', '.join(' '.join(subject) for subject in (*SUBJECTS, *BY_WIDTH))}, each with hidden "
+    f"layers of {', '.join(str(choice.width) for choice in WIDTHS)}. Supported where every reading "
+    f"over that of the row as it is has its 95 % interval within {MATTERS:g} times either way, "
+    "refuted where some interval lies beyond that. A width whose native runs do not reach the "
+    "target decides nothing."
+)
 Key = tuple[str, str, str]  # task, trainer, choice: "" for the row as it is
 
 
@@ -88,48 +98,58 @@ def table(found: Mapping[Key, Measurement]) -> Table:
 def _times(changed: Measurement | None, own: Measurement | None) -> str:
     if changed is None or own is None or not is_read(changed, local=True) or not is_read(own):
         return NONE
-    ratio = reading_of(changed) / reading_of(own)
-    low, high = ratio_interval(changed, own)
-    ends = ", ".join("open" if end is None else f"{end:.2g}" for end in (low, high))
     unsolved = ", native unsolved" if estimate_of(changed).scale.unsolved else ""
-    return f"{ratio:.2g} [{ends}]{unsolved}"
+    return f"{times(changed, own)}{unsolved}"
 
 
 def width_claim(found: Mapping[Key, Measurement]) -> Claim | None:
-    """Judge whether the dimension follows the environment and not the network's width.
+    """Judge whether the dimension follows the environment, not the network's width, by ``WIDTH``.
 
-    Supported where every width's reading of both first subjects, one by evolution and one by
-    gradients, is within ``MATTERS`` times that of the row, its ratio's interval included; refuted
-    where some ratio's interval lies beyond that; None before all widths of a subject were measured.
-    A width whose native runs do not reach the target supports nothing and refutes nothing.
+    None before all widths of some subject were measured.
     """
-    words, inside, beyond = [], [], []
-    for subject in (*SUBJECTS, *BY_WIDTH):
-        own = found.get((*subject, ""))
-        changed = [found.get((*subject, choice.name)) for choice in WIDTHS]
-        if own is None or not counts(own):
-            inside.append(subject not in SUBJECTS)
-            continue
-        if not all(each is not None and is_read(each, local=True) for each in changed):
-            inside.append(subject not in SUBJECTS)
-            continue
-        for choice, each in zip(WIDTHS, changed, strict=True):
-            assert each is not None
-            if not is_read(each):
-                words.append(f"{' '.join(subject)} {choice.words}: native unsolved")
-                inside.append(False)
-                continue
-            low, high = ratio_interval(each, own)
-            inside.append(
-                low is not None and high is not None and low >= 1 / MATTERS and high <= MATTERS
-            )
-            beyond.append(
-                (low is not None and low > MATTERS) or (high is not None and high < 1 / MATTERS)
-            )
-            words.append(f"{' '.join(subject)} {choice.words}: {_times(each, own)}")
-    if not beyond:
+    parts = [_by_width(found, subject) for subject in (*SUBJECTS, *BY_WIDTH)]
+    if not any(part.figures for part in parts):
         return None
     claim = (
         f"the dimension follows the environment, not the network's width (within {MATTERS:g} times)"
     )
-    return by_intervals(claim, words, inside, beyond)
+    return from_parts(claim, parts, WIDTH)
+
+
+def _by_width(found: Mapping[Key, Measurement], subject: tuple[str, str]) -> Part:
+    """Judge the claim by the widths of one subject, or say which of them are missing."""
+    name, own = " ".join(subject), found.get((*subject, ""))
+    if own is None or not counts(own):
+        return Part(OPEN, wanting=f"a reading of {name} to compare with")
+    made = {
+        str(choice.width): each
+        for choice in WIDTHS
+        if (each := found.get((*subject, choice.name))) is not None and is_read(each, local=True)
+    }
+    missing = [str(choice.width) for choice in WIDTHS if str(choice.width) not in made]
+    if missing:
+        return Part(OPEN, wanting=f"{name} with hidden layers of {', '.join(missing)}")
+    judged = {width: _of_one_width(each, own) for width, each in made.items()}
+    unsolved = [width for width, each in made.items() if not is_read(each)]
+    wide = [width for width, verdict in judged.items() if verdict == OPEN and width not in unsolved]
+    wanting = [
+        f"{words} {name} with hidden layers of {', '.join(widths)}"
+        for words, widths in (("narrower intervals of", wide), ("native runs that solve", unsolved))
+        if widths
+    ]
+    figures = ", ".join(f"{width}: {_times(each, own)}" for width, each in made.items())
+    return Part(
+        all_of([*judged.values()]),
+        f"{name} with hidden layers of {figures}",
+        "; ".join(wanting),
+    )
+
+
+def _of_one_width(changed: Measurement, own: Measurement) -> str:
+    """Judge the claim by one width; one that natively does not reach the target decides nothing."""
+    ends = ratio_interval(changed, own)
+    if not is_read(changed):
+        return OPEN
+    if lies_within(ends, MATTERS):
+        return SUPPORTED
+    return REFUTED if lies_above(ends, MATTERS) or lies_below(ends, 1 / MATTERS) else OPEN

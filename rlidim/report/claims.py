@@ -8,15 +8,15 @@ those by the trainers that there are. Intervals decide, not estimates alone.
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rlidim.records.measurement import Measurement
 from rlidim.report import published
+from rlidim.report.ratios import lies_above, lies_below, ratio_interval
 from rlidim.report.rows import estimate_of, most_telling, reading_of
 from rlidim.report.tables import Table
+from rlidim.report.verdicts import OPEN, REFUTED, SUPPORTED, Claim, all_of, listed, narrower
 from rlidim.statistics import wording
 
 FC, LENET = "mnist-fc", "mnist-lenet"
@@ -34,18 +34,6 @@ RATIOS = (
     (("inverted-pendulum", "es"), (FC, "adam"), 100.0),
     (("pong", None), ("cifar10-fc", "adam"), 1.0),  # None: by any trainer
 )
-
-SUPPORTED, REFUTED, OPEN = "supported", "refuted", "undecided"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the paper, the records' verdict on it, and their figures."""
-
-    claim: str
-    verdict: str
-    figures: str
-
 
 Measured = dict[str, Measurement]
 
@@ -76,34 +64,24 @@ def _ratio(
     first, second = (_measured(measurements, *name) for name in (easier, harder))
     if first is None or second is None:
         return None
-    low, high = ratio_interval(second, first)
+    low, high = ends = ratio_interval(second, first)
     verdict = OPEN
     if low is not None and high is not None and times / ABOUT <= low and high <= ABOUT * times:
         verdict = SUPPORTED
-    elif (high is not None and high < times / ABOUT) or (low is not None and low > ABOUT * times):
+    elif lies_below(ends, times / ABOUT) or lies_above(ends, ABOUT * times):
         verdict = REFUTED
-    ends = [("at least", low), ("at most", high)]
-    ratio = [f"{word} {end:.3g}" for word, end in ends if end is not None]
+    bounds = [("at least", low), ("at most", high)]
+    ratio = [f"{word} {end:.3g}" for word, end in bounds if end is not None]
     if not any(estimate_of(each).censored for each in (first, second)):
         ratio.insert(0, f"{reading_of(second) / reading_of(first):.3g} times")
     words = ", ".join(ratio) or "any ratio"
-    if verdict == OPEN:
-        open_ones = [each.task_name for each in (first, second) if not _closed(each)]
-        names = " and ".join(open_ones)
-        words += (
-            f"; {f'a closed interval of {names}' if names else 'narrower intervals'} would decide"
-        )
     about = "about as hard as" if times == 1.0 else f"about {times:g} times easier than"
     return Claim(
         f"{first.task_name} is {about} {second.task_name}",
         verdict,
         f"{first.task_name} by {first.trainer} {_reading(first)}, {second.task_name} by "
-        f"{second.trainer} {_reading(second)}: {words}",
+        f"{second.trainer} {_reading(second)}: {words}{_wanting(verdict, first, second)}",
     )
-
-
-def _closed(measurement: Measurement) -> bool:
-    return measurement.estimate is not None and measurement.estimate.closed
 
 
 def _measured(
@@ -121,28 +99,6 @@ def _measured(
     )
 
 
-def ratio_interval(first: Measurement, second: Measurement) -> tuple[float | None, float | None]:
-    """Return the 95 % interval of the ratio of two measurements' d_int; None is an open end.
-
-    The ends of two independent intervals give that of a difference of logarithms (Zou and Donner,
-    Statistics in Medicine 2008: the method of variance estimates recovery).
-    """
-    one, other = reading_of(first), reading_of(second)
-    low, high = estimate_of(first).interval
-    other_low, other_high = estimate_of(second).interval
-
-    def reach(end: int | None, other_end: int | None) -> float | None:
-        if end is None or other_end is None:
-            return None
-        return math.hypot(math.log(end / one), math.log(other_end / other))
-
-    down, up = reach(low, other_high), reach(high, other_low)
-    return (
-        None if down is None else one / other * math.exp(-down),
-        None if up is None else one / other * math.exp(up),
-    )
-
-
 def _size(group: Measured) -> Claim | None:
     grid = [
         measurement
@@ -157,24 +113,27 @@ def _size(group: Measured) -> Claim | None:
     most = max(high for _, high in ends) / min(low for low, _ in ends)
     least = max(low for low, _ in ends) / min(high for _, high in ends)
     theirs = sorted(d for measurement in grid if (d := _by_their_rule(measurement)) is not None)
+    verdict = SUPPORTED if most <= HARDLY else REFUTED if least > HARDLY else OPEN
     same = f", {theirs[0]:,} to {theirs[-1]:,} at the paper's accuracy" if theirs else ""
     return Claim(
         "d_int90 hardly moves over fully connected MNIST networks of very different D",
-        SUPPORTED if most <= HARDLY else REFUTED if least > HARDLY else OPEN,
+        verdict,
         f"over {len(grid)} networks, D from {sizes[0]:,} to {sizes[-1]:,} "
         f"({sizes[-1] / sizes[0]:.1f} times), d_int90 goes from {dims[0]:,} to {dims[-1]:,} "
         f"({dims[-1] / dims[0]:.2f} times, at most {most:.2f} by the intervals' ends{same}; the "
-        "paper: 24.1 and 1.33 times over 20)",
+        f"paper: 24.1 and 1.33 times over 20){_wanting(verdict, *grid)}",
     )
 
 
 def _lenet(group: Measured) -> Claim | None:
     if not {FC, LENET} <= group.keys():
         return None
+    lenet, fc = group[LENET], group[FC]
+    verdict = _below(lenet, fc)
     return Claim(
         "LeNet needs fewer dimensions than the fully connected network on MNIST",
-        _below(group[LENET], group[FC]),
-        f"LeNet {_reading(group[LENET])}, fully connected {_reading(group[FC])}",
+        verdict,
+        f"LeNet {_reading(lenet)}, fully connected {_reading(fc)}{_wanting(verdict, lenet, fc)}",
     )
 
 
@@ -183,16 +142,19 @@ def _pixels(group: Measured) -> Claim | None:
     if not set(names) <= group.keys():
         return None
     fc, lenet, shuffled_fc, shuffled_lenet = (group[name] for name in names)
-    parts = [
-        _below(lenet, shuffled_lenet),  # shuffling costs LeNet something
-        _at_least(shuffled_lenet, shuffled_fc),  # and all of its advantage
-        _alike(fc, shuffled_fc),  # and the other network nothing
-    ]
+    verdict = all_of(
+        [
+            _below(lenet, shuffled_lenet),  # shuffling costs LeNet something
+            _at_least(shuffled_lenet, shuffled_fc),  # and all of its advantage
+            _alike(fc, shuffled_fc),  # and the other network nothing
+        ]
+    )
     return Claim(
         "shuffling the pixels removes LeNet's advantage and leaves the other network as it was",
-        _all(parts),
+        verdict,
         f"LeNet {_reading(lenet)} becomes {_reading(shuffled_lenet)}, fully connected "
-        f"{_reading(fc)} becomes {_reading(shuffled_fc)}",
+        f"{_reading(fc)} becomes {_reading(shuffled_fc)}"
+        f"{_wanting(verdict, fc, lenet, shuffled_fc, shuffled_lenet)}",
     )
 
 
@@ -208,17 +170,20 @@ def _labels(group: Measured) -> Claim | None:
     # Dimensions a label, from the fewest labels to the most.
     label_costs = [tuple(end / share for end in _ends(measurement)) for measurement, share in costs]
     falls = [_order(more, fewer) for fewer, more in itertools.pairwise(label_costs)]
-    verdict = _all([*far, *(falls or [OPEN])])
+    verdict = all_of([*far, *(falls or [OPEN])])
     figures = ", ".join(
         f"{share:.0%} of the labels {_reading(measurement)}, "
         f"{reading_of(measurement) / (share * IMAGES):.1f} numbers a label"
         for measurement, share in costs
     ).replace("%", " %")
-    caveat = "; the costs of several sizes have yet to be compared" if len(known) < 2 else ""
+    wanting = _wanting(verdict, group[FC], *known)
+    if verdict == OPEN and not falls:
+        others = " or ".join(name for name in LABELS if name not in group)
+        wanting = f"; {others}, measured too, would decide"
     return Claim(
         "memorising shuffled labels costs far more than learning, and less a label as they grow",
         verdict,
-        f"{figures}; true labels {_reading(group[FC])}{caveat} (the paper: {PAPERS_LABELS})",
+        f"{figures}; true labels {_reading(group[FC])} (the paper: {PAPERS_LABELS}){wanting}",
     )
 
 
@@ -236,7 +201,7 @@ def _compression(group: Measured) -> Claim | None:
         verdict,
         f"{D:,} parameters by {_reading(measurement)} numbers: "
         f"{D / reading_of(measurement):.0f} times, at least {least:.0f}, before any number is made "
-        "smaller (the paper: 260 times)",
+        f"smaller (the paper: 260 times){_wanting(verdict, measurement)}",
     )
 
 
@@ -281,27 +246,6 @@ def _alike(first: Measurement, second: Measurement) -> str:
     return OPEN if _below(first, second) == _below(second, first) == OPEN else REFUTED
 
 
-def by_intervals(
-    claim: str, figures: Sequence[str], holds: Sequence[bool], fails: Sequence[bool]
-) -> Claim:
-    """Return a claim whose verdict is that of several intervals.
-
-    Args:
-        claim: in words.
-        figures: that say what was found.
-        holds: whether each interval supports it: all have to.
-        fails: whether each refutes it: one is enough.
-    """
-    verdict = SUPPORTED if all(holds) else REFUTED if any(fails) else OPEN
-    ending = "; narrower intervals would decide" if verdict == OPEN else ""
-    return Claim(claim, verdict, "; ".join(figures) + ending)
-
-
-def _all(verdicts: Sequence[str]) -> str:
-    """Return the verdict on a claim of several parts."""
-    return REFUTED if REFUTED in verdicts else OPEN if OPEN in verdicts else SUPPORTED
-
-
 def _by_their_rule(measurement: Measurement) -> int | None:
     """Return d_int at the paper's own accuracy, None if it published none for the network."""
     for entry in measurement.published:
@@ -315,10 +259,9 @@ def _reading(measurement: Measurement) -> str:
     return wording.beside(measurement.estimate)
 
 
-def listed(title: str, judged: Sequence[Claim], *notes: str) -> Table:
-    """Return a table with a row for each claim."""
-    rows = tuple((claim.claim, claim.verdict, claim.figures) for claim in judged)
-    return Table(title, ("claim", "verdict", "figures"), rows, 3, notes)
+def _wanting(verdict: str, *compared: Measurement) -> str:
+    """Return what would decide a claim, as the end of its figures; nothing of a decided one."""
+    return f"; {narrower(*compared)} would decide" if verdict == OPEN else ""
 
 
 def table(judged: Sequence[Claim]) -> Table:

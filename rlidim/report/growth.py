@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from rlidim.errors import RlidimError
-from rlidim.report.claims import OPEN, REFUTED, SUPPORTED, Claim
 from rlidim.report.places import GROWTH
+from rlidim.report.verdicts import OPEN, REFUTED, SUPPORTED, Claim
 from rlidim.tasks.reading import parse_json, read_file
 
 LARGEST_FILE = 2**24  # bytes
@@ -76,10 +76,10 @@ def claim(rows: Sequence[Mapping[str, Any]]) -> Claim | None:
     if not found:
         return None
     flat = [found[family] for family in FLAT if family in found]
-    verdict = OPEN
+    verdict, wanting = OPEN, "; products of a dense, a sparse and a Fastfood P would decide"
     if DENSE in found and SPARSE in found and flat:
         holds = found[DENSE] > found[SPARSE] > HARDLY >= max(flat)
-        verdict = SUPPORTED if holds else REFUTED
+        verdict, wanting = SUPPORTED if holds else REFUTED, ""
     largest = sorted({row["d"] for row in rows if row["seconds"] is not None})
     slopes = ", ".join(f"{family} {slope:.2f}" for family, slope in found.items())
     return Claim(
@@ -87,5 +87,5 @@ def claim(rows: Sequence[Mapping[str, Any]]) -> Claim | None:
         "more by Fastfood",
         verdict,
         f"time as a power of d, for D = {rows[0]['D']:,} and d from {largest[0]:,} to "
-        f"{largest[-1]:,} in one thread: {slopes}",
+        f"{largest[-1]:,} in one thread: {slopes}{wanting}",
     )

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 from rlidim.records.measurement import Measurement
 from rlidim.report import text
-from rlidim.report.rows import difficulty, most_telling, place
+from rlidim.report.rows import COUNTS, difficulty, estimate_of, most_telling, place
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import NONE, in_short
 from rlidim.tasks.problems import Control, Network
+
+BATCHED = "†"  # a reading by the form of a trainer that makes many runs at once
+DOUBTED = "‡"  # one that is not compared: native training often fails
 
 
 def by_trainer(
@@ -61,7 +64,7 @@ def _table(cells: dict[str, dict[str, Measurement]]) -> Table:
         (
             name,
             text.whole(max(each.D or 0 for each in row.values())),
-            *(_cell(row.get(trainer)) for trainer in trainers),
+            *(_cell(trainer, row.get(trainer)) for trainer in trainers),
             "; ".join(
                 dict.fromkeys(
                     text.published(entry) for each in row.values() for entry in each.published
@@ -76,7 +79,8 @@ def _table(cells: dict[str, dict[str, Measurement]]) -> Table:
         "task's target (local: to the median of native training, where it declares none), with its "
         "95 % interval. Native unsolved: fewer than half of the runs of "
         "the whole network reach that within the budget, so that nothing is read of the task. "
-        "None: not even d = D does.",
+        f"None: not even d = D does. {DOUBTED}: fewer than {10 * COUNTS:g} of 10 native runs do, "
+        "so that the reading is not compared.",
     )
     return Table(
         "Reinforcement learning", ("task", "D", *trainers, "published"), tuple(rows), 1, notes
@@ -87,7 +91,7 @@ def read(measurements: Sequence[Measurement]) -> Table:
     """Return the rows in which some trainer's interval is closed: what README has room for.
 
     A trainer and its batched form (``ppo``, ``ppo-many``) share a column, where the narrower
-    interval stands.
+    interval stands, with ``BATCHED`` if it is the latter's.
     """
     return _table(
         {
@@ -116,8 +120,19 @@ def _is_closed(measurement: Measurement) -> bool:
     return estimate is not None and estimate.closed and not estimate.scale.unsolved
 
 
-def _cell(measurement: Measurement | None) -> str:
-    return NONE if measurement is None else in_short(measurement.estimate)
+def _cell(column: str, measurement: Measurement | None) -> str:
+    if measurement is None:
+        return NONE
+    batched = BATCHED if measurement.trainer != column else ""
+    doubted = DOUBTED if _often_fails(measurement) else ""
+    return f"{in_short(measurement.estimate)}{batched}{doubted}"
+
+
+def _often_fails(measurement: Measurement) -> bool:
+    """Return whether native training solves the task too seldom for a comparison, yet solves it."""
+    estimate = estimate_of(measurement)
+    reaching, runs = estimate.scale.native
+    return not estimate.scale.unsolved and reaching < COUNTS * runs
 
 
 def _easiest(row: dict[str, Measurement]) -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
 from rlidim.records.measurement import Measurement
-from rlidim.report.claims import ratio_interval
 from rlidim.report.headline import by_trainer
+from rlidim.report.ratios import times
 from rlidim.report.rows import COMPARED, counts, place, reading_of
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import NONE, beside
@@ -23,23 +23,59 @@ NORMAL_95 = 1.959963984540054
 def correlations(measurements: Sequence[Measurement]) -> Table:
     """Return a row for each pair of trainers that have read two tasks or more."""
     tasks = readings(measurements)
+    known = {measurement.task_name for measurement in measurements}
     trainers = sorted({name for row in tasks.values() for name in row}, key=place)
     rows = []
     for one, other in itertools.combinations(trainers, 2):
-        both = [row for row in tasks.values() if one in row and other in row]
+        both = {task: row for task, row in tasks.items() if one in row and other in row}
         if len(both) < 2:
             continue
-        first, second = (np.log([reading_of(row[name]) for row in both]) for name in (one, other))
+        single = [both[task] for task in one_of_each_family(both, known)]
         rows.append(
-            (one, other, str(len(both)), *_correlation(first, second), _times(both, one, other))
+            (
+                one,
+                other,
+                str(len(both)),
+                *_correlation([*both.values()], one, other),
+                str(len(single)),
+                *_correlation(single, one, other),
+                _times([*both.values()], one, other),
+            )
         )
-    header = ("trainer", "other", "tasks", "rank correlation", "95 %", "other / trainer")
+    header = (
+        *("trainer", "other", "tasks", "rank correlation", "95 %"),
+        *("families", "their rank correlation", "95 %", "other / trainer"),
+    )
     notes = (
         "Spearman's rank correlation of d_int90 over the tasks that both have read, with the "
         f"interval of Bonett and Wright (2000), from {FEWEST} tasks on; the last column is the "
         f"geometric mean of the readings' ratios, with the least and the largest. {COMPARED}",
+        "The interval takes the tasks for independent, and they are not: several are one task with "
+        "a pole of another length or a room of another size. Beside it the same over one task of "
+        "each family, the one with the shortest name; a family are the measured tasks whose names "
+        "begin with one's, as cartpole-20cm does with cartpole.",
     )
     return Table("Do trainers find the same tasks hard?", header, tuple(rows), 2, notes)
+
+
+def one_of_each_family(tasks: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return the task with the shortest name of each family, the first by name of several.
+
+    Args:
+        tasks: to choose from.
+        known: names of tasks, those among them; a family is named by the shortest of these that
+            a task's own name begins with, up to a hyphen.
+
+    Example:
+        >>> known = ["room", "room-5x5", "room-6x6", "roomy"]
+        >>> one_of_each_family(["room-5x5", "room-6x6", "roomy"], known)
+        ['roomy', 'room-5x5']
+    """
+    chosen: dict[str, str] = {}
+    for task in sorted(tasks, key=lambda name: (len(name), name)):
+        family = min((name for name in known if f"{task}-".startswith(f"{name}-")), key=len)
+        chosen.setdefault(family, task)
+    return [*chosen.values()]
 
 
 def gradients(measurements: Sequence[Measurement]) -> Table:
@@ -51,8 +87,6 @@ def gradients(measurements: Sequence[Measurement]) -> Table:
             continue
         others = [name for name in row if name in known_trainers() and not evolves(name)]
         for name in sorted(others, key=place):
-            ends = ratio_interval(row[name], row[evolution])
-            low, high = ("open" if end is None else f"{end:.2g}" for end in ends)
             rows.append(
                 (
                     task,
@@ -60,7 +94,7 @@ def gradients(measurements: Sequence[Measurement]) -> Table:
                     beside(row[evolution].estimate),
                     name,
                     beside(row[name].estimate),
-                    f"{reading_of(row[name]) / reading_of(row[evolution]):.2g} [{low}, {high}]",
+                    times(row[name], row[evolution]),
                 )
             )
     header = ("task", "evolution", "d_int90", "gradient", "d_int90", "times")
@@ -81,12 +115,13 @@ def readings(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measure
     }
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> tuple[str, str]:
+def _correlation(both: Sequence[dict[str, Measurement]], one: str, other: str) -> tuple[str, str]:
     """Return the rank correlation and its interval as text."""
     from scipy.stats import rankdata
 
-    n = len(first)
-    if n < FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
+    n = len(both)
+    first, second = ([reading_of(row[name]) for row in both] for name in (one, other))
+    if n < FEWEST or len({*first}) == 1 or len({*second}) == 1:
         return NONE, NONE
     r = float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
     if abs(r) > 1 - 1e-9:

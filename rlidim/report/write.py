@@ -29,15 +29,17 @@ from rlidim.report import (
     tables,
     together,
     trainers,
+    verdicts,
 )
 from rlidim.report.baselines import Baseline
-from rlidim.report.claims import Claim
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
 from rlidim.report.places import BASES, COVERAGE, FAMILIES
 from rlidim.report.plot import plot_measurement
+from rlidim.report.rows import COMPARED
 from rlidim.report.tables import Table
 from rlidim.report.task_ladder import plot_task_ladder
+from rlidim.report.verdicts import Claim
 from rlidim.tasks.task import Task
 
 _ABOUT = (
@@ -82,8 +84,9 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
     for measurement in measurements:
         if measurement.estimate is not None:
             figures += plot_measurement(measurement, results.folder / "figures" / measurement.stem)
-    for native in natives:
-        figures += baselines.plot_curves(native, results.folder / "figures" / native.stem)
+    unsolved = [each for each in map(baselines.of_unsolved, measurements) if each is not None]
+    for stem, native in {native.stem: native for native in [*natives, *unsolved]}.items():
+        figures += baselines.plot_curves(native, results.folder / "figures" / stem)
     # Only here: it rebuilds P, for which torch is loaded.
     from rlidim.report import conditioning
 
@@ -116,7 +119,7 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
         described,
         at_full,
         judged,
-        [choices.table(otherwise), claims.listed("Claims about RL tasks", of_atlas)],
+        [choices.table(otherwise), verdicts.listed("Claims about RL tasks", of_atlas, COMPARED)],
         tasks,
     )
     contents = {
@@ -202,13 +205,15 @@ class _Page:
             parts.append(f"### {render.escape_markdown(measurement.label)}")
             lines = [f"- {render.escape_markdown(line)}" for line in statements(measurement)]
             parts.append("\n".join(lines))
+            native = baselines.of_unsolved(measurement)
+            if native is not None:
+                parts.append(_figure(native.label, native.stem))
             if measurement.estimate is not None:
-                label = render.escape_markdown(measurement.label)
-                parts.append(f"![{label}](figures/{_address(measurement.stem)})")
+                parts.append(_figure(measurement.label, measurement.stem))
                 parts.append(render.markdown_table(tables.rungs(measurement)))
         for native in self.natives:
             label = render.escape_markdown(native.label)
-            parts += [f"### {label}", f"![{label}](figures/{_address(native.stem)})"]
+            parts += [f"### {label}", _figure(native.label, native.stem)]
         if self.problems:
             items = [f"- {render.escape_markdown(problem)}" for problem in self.problems]
             parts += ["## Left out", "\n".join(items)]
@@ -228,8 +233,8 @@ def _markdown(table: Table) -> list[str]:
     return [render.markdown_table(table), *notes]
 
 
-def _address(stem: str) -> str:
-    """Return a figure's name as it stands in a link."""
+def _figure(label: str, stem: str) -> str:
+    """Return a figure as it stands in the page."""
     from urllib.parse import quote
 
-    return quote(f"{stem}.svg")
+    return f"![{render.escape_markdown(label)}](figures/{quote(f'{stem}.svg')})"

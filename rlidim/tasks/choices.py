@@ -16,7 +16,11 @@ from rlidim.tasks.task import Task
 # The rows that are measured under each choice: by evolution and by gradients.
 SUBJECTS = (("cartpole", "es"), ("cartpole", "ppo-many"))
 # Those that are measured with other widths alone.
-BY_WIDTH = (("mountaincar-continuous", "es"), ("minigrid-empty", "ppo-many"))
+BY_WIDTH = (
+    ("mountaincar-continuous", "es"),
+    ("minigrid-empty", "ppo-many"),
+    ("dm-reacher-easy", "ppo-many"),
+)
 
 
 @dataclass(frozen=True)

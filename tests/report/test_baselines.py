@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
+
+from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.measurement import gather
 from rlidim.records.record import RunRecord
 from rlidim.report.baselines import table, unmeasured
 from rlidim.report.write import write_tables
 from rlidim.tasks.settings import PPOSettings
-from tests.factory import make_task
+from rlidim.tasks.task import Target
+from tests.factory import make_record, make_task
 from tests.report.synthetic import baseline, measured, random, runs
 
 TASK = make_task("hard")
@@ -30,7 +34,31 @@ def natives() -> list[RunRecord]:
 def test_what_it_reached_and_cost() -> None:
     found = unmeasured([*natives(), random(TASK)], [], {"hard": TASK})
     (row,) = table(found).rows
-    assert row == ("hard", "es", "562", "470 ± 14 (2)", "-", "1,000", "1.00")
+    assert row == ("hard", "es", "562", "470 ± 14 (2)", "-", "-", "1,000", "1.00")
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ((480.0, 460.0, 20.0), "2 of 3"),
+        ((480.0, 20.0), "1 of 2"),
+        ((480.0, 20.0, None), "1 of 3, native unsolved"),
+    ],
+)
+def test_how_many_reach_the_target(scores: tuple[float | None, ...], said: str) -> None:
+    """From random actions' 20 to the target's 500, 0.9 of the way is 452."""
+    task = dataclasses.replace(TASK, target=Target(500.0, "a test's"))
+    records = baseline(task, scores)
+    (found,) = unmeasured([*records, random(task)], [], {"hard": task})
+    (row,) = table([found]).rows
+    assert row[5] == said
+
+
+def test_without_random_actions_only_the_whole_target_counts() -> None:
+    task = dataclasses.replace(TASK, target=Target(500.0, "a test's"))
+    for scores, said in (((500.0, 480.0), "at least 1 of 2"), ((500.0, 510.0), "2 of 2")):
+        (found,) = unmeasured(baseline(task, scores), [], {"hard": task})
+        assert table([found]).rows[0][5] == said
 
 
 def test_a_failed_run_is_no_baseline() -> None:
@@ -38,7 +66,7 @@ def test_a_failed_run_is_no_baseline() -> None:
     assert unmeasured(failed, [], {}) == []
     (found,) = unmeasured([natives()[0], failed[1]], [], {})
     (row,) = table([found]).rows
-    assert row[3:] == ("480 (1)", "-", "1,000", "1.00")
+    assert row[3:] == ("480 (1)", "-", "-", "1,000", "1.00")
 
 
 def test_a_diverged_run_counts_as_random_actions_do() -> None:
@@ -76,3 +104,27 @@ def test_the_tables_show_the_curve(tmp_path: Path) -> None:
     assert "## Native training alone\n" in page
     assert "![hard, es, native](figures/native-hard-es.svg)" in page
     assert tmp_path / "figures" / "native-hard-es.svg" in files
+
+
+@pytest.mark.parametrize(("native", "shown"), [(100.0, True), (500.0, False)])
+def test_a_measured_row_shows_the_curve_where_it_is_native_unsolved(
+    native: float, shown: bool, tmp_path: Path
+) -> None:
+    task = dataclasses.replace(TASK, target=Target(500.0, "a test's"))
+    failed = curved(make_record(task, Cell.baseline("hard", "es", 9), None, status="failed"))
+    natives = [curved(record) for record in baseline(task, (native,) * 3)]
+    subspaces = runs(task, {4: [20.0] * 4, 8: [native] * 4})
+    results = Results(tmp_path)
+    for record in [*natives, failed, random(task), *subspaces]:
+        results.write(record)
+    files, _ = write_tables(results, {"hard": task})
+    page = (tmp_path / "TABLES.md").read_text()
+    section = page.split("### hard, es, rademacher\n")[1]
+    assert ("native unsolved" in section) == shown
+    assert ("![hard, es, native](figures/native-hard-es.svg)" in section) == shown
+    assert (tmp_path / "figures" / "native-hard-es.svg" in files) == shown
+    assert "## Native training alone" not in page
+    if shown:
+        assert (
+            "hard, es, native (3 runs)" in (tmp_path / "figures" / "native-hard-es.svg").read_text()
+        )

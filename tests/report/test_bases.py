@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,15 +14,23 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
 from rlidim.report import bases
 from rlidim.sweep import calibration
+from rlidim.tasks.task import Target, Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import baseline, random, runs
 
 TASK = make_task()
 
 
-def measured() -> Measurement:
-    records = [random(TASK), *baseline(TASK), *runs(TASK, {4: [20.0] * 4, 8: [500.0] * 4})]
-    (found,) = gather(records, {TASK.name: TASK}, results_folder=Path("results"))
+SOLVED, FAILED = 500.0, 20.0
+
+
+def measured(
+    native: Sequence[float] = (SOLVED,) * 5, full: Sequence[float] = (), task: Task = TASK
+) -> Measurement:
+    """Return a row, with runs of its own at d = D where there are scores of these."""
+    scores = {4: [FAILED] * 4, 8: [SOLVED] * 4, **({562: full} if full else {})}
+    records = [random(task), *baseline(task, native), *runs(task, scores)]
+    (found,) = gather(records, {task.name: task}, results_folder=Path("results"))
     return found
 
 
@@ -38,16 +47,48 @@ def at_full(permuted: Sequence[float], dense: Sequence[float]) -> list[RunRecord
 @pytest.mark.parametrize(
     ("permuted", "dense", "said"),
     [
-        ([500.0, 500.0, 20.0], [500.0] * 3, "does not mind"),
-        ([500.0] * 3, [500.0, 20.0, 20.0], "minds the basis"),
-        ([20.0] * 3, [20.0] * 3, "fails in both"),
-        ([20.0] * 3, [500.0] * 3, "better in the random basis"),
+        (2, 3, "solves it in both"),
+        (3, 0, "minds the basis"),  # one in twenty, by chance
+        (3, 1, "undecided"),  # one in five
+        (2, 0, "undecided"),
+        (0, 0, "fails in both"),
+        (0, 3, "better in the random basis"),
     ],
 )
-def test_what_it_says_of_the_trainer(permuted: list[float], dense: list[float], said: str) -> None:
-    (row,) = bases.table([measured()], at_full(permuted, dense)).rows
-    solved = [f"{sum(score > 400 for score in scores)} of 3" for scores in (permuted, dense)]
+def test_what_it_says_of_the_trainer(permuted: int, dense: int, said: str) -> None:
+    scores = [[SOLVED] * solving + [FAILED] * (3 - solving) for solving in (permuted, dense)]
+    (row,) = bases.table([measured()], at_full(*scores)).rows
+    solved = [f"{solving} of 3" for solving in (permuted, dense)]
     assert row == (TASK.name, "es", "rademacher", "562", "5 of 5", *solved, said)
+
+
+def test_a_row_s_own_runs_count_each_seed_once() -> None:
+    """Five more seeds in the row itself undo what three alone would say."""
+    made = at_full([SOLVED] * 3, [FAILED] * 3)
+    own = measured(full=[FAILED] * 3 + [SOLVED] * 5)
+    (row,) = bases.table([own], made).rows
+    assert row[5:] == ("3 of 3", "5 of 8", "solves it in both")
+    # Those of the row's own seeds alone are enough.
+    permuted = [record for record in made if record.cell.projection == bases.PERMUTATION]
+    assert bases.table([own], permuted).rows == (row,)
+
+
+@pytest.mark.parametrize(("solving", "said"), [(7, "undecided"), (8, "minds the basis")])
+def test_no_verdict_where_native_training_often_fails(solving: int, said: str) -> None:
+    task = dataclasses.replace(TASK, target=Target(SOLVED, "a test's"))
+    row = measured([SOLVED] * solving + [FAILED] * (10 - solving), task=task)
+    (found,) = bases.table([row], at_full([SOLVED] * 3, [FAILED] * 3)).rows
+    assert found[4:] == (f"{solving} of 10", "3 of 3", "0 of 3", said)
+
+
+def test_every_column_counts_against_the_target() -> None:
+    """Native training that reaches 300 solves nothing, and no more do runs at d = D."""
+    task = dataclasses.replace(TASK, target=Target(SOLVED, "a test's"))
+    row = measured([300.0] * 5, task=task)
+    assert row.estimate is not None
+    assert row.estimate.scale.unsolved
+    (found,) = bases.table([row], at_full([300.0] * 3, [SOLVED, 300.0, 300.0])).rows
+    assert found[4:] == ("0 of 5", "0 of 3", "1 of 3", "undecided")
 
 
 def test_a_row_that_lacks_a_run_is_left_out() -> None:
@@ -60,7 +101,7 @@ def test_a_run_that_diverged_does_not_pass_and_one_that_failed_is_not_counted() 
     made[1] = make_record(TASK, cells[1], None, status="diverged")
     made[2] = make_record(TASK, cells[2], None, status="failed", error="no memory")
     (row,) = bases.table([measured()], made).rows
-    assert row[5:] == ("1 of 2", "3 of 3", "does not mind")
+    assert row[5:] == ("1 of 2", "3 of 3", "solves it in both")
 
 
 def test_a_row_whose_basis_is_the_permutation_is_not_asked() -> None:

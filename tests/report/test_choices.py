@@ -89,6 +89,7 @@ def measured(reading: int, native: float = 500.0) -> Measurement:
 @pytest.fixture(autouse=True)
 def _one_subject(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choices, "SUBJECTS", (SUBJECT,))
+    monkeypatch.setattr(choices, "BY_WIDTH", ())
 
 
 def test_the_table_compares_with_the_row_as_it_is() -> None:
@@ -111,6 +112,9 @@ def test_the_claim_on_widths(widths: tuple[int, ...], verdict: str) -> None:
     claim = choices.width_claim(found)
     assert claim is not None
     assert claim.verdict == verdict, claim.figures
+    wanting = f"decide: narrower intervals of {TASK.name} es with hidden layers of 256"
+    assert claim.figures.endswith(wanting) == (verdict == "undecided")
+    assert claim.rule == choices.WIDTH
 
 
 def test_a_width_that_does_not_solve_the_task_natively_decides_nothing() -> None:
@@ -122,14 +126,23 @@ def test_a_width_that_does_not_solve_the_task_natively_decides_nothing() -> None
     assert claim is not None
     assert claim.verdict == "undecided"
     assert "native unsolved" in claim.figures
+    wanting = f"What would decide: native runs that solve {TASK.name} es with hidden layers of 256"
+    assert claim.figures.endswith(wanting)
 
 
-def test_one_subject_of_two_supports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choices, "SUBJECTS", (SUBJECT, (TASK.name, "ppo-many")))
+def test_a_subject_that_is_missing_leaves_it_open_and_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    others = ((TASK.name, "ppo-many"), ("room", "es"))
+    monkeypatch.setattr(choices, "BY_WIDTH", others)
     found = {(*SUBJECT, choice.name): measured(8) for choice in choices.WIDTHS}
-    claim = choices.width_claim({(*SUBJECT, ""): measured(8), **found})
+    found |= {(*SUBJECT, ""): measured(8), ("room", "es", ""): measured(8)}
+    found["room", "es", choices.WIDTHS[0].name] = measured(64)  # alone it is not judged yet
+    claim = choices.width_claim(found)
     assert claim is not None
     assert claim.verdict == "undecided"
+    assert f"a reading of {TASK.name} ppo-many" in claim.figures
+    assert claim.figures.endswith("; room es with hidden layers of 16, 64, 256")
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
-from rlidim.report import claims
+from rlidim.report import claims, ratios
 from rlidim.statistics.estimate import Estimate
 from rlidim.tasks.names import find_task
 from tests.report.synthetic import baseline, classifier, random, runs
@@ -35,6 +35,8 @@ def test_size(wide: int, verdict: str) -> None:
     ]
     assert found.verdict == verdict
     assert "D from 199,210 to 959,610 (4.8 times), d_int90 goes from " in found.figures
+    wanting = "; narrower intervals of mnist-fc and mnist-fc-400x5 would decide"
+    assert found.figures.endswith(wanting) == (verdict == claims.OPEN)
 
 
 @pytest.mark.parametrize(("lenet", "verdict"), [(300, claims.SUPPORTED), (900, claims.REFUTED)])
@@ -104,6 +106,8 @@ def test_labels() -> None:
     fc, tenth = classifier("mnist-fc", 700), classifier("mnist-shuffled-labels-fc-10", 90_000)
     alone = judge(fc, tenth)["memorising"]
     assert alone.verdict == claims.OPEN
+    others = "mnist-shuffled-labels-fc-50 or mnist-shuffled-labels-fc"
+    assert alone.figures.endswith(f"; {others}, measured too, would decide")
     assert "15.0 numbers a label" in alone.figures
     both = judge(fc, tenth, classifier("mnist-shuffled-labels-fc", 190_000))["memorising"]
     assert both.verdict == claims.SUPPORTED
@@ -169,7 +173,7 @@ def test_the_interval_of_a_ratio_by_hand() -> None:
         )
         return dataclasses.replace(gathered(), estimate=estimate)
 
-    low, high = claims.ratio_interval(read(400), read(4))
+    low, high = ratios.ratio_interval(read(400), read(4))
     assert low == pytest.approx(100 * 2 ** -(2**0.5))
     assert high == pytest.approx(100 * 2 ** (2**0.5))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rlidim.errors import RlidimError
-from rlidim.report import claims, growth
+from rlidim.report import growth, verdicts
 from rlidim.report.places import GROWTH
 
 DIMS = (100, 1_000, 10_000)
@@ -55,10 +55,10 @@ def test_the_exponent_of_a_power_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dense", "sparse", "flat", "verdict"),
     [
-        (1.0, 0.5, 0.02, claims.SUPPORTED),
-        (0.5, 1.0, 0.02, claims.REFUTED),
-        (1.0, 0.5, 0.3, claims.REFUTED),
-        (1.0, 0.05, 0.02, claims.REFUTED),
+        (1.0, 0.5, 0.02, verdicts.SUPPORTED),
+        (0.5, 1.0, 0.02, verdicts.REFUTED),
+        (1.0, 0.5, 0.3, verdicts.REFUTED),
+        (1.0, 0.05, 0.02, verdicts.REFUTED),
     ],
 )
 def test_the_order_of_the_families_decides(
@@ -75,7 +75,8 @@ def test_without_a_family_it_is_undecided_and_without_a_file_unsaid(tmp_path: Pa
     assert growth.claim(growth.read(tmp_path)) is None
     judged = growth.claim(growth.read(saved(tmp_path, timed({"sparse": 0.5}))))
     assert judged is not None
-    assert judged.verdict == claims.OPEN
+    assert judged.verdict == verdicts.OPEN
+    assert judged.figures.endswith("would decide")
 
 
 def test_one_size_is_judged(tmp_path: Path) -> None:

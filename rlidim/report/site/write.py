@@ -24,7 +24,8 @@ TASKS = "tasks"  # their pages, and what stands on them
 LEAD = (
     "How many numbers does it take? The intrinsic dimension of a task is the smallest d at which "
     "at least half of the runs still solve it when a network's D parameters may move only in a "
-    "random subspace of d dimensions. Dots are what was measured, bars are 95 % intervals; a row leads to its runs."
+    "random subspace of d dimensions. Dots are what was measured, bars are 95 % intervals; a row "
+    "leads to its runs."
 )
 
 
