@@ -219,6 +219,11 @@ PUBLISHED = {
         (15_000, 658_238, "0.6112 (local)", None),
         (2750, 658_238, CIFAR, None),
     ],
+    "cifar10-fctied-lenet": [
+        (4500, 297_734, "0.5255 (local)", None),
+        (2500, 297_734, CIFAR, None),
+    ],
+    "cifar10-fc-lenet": [(35_000, 16_397_726, CIFAR, None)],
 }
 MISPRINTED = 1_055_610
 UNPUBLISHED_D = {"mnist-softmax": 7_850, "fashion-mnist-fc": 199_210, "fashion-mnist-lenet": 44_426}
