@@ -67,9 +67,9 @@ def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
     except RlidimError as error:
         return pickle.dumps(Mistake(str(error)))
     hide_other_gpus()
-    from rlidim.executors.making import make
+    from rlidim.executors.making import Attempt, make
 
-    job, attempt = pickle.loads(payload)
+    job, number = pickle.loads(payload)
     workers: list[ActorWorker] = []
     nodes = living_nodes() if job.processes > 1 else set()
 
@@ -78,7 +78,7 @@ def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
         return workers[-1]
 
     try:
-        made = make(job, attempt, logs=None, worker=worker)
+        made = make(Attempt(job, number, logs=None), worker)
     except RlidimError as error:
         return pickle.dumps(Mistake(f"{error} (on node {socket.gethostname()})"))
     except MachineLostError as error:
