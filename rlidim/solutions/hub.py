@@ -98,8 +98,7 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     architecture, _ = playback.parameters_of(record, path, log_dir)
     kind = model_of(record.cell.trainer, architecture)
     environment = task.control.environment.id.rpartition(":")[2].replace("/", "-")
-    algorithm = kind.__name__
-    model = out / f"{algorithm.lower()}-{environment}.zip"
+    model = out / f"{kind.__name__.lower()}-{environment}.zip"
     _check_folder(out)
     with writing(out, "--hub"):
         try_writing(out)
@@ -115,8 +114,9 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     }
     card = TEMPLATE.format(
         environment=environment,
-        trainer=algorithm,
-        title=f"{task.title}, by {algorithm}",
+        # Not the class that loads the model: that is PPO for evolution's too.
+        trainer=record.cell.trainer,
+        title=f"{task.title}, by {record.cell.trainer}",
         about=about(record, architecture),
         mean=mean,
         deviation=deviation,

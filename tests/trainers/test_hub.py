@@ -37,6 +37,8 @@ def test_a_folder_for_the_hub(tmp_path: Path) -> None:
     _, front, text = files[0].read_text().split("---", 2)
     about = yaml.safe_load(front)
     assert about["library_name"] == "stable-baselines3"
+    assert about["model-index"][0]["name"] == "es"  # PPO is the class that loads it
+    assert f"# {find_task('cartpole').title}, by es\n" in text
     (result,) = about["model-index"][0]["results"]
     assert result["dataset"]["name"] == "CartPole-v1"
     assert result["metrics"][0]["value"] == "500.00 +/- 0.00"
