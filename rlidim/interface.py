@@ -138,6 +138,8 @@ def train(
     chosen, trainer = _chosen(task, trainer)
     check_scope(chosen, scope, trainer)
     d, seed = _if_given(whole, "d", d), whole("seed", seed)
+    if d is not None:
+        chosen.settings(trainer).check_confined()
     processes = whole("processes", processes)
     timeout = _if_given(_seconds, "timeout", timeout)
     if not 0 <= seed <= MOST_SEED:

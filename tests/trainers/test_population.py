@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
+import rlidim
 from rlidim.environments import arena, making
 from rlidim.environments.moments import Moments
 from rlidim.errors import RlidimError
@@ -33,6 +34,7 @@ from rlidim.trainers.evolution.searches import Vector
 from rlidim.trainers.run import Run, train
 
 POPULATION = 10
+NO_MATRICES = "rank 1: perturbations of low rank are of matrices, which theta_d has none of"
 
 
 def task_of(identity: str = "Pendulum-v1", **settings: Any) -> Task:
@@ -201,8 +203,26 @@ def test_low_rank_is_for_native_training(tmp_path: Path) -> None:
     assert record.status == "ok", record.error
     assert record.settings["trainer"]["rank"] == 1
     assert "rank" not in configuration(task_of(), cell_of())["trainer"]
-    with pytest.raises(RlidimError, match="rank 1: perturbations of low rank are of matrices"):
+    with pytest.raises(RlidimError, match=NO_MATRICES):
         Player(task, Cell(task.name, "es", "rademacher", 3, 0), Seeds.of(cell_of()))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda task, folder: rlidim.train(task, "es", d=3, results=folder),
+        lambda task, folder: rlidim.measure(task, "es", results=folder),
+    ],
+)
+def test_low_rank_is_refused_before_any_run(
+    asked: Callable[[Task, Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(run: Run) -> NoReturn:
+        raise AssertionError(f"{run.cell} was made")
+
+    monkeypatch.setattr("rlidim.executors.making.train", made)
+    with pytest.raises(RlidimError, match=NO_MATRICES):
+        asked(task_of().replace_settings("es", {"rank": 1}), tmp_path)
 
 
 def test_candidates_are_what_is_asked() -> None:
