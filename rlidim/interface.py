@@ -150,11 +150,6 @@ def train(
         _check_resume(log_dir, cluster)
     if processes > 1:
         check_processes(chosen, trainer, processes)
-        if cluster is not None and cluster.cpus < processes:
-            raise RlidimError(
-                f"--processes {processes}: the cluster gives a run {cluster.cpus} CPUs: "
-                f"RayCluster(cpus={processes}) gives it enough"
-            )
     log_folder = None if log_dir is None else Path(log_dir)
     logs.check(log, log_folder)
     family = projection_family(chosen, projection)

@@ -197,8 +197,6 @@ def test_train_refuses_in_one_line(choices: dict[str, Any], message: str, tmp_pa
 class FakeCluster:
     """Stands for a Ray cluster: notes what it is asked, and makes the run here."""
 
-    cpus = 1
-
     def __init__(self) -> None:
         self.asked: list[tuple[Sequence[Job], bool]] = []
 
@@ -215,8 +213,6 @@ def test_a_cluster_is_asked_for_the_run(tmp_path: Path) -> None:
     assert force
     with pytest.raises(rlidim.RlidimError, match="leaves none"):
         rlidim.train("codimension-1", "es", resume=True, results=tmp_path, cluster=cluster)
-    with pytest.raises(rlidim.RlidimError, match="gives a run 1 CPUs"):
-        rlidim.train("halfcheetah", "es", processes=2, results=tmp_path, cluster=cluster)
 
 
 class Counting(InProcess):

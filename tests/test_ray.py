@@ -397,6 +397,21 @@ def test_options_that_do_not_fit(arguments: Any, message: str) -> None:
         executor_of(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("cpus", "message"),
+    [(0, "cpus must be at least 1, as --processes must, got 0"), (1.5, "must be a whole number")],
+)
+def test_a_run_has_a_cpu(cpus: Any, message: str) -> None:
+    with pytest.raises(RlidimError, match=message):
+        RayCluster(cpus=cpus)
+
+
+def test_a_run_is_split_over_no_more_processes_than_it_has_cpus(tmp_path: Path) -> None:
+    job = replace(jobs(tmp_path)[0], processes=3)
+    with pytest.raises(RlidimError, match=r"--processes 3: .* 2 CPUs: RayCluster\(cpus=3\) gives"):
+        next(RayCluster(cpus=2).run([job]))
+
+
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RlidimError, match=r"not installed: pip install 'rlidim\[ray\]'"):
