@@ -12,7 +12,7 @@ from rlidim.errors import RlidimError, nearest
 from rlidim.tasks.fields import Count, Positive, Range
 from rlidim.tasks.parsing import parse
 from rlidim.tasks.problems import DEEPEST, Classifier, Control, Problem, Supervised, check_size
-from rlidim.tasks.settings import known_trainers
+from rlidim.tasks.settings import TRAINERS, known_trainers
 
 REPLICATED = "replications"  # the tier whose searches `rlidim calibrate` repeats
 TIERS = ("smoke", "quick", "full", "atlas", REPLICATED)
@@ -245,7 +245,7 @@ class Task:
         return dataclasses.replace(named, title=f"{self.title}: {game}")
 
     def _by_the_paper(self) -> Task:
-        """Return the task with the paper's settings of each trainer."""
+        """Return the task with the paper's settings of each trainer; a user's own keeps its."""
         if not isinstance(self.problem, Supervised):
             raise RlidimError(
                 f"task '{self.name}' has one protocol: only supervised tasks have the paper's"
@@ -253,10 +253,13 @@ class Task:
         paper = self.problem.paper
         # The trainer that the paper used comes first: it is the one that runs if none is named.
         names = sorted(self.trainers, key=lambda name: name not in paper)
-        return dataclasses.replace(
-            self,
-            trainers={name: paper.get(name, type(self.trainers[name])()) for name in names},
-        )
+        trainers = {}
+        for name in names:
+            settings = self.trainers[name]
+            if type(settings) in TRAINERS.values():  # whose defaults are the paper's
+                settings = type(settings)()
+            trainers[name] = paper.get(name, settings)
+        return dataclasses.replace(self, trainers=trainers)
 
     def _classifier(self) -> Classifier:
         """Return the fully connected classifier whose sizes a variant may change."""
