@@ -330,7 +330,7 @@ def measure(
         trainer,
         projection=projection,
         scope=scope,
-        fraction=fraction,
+        fraction=_number("fraction", fraction),
         local=local,
         dims=_if_given(_wholes, "dims", dims),
         seeds=_if_given(whole, "seeds", seeds),
@@ -428,6 +428,7 @@ def estimate(
         if not _is_count(d) or d > most:
             raise RlidimError(f"scores: a d must be a whole number from 1 to D = {most}, got {d!r}")
         checked[int(d)] = _finite(values, f"scores at d = {d}")
+    fraction = _number("fraction", fraction)
     if not 0.0 < fraction < 1.0:
         raise RlidimError(f"fraction must be between 0 and 1, got {fraction}")
     (lowest,) = _finite([random], "random")
