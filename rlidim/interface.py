@@ -138,6 +138,8 @@ def train(
     chosen, trainer = _chosen(task, trainer)
     check_scope(chosen, scope, trainer)
     d, seed = _if_given(whole, "d", d), whole("seed", seed)
+    if d is not None:
+        chosen.settings(trainer).check_confined()
     processes = whole("processes", processes)
     timeout = _if_given(_seconds, "timeout", timeout)
     if not 0 <= seed <= MOST_SEED:
@@ -148,11 +150,6 @@ def train(
         _check_resume(log_dir, cluster)
     if processes > 1:
         check_processes(chosen, trainer, processes)
-        if cluster is not None and cluster.cpus < processes:
-            raise RlidimError(
-                f"--processes {processes}: the cluster gives a run {cluster.cpus} CPUs: "
-                f"RayCluster(cpus={processes}) gives it enough"
-            )
     log_folder = None if log_dir is None else Path(log_dir)
     logs.check(log, log_folder)
     family = projection_family(chosen, projection)
@@ -333,7 +330,7 @@ def measure(
         trainer,
         projection=projection,
         scope=scope,
-        fraction=fraction,
+        fraction=_number("fraction", fraction),
         local=local,
         dims=_if_given(_wholes, "dims", dims),
         seeds=_if_given(whole, "seeds", seeds),
@@ -431,6 +428,7 @@ def estimate(
         if not _is_count(d) or d > most:
             raise RlidimError(f"scores: a d must be a whole number from 1 to D = {most}, got {d!r}")
         checked[int(d)] = _finite(values, f"scores at d = {d}")
+    fraction = _number("fraction", fraction)
     if not 0.0 < fraction < 1.0:
         raise RlidimError(f"fraction must be between 0 and 1, got {fraction}")
     (lowest,) = _finite([random], "random")

@@ -224,6 +224,21 @@ def test_config_is_the_file_again(own: Path) -> None:
     assert "module: own_d.py" in again.read_text()
 
 
+def test_by_the_paper_s_protocol_a_trainer_of_one_s_own_keeps_its_settings(own: Path) -> None:
+    (own / "own_f.py").write_text(
+        NOTHING.replace('"control"', '"supervised"').replace("reach: int = 3", "reach: int")
+    )
+    path = own / "mine.yml"
+    path.write_text(
+        "title: x\nkind: supervised\ndata: {name: mnist}\nclassifier: {hidden: [20]}\n"
+        "trainers: {climb: {module: own_f.py, reach: 7}, adam: {n_epochs: 7}}\n"
+    )
+    task = load_task(path)
+    paper = task.variant(protocol="paper")
+    assert paper.settings("climb") == task.settings("climb")
+    assert paper.settings("adam") == TRAINERS["adam"]()
+
+
 def test_a_trainer_that_returns_nothing_is_a_failed_run(own: Path, tmp_path: Path) -> None:
     (own / "own_e.py").write_text(NOTHING)
     path = own / "hill.yml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import socket
@@ -30,6 +31,7 @@ from rlidim.executors.job import Job
 from rlidim.executors.local import InProcess
 from rlidim.executors.making import Made
 from rlidim.executors.ray import cluster as ray_cluster
+from rlidim.executors.ray import node as ray_node
 from rlidim.executors.ray.cluster import RayCluster
 from rlidim.executors.ray.driver import reason_of
 from rlidim.executors.ray.node import Mistake, NodeDied, WorkerDied, hide_other_gpus, on_node
@@ -275,6 +277,17 @@ def test_nodes_must_have_the_same_versions() -> None:
     assert "this machine rlidim 9.9.9 on Python 3.99: install the same" in answer.message
 
 
+def test_a_user_s_module_that_a_node_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_node, "hide_other_gpus", lambda: None)
+    payload = b"cno_such_module\nSettings\n."  # what pickle makes of that module's class
+    named = f"node {socket.gethostname()} cannot import .*No module named 'no_such_module'"
+    answer = pickle.loads(on_node(ray_node.identity(), payload))
+    assert isinstance(answer, Mistake)
+    assert re.match(named, answer.message)
+    with pytest.raises(RlidimError, match=named):
+        ray_node.RolloutActor().begin(ray_node.identity(), payload)
+
+
 @pytest.mark.parametrize(("reserved", "seen"), [([], ""), (["1"], "0,1")])
 def test_a_gpu_that_is_not_reserved_is_not_seen(
     reserved: list[str], seen: str, monkeypatch: pytest.MonkeyPatch
@@ -395,6 +408,21 @@ def test_a_job_without_the_token_is_refused(tmp_path: Path) -> None:
 def test_options_that_do_not_fit(arguments: Any, message: str) -> None:
     with pytest.raises(RlidimError, match=message):
         executor_of(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "message"),
+    [(0, "cpus must be at least 1, as --processes must, got 0"), (1.5, "must be a whole number")],
+)
+def test_a_run_has_a_cpu(cpus: Any, message: str) -> None:
+    with pytest.raises(RlidimError, match=message):
+        RayCluster(cpus=cpus)
+
+
+def test_a_run_is_split_over_no_more_processes_than_it_has_cpus(tmp_path: Path) -> None:
+    job = replace(jobs(tmp_path)[0], processes=3)
+    with pytest.raises(RlidimError, match=r"--processes 3: .* 2 CPUs: RayCluster\(cpus=3\) gives"):
+        next(RayCluster(cpus=2).run([job]))
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,6 +229,22 @@ def test_a_setting_on_the_command_line_has_the_same_range() -> None:
         find_task("mnist-fc").replace_settings("adam", {"beta2": 1.5})
 
 
+@pytest.mark.parametrize("name", ["minatar-breakout", "pong"])
+def test_frames_are_not_normalised_by_a_change_either(name: str) -> None:
+    refused = rf"task '{name}': trainers: es: normalize: a game's frames are as they are"
+    with pytest.raises(RlidimError, match=refused):
+        find_task(name).replace_settings("es", {"normalize": True})
+
+
+def test_a_changed_problem_is_checked_against_the_settings(tmp_path: Path) -> None:
+    normalised = MINIMAL.replace("1000}", "1000, normalize: true}")
+    frames = find_task("minatar-breakout").control
+    with pytest.raises(RlidimError, match="task 'mine': trainers: es: normalize: a game's frames"):
+        loading.load_task(write(tmp_path, normalised)).replace_problem(
+            environment=frames.environment, network=frames.network
+        )
+
+
 def test_trainers_inherit_the_general_search(tmp_path: Path) -> None:
     text = MINIMAL + "search: {hint: 5, budget: 7m, es: {hint: 9}}\n"
     loaded = loading.load_task(write(tmp_path, text))

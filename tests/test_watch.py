@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from rlidim.errors import RlidimError
-from rlidim.executors import making, stuck, watch
+from rlidim.executors import ledger, making, stuck, watch
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import died, finished, run
 from rlidim.executors.local import ProcessPool
+from rlidim.records.cell import Cell
 from rlidim.records.checkpoints import FILE
 from rlidim.records.folder import Results
 from rlidim.records.record import Outcome
@@ -79,6 +80,28 @@ def test_code_that_never_comes_back_ends_its_process_not_its_run(
     assert Results(tmp_path).load(CELLS[0]) == record
     # Whose processes went with that one's are none the worse for it.
     assert {(other.status, other.attempts) for other in records.values()} == {("ok", 1)}
+
+
+@pytest.mark.slow
+def test_a_pool_that_broke_unnoticed_leaves_the_limit_of_those_in_the_next(
+    tmp_path: Path, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stuck, "OUTSIDE", 0.5)
+    monkeypatch.setattr(ledger, "WORKER_DEATHS", 1)
+    short, lost, later = CELLS[:3]
+    given = [
+        *jobs(tmp_path, [short]),
+        Job(hanging("Hanging-v0"), lost, tmp_path),
+        Job(hanging("Stuck-v0"), later, tmp_path, timeout=4.0),
+    ]
+    stopped: dict[Cell, str] = {}
+    for record in pool.run(given):
+        if not stopped:  # nobody sees the pool break before the third run begins, in another
+            for process in pool._processes():
+                process.kill()
+            time.sleep(0.5)
+        stopped[record.cell] = record.stopped
+    assert (stopped[lost], stopped[later]) == (ledger.DEATH, making.TIMEOUT)
 
 
 BUSY = """

@@ -19,8 +19,9 @@ KNOWN = "compiler attribute 'settotalmass' is deprecated"
 def quiet_mujoco(identity: str) -> Iterator[None]:
     """Hold back what MuJoCo says of Gymnasium's models while an environment of them is made.
 
-    Any other warning becomes one of Python's, and from then on no clock is read. Other
-    environments are left alone.
+    Any other warning becomes one of Python's. From then on no clock is read, and what is said of a
+    simulation that becomes unstable is heard by nobody, unless somebody has set a handler before:
+    a policy that is tried out may make it so at every step. Other environments are left alone.
 
     Args:
         identity: Gymnasium's name of the environment.
@@ -47,7 +48,11 @@ def quiet_mujoco(identity: str) -> Iterator[None]:
     try:
         yield
     finally:
-        mujoco.set_mju_user_warning(before)
+        mujoco.set_mju_user_warning(before or unheard)
+
+
+def unheard(message: str) -> None:
+    """Ignore a warning of MuJoCo's, which without a handler goes into a file where one works."""
 
 
 def stop_clock(package: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import ExitStack, closing
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
@@ -149,19 +148,30 @@ def run(
         earlier = None if force else standing(job)
         if earlier is not None and finished(earlier):
             return earlier
-        logs = _logs(job)
-        if job.log_dir is not None:
-            checkpoints.check_writable(job.log_dir)
-        with watched(str(job.cell), report) as heard:
-            made = make(job, next_attempt(earlier), logs, report=heard)
-        return _keep_all(job, made, logs)
+        with closing(_begin(job, earlier)) as attempt:
+            with watched(str(job.cell), report) as heard:
+                made = make(attempt, report=heard)
+            return _keep_all(attempt, made)
 
 
-def _keep_all(job: Job, made: Made, logs: Path | None) -> RunRecord:
+def _begin(job: Job, earlier: RunRecord | None) -> Attempt:
+    """Begin the attempt that follows a record, None for the first.
+
+    Raises:
+        RlidimError: its logs cannot be written.
+    """
+    logs = None
+    if job.log_dir is not None:
+        checkpoints.check_writable(job.log_dir)
+        logs = job.log_dir / str(job.cell)
+    return Attempt(job, next_attempt(earlier), logs)
+
+
+def _keep_all(attempt: Attempt, made: Made) -> RunRecord:
     """Write a run and remove its checkpoint, from which only another attempt would go on."""
-    record = keep(job, made)
-    if logs is not None and finished(record) and not died(record):
-        checkpoints.clear(logs)
+    record = keep(attempt.job, made)
+    if attempt.logs is not None and finished(record) and not died(record):
+        checkpoints.clear(attempt.logs)
     return record
 
 
@@ -195,21 +205,15 @@ def run_together(
                 own.close()
                 yield job, earlier
                 continue
-            if job.log_dir is not None:
-                checkpoints.check_writable(job.log_dir)
-            attempts.append(Attempt(job, next_attempt(earlier), _logs(job)))
+            attempts.append(own.enter_context(closing(_begin(job, earlier))))
         if not attempts:
             return
         with watched(_names(attempts), unheard) as heard:
             for attempt, made in make_together(attempts, heard):
                 job = attempt.job
-                record = _keep_all(job, made, attempt.logs)
+                record = _keep_all(attempt, made)
                 claims[job.cell].close()
                 yield job, record
-
-
-def _logs(job: Job) -> Path | None:
-    return None if job.log_dir is None else job.log_dir / str(job.cell)
 
 
 def _names(attempts: Sequence[Attempt]) -> str:

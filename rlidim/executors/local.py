@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
@@ -21,6 +20,7 @@ from rlidim.executors.watch import TICK, check_timeout
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
+from rlidim.trainers.parent import end_with
 
 
 class InProcess:
@@ -57,7 +57,10 @@ class Underway:
         jobs: those of which no record has come yet.
         place: of the worker that makes them; a batch of several has no limit of its time.
         function: makes them.
+        pool: whose worker makes them.
     """
+
+    pool: ProcessPoolExecutor | None = None
 
     def __init__(self, jobs: list[Job], place: Place, *, wait: bool) -> None:
         """Note what is on record.
@@ -141,19 +144,18 @@ class ProcessPool:
             if suspects and not running:
                 # Alone, so that a cell that kills its worker takes no other with it.
                 self._begin(running, [suspects.pop(0)], wait=True)
-            done, _ = wait(running, TICK, return_when=FIRST_COMPLETED)
+            wait(running, TICK, return_when=FIRST_COMPLETED)
             stuck = self._watch.end_stuck(batch.place for batch in running.values())
             if stuck is not None:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-            if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
-                self._discard()
-                done, _ = wait(running)
+                wait([future for future, batch in running.items() if batch.place is stuck])
+            self._discard_broken(running)
+            done = [future for future in running if future.done()]
             for batch in running.values():
                 yield from batch.arrived()
             for future in done:
                 batch = running.pop(future)
                 self._watch.leave(batch.place)
-                if not isinstance(future.exception(), BrokenProcessPool):
+                if not is_broken(future):
                     for job, record in zip(batch.all, future.result(), strict=True):
                         if job not in batch.jobs:
                             continue  # its record has come already, whoever made it
@@ -197,7 +199,7 @@ class ProcessPool:
         Jobs may be run again afterwards, by new workers.
         """
         processes = self._processes()
-        self._discard()
+        self._discard(self._pool)
         for process in processes:
             # Not SIGTERM: one that is stopped would not hear it, one that is importing not yet.
             process.kill()
@@ -219,10 +221,14 @@ class ProcessPool:
 
     def _submit(self, batch: Underway) -> Future[list[RunRecord | None]]:
         try:
-            return self._start().submit(run_at, batch.place.index, batch.function, batch.all)
+            return self._hand_over(batch)
         except BrokenProcessPool:  # a worker died while nobody was waiting for one
-            self._discard()
-            return self._start().submit(run_at, batch.place.index, batch.function, batch.all)
+            self._discard(self._pool)
+            return self._hand_over(batch)
+
+    def _hand_over(self, batch: Underway) -> Future[list[RunRecord | None]]:
+        batch.pool = self._start()
+        return batch.pool.submit(run_at, batch.place.index, batch.function, batch.all)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -234,10 +240,26 @@ class ProcessPool:
             )
         return self._pool
 
-    def _discard(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+    def _discard_broken(self, running: Mapping[Future[list[RunRecord | None]], Underway]) -> None:
+        """Discard the pools of which a worker has died, and wait for all that they were making.
+
+        The others go on: a pool that was started since is not the broken one.
+        """
+        broken = {batch.pool for future, batch in running.items() if is_broken(future)}
+        for pool in broken:
+            self._discard(pool)
+        wait([future for future, batch in running.items() if batch.pool in broken])
+
+    def _discard(self, pool: ProcessPoolExecutor | None) -> None:
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+        if pool is self._pool:
             self._pool = None
+
+
+def is_broken(future: Future[Any]) -> bool:
+    """Say whether a batch has ended because a worker of its pool has died."""
+    return future.done() and isinstance(future.exception(), BrokenProcessPool)
 
 
 def begin_watched_worker(nice: int, processes: Any) -> None:
@@ -257,12 +279,7 @@ def begin_worker(nice: int = 0) -> None:
         os.nice(nice)
     parent = parent_process()
     assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    end_with(parent)
 
 
 def default_workers() -> int:

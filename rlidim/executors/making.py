@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rlidim.devices import device
 from rlidim.errors import MachineLostError, RlidimError
 from rlidim.executors.job import Job
-from rlidim.executors.watch import Limit
+from rlidim.executors.watch import Limit, say
 from rlidim.records.cell import Seeds
 from rlidim.records.checkpoints import Checkpoints, Spent
 from rlidim.records.provenance import hardware, versions
@@ -55,6 +55,7 @@ class Attempt:
     """
 
     raised: BaseException | None = None
+    _record: RunRecord | None = None  # once it has ended
 
     def __init__(self, job: Job, number: int, logs: Path | None) -> None:
         """Begin.
@@ -102,8 +103,15 @@ class Attempt:
         )
 
     def close(self) -> None:
-        """Finish the logs of a run that came to no end."""
-        self._log.close(failed=True)
+        """Finish the logs, once the record is kept; what cannot be written of them is said.
+
+        Nothing of a result depends on a log, and a server may take long to answer.
+        """
+        record = self._record
+        ok = record is not None and record.status != "failed"
+        score = None if record is None else record.score
+        for reason in self._log.close(score, failed=not ok):
+            say(f"{self.job.cell}: {reason}")
 
     def done(self, outcome: Outcome, spent: Spent) -> Made:
         """Return the run, from what came out and what it took since it began or was taken up."""
@@ -122,7 +130,7 @@ class Attempt:
         return self._made(dataclasses.replace(record, stopped=TIMEOUT), spent)
 
     def _made(self, record: RunRecord, spent: Spent) -> Made:
-        self._log.close(record.score, failed=record.status == "failed")
+        self._record = record
         provenance: dict[str, Any] = {"started": self._started.isoformat(timespec="seconds")}
         checkpoints = self._checkpoints
         if checkpoints is not None:
@@ -144,18 +152,14 @@ class Attempt:
 
 
 def make(
-    job: Job,
-    attempt: int,
-    logs: Path | None,
+    attempt: Attempt,
     worker: Callable[[], Worker] | None = None,
     report: Report = unheard,
 ) -> Made:
     """Make one run with one thread.
 
     Args:
-        job: the cell; of its folders none is touched.
-        attempt: how often the cell was tried, this time included.
-        logs: where the trainer writes what it likes (None: nothing).
+        attempt: the run, closed by the caller.
         worker: makes the processes that a run is split over; None: processes of this machine.
         report: is told the steps made and the score so far.
 
@@ -168,16 +172,15 @@ def make(
         MachineLostError: a worker elsewhere is gone.
         BaseException: what ``report`` raises; nothing is said of the run.
     """
-    limit = Limit(job.timeout)
+    limit = Limit(attempt.job.timeout)
     began = Spent.now()
-    this = Attempt(job, attempt, logs)
 
     def spent() -> Spent:
         return Spent.now() - began
 
     try:
         with one_thread(), limit:
-            outcome: Any = train(this.run(report, worker))  # whatever a user's own returns
+            outcome: Any = train(attempt.run(report, worker))  # whatever a user's own returns
         if not isinstance(outcome, Outcome):
             raise TypeError(f"the trainer returned {outcome!r:.60}, an Outcome is expected")
         outcome = outcome.in_plain_numbers()
@@ -185,16 +188,14 @@ def make(
         raise
     except BaseException as error:  # sys.exit() in an environment too: it ends the run alone
         if limit.passed:
-            return this.timed_out(f"{job.cell}: {limit}", spent())
-        if this.raised is not None:
-            raise this.raised from None
+            return attempt.timed_out(f"{attempt.job.cell}: {limit}", spent())
+        if attempt.raised is not None:
+            raise attempt.raised from None
         if isinstance(error, RlidimError | MachineLostError):
             raise
-        return this.failed(traceback.format_exc(), spent())
+        return attempt.failed(traceback.format_exc(), spent())
     else:
-        return this.done(outcome, spent())
-    finally:
-        this.close()
+        return attempt.done(outcome, spent())
 
 
 def make_together(
@@ -203,7 +204,7 @@ def make_together(
     """Make runs of one task and trainer side by side, with one thread; yield each as it ends.
 
     Args:
-        attempts: the runs.
+        attempts: the runs, closed by the caller.
         report: is told the steps made and the score so far of any of them.
 
     Raises:
@@ -229,9 +230,6 @@ def make_together(
         error, spent = traceback.format_exc(), (Spent.now() - began) / max(1, len(going))
         for attempt in going.values():
             yield attempt, attempt.failed(error, spent)
-    finally:
-        for attempt in attempts:
-            attempt.close()
 
 
 def arithmetic() -> dict[str, Any]:

@@ -6,6 +6,7 @@ zip by its name; uploading the folder is the user's own command.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Sequence
@@ -97,8 +98,7 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     architecture, _ = playback.parameters_of(record, path, log_dir)
     kind = model_of(record.cell.trainer, architecture)
     environment = task.control.environment.id.rpartition(":")[2].replace("/", "-")
-    algorithm = kind.__name__
-    model = out / f"{algorithm.lower()}-{environment}.zip"
+    model = out / f"{kind.__name__.lower()}-{environment}.zip"
     _check_folder(out)
     with writing(out, "--hub"):
         try_writing(out)
@@ -114,8 +114,9 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     }
     card = TEMPLATE.format(
         environment=environment,
-        trainer=algorithm,
-        title=f"{task.title}, by {algorithm}",
+        # Not the class that loads the model: that is PPO for evolution's too.
+        trainer=record.cell.trainer,
+        title=f"{task.title}, by {record.cell.trainer}",
         about=about(record, architecture),
         mean=mean,
         deviation=deviation,
@@ -200,14 +201,20 @@ def command(task: Task, record: RunRecord) -> str:
     if task.file.parent.resolve() != task_folders()[-1]:  # the suite's own
         words += ["--envs", str(task.file.parent)]
     words += [cell.task, "train", "--trainer", cell.trainer, "--seed", str(cell.seed)]
+    made_with = record.settings["trainer"]
+    # A record lacks a setting that came after it: it was made with the default.
+    values = {
+        field.name: made_with.get(field.name, field.default)
+        for field in dataclasses.fields(task.settings(cell.trainer))
+    }
     for name, before, now in differences(record.settings, configuration(task, cell)):
         section, _, setting = name.partition(".")
-        if section != "trainer" or not setting:
+        if section != "trainer" or setting not in values:
             raise RlidimError(
                 f"the record was made with {name} = {before!r}, task '{task.name}' has {now!r}: "
                 "no command of the task's makes its run again; name the task it was made of"
             )
-        words += ["--set", f"{setting}={before}"]
+        words += ["--set", f"{setting}={json.dumps(values[setting])}"]
     if cell.d is not None:
         words += ["--dim", str(cell.d), "--projection", cell.projection]
         words += [] if cell.scope == "policy" else ["--scope", cell.scope]

@@ -96,6 +96,7 @@ class Plan:
         if not self.precision >= 1.0:
             raise RlidimError(f"--precision is a ratio of at least 1, got {self.precision}")
         check_scope(self.task, self.scope, self.trainer)
+        self.task.settings(self.trainer).check_confined()  # not first after the native runs
         from rlidim.environments import making  # late: a mistake above is told without Gymnasium
 
         making.check(self.task)

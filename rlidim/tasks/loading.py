@@ -43,7 +43,15 @@ from rlidim.tasks.problems import (
 from rlidim.tasks.reading import LARGEST_YAML, check_name, parse_yaml, read_file
 from rlidim.tasks.settings import TrainerSettings, checked_trainer, known_trainers
 from rlidim.tasks.starting import with_solutions
-from rlidim.tasks.task import TIERS, Baseline, Published, Search, Target, Task
+from rlidim.tasks.task import (
+    TIERS,
+    Baseline,
+    Published,
+    Search,
+    Target,
+    Task,
+    check_trainers,
+)
 
 KEYS = (
     "title",
@@ -125,7 +133,7 @@ def load_task(path: Path) -> Task:
         bench=_bench(content.get("bench", {}), trainers, path),
         sources=str(content.get("sources", "")),
     )
-    _check_trainers(task)
+    check_trainers(task, str(path))
     return task
 
 
@@ -374,30 +382,6 @@ def _bench(content: object, trainers: Mapping[str, Any], path: Path) -> dict[str
                 )
         parsed[name] = tuple(tiers)
     return parsed
-
-
-def _check_trainers(task: Task) -> None:
-    """Check that the trainers are this kind of task's, and that every section knows them."""
-    for name, settings in task.trainers.items():
-        if settings.trains != task.kind:
-            known = known_trainers()
-            fitting = [other for other in known if known[other].trains == task.kind]
-            raise RlidimError(
-                f"{task.file}: trainers: {name}: is not for a task of kind {task.kind}; "
-                f"it may have {', '.join(fitting)}"
-            )
-        if task.problem.on_device and getattr(settings, "normalize", False):
-            raise RlidimError(
-                f"{task.file}: trainers: {name}: normalize: a game's frames are as they are"
-            )
-    paper = task.problem.paper if isinstance(task.problem, Supervised) else {}
-    for key, sections in (("paper", paper), ("search", task.searches)):
-        for name in sections:
-            if name not in task.trainers:
-                raise RlidimError(
-                    f"{task.file}: {key}: {name}: has no settings under trainers: "
-                    f"(which has: {', '.join(task.trainers)})"
-                )
 
 
 def _check_data(data: Data, path: Path) -> None:

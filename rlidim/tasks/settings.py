@@ -63,6 +63,13 @@ class TrainerSettings:
         """Return the dotted name of the module whose ``train`` makes the runs."""
         return cls.module or cls.__module__
 
+    def check_confined(self) -> None:
+        """Refuse what a run in a subspace cannot have: by default there is nothing.
+
+        Raises:
+            RlidimError: a setting is for native training alone.
+        """
+
 
 @dataclass(frozen=True)
 class _PopulationSettings(TrainerSettings):
@@ -106,6 +113,18 @@ class EvolutionStrategySettings(_PopulationSettings):
     normalize: bool = added_later(False)
     # None: every parameter's perturbation is its own.
     rank: Count | None = added_later(None)
+
+    def check_confined(self) -> None:
+        """Refuse perturbations of low rank.
+
+        Raises:
+            RlidimError: they are asked for.
+        """
+        if self.rank is not None:
+            raise RlidimError(
+                f"rank {self.rank}: perturbations of low rank are of matrices, which theta_d has "
+                "none of: train natively, or leave rank out"
+            )
 
 
 @dataclass(frozen=True)

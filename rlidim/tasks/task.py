@@ -12,7 +12,7 @@ from rlidim.errors import RlidimError, nearest
 from rlidim.tasks.fields import Count, Positive, Range
 from rlidim.tasks.parsing import parse
 from rlidim.tasks.problems import DEEPEST, Classifier, Control, Problem, Supervised, check_size
-from rlidim.tasks.settings import known_trainers
+from rlidim.tasks.settings import TRAINERS, known_trainers
 
 REPLICATED = "replications"  # the tier whose searches `rlidim calibrate` repeats
 TIERS = ("smoke", "quick", "full", "atlas", REPLICATED)
@@ -168,16 +168,27 @@ class Task:
         """Return a copy with some of a trainer's settings changed.
 
         Raises:
-            RlidimError: an unknown key or a value of the wrong type.
+            RlidimError: an unknown key, a value of the wrong type, or one that is not for this
+                task's problem.
         """
         current = self.settings(trainer)
         values = {**dataclasses.asdict(current), **overrides}
         changed = parse(type(current), values, f"{trainer} settings")
-        return dataclasses.replace(self, trainers={**self.trainers, trainer: changed})
+        return self._replace(trainers={**self.trainers, trainer: changed})
 
     def replace_problem(self, **changes: Any) -> Task:
-        """Return a copy with some of the problem's sections changed: ``evaluation=...``."""
-        return dataclasses.replace(self, problem=dataclasses.replace(self.problem, **changes))
+        """Return a copy with some of the problem's sections changed: ``evaluation=...``.
+
+        Raises:
+            RlidimError: a trainer's settings are not for the changed problem.
+        """
+        return self._replace(problem=dataclasses.replace(self.problem, **changes))
+
+    def _replace(self, **changes: Any) -> Task:
+        """Return a copy with some fields changed, which are checked as a file's are."""
+        task = dataclasses.replace(self, **changes)
+        check_trainers(task, f"task '{self.name}'")
+        return task
 
     def variant(
         self,
@@ -234,7 +245,7 @@ class Task:
         return dataclasses.replace(named, title=f"{self.title}: {game}")
 
     def _by_the_paper(self) -> Task:
-        """Return the task with the paper's settings of each trainer."""
+        """Return the task with the paper's settings of each trainer; a user's own keeps its."""
         if not isinstance(self.problem, Supervised):
             raise RlidimError(
                 f"task '{self.name}' has one protocol: only supervised tasks have the paper's"
@@ -242,10 +253,13 @@ class Task:
         paper = self.problem.paper
         # The trainer that the paper used comes first: it is the one that runs if none is named.
         names = sorted(self.trainers, key=lambda name: name not in paper)
-        return dataclasses.replace(
-            self,
-            trainers={name: paper.get(name, type(self.trainers[name])()) for name in names},
-        )
+        trainers = {}
+        for name in names:
+            settings = self.trainers[name]
+            if type(settings) in TRAINERS.values():  # whose defaults are the paper's
+                settings = type(settings)()
+            trainers[name] = paper.get(name, settings)
+        return dataclasses.replace(self, trainers=trainers)
 
     def _classifier(self) -> Classifier:
         """Return the fully connected classifier whose sizes a variant may change."""
@@ -276,3 +290,35 @@ class Task:
         hidden = (width,) * depth
         check_size(hidden, where, self.supervised.data)
         return hidden
+
+
+def check_trainers(task: Task, where: str) -> None:
+    """Check that the trainers are this kind of task's, and that every section knows them.
+
+    Args:
+        task: from a file, or changed since.
+        where: the file or the task, for the message.
+
+    Raises:
+        RlidimError: see above.
+    """
+    for name, settings in task.trainers.items():
+        if settings.trains != task.kind:
+            known = known_trainers()
+            fitting = [other for other in known if known[other].trains == task.kind]
+            raise RlidimError(
+                f"{where}: trainers: {name}: is not for a task of kind {task.kind}; "
+                f"it may have {', '.join(fitting)}"
+            )
+        if task.problem.on_device and getattr(settings, "normalize", False):
+            raise RlidimError(
+                f"{where}: trainers: {name}: normalize: a game's frames are as they are"
+            )
+    paper = task.problem.paper if isinstance(task.problem, Supervised) else {}
+    for key, sections in (("paper", paper), ("search", task.searches)):
+        for name in sections:
+            if name not in task.trainers:
+                raise RlidimError(
+                    f"{where}: {key}: {name}: has no settings under trainers: "
+                    f"(which has: {', '.join(task.trainers)})"
+                )

@@ -7,7 +7,8 @@ write here beside their own files. Nothing of a result depends on it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,7 +69,7 @@ class WeightsAndBiases:
         """
         import wandb
 
-        try:
+        with _told(" (WANDB_MODE=offline needs no account)"):
             self._run: Any = wandb.init(
                 project=None if wandb.setup().settings.project else PROJECT,
                 name=str(cell),
@@ -78,21 +79,38 @@ class WeightsAndBiases:
                 reinit="create_new",  # beside those of the runs made with this one
                 settings=wandb.Settings(silent=True, console="off"),
             )
-        except wandb.errors.Error as error:
-            raise RlidimError(
-                f"--log wandb: {error} (WANDB_MODE=offline needs no account)"
-            ) from error
-        self._run.define_metric("*", step_metric=STEPS)
+            self._run.define_metric("*", step_metric=STEPS)
 
     def write(self, steps: int, values: Mapping[str, float]) -> None:
-        """Add a point to each curve."""
-        self._run.log({STEPS: steps, **values})
+        """Add a point to each curve.
+
+        Raises:
+            RlidimError: it cannot.
+        """
+        with _told():
+            self._run.log({STEPS: steps, **values})
 
     def close(self, score: float | None, *, failed: bool) -> None:
-        """End the run."""
-        if score is not None:
-            self._run.summary[FINAL] = score
-        self._run.finish(exit_code=int(failed))
+        """End the run.
+
+        Raises:
+            RlidimError: it cannot.
+        """
+        with _told():
+            if score is not None:
+                self._run.summary[FINAL] = score
+            self._run.finish(exit_code=int(failed))
+
+
+@contextmanager
+def _told(remedy: str = "") -> Iterator[None]:
+    """Make of an error of Weights & Biases' one line, with a remedy behind it."""
+    import wandb
+
+    try:
+        yield
+    except wandb.errors.Error as error:
+        raise RlidimError(f"--log wandb: {' '.join(str(error).split())}{remedy}") from error
 
 
 WRITERS: dict[str, type[TensorBoard] | type[WeightsAndBiases]] = {
@@ -171,13 +189,18 @@ class Log:
             for writer in self._writers:
                 writer.write(steps, values)
 
-    def close(self, score: float | None = None, *, failed: bool = False) -> None:
+    def close(self, score: float | None = None, *, failed: bool = False) -> list[str]:
         """Finish what was opened, with the run's final score if it has one.
 
-        Raises:
-            RlidimError: a place cannot be written.
+        Returns:
+            Why a place could not be written, a line each; the others are finished all the same.
         """
         opened, self._writers = self._writers, []
+        reasons = []
         for writer in opened:
-            with writing(self._about[0] or Path()):
-                writer.close(score, failed=failed)
+            try:
+                with writing(self._about[0] or Path()):
+                    writer.close(score, failed=failed)
+            except Exception as error:  # whatever a foreign package raises
+                reasons.append(" ".join(str(error).split()) or type(error).__name__)
+        return reasons

@@ -154,8 +154,14 @@ def test_a_trpo_of_ones_own_is_refused() -> None:
     class Own(contrib.TRPO):  # type: ignore[misc, name-defined]
         pass
 
-    with pytest.raises(RlidimError, match="Own is derived from TRPO"):
-        confine(Own("MlpPolicy", "CartPole-v1", device="cpu"), d=4)
+    model = Own("MlpPolicy", "CartPole-v1", device="cpu")
+    optimizer, arguments = model.policy.optimizer, dict(model.policy_kwargs)
+    for _ in range(2):
+        with pytest.raises(RlidimError, match="Own is derived from TRPO"):
+            confine(model, d=4)
+    assert model.policy.optimizer is optimizer
+    assert model.policy_kwargs == arguments
+    assert type(model) is Own
 
 
 def test_what_has_no_optimizer_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import yaml
 from stable_baselines3 import PPO
 
 import rlidim
+from rlidim.cli.options import Assignment
 from rlidim.errors import RlidimError
+from rlidim.records.configuration import configuration
 from rlidim.records.folder import read_record
 from rlidim.solutions import hub, playback
 from rlidim.tasks.names import find_task
@@ -34,6 +37,8 @@ def test_a_folder_for_the_hub(tmp_path: Path) -> None:
     _, front, text = files[0].read_text().split("---", 2)
     about = yaml.safe_load(front)
     assert about["library_name"] == "stable-baselines3"
+    assert about["model-index"][0]["name"] == "es"  # PPO is the class that loads it
+    assert f"# {find_task('cartpole').title}, by es\n" in text
     (result,) = about["model-index"][0]["results"]
     assert result["dataset"]["name"] == "CartPole-v1"
     assert result["metrics"][0]["value"] == "500.00 +/- 0.00"
@@ -51,6 +56,32 @@ def test_a_card_names_no_command_that_makes_another_run() -> None:
     settings = {**record.settings, "network": {**record.settings["network"], "hidden": [8, 8]}}
     with pytest.raises(RlidimError, match=r"made with network.hidden = \[8, 8\], task 'cartpole'"):
         hub.command(find_task("cartpole"), dataclasses.replace(record, settings=settings))
+
+
+@pytest.mark.parametrize(
+    ("trainer", "changed"),
+    [
+        ("es", {"normalize": True}),  # the record lacks it: it came later
+        ("ppo", {"max_grad_norm": 0.5, "learning_rate": 0.1, "normalize": True}),
+    ],
+)
+def test_a_card_s_command_says_each_setting_as_it_was(
+    trainer: str, changed: dict[str, Any]
+) -> None:
+    task = find_task("cartpole").replace_settings("ppo", {"learning_rate": "lin_0.001"})
+    cell = dataclasses.replace(read_record(RECORD).cell, trainer=trainer)
+    settings = configuration(task, cell)
+    record = dataclasses.replace(read_record(RECORD), cell=cell, settings=settings)
+    words = shlex.split(hub.command(task.replace_settings(trainer, changed), record))
+    # By the command line's own parser, to the settings that the record has.
+    parsed = [
+        Assignment().convert(words[place + 1], None, None)
+        for place, word in enumerate(words)
+        if word == "--set"
+    ]
+    assert {name for name, _ in parsed} == set(changed)
+    again = task.replace_settings(trainer, changed).replace_settings(trainer, dict(parsed))
+    assert configuration(again, cell) == settings
 
 
 def test_random_actions_are_no_model(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,6 +19,7 @@ from rlidim.errors import RlidimError
 from rlidim.executors.job import Job
 from rlidim.executors.ledger import run, run_together
 from rlidim.records.cell import Cell
+from rlidim.records.folder import Results
 from rlidim.tasks.names import find_task
 from rlidim.tasks.task import Task
 from rlidim.trainers import logs
@@ -27,6 +31,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "supervised": {"n_iterations": 40},
 }
 TASKS = {"supervised": "toy"}
+PATIENCE = 20.0  # seconds for what is written late
 HEAD, BLOCK, HEADER = 7, 2**15, 7  # bytes: of the file, of a block, before each piece
 
 
@@ -60,6 +65,14 @@ def offline_records(file: Path) -> Iterator[Any]:
 
 def shown(folder: Path) -> tuple[dict[str, Any], list[dict[str, float]], dict[str, Any]]:
     """Return a run's name, group and settings, its points, and its summary's numbers."""
+    end = time.monotonic() + PATIENCE
+    while "exit" not in (found := written(folder))[0] and time.monotonic() < end:
+        time.sleep(0.05)  # a process of the package's writes on after the run's end
+    return found
+
+
+def written(folder: Path) -> tuple[dict[str, Any], list[dict[str, float]], dict[str, Any]]:
+    """Return what of it is in the file by now."""
     (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     about: dict[str, Any] = {}
     points, summary = [], {}
@@ -138,6 +151,78 @@ def test_a_runs_curve_is_shown_in_tensorboard(trainer: str, tmp_path: Path) -> N
     curve = [(event.step, event.value) for event in events.Scalars("score")]
     assert curve == [pytest.approx(point) for point in record.curve]
     assert ("train/loss" in events.Tags()["scalars"]) == (trainer == "ppo")
+
+
+class Full:
+    """A place that has become full once the run has ended."""
+
+    package = "json"
+    closed: ClassVar[list[float | None]] = []
+
+    def __init__(self, folder: Path, cell: Cell, settings: Mapping[str, Any]) -> None:
+        """Nothing is opened."""
+
+    def write(self, steps: int, values: Mapping[str, float]) -> None:
+        """Nothing is written."""
+
+    def close(self, score: float | None, *, failed: bool) -> None:
+        """Note the score."""
+        self.closed.append(score)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("trainer", ["es", "ppo-many"])
+def test_a_log_that_cannot_be_finished_costs_no_run(
+    trainer: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Full, "closed", [])
+    monkeypatch.setattr(logs, "WRITERS", {"first": Full, "second": Full})
+    jobs = [
+        replace(job_of(trainer, tmp_path, seed), log=("first", "second"))
+        for seed in range(1 if trainer == "es" else 2)
+    ]
+    scores = []
+    for job, record in run_together(jobs):
+        assert record is not None
+        assert Results(tmp_path / "results").load(job.cell) == record
+        scores += 2 * [record.score]
+        assert Full.closed == scores  # both places, once the record is there
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(scores)
+    for line, job in zip(said, [job for job in jobs for _ in range(2)], strict=True):
+        assert line.startswith(f"{job.cell}: ")
+        assert "cannot be written (No space left on device)" in line
+
+
+@pytest.mark.parametrize(
+    ("method", "call"),
+    [
+        ("log", lambda writer: writer.write(1, {"score": 1.0})),
+        ("finish", lambda writer: writer.close(1.0, failed=False)),
+    ],
+)
+def test_an_error_of_weights_and_biases_is_a_line(
+    method: str,
+    call: Callable[[logs.Writer], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wandb = pytest.importorskip("wandb")
+
+    def broken(*arguments: object, **named: object) -> None:
+        raise wandb.errors.Error("the service\nis gone")
+
+    job = job_of("es", tmp_path)
+    writer = logs.WeightsAndBiases(tmp_path, job.cell, job.configuration)
+    end = writer._run.finish
+    with monkeypatch.context() as patched:
+        patched.setattr(type(writer._run), method, broken)
+        with pytest.raises(RlidimError, match=r"--log wandb: the service is gone$"):
+            call(writer)
+    end()
 
 
 def test_without_an_account_a_line_says_what_needs_none(tmp_path: Path) -> None:

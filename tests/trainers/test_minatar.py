@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from rlidim.tasks.loading import load_task
 from rlidim.tasks.problems import MINATAR_GAMES, Evaluation, MinAtar, PixelNetwork
 from rlidim.tasks.settings import TRAINERS
 from rlidim.tasks.task import Task
+from rlidim.trainers.run import check_served
 from rlidim.trainers.sb3.train import side_by_side
 from tests.factory import make_task
 
@@ -57,6 +59,14 @@ def test_a_file_may_name_one(tmp_path: Path) -> None:
         file.write_text(f"{rest}{{minatar: asterix}}\nnetwork: {{{other}}}\n")
         with pytest.raises(RlidimError, match=r"network: .*(nature|one of MinAtar minatar)"):
             load_task(file)
+
+
+@pytest.mark.parametrize("trainer", ["sac", "td3", "ddpg", "tqc", "crossq", "recurrent_ppo"])
+def test_a_trainer_of_no_frames_is_refused_before_a_run(trainer: str) -> None:
+    settings = TRAINERS[trainer](n_timesteps=200)  # type: ignore[call-arg]
+    task = replace(task_of(), trainers={trainer: settings})
+    with pytest.raises(RlidimError, match=f"{trainer} trains no network on frames"):
+        check_served(task, trainer)
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
+import rlidim
 from rlidim.environments import arena, making
 from rlidim.environments.moments import Moments
 from rlidim.errors import RlidimError
@@ -31,8 +37,10 @@ from rlidim.trainers.evolution.openai_es import OpenAIEvolutionStrategy
 from rlidim.trainers.evolution.population import Generation, Played, Player, Population
 from rlidim.trainers.evolution.searches import Vector
 from rlidim.trainers.run import Run, train
+from tests.test_executors import state_of
 
 POPULATION = 10
+NO_MATRICES = "rank 1: perturbations of low rank are of matrices, which theta_d has none of"
 
 
 def task_of(identity: str = "Pendulum-v1", **settings: Any) -> Task:
@@ -201,8 +209,26 @@ def test_low_rank_is_for_native_training(tmp_path: Path) -> None:
     assert record.status == "ok", record.error
     assert record.settings["trainer"]["rank"] == 1
     assert "rank" not in configuration(task_of(), cell_of())["trainer"]
-    with pytest.raises(RlidimError, match="rank 1: perturbations of low rank are of matrices"):
+    with pytest.raises(RlidimError, match=NO_MATRICES):
         Player(task, Cell(task.name, "es", "rademacher", 3, 0), Seeds.of(cell_of()))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda task, folder: rlidim.train(task, "es", d=3, results=folder),
+        lambda task, folder: rlidim.measure(task, "es", results=folder),
+    ],
+)
+def test_low_rank_is_refused_before_any_run(
+    asked: Callable[[Task, Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(run: Run) -> NoReturn:
+        raise AssertionError(f"{run.cell} was made")
+
+    monkeypatch.setattr("rlidim.executors.making.train", made)
+    with pytest.raises(RlidimError, match=NO_MATRICES):
+        asked(task_of().replace_settings("es", {"rank": 1}), tmp_path)
 
 
 def test_candidates_are_what_is_asked() -> None:
@@ -255,6 +281,51 @@ def test_failures_of_a_worker_reach_the_run() -> None:
         for worker in (faulty, broken):
             worker.close()
     assert not broken._process.is_alive()
+
+
+ORPHANED = """
+import sys, time
+import numpy as np
+from rlidim.records.cell import Cell, Seeds
+from rlidim.tasks.problems import Environment
+from rlidim.tasks.settings import EvolutionStrategySettings
+from rlidim.trainers.evolution import workers
+from rlidim.trainers.evolution.population import Generation
+from tests.factory import make_task
+
+if __name__ == "__main__":
+    environment = Environment("tests.deadly:Patient-v0", {"gate": sys.argv[1]})
+    trainers = {"es": EvolutionStrategySettings(n_timesteps=2000)}
+    task = make_task("patient", environment=environment, trainers=trainers)
+    cell = Cell("patient", "es", "rademacher", 3, 0)
+    (worker,) = workers.start(task, cell, Seeds.of(cell), 1)
+    worker.submit(Generation(0, 1), np.zeros(3), np.arange(2))
+    time.sleep(3600)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_worker_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    """Whatever it is at: it waits for a file that never comes."""
+    script = tmp_path / "script.py"
+    script.write_text(ORPHANED)
+    root = str(Path(__file__).parent.parent.parent)
+    parent = subprocess.Popen(
+        [sys.executable, script, tmp_path / "gate"], env={**os.environ, "PYTHONPATH": root}
+    )
+    deadline = time.monotonic() + 120
+    while not (waiting := list(tmp_path.glob("gate-*"))):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    worker = int(waiting[0].name.split("-")[2])
+    ended = time.monotonic() + 20
+    while state_of(worker)[0] not in "XZ":
+        if time.monotonic() > ended:
+            os.kill(worker, signal.SIGKILL)
+            pytest.fail("the worker goes on")
+        time.sleep(0.05)
 
 
 def _ask(worker: workers.ProcessWorker, generation: Generation) -> None:

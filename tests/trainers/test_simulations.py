@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,35 @@ def test_whatever_else_is_stepped_by_itself() -> None:
     hopper.unwrapped.render_mode = "human"  # type: ignore[misc]
     assert rules_of(hopper) is None
     assert isinstance(side_by_side(lambda index: Halved(hopper), 1), Separate)
+
+
+def test_an_unstable_step_writes_nothing(tmp_path: Path) -> None:
+    """In a process of its own, whose standard error and folder MuJoCo would write to."""
+    code = (
+        "from rlidim.environments.making import make\n"
+        "from rlidim.tasks.names import find_task\n"
+        "environment = make(find_task('hopper'))\n"
+        "environment.reset(seed=0)\n"
+        "environment.unwrapped.data.qvel[:] = 1e12\n"
+        "environment.step(environment.action_space.sample())\n"
+        "print(environment.unwrapped.data.warning.number.sum())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) > 0  # it was unstable
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_hears_mujoco_s_warnings_goes_on_hearing() -> None:
+    mujoco = pytest.importorskip("mujoco")
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(print)
+    make(make_task(environment=Environment(id="InvertedPendulum-v5"))).close()
+    heard = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(before)
+    assert heard is print
 
 
 def test_a_library_without_a_clock_is_left_alone(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from rlidim.errors import RlidimError
+from rlidim.errors import RlidimError, whole
 from rlidim.executors.job import Job, limited
 from rlidim.executors.ledger import (
     DEATH,
@@ -106,6 +106,8 @@ class RayCluster:
         """
         if workers is not None and workers < 1:
             raise RlidimError(f"--workers must be at least 1, got {workers}")
+        if whole("cpus", cpus) < 1:
+            raise RlidimError(f"cpus must be at least 1, as --processes must, got {cpus}")
         if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
             raise RlidimError(f"--gpus-per-cell must be a share of one GPU or whole, got {gpus:g}")
         if timeout is not None:
@@ -134,13 +136,19 @@ class RayCluster:
             force: run even what is on record.
 
         Raises:
-            RlidimError: a job's, or the cluster is out of reach; call :meth:`close` then.
+            RlidimError: a job's, one split over more processes, or the cluster is out of reach;
+                call :meth:`close` then.
         """
         if any(job.log for job in jobs):
             raise RlidimError(
                 "--log shows runs of this machine; --executor ray brings back no logs"
             )
-        assert all(job.processes <= self.cpus for job in jobs)
+        processes = max((job.processes for job in jobs), default=1)
+        if processes > self.cpus:
+            raise RlidimError(
+                f"--processes {processes}: the cluster gives a run {self.cpus} CPUs: "
+                f"RayCluster(cpus={processes}) gives it enough"
+            )
         queue = Queue(limited(jobs, self.timeout), force=force)
         while queue or self._flights:
             yield from self._fill(queue)

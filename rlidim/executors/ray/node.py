@@ -64,12 +64,12 @@ def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
     """
     try:
         check_identity(driver)
+        hide_other_gpus()
+        job, number = opened(payload)
     except RlidimError as error:
         return pickle.dumps(Mistake(str(error)))
-    hide_other_gpus()
-    from rlidim.executors.making import make
+    from rlidim.executors.making import Attempt, make
 
-    job, attempt = pickle.loads(payload)
     workers: list[ActorWorker] = []
     nodes = living_nodes() if job.processes > 1 else set()
 
@@ -78,7 +78,7 @@ def on_node(driver: tuple[str, str], payload: bytes) -> bytes:
         return workers[-1]
 
     try:
-        made = make(job, attempt, logs=None, worker=worker)
+        made = make(Attempt(job, number, logs=None), worker)
     except RlidimError as error:
         return pickle.dumps(Mistake(f"{error} (on node {socket.gethostname()})"))
     except MachineLostError as error:
@@ -104,6 +104,21 @@ def check_identity(driver: tuple[str, str]) -> None:
             f"node {socket.gethostname()} has rlidim {here[0]} on Python {here[1]}, this machine "
             f"rlidim {driver[0]} on Python {driver[1]}: install the same on both"
         )
+
+
+def opened(payload: bytes) -> Any:
+    """Return what the driver has pickled.
+
+    Raises:
+        RlidimError: a module of the user's, such as a trainer's, is not on this node.
+    """
+    try:
+        return pickle.loads(payload)
+    except (ImportError, AttributeError) as error:  # the module, or what it should hold
+        raise RlidimError(
+            f"node {socket.gethostname()} cannot import what the task is made of ({error}): put "
+            "the module where Ray's Python finds it on every node"
+        ) from error
 
 
 def hide_other_gpus() -> None:
@@ -146,14 +161,19 @@ def own_node() -> str:
 class RolloutActor:
     """An actor that plays a share of each generation, with one thread."""
 
-    def begin(self, driver: tuple[str, str], task: Task, cell: Cell, seeds: Seeds) -> str:
+    def begin(self, driver: tuple[str, str], payload: bytes) -> str:
         """Draw theta_0 and P, and return the identifier of the node.
 
+        Args:
+            driver: its :func:`identity`.
+            payload: task, cell and seeds, pickled; opened as a run's is.
+
         Raises:
-            RlidimError: it has other versions than the driver.
+            RlidimError: it has other versions than the driver, or lacks a module of the user's.
         """
         check_identity(driver)
         hide_other_gpus()
+        task, cell, seeds = opened(payload)
         import torch
         from threadpoolctl import threadpool_limits
 
@@ -185,7 +205,7 @@ class ActorWorker:
 
     def begin(self, task: Task, cell: Cell, seeds: Seeds) -> None:
         """See :class:`rlidim.trainers.evolution.population.Worker`; it does not wait either."""
-        self._begun = self._actor.begin.remote(self._driver, task, cell, seeds)
+        self._begun = self._actor.begin.remote(self._driver, pickle.dumps((task, cell, seeds)))
 
     def submit(self, generation: Generation, centre: Vector, members: NDArray[np.intp]) -> None:
         """See :class:`rlidim.trainers.evolution.population.Worker`."""

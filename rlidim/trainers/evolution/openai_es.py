@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from rlidim.errors import RlidimError
 from rlidim.tasks.settings import EvolutionStrategySettings
 from rlidim.trainers.evolution.antithetic import Antithetic, LowRankPerturbations
 from rlidim.trainers.evolution.searches import Vector
@@ -41,12 +40,9 @@ class OpenAIEvolutionStrategy(Antithetic):
             RlidimError: perturbations of low rank are asked for in a subspace.
         """
         super().__init__(n, scale, settings.sigma, settings.population, seed)
-        if settings.rank is not None:
-            if shapes is None:
-                raise RlidimError(
-                    f"rank {settings.rank}: perturbations of low rank are of matrices, which "
-                    "theta_d has none of: train natively, or leave rank out"
-                )
+        if shapes is None:
+            settings.check_confined()
+        elif settings.rank is not None:
             pairs = settings.population // 2
             self._perturbations = LowRankPerturbations(seed, pairs, settings.rank, shapes)
         self.settings = settings

@@ -98,7 +98,8 @@ def confine(
 
     Raises:
         RlidimError: an algorithm that has no such optimizer, a model that is confined already, an
-            unknown projection, d not in 1 .. D, TRPO with the scope ``all``.
+            unknown projection, d not in 1 .. D, TRPO with the scope ``all``, a class derived from
+            TRPO; the model is then as it was.
     """
     if not isinstance(model, BaseAlgorithm):
         raise RlidimError(f"a model of Stable-Baselines3 is confined, got {type(model).__name__}")
@@ -106,11 +107,8 @@ def confine(
         raise RlidimError(f"scope must be {' or '.join(SCOPES)}, got {scope!r:.60}")
     policy: Any = model.policy
     acting = acting_parameters(model)
-    if scope == "all" and _is_trpo(model):
-        raise RlidimError(
-            "TRPO's critic takes steps of its own, which would move a policy in the same subspace "
-            "out of its trust region: scope policy"
-        )
+    if _is_trpo(model):
+        _check_trpo(model, scope)
     subspaces: list[dict[str, Any]] = []
     built: list[tuple[Any, SubspaceOptimizer]] = []  # for whom; put in place when all are
 
@@ -178,6 +176,18 @@ def confine(
 def _is_trpo(model: BaseAlgorithm) -> bool:
     contrib = sys.modules.get("sb3_contrib")  # loaded where there is a model of its
     return contrib is not None and isinstance(model, contrib.TRPO)
+
+
+def _check_trpo(model: BaseAlgorithm, scope: str) -> None:
+    """Refuse a TRPO that cannot be confined, before anything of it is replaced."""
+    from rlidim.trainers.sb3 import trpo
+
+    trpo.check(model)
+    if scope == "all":
+        raise RlidimError(
+            "TRPO's critic takes steps of its own, which would move a policy in the same subspace "
+            "out of its trust region: scope policy"
+        )
 
 
 def _step_in_subspace(model: BaseAlgorithm) -> None:

@@ -142,6 +142,11 @@ def _architecture(task: Task, trainer: str, seed: int | None) -> AnyArchitecture
     if isinstance(architecture, Architecture):
         _check_actions(task, trainer, architecture)
         _check_memory(task, trainer, architecture)
+    elif settings.actions == "bounded" or trainer == RECURRENT:
+        raise RlidimError(
+            f"{trainer} trains no network on frames, which task '{task.name}' has: ppo, a2c, trpo, "
+            "dqn and es do"
+        )
     if settings.actions == "masked":
         making.check_masks(task)
     return architecture

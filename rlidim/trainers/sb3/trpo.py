@@ -177,6 +177,16 @@ def confined(model: Any) -> None:
     """Have a TRPO whose optimizer is a SubspaceOptimizer take its steps in the subspace.
 
     Raises:
+        RlidimError: see :func:`check`.
+    """
+    check(model)
+    model.__class__ = ConfinedTRPO
+
+
+def check(model: Any) -> None:
+    """Make sure that a model's steps are TRPO's.
+
+    Raises:
         RlidimError: its class is derived from TRPO, and may step otherwise.
     """
     if type(model) not in (TRPO, ConfinedTRPO):
@@ -184,4 +194,3 @@ def confined(model: Any) -> None:
             f"{type(model).__name__} is derived from TRPO, whose steps are made anew in a "
             "subspace: confine a TRPO"
         )
-    model.__class__ = ConfinedTRPO
