@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Job, batches, limited
+from rlidim.executors.job import Job, JobError, More, batches, limited, no_more
 from rlidim.executors.stuck import Place, Watch, begin, run_at, stuck_line
 from rlidim.executors.watch import TICK, check_timeout
 from rlidim.records.cell import Cell
@@ -26,24 +26,28 @@ from rlidim.records.record import RunRecord
 class InProcess:
     """Runs one job after another in this process."""
 
+    workers = 1
+
     def __init__(self, *, timeout: float | None = None) -> None:
         """Set the seconds that a run may take; None: any time."""
         self.timeout = timeout
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
-        """Run the jobs, those that another sweep is just running last."""
+    def run(self, jobs: Sequence[Job], more: More = no_more) -> Iterator[RunRecord]:
+        """Run the jobs, those that another sweep is just running last; then ask for more."""
         # Here, as below: torch comes with it, and a command's mistake is told without.
         from rlidim.executors.ledger import run_together, run_when_free
 
-        busy = []
-        for batch in batches(limited(jobs, self.timeout), 1):
-            for job, record in run_together(batch):
-                if record is None:
-                    busy.append(job)
-                else:
-                    yield record
-        for job in busy:
-            yield run_when_free(job)
+        while jobs:
+            busy = []
+            for batch in batches(limited(jobs, self.timeout), 1):
+                for job, record in run_together(batch):
+                    if record is None:
+                        busy.append(job)
+                    else:
+                        yield record
+            for job in busy:
+                yield run_when_free(job)
+            jobs = more()
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
@@ -117,11 +121,16 @@ class ProcessPool:
         self._watch = Watch(workers, self._context)
         self._pool: ProcessPoolExecutor | None = None
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
+    def run(self, jobs: Sequence[Job], more: More = no_more) -> Iterator[RunRecord]:
         """Run the jobs; the death of a worker process costs nothing but its cell's second try.
 
+        Args:
+            jobs: to begin with.
+            more: asked for others whenever a worker is about to have none; what it returns after
+                nothing, at a later time, is run too, as long as any job is not done.
+
         Raises:
-            RlidimError: a job's, at once; call :meth:`close` then.
+            JobError: a job's, at once; call :meth:`close` then.
         """
         from rlidim.executors.ledger import DEATH, WORKER_DEATHS, record_end
         from rlidim.executors.making import DIED, TIMEOUT
@@ -131,16 +140,22 @@ class ProcessPool:
         suspects: list[Job] = []
         running: dict[Future[list[RunRecord | None]], Underway] = {}
         deaths: Counter[Cell] = Counter()
-        while waiting or busy or suspects or running:
-            while len(running) < self.workers and (waiting or busy):
+        while True:
+            while len(running) < self.workers:
+                if not waiting and not suspects:
+                    waiting = batches(limited(more(), self.timeout), self.workers)
                 # What another sweep holds is asked for again only when nothing else is left.
                 if waiting:
                     self._begin(running, waiting.pop(0))
-                else:
+                elif busy:
                     self._begin(running, [busy.pop(0)], wait=True)
+                else:
+                    break
             if suspects and not running:
                 # Alone, so that a cell that kills its worker takes no other with it.
                 self._begin(running, [suspects.pop(0)], wait=True)
+            if not running:
+                return
             done, _ = wait(running, TICK, return_when=FIRST_COMPLETED)
             stuck = self._watch.end_stuck(batch.place for batch in running.values())
             if stuck is not None:
@@ -153,7 +168,9 @@ class ProcessPool:
             for future in done:
                 batch = running.pop(future)
                 self._watch.leave(batch.place)
-                if not isinstance(future.exception(), BrokenProcessPool):
+                if isinstance(mistake := future.exception(), RlidimError):
+                    raise JobError(batch.all[0].cell, mistake) from mistake
+                if not isinstance(mistake, BrokenProcessPool):
                     for job, record in zip(batch.all, future.result(), strict=True):
                         if job not in batch.jobs:
                             continue  # its record has come already, whoever made it
