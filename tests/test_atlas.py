@@ -14,14 +14,16 @@ import pytest
 
 from rlidim.errors import RlidimError
 from rlidim.executors.local import InProcess, ProcessPool
+from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import Outcome
-from rlidim.sweep import atlas
+from rlidim.sweep import atlas, tiers
 from rlidim.sweep.plan import Plan
+from rlidim.tasks.names import find_task
 from rlidim.tasks.settings import TRAINERS, TrainerSettings
 from rlidim.tasks.task import Search, Task
 from rlidim.trainers.run import Run
-from tests.factory import make_task
+from tests.factory import make_record, make_task
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,17 @@ def test_records_of_other_settings_keep_no_other_row_from_its_own(tmp_path: Path
     assert row.name == "sound step"
     assert row.missing == 0
     assert [line.partition(":")[0] for line in refused] == ["changed step"]
+
+
+def test_rows_of_long_runs_rest_on_fewer_native_ones(tmp_path: Path) -> None:
+    tasks, results = {name: find_task(name) for name in ("cartpole", "pong")}, Results(tmp_path)
+    for seed in range(2):
+        took = {"cpu_seconds": 1300.0, "versions": {}, "hardware": {}}
+        cell = Cell.baseline("pong", "ppo", seed)
+        results.write(make_record(tasks["pong"], cell, 19.0, provenance=took))
+    found = {plan.task.name: plan for plan in tiers.plans(tasks, "atlas", results=results)}
+    assert found["cartpole"].baseline_seeds == 8
+    assert found["pong"].baseline_seeds == 4
 
 
 def test_a_pool_stands_still_while_the_file_is_there(tmp_path: Path) -> None:

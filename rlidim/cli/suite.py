@@ -272,9 +272,9 @@ def bench_command(
     from rlidim.sweep import tiers
 
     refused = Refused()
-    plans = tiers.plans(tasks_of(context), tier, refused)
     results = results_of(context)
     results.check_writable()
+    plans = tiers.plans(tasks_of(context), tier, refused, results)
     if until is not None:
         work_until(context, plans, until, executor, log_dir, refused)
     else:
