@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -268,7 +269,6 @@ def bench_command(
     context: click.Context, tier: str, until: float | None, executor: Executor, log_dir: Path
 ) -> None:
     """Measure every task of a tier, then write the tables. Resumes where it was interrupted."""
-    from rlidim.report.overview import plainly
     from rlidim.sweep import tiers
 
     refused = Refused()
@@ -283,11 +283,23 @@ def bench_command(
                 click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
                 measurement = refused.unless(context, plan, executor, log_dir)
                 if measurement is not None:
-                    click.echo(plainly(measurement))
+                    show_row(context, measurement, plan)
         finally:
             executor.close()
         write_tables(context)
     refused.raise_any()
+
+
+def show_row(context: click.Context, measurement: Measurement, plan: Plan) -> None:
+    """Print what a row says, and where its interval is wide why, and what closing it would cost."""
+    from rlidim.report.overview import plainly
+    from rlidim.sweep import closing
+
+    click.echo(plainly(measurement))
+    folder = shlex.quote(str(context.find_root().obj["results"]))
+    command = f"rlidim {plan.task.name} measure --trainer {plan.trainer} --results {folder}"
+    for line in closing.reasons(measurement, plan, command):
+        click.echo(f"  {line}")
 
 
 class Refused:
