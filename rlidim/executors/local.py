@@ -99,12 +99,11 @@ class Underway:
 class ProcessPool:
     """Runs jobs in worker processes, which are started at the first job and kept."""
 
-    def __init__(self, workers: int, *, nice: int = 0, timeout: float | None = None) -> None:
+    def __init__(self, workers: int, *, timeout: float | None = None) -> None:
         """Set the number of processes.
 
         Args:
             workers: how many.
-            nice: how far they stand back behind other processes, up to 19: see nice(1).
             timeout: seconds that a run may take; None: any time.
 
         Raises:
@@ -116,7 +115,6 @@ class ProcessPool:
             check_timeout(timeout)
         self.workers = workers
         self.timeout = timeout
-        self._nice = nice
         self._context = get_context("spawn")  # a fork of a process with torch's threads can hang
         self._watch = Watch(workers, self._context)
         self._pool: ProcessPoolExecutor | None = None
@@ -247,7 +245,7 @@ class ProcessPool:
                 self.workers,
                 mp_context=self._context,
                 initializer=begin_watched_worker,
-                initargs=(self._nice, self._watch.processes),
+                initargs=(self._watch.processes,),
             )
         return self._pool
 
@@ -257,21 +255,15 @@ class ProcessPool:
             self._pool = None
 
 
-def begin_watched_worker(nice: int, processes: Any) -> None:
+def begin_watched_worker(processes: Any) -> None:
     """Do :func:`begin_worker`, and say in a :class:`Watch`'s memory what the worker is at."""
     begin(processes)
-    begin_worker(nice)
+    begin_worker()
 
 
-def begin_worker(nice: int = 0) -> None:
-    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed.
-
-    Args:
-        nice: see :class:`ProcessPool`.
-    """
+def begin_worker() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if nice:
-        os.nice(nice)
     parent = parent_process()
     assert parent is not None
 
