@@ -20,9 +20,10 @@ SITE := build/gpu-site
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# What a tier's environments need beside the package itself.
-PARTS := $(if $(filter smoke quick,$(TIER)),mujoco,all)
+# The extra that a tier's environments need; `make install` has those of all tiers but the atlas's.
+PARTS := $(if $(filter smoke quick,$(TIER)),mujoco,$(if $(filter atlas,$(TIER)),atlas,all))
 MEASURING := $(VENV)/.measuring-$(PARTS)
+ENOUGH := $(if $(filter-out atlas,$(PARTS)),$(wildcard $(INSTALLED)))
 SOURCES := pyproject.toml constraints.txt $(wildcard rlidim/projections/cpp_kernels/CMakeLists.txt rlidim/projections/cpp_kernels/src/* rlidim/trainers/many/cpp/*)
 RLIDIM := $(BIN)/rlidim
 # Two tests at a time, each in one thread: more would wait for one another.
@@ -42,13 +43,13 @@ $(INSTALLED): $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@
 
-# Only what it needs, unless all is there already.
-$(MEASURING): $(SOURCES)
+# Only the package and one of its extras.
+$(VENV)/.measuring-%: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(PARTS)]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
 
-bench: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(MEASURING))  ## Measure the suite's quick tier anew, below runs/ (TIER=smoke|quick|full, RESULTS=folder)
+bench: $(or $(ENOUGH),$(MEASURING))  ## Measure the suite's quick tier anew, below runs/ (TIER=smoke|quick|full, RESULTS=folder)
 	$(RLIDIM) --results $(RESULTS) bench --tier $(TIER) $(WORKERS_OPTION)
 
 test: install  ## Run the tests but the slow ones: what a change can break (under 5 minutes on 2 cores)
@@ -67,13 +68,13 @@ KILLS ?= 200
 soak: install  ## Kill sweeps with SIGKILL and compare what they end with (KILLS=200, half an hour or more)
 	nice -n 15 $(BIN)/python -m tests.soak --kills $(KILLS)
 
-atlas: install  ## Work on the atlas's rows for a time, at low priority, into results/ (UNTIL=3h)
+atlas: $(VENV)/.measuring-atlas  ## Work on the atlas's rows for a time, at low priority, into results/ (UNTIL=3h)
 	$(RLIDIM) --results results bench --tier atlas --until $(UNTIL) $(WORKERS_OPTION)
 
 tables: install  ## Write results/TABLES.md, CSV, LaTeX and figures from the committed records
 	$(RLIDIM) --results results tables
 
-reproduce: install  ## Complete the committed evidence in results/: make what runs are missing, then the tables
+reproduce: install $(filter %-atlas,$(MEASURING))  ## Complete the committed evidence in results/: make what runs are missing, then the tables
 	$(RLIDIM) --results results bench --tier $(TIER) $(WORKERS_OPTION)
 
 # The wheels lie in a folder that git ignores: carry it to the GPU machine with the checkout.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import gymnasium
@@ -22,11 +25,12 @@ from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.names import find_task, task_files
 from rlidim.tasks.problems import CLASSES, DATA_SETS, Atari, Pool
-from rlidim.tasks.task import ANY_GAME, TIERS
+from rlidim.tasks.task import ANY_GAME, TIERS, Task
 from rlidim.trainers import images
 from tests.factory import bars
 from tests.marks import slow_but
 
+ROOT = Path(__file__).parent.parent
 NAMES = sorted(task_files(None))
 TINY = {"n_timesteps": 200, "n_envs": 2, "n_steps": 16, "batch_size": 32, "learning_starts": 50}
 SUPERVISED = [name for name in NAMES if find_task(name).kind == "supervised"]
@@ -127,6 +131,27 @@ def test_every_tier_has_plans(tier: str) -> None:
     known = [plan.task.known is not None for plan in plans]
     assert known == sorted(known)  # the calibration tasks come last
     assert (plans[0].task.name, plans[0].trainer) == ("cartpole", "es")  # README's first number
+
+
+def extras_within(extra: str) -> set[str]:
+    """Return an extra of the package and those that it names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = " ".join(project["optional-dependencies"][extra])
+    inner = ",".join(re.findall(r"rlidim\[([\w,]+)\]", named)).split(",")
+    return {extra}.union(*(extras_within(name) for name in inner if name))
+
+
+def test_make_atlas_installs_every_environment_of_its_tier(tmp_path: Path) -> None:
+    fresh = ["make", "-n", "atlas", f"VENV={tmp_path / 'venv'}"]
+    shown = subprocess.run(fresh, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (installed,) = re.findall(r"-c constraints.txt -e '\.\[(\w+)\]'", shown)
+    needed = {task.control.environment.extra for task in map(find_task, NAMES) if of_atlas(task)}
+    assert {"envpool", "mujoco"} <= needed
+    assert needed - {None} <= extras_within(installed)
+
+
+def of_atlas(task: Task) -> bool:
+    return any("atlas" in named for named in task.bench.values())
 
 
 def test_the_quick_tier_measures_what_the_suite_promises() -> None:

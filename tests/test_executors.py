@@ -19,7 +19,7 @@ import pytest
 
 from rlidim.errors import RlidimError
 from rlidim.executors import making
-from rlidim.executors.job import Executor, Job
+from rlidim.executors.job import Executor, Job, JobError
 from rlidim.executors.ledger import ATTEMPTS, DEATH, finished, record_end, run, run_when_free
 from rlidim.executors.local import InProcess, ProcessPool
 from rlidim.executors.making import DIED, one_thread
@@ -236,6 +236,34 @@ def test_a_users_mistake_is_raised_and_leaves_no_record(tmp_path: Path, pool: Pr
         with pytest.raises(RlidimError, match="between 1 and D = 25"):
             list(executor.run(jobs(tmp_path, too_many)))
     assert not results_of(tmp_path)
+
+
+def test_whoever_has_many_jobs_is_told_whose_the_mistake_is(
+    tmp_path: Path, pool: ProcessPool
+) -> None:
+    too_many = Cell(TASK, "cmaes", "rademacher", 10**6, 0)
+    with pytest.raises(JobError, match="between 1 and D = 25") as caught:
+        list(pool.run(jobs(tmp_path, [CELLS[0], too_many])))
+    assert caught.value.cell == too_many
+
+
+def test_more_is_asked_for_before_a_worker_has_nothing_to_do(
+    tmp_path: Path, pool: ProcessPool
+) -> None:
+    waiting = jobs(tmp_path)
+    events: list[str] = []
+
+    def more() -> list[Job]:
+        events.append("asked")
+        return [waiting.pop(0)] if waiting else []
+
+    made = []
+    for record in pool.run([waiting.pop(0)], more):
+        events.append("made")
+        made.append(record.cell)
+    assert sorted(made, key=str) == sorted(CELLS, key=str)
+    assert events[0] == "asked"  # one job for two workers
+    assert events[-1] == "asked"  # in vain
 
 
 @pytest.mark.slow

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from rlidim.cli import cli, suite
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
+from rlidim.sweep import tiers
+from rlidim.sweep.closing import reasons
 from rlidim.sweep.forecast import advice, ending, forecast, narrow
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.search import Ended
@@ -99,3 +106,26 @@ def test_a_flat_curve_has_no_forecast() -> None:
     flat = measured(4, {3: 1, 4: 2, 6: 2, 8: 2, 12: 2})
     assert forecast(flat, dataclasses.replace(PLAN, precision=1.2)) is None
     assert "not to be had" in str(advice(flat, dataclasses.replace(PLAN, precision=1.2)))
+
+
+def test_a_row_that_is_left_open_says_which_end_why_and_what_closing_it_costs() -> None:
+    command = "rlidim synthetic measure --trainer es"
+    open_end, narrower = reasons(measured(4, {4: 0, 6: 0, 8: 0}), PLAN, command)
+    assert open_end == "its upper end open: no tested d up to 8 passes"
+    assert narrower.startswith(f"{command}: an interval whose ends have a ratio of 2: ")
+    assert reasons(measured(40, {4: 0, 6: 0, 8: 4, 12: 4}), PLAN, command) == []
+
+
+def test_bench_says_it_of_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_open = measured(4, {4: 0, 6: 1, 8: 3, 12: 4})
+    monkeypatch.setattr(tiers, "plans", lambda *_: [PLAN])
+    monkeypatch.setattr(suite, "search_and_gather", lambda *_, **__: Ended(left_open, spent=True))
+    monkeypatch.setattr(suite, "write_tables", lambda context: None)
+    done = CliRunner().invoke(cli, ["--results", str(tmp_path), "bench"])
+    first, open_end, narrower = done.stdout.splitlines()
+    assert first.startswith("synthetic by es: about 7 of 562 numbers are enough (open)")
+    assert open_end.startswith("  both ends open: the runs between d = 4 (0 of 4) and d = 12")
+    assert narrower.strip().startswith(
+        f"rlidim synthetic measure --trainer es --results {tmp_path}: an interval whose ends"
+    )
+    assert narrower.endswith("lets the same command go on")

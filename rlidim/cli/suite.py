@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -258,7 +260,7 @@ def print_table(table: Table, name: str, as_json: bool) -> None:
 @click.option(
     "--until",
     type=Duration(),
-    help="Work so long (3h, 20m), on whichever measurement narrows most per core second, at low "
+    help="Work so long (3h, 20m), on whichever measurements narrow most per core second, at low "
     "priority, and pause while the file 'pause' lies in --log-dir.  [default: each to its end]",
 )
 @executor_options
@@ -268,26 +270,40 @@ def bench_command(
     context: click.Context, tier: str, until: float | None, executor: Executor, log_dir: Path
 ) -> None:
     """Measure every task of a tier, then write the tables. Resumes where it was interrupted."""
-    from rlidim.report.overview import plainly
     from rlidim.sweep import tiers
 
     refused = Refused()
-    plans = tiers.plans(tasks_of(context), tier, refused)
     results = results_of(context)
     results.check_writable()
+    plans = tiers.plans(tasks_of(context), tier, refused, results)
     if until is not None:
-        work_until(context, plans, until, executor, log_dir, refused)
-    else:
-        try:
-            for number, plan in enumerate(plans, 1):
-                click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
-                measurement = refused.unless(context, plan, executor, log_dir)
-                if measurement is not None:
-                    click.echo(plainly(measurement))
-        finally:
-            executor.close()
-        write_tables(context)
-    refused.raise_any()
+        done = work_until(context, plans, until, executor, log_dir, refused)
+        refused.raise_any(f"{done} rows stand as shown above, their runs on record")
+        return
+    done = 0
+    try:
+        for number, plan in enumerate(plans, 1):
+            click.echo(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}", err=True)
+            measurement = refused.unless(context, plan, executor, log_dir)
+            if measurement is not None:
+                done += 1
+                show_row(context, measurement, plan)
+    finally:
+        executor.close()
+    write_tables(context)
+    refused.raise_any(f"{done} rows were measured")
+
+
+def show_row(context: click.Context, measurement: Measurement, plan: Plan) -> None:
+    """Print what a row says, and where its interval is wide why, and what closing it would cost."""
+    from rlidim.report.overview import plainly
+    from rlidim.sweep import closing
+
+    click.echo(plainly(measurement))
+    folder = shlex.quote(str(context.find_root().obj["results"]))
+    command = f"rlidim {plan.task.name} measure --trainer {plan.trainer} --results {folder}"
+    for line in closing.reasons(measurement, plan, command):
+        click.echo(f"  {line}")
 
 
 class Refused:
@@ -318,14 +334,18 @@ class Refused:
             self(f"{plan.task.name} {plan.trainer}: {error}")
             return None
 
-    def raise_any(self) -> None:
+    def raise_any(self, done: str | None = None) -> None:
         """Raise if there is one.
+
+        Args:
+            done: what the command has done all the same.
 
         Raises:
             RlidimError: says how many there are, and the first.
         """
         if self.lines:
-            raise RlidimError(f"{len(self.lines)} could not be measured: {self.lines[0]}")
+            before = "" if done is None else f"{done}; "
+            raise RlidimError(f"{before}{len(self.lines)} could not be measured: {self.lines[0]}")
 
 
 def work_until(
@@ -335,31 +355,41 @@ def work_until(
     executor: Executor,
     log_dir: Path,
     refused: Refused,
-) -> None:
-    """Work on the most urgent measurements for so long, then write the tables and what is open."""
+) -> int:
+    """Work on the most urgent measurements for so long, then write the tables and what is open.
+
+    Returns:
+        How many rows there are, those that were refused left out.
+    """
     from rlidim.cli.progress import Progress
     from rlidim.executors.local import ProcessPool
-    from rlidim.sweep import atlas
+    from rlidim.executors.pausing import pausing, stand_still
+    from rlidim.sweep.atlas import work
+    from rlidim.sweep.page import page
 
     if not isinstance(executor, ProcessPool):
         raise RlidimError("--until works on this machine: leave out --executor ray")
-    pool = ProcessPool(executor.workers, nice=NICE, timeout=executor.timeout)
+    os.nice(NICE)  # this process, and the workers that it starts
+    pause = log_dir / PAUSE
     try:
-        with Progress() as progress, atlas.pausing(pool, log_dir / PAUSE, tell):
-            rows = atlas.work(
+        with Progress() as progress, pausing(executor, pause, tell):
+            rows = work(
                 plans,
                 results_of(context),
-                executor=pool,
+                executor=executor,
                 seconds=seconds,
                 log_dir=log_dir,
                 listener=progress,
                 tell=tell,
                 refuse=refused,
+                stand_still=lambda: stand_still(pause),
             )
     finally:
-        pool.close()
+        executor.close()
+    stand_still(pause)
     write_tables(context)
-    click.echo(atlas.page(rows))
+    click.echo(page(rows, refused.lines))
+    return sum(row.error is None for row in rows)
 
 
 @click.command("tables")

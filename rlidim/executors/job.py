@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.record import RunRecord
@@ -46,6 +47,27 @@ class Job:
     def config_hash(self) -> str:
         """The hash of those settings."""
         return hash_of(self.configuration)
+
+
+More = Callable[[], Sequence[Job]]
+
+
+def no_more() -> Sequence[Job]:
+    """Return no further jobs."""
+    return ()
+
+
+class JobError(RlidimError):
+    """A mistake that only the user can mend, which came up in one of many jobs.
+
+    Attributes:
+        cell: the job's.
+    """
+
+    def __init__(self, cell: Cell, error: RlidimError) -> None:
+        """Keep the line as it is."""
+        super().__init__(str(error))
+        self.cell = cell
 
 
 def limited(jobs: Sequence[Job], timeout: float | None) -> list[Job]:

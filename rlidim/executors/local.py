@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Job, batches, limited
+from rlidim.executors.job import Job, JobError, More, batches, limited, no_more
 from rlidim.executors.stuck import Place, Watch, begin, run_at, stuck_line
 from rlidim.executors.watch import TICK, check_timeout
 from rlidim.records.cell import Cell
@@ -26,24 +26,28 @@ from rlidim.trainers.parent import end_with
 class InProcess:
     """Runs one job after another in this process."""
 
+    workers = 1
+
     def __init__(self, *, timeout: float | None = None) -> None:
         """Set the seconds that a run may take; None: any time."""
         self.timeout = timeout
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
-        """Run the jobs, those that another sweep is just running last."""
+    def run(self, jobs: Sequence[Job], more: More = no_more) -> Iterator[RunRecord]:
+        """Run the jobs, those that another sweep is just running last; then ask for more."""
         # Here, as below: torch comes with it, and a command's mistake is told without.
         from rlidim.executors.ledger import run_together, run_when_free
 
-        busy = []
-        for batch in batches(limited(jobs, self.timeout), 1):
-            for job, record in run_together(batch):
-                if record is None:
-                    busy.append(job)
-                else:
-                    yield record
-        for job in busy:
-            yield run_when_free(job)
+        while jobs:
+            busy = []
+            for batch in batches(limited(jobs, self.timeout), 1):
+                for job, record in run_together(batch):
+                    if record is None:
+                        busy.append(job)
+                    else:
+                        yield record
+            for job in busy:
+                yield run_when_free(job)
+            jobs = more()
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
@@ -98,12 +102,11 @@ class Underway:
 class ProcessPool:
     """Runs jobs in worker processes, which are started at the first job and kept."""
 
-    def __init__(self, workers: int, *, nice: int = 0, timeout: float | None = None) -> None:
+    def __init__(self, workers: int, *, timeout: float | None = None) -> None:
         """Set the number of processes.
 
         Args:
             workers: how many.
-            nice: how far they stand back behind other processes, up to 19: see nice(1).
             timeout: seconds that a run may take; None: any time.
 
         Raises:
@@ -115,16 +118,20 @@ class ProcessPool:
             check_timeout(timeout)
         self.workers = workers
         self.timeout = timeout
-        self._nice = nice
         self._context = get_context("spawn")  # a fork of a process with torch's threads can hang
         self._watch = Watch(workers, self._context)
         self._pool: ProcessPoolExecutor | None = None
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[RunRecord]:
+    def run(self, jobs: Sequence[Job], more: More = no_more) -> Iterator[RunRecord]:
         """Run the jobs; the death of a worker process costs nothing but its cell's second try.
 
+        Args:
+            jobs: to begin with.
+            more: asked for others whenever a worker is about to have none; what it returns after
+                nothing, at a later time, is run too, as long as any job is not done.
+
         Raises:
-            RlidimError: a job's, at once; call :meth:`close` then.
+            JobError: a job's, at once; call :meth:`close` then.
         """
         from rlidim.executors.ledger import DEATH, WORKER_DEATHS, record_end
         from rlidim.executors.making import DIED, TIMEOUT
@@ -134,16 +141,22 @@ class ProcessPool:
         suspects: list[Job] = []
         running: dict[Future[list[RunRecord | None]], Underway] = {}
         deaths: Counter[Cell] = Counter()
-        while waiting or busy or suspects or running:
-            while len(running) < self.workers and (waiting or busy):
+        while True:
+            while len(running) < self.workers:
+                if not waiting and not suspects:
+                    waiting = batches(limited(more(), self.timeout), self.workers)
                 # What another sweep holds is asked for again only when nothing else is left.
                 if waiting:
                     self._begin(running, waiting.pop(0))
-                else:
+                elif busy:
                     self._begin(running, [busy.pop(0)], wait=True)
+                else:
+                    break
             if suspects and not running:
                 # Alone, so that a cell that kills its worker takes no other with it.
                 self._begin(running, [suspects.pop(0)], wait=True)
+            if not running:
+                return
             wait(running, TICK, return_when=FIRST_COMPLETED)
             stuck = self._watch.end_stuck(batch.place for batch in running.values())
             if stuck is not None:
@@ -155,7 +168,9 @@ class ProcessPool:
             for future in done:
                 batch = running.pop(future)
                 self._watch.leave(batch.place)
-                if not is_broken(future):
+                if isinstance(mistake := future.exception(), RlidimError):
+                    raise JobError(batch.all[0].cell, mistake) from mistake
+                if not isinstance(mistake, BrokenProcessPool):
                     for job, record in zip(batch.all, future.result(), strict=True):
                         if job not in batch.jobs:
                             continue  # its record has come already, whoever made it
@@ -236,7 +251,7 @@ class ProcessPool:
                 self.workers,
                 mp_context=self._context,
                 initializer=begin_watched_worker,
-                initargs=(self._nice, self._watch.processes),
+                initargs=(self._watch.processes,),
             )
         return self._pool
 
@@ -262,21 +277,15 @@ def is_broken(future: Future[Any]) -> bool:
     return future.done() and isinstance(future.exception(), BrokenProcessPool)
 
 
-def begin_watched_worker(nice: int, processes: Any) -> None:
+def begin_watched_worker(processes: Any) -> None:
     """Do :func:`begin_worker`, and say in a :class:`Watch`'s memory what the worker is at."""
     begin(processes)
-    begin_worker(nice)
+    begin_worker()
 
 
-def begin_worker(nice: int = 0) -> None:
-    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed.
-
-    Args:
-        nice: see :class:`ProcessPool`.
-    """
+def begin_worker() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if nice:
-        os.nice(nice)
     parent = parent_process()
     assert parent is not None
     end_with(parent)

@@ -129,7 +129,9 @@ def _why(estimate: Estimate, exact: int | None) -> str:
         return f"{estimate.scale.native[1]} native runs leave the scale in doubt"
     first, last = _beside(estimate)
     ends = [f"d = {each.d:,} ({each.solved} of {len(each.scores)})" for each in (first, last)]
-    if last.share - first.share >= HALF:
+    if first is last:
+        return f"the runs at {ends[0]} are too few"
+    if estimate.censored or last.share - first.share >= HALF:
         return f"the runs between {ends[0]} and {ends[1]} are too few"
     return f"the share of runs that solve hardly changes between {ends[0]} and {ends[1]}"
 

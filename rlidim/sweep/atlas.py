@@ -2,132 +2,145 @@
 
 from __future__ import annotations
 
-import math
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlidim.errors import RlidimError
-from rlidim.executors.job import Executor
-from rlidim.executors.local import ProcessPool
+from rlidim.executors.job import Job, JobError
+from rlidim.executors.ledger import finished
+from rlidim.executors.local import InProcess, ProcessPool
 from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.folder import Results
-from rlidim.records.measurement import Measurement, total_seconds
-from rlidim.statistics.wording import interval
-from rlidim.sweep.forecast import TIMES, forecast
+from rlidim.records.record import RunRecord
 from rlidim.sweep.plan import Plan
+from rlidim.sweep.row import Row
 from rlidim.sweep.search import Listener, Search
 
-LOOKED = 1.0  # seconds between two looks for the file that asks for a pause
-# Of a run where none is on record, a guess that its first round replaces.
-UNKNOWN_SECONDS, STEPS_A_SECOND = 60.0, 5_000
-SHORTEST = 1e-3  # seconds of a run: it divides
-UNMEASURED = math.log(10_000)  # the width of an interval of which nothing is known
-CONFIRMED = math.log(1.1)
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Row:
-    """Where one measurement stands.
+def unheard(line: str) -> None:
+    """Let a line go."""
+
+
+def at_once() -> None:
+    """Wait for nothing."""
+
+
+@dataclass
+class Sitting:
+    """Rows that are worked on side by side, as many at a time as there are workers.
+
+    A row's next round begins when its last is complete, so that its path depends on its own records
+    alone. Another row's begins when a worker would have nothing to do.
 
     Attributes:
-        search: its plan and records.
-        cells: that its next round lacks; none: it is settled, or its budget is spent.
-        error: why it cannot be measured here, a line; None if it can.
+        results: the folder of records.
+        log_dir: the folder for training logs; None: none are written.
+        workers: that make the runs.
+        end: by the monotonic clock; after it no round is begun.
+        listener: called after every record.
+        tell: called with a line at each round.
+        refuse: called with a line for each row that cannot be measured here.
+        stand_still: called before each step of this process; returns when the step may be made.
+        rows: where each stands.
     """
 
-    search: Search
-    cells: Sequence[Cell]
-    error: str | None = None
+    results: Results
+    log_dir: Path | None
+    workers: int
+    end: float
+    listener: Listener | None = None
+    tell: Tell = unheard
+    refuse: Tell = unheard
+    stand_still: Callable[[], None] = at_once
+    rows: list[Row] = field(default_factory=list)
+    # What the rounds that are being made lack, by the row's index.
+    _underway: dict[int, list[Cell]] = field(default_factory=dict)
+    _again: list[Job] = field(default_factory=list)  # that failed once
 
-    @property
-    def missing(self) -> int:
-        """Return how many runs its next round lacks."""
-        return len(self.cells)
-
-    @property
-    def name(self) -> str:
-        """Return the task and the trainer: ``cartpole es``."""
-        return f"{self.search.plan.task.name} {self.search.plan.trainer}"
-
-    # A row is a moment: when runs were made there is another, so that each is read once.
-    @cached_property
-    def _read(self) -> tuple[Measurement | None, str | None]:
-        """Return what the records say, or why they say nothing."""
+    def open(self, plan: Plan) -> None:
+        """Read where a plan stands; refuse one whose records cannot be read."""
+        self.stand_still()
         try:
-            measurement = self.search.reading()
+            row = Row.of(Search(plan, self.results, log_dir=self.log_dir))
         except RlidimError as error:
-            return None, str(error)
-        return (None if measurement.estimate is None else measurement), measurement.reason
+            self.refuse(f"{plan.task.name} {plan.trainer}: {error}")
+            return
+        self.rows.append(row)
+        self._say_error(row)
 
-    @property
-    def measurement(self) -> Measurement | None:
-        """Return what the records say; None while they say nothing."""
-        return self._read[0]
+    def more(self) -> Sequence[Job]:
+        """Return the jobs of the most urgent row's round, or what failed once; none: not now."""
+        self.stand_still()
+        if self._again:
+            again, self._again = self._again, []
+            return again
+        idle = [i for i, row in enumerate(self.rows) if row.missing and i not in self._underway]
+        if not idle or len(self._underway) >= self.workers or time.monotonic() >= self.end:
+            return ()
+        index = max(idle, key=lambda each: self.rows[each].urgency)
+        row = self.rows[index]
+        self.tell(f"{row.name}: {row.missing} runs of about {row.seconds:.0f} core seconds")
+        self._underway[index] = list(row.cells)
+        row.search.tell(self.listener, row.cells)
+        return [self._job(row, cell) for cell in row.cells]
 
-    @property
-    def reason(self) -> str | None:
-        """Return why the records say nothing; None where they do."""
-        return self._read[1]
+    def take(self, record: RunRecord) -> None:
+        """Take in a record, which may be of several rows: random actions are."""
+        self.stand_still()
+        waiting = [index for index, cells in self._underway.items() if record.cell in cells]
+        if waiting and not finished(record):
+            self._again.append(self._job(self.rows[waiting[0]], record.cell))
+            return
+        for index in waiting:
+            search, cells = self.rows[index].search, self._underway[index]
+            cells.remove(record.cell)
+            search.records[record.cell] = record
+            search.tell(self.listener, cells)
+            if not cells:
+                del self._underway[index]
+                self.rows[index] = Row.of(search)
+                self._say_error(self.rows[index])
 
-    @property
-    def excess(self) -> float:
-        """Return how much wider than wanted the interval is in log d, an open end at 1 or at D.
+    def fail(self, error: RlidimError) -> None:
+        """End the rows that a mistake is of: the one that came upon it, or all that were underway.
 
-        A round that only confirms what is narrow enough is worth ``CONFIRMED``.
+        The others' rounds, which it cut short, are to be begun again.
         """
-        measurement = self.measurement
-        if measurement is None or measurement.estimate is None:
-            return UNMEASURED
-        wide = math.log(measurement.estimate.ratio) - math.log(self.search.plan.precision)
-        return max(wide, CONFIRMED)
+        underway, self._underway, self._again = self._underway, {}, []
+        for index in underway:
+            search = self.rows[index].search
+            of_another = isinstance(error, JobError) and not _is_of(search.plan, error.cell)
+            self.rows[index] = Row.of(search) if of_another else Row(search, (), error=str(error))
+            self._say_error(self.rows[index])
 
-    @cached_property
-    def seconds(self) -> float:
-        """Return the core seconds of a run, by those on record, or else a guess by its budget."""
-        runs = [record for cell, record in self.search.records.items() if cell.trainer != RANDOM]
-        if runs:
-            return max(total_seconds(runs) / len(runs), SHORTEST)
-        settings = self.search.plan.task.settings(self.search.plan.trainer)
-        steps = getattr(settings, "n_timesteps", UNKNOWN_SECONDS * STEPS_A_SECOND)
-        return float(steps / STEPS_A_SECOND)
+    def _say_error(self, row: Row) -> None:
+        if row.error is not None:
+            self.refuse(f"{row.name}: {row.error}")
 
-    @cached_property
-    def forecast(self) -> float | None:
-        """Return the core seconds that it still needs, None if that is not to be foreseen."""
-        measurement = self.measurement
-        lacking = None if measurement is None else forecast(measurement, self.search.plan)
-        return None if lacking is None else max(lacking, self.missing * self.seconds)
+    def _job(self, row: Row, cell: Cell) -> Job:
+        return Job(row.search.plan.task, cell, self.results.folder, self.log_dir)
 
-    @property
-    def urgency(self) -> float:
-        """Return what is to be narrowed, in log d, per core second that it takes.
 
-        Of what is not measured yet, the next round's; of what not even the most runs that a
-        forecast looks at would narrow, as many.
-        """
-        if self.measurement is None:
-            return self.excess / (self.missing * self.seconds)
-        runs = len(self.measurement.runs)
-        foreseen = max(TIMES) * runs * self.seconds if self.forecast is None else self.forecast
-        return self.excess / foreseen
+def _is_of(plan: Plan, cell: Cell) -> bool:
+    """Say whether a cell is one of a plan's; random actions are of all the task's plans."""
+    return cell.task == plan.task.name and cell.trainer in (plan.trainer, RANDOM)
 
 
 def work(
     plans: Sequence[Plan],
     results: Results,
     *,
-    executor: Executor,
+    executor: InProcess | ProcessPool,
     seconds: float,
     log_dir: Path | None = None,
     listener: Listener | None = None,
-    tell: Tell = lambda line: None,
-    refuse: Tell = lambda line: None,
+    tell: Tell = unheard,
+    refuse: Tell = unheard,
+    stand_still: Callable[[], None] = at_once,
 ) -> list[Row]:
     """Make round after round of whichever measurement is the most urgent, until the time is up.
 
@@ -135,105 +148,27 @@ def work(
         plans: what to measure.
         results: the folder of records.
         executor: makes the runs.
-        seconds: after which no further round is begun; a round that runs is brought to its end.
+        seconds: after which no further round is begun; those that run are brought to their end.
         log_dir: the folder for training logs.
         listener: called after every record.
         tell: called with a line at each round.
         refuse: called with a line for each measurement that cannot be made here, or whose records
             cannot be read; the others go on.
+        stand_still: called before each step of this process; returns when the step may be made.
 
     Returns:
         Where each measurement then stands, in the order of the plans; those without one are those
         whose records cannot be read.
     """
-    began = time.monotonic()
-    rows = []
+    end = time.monotonic() + seconds
+    sitting = Sitting(results, log_dir, executor.workers, end, listener, tell, refuse, stand_still)
     for plan in plans:
+        sitting.open(plan)
+    while jobs := sitting.more():
         try:
-            rows.append(_row(Search(plan, results, log_dir=log_dir), refuse))
+            for record in executor.run(jobs, sitting.more):
+                sitting.take(record)
         except RlidimError as error:
-            refuse(f"{plan.task.name} {plan.trainer}: {error}")
-    while time.monotonic() - began < seconds:
-        open_rows = [row for row in rows if row.missing]
-        if not open_rows:
-            break
-        row = max(open_rows, key=lambda each: each.urgency)
-        tell(f"{row.name}: {row.missing} runs of about {row.seconds:.0f} core seconds")
-        index = rows.index(row)
-        try:
-            row.search.make(row.cells, executor, listener)
-            rows[index] = _row(row.search, refuse)
-        except RlidimError as error:
-            executor.close()  # ends the round's other runs
-            rows[index] = _failed(row.search, error, refuse)
-    for row in rows:
-        if row.error is None and not row.missing and row.measurement is None:
-            refuse(f"{row.name}: no estimate: {row.reason}")
-    return rows
-
-
-def _row(search: Search, refuse: Tell) -> Row:
-    try:
-        return Row(search, search.round())
-    except RlidimError as error:
-        return _failed(search, error, refuse)
-
-
-def _failed(search: Search, error: RlidimError, refuse: Tell) -> Row:
-    row = Row(search, (), str(error))
-    refuse(f"{row.name}: {row.error}")
-    return row
-
-
-def page(rows: Sequence[Row]) -> str:
-    """Return a line for each row: settled, or open and what it is forecast to cost."""
-    lines = []
-    for row in sorted(rows, key=lambda each: (each.missing > 0, each.name)):
-        measurement = row.measurement
-        reads = "-" if measurement is None else interval(measurement.estimate)
-        if row.error is not None:
-            state = row.error
-        elif row.missing:
-            state = f"open; {_cost(row.forecast)}"
-        elif row.search.spent:
-            state = "its budget is spent"
-        elif measurement is not None and measurement.failed_everywhere:
-            d = measurement.failed_everywhere[0]
-            state = f"ended: every run failed at d = {d:,}"
-        else:
-            state = "settled"
-        lines.append(f"{row.name:36}  {reads:20}  {state}")
-    return "\n".join(lines)
-
-
-def _cost(forecast: float | None) -> str:
-    return "no forecast yet" if forecast is None else f"about {forecast / 60:,.0f} core minutes"
-
-
-@contextmanager
-def pausing(pool: ProcessPool, file: Path, tell: Tell) -> Iterator[None]:
-    """Stop a pool's processes while a file exists, such as during a timing, and let them go on.
-
-    Args:
-        pool: whose processes are stopped where they are.
-        file: looked for once a second.
-        tell: called with a line at each change.
-    """
-    over = threading.Event()
-
-    def watch() -> None:
-        paused = False
-        while not over.wait(LOOKED):
-            if file.exists() != paused:
-                paused = not paused
-                tell(f"{file}: paused until it is gone" if paused else f"{file} is gone: going on")
-            pool.pause(paused)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-        pool.pause(False)
+            executor.close()  # ends the other runs that were going on
+            sitting.fail(error)
+    return sitting.rows

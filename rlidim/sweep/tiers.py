@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from rlidim.errors import RlidimError
+from rlidim.records.folder import Results
+from rlidim.sweep import natives
+from rlidim.sweep.cost import native_seconds
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.task import Task
 
@@ -13,12 +16,14 @@ from rlidim.tasks.task import Task
 SMOKE_BUDGET, QUICK_BUDGET = 20.0, 180.0
 # Of a row of the atlas: it is at the search's precision that it is settled, not at a budget.
 ATLAS_PRECISION, ATLAS_BUDGET = 2.0, 100 * 3600.0
-ATLAS_BASELINES = 10  # native runs at least
 FIRST = "cartpole"  # whose measurement README shows
 
 
 def plans(
-    tasks: Mapping[str, Task], tier: str, refuse: Callable[[str], None] | None = None
+    tasks: Mapping[str, Task],
+    tier: str,
+    refuse: Callable[[str], None] | None = None,
+    results: Results | None = None,
 ) -> list[Plan]:
     """Return the plans of a tier, by the ``bench:`` sections of the task files.
 
@@ -33,6 +38,8 @@ def plans(
         tier: its name.
         refuse: called with a line for each row that cannot be measured here, such as for want of
             an environment's package; the others are returned. None: the first one raises.
+        results: the folder of records, whose times say how many native runs a row of the atlas has;
+            None: a guess does.
 
     Raises:
         RlidimError: no task belongs to the tier, or a row cannot be measured here.
@@ -46,25 +53,31 @@ def plans(
     if not chosen:
         raise RlidimError(f"no task has the tier '{tier}' in its bench: section")
     chosen.sort(key=lambda pair: (pair[0].known is not None, pair[0].name != FIRST, pair[0].name))
-    chosen_plans = []
+    found = []
     for task, trainer in chosen:
         try:
-            chosen_plans.append(Plan.of(task, trainer))
+            found.append(_of_tier(Plan.of(task, trainer), tier, results))
         except RlidimError as error:
             if refuse is None:
                 raise
             refuse(f"{task.name} {trainer}: {error}")
+    return found
+
+
+def _of_tier(plan: Plan, tier: str, results: Results | None) -> Plan:
+    """Return a plan as its tier has it.
+
+    Raises:
+        RlidimError: a native run's file is no record.
+    """
     most = {"smoke": SMOKE_BUDGET, "quick": QUICK_BUDGET}.get(tier)
     if most is not None:
-        return [dataclasses.replace(plan, budget=min(plan.budget, most)) for plan in chosen_plans]
+        return dataclasses.replace(plan, budget=min(plan.budget, most))
     if tier == "atlas":
-        return [
-            dataclasses.replace(
-                plan,
-                precision=max(plan.precision, ATLAS_PRECISION),
-                budget=ATLAS_BUDGET,
-                baseline_seeds=max(plan.baseline_seeds, ATLAS_BASELINES),
-            )
-            for plan in chosen_plans
-        ]
-    return chosen_plans
+        return dataclasses.replace(
+            plan,
+            precision=max(plan.precision, ATLAS_PRECISION),
+            budget=ATLAS_BUDGET,
+            baseline_seeds=natives.wanted(native_seconds(plan, results)),
+        )
+    return plan
