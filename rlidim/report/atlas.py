@@ -24,8 +24,8 @@ KNOBS: dict[str, tuple[str, ...]] = {
     ),
     "pushes that slip make CartPole's dimension larger": (
         "cartpole",
+        "cartpole-slip-5",
         "cartpole-slip-10",
-        "cartpole-slip-20",
     ),
     "a larger room makes the dimension of MiniGrid's empty one larger": (
         "minigrid-empty-5x5",
