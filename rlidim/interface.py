@@ -110,7 +110,7 @@ def train(
             (Weights & Biases), below ``log_dir``.
         force: run again even if the run is on record.
         resume: go on from the last checkpoint of an interrupted run, below ``log_dir``.
-        processes: that each generation of ``es`` is split over; the result is the same.
+        processes: that each generation of ``es`` and ``ars`` is split over; the result is the same.
         timeout: seconds that the run may take, in a process's main thread; one that takes longer is
             recorded as failed, and the next call tries it again. None: any time.
         cluster: a Ray cluster that makes the run, with as many CPUs a cell as ``processes``, closed

@@ -16,14 +16,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
 from rlidim import cli
+from rlidim.cli.machine import speed_command
+from rlidim.cli.tasks import train_command
 from rlidim.records import remembered
 from rlidim.records.configuration import hash_of
 from rlidim.records.text import sealed, text_of
 from rlidim.solutions.screen import DISPLAYS
+from rlidim.tasks.settings import TRAINERS
 
 TOY_TASK = """
 title: My task
@@ -96,6 +100,14 @@ def test_help_is_fast_and_names_every_task(tmp_path: Path) -> None:
         assert name in done.stdout
     # Of a core, since others may be computing: importing torch alone would take longer than this.
     assert min(seconds) < 1.0
+
+
+@pytest.mark.parametrize("command", [train_command, speed_command])
+def test_help_names_every_trainer_whose_runs_are_split(command: click.Command) -> None:
+    (option,) = (each for each in command.params if each.name == "processes")
+    assert isinstance(option, click.Option)
+    able = [name for name, settings in TRAINERS.items() if settings.splits]
+    assert f"of {' and '.join(able)} over so many" in str(option.help)
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -57,9 +57,9 @@ def few_images(name: str) -> datasets.DataSet:
 def small_data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give MNIST's name a few images."""
     monkeypatch.setattr(datasets, "load", few_images)
-    image_sets.sets.cache_clear()
+    image_sets.kept.cache_clear()
     yield
-    image_sets.sets.cache_clear()
+    image_sets.kept.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def made(task: Task, tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load", few_images)
-        image_sets.sets.cache_clear()
+        image_sets.kept.cache_clear()
         found = run(Job(task, CELL, folder / "results", folder / "runs"))
         assert found is not None
         described = describe(task, found, folder)
@@ -165,6 +165,22 @@ def test_the_training_images_choose(
     assert chosen < tested
     assert len(tested) == 1 + len(chosen)
     assert len({numbers for images, numbers in asked if images == "training"}) > len(tested)
+
+
+def test_the_data_is_built_once(
+    task: Task, record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though accuracies on the training and on the test images alternate."""
+    asked: list[str] = []
+
+    def load(name: str) -> datasets.DataSet:
+        asked.append(name)
+        return few_images(name)
+
+    monkeypatch.setattr(datasets, "load", load)
+    image_sets.kept.cache_clear()
+    describe(task, record, tmp_path)
+    assert asked == ["mnist"]
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ def test_a_tiny_run(
     if task.kind == "supervised":
         tiny |= {"n_epochs": 1, "batch_size": 16}
         monkeypatch.setattr(datasets, "load", lambda name: bars(datasets.SHAPES[name], 32, 8))
-        images.sets.cache_clear()
+        images.kept.cache_clear()
     task = task.replace_settings(trainer, tiny)
     if task.kind == "control" and isinstance(task.control.environment, Atari):
         short = dataclasses.replace(task.control.environment, max_frames=160)

@@ -42,7 +42,7 @@ families_option = click.option(
     "--processes",
     type=click.IntRange(min=1),
     default=1,
-    help="With TASK: split generations of es over so many, too, against one.  [default: 1]",
+    help="With TASK: split generations of es and ars over so many, too, against one.  [default: 1]",
 )
 @click.option("--network", "networks", multiple=True, help="Without TASK: this network alone.")
 @click.option(

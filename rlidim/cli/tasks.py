@@ -69,8 +69,8 @@ def show_page(context: click.Context) -> None:
     type=int,
     default=1,
     show_default=True,
-    help="Split each generation of es over so many, of this machine or, with --executor ray, "
-    "of a cluster's CPUs; the result is the same.",
+    help="Split each generation of es and ars over so many, of this machine or, with --executor "
+    "ray, of a cluster's CPUs; the result is the same.",
 )
 @place_options
 @timeout_option

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -231,15 +232,14 @@ def check_masks(task: Task) -> None:
     """
     if not has_lone_form(task):
         raise unmasked(task.control.environment.id)
-    environment = Masked(make(task))
-    environment.action_space.seed(0)
-    environment.reset(seed=0)
-    for _ in range(MASKS_ASKED):
-        action = valid(environment.action_space, environment.action_masks())
-        _, _, terminated, truncated, _ = environment.step(action)
-        if terminated or truncated:
-            environment.reset()
-    environment.close()
+    with closing(Masked(make(task))) as environment:
+        environment.action_space.seed(0)
+        environment.reset(seed=0)
+        for _ in range(MASKS_ASKED):
+            action = valid(environment.action_space, environment.action_masks())
+            _, _, terminated, truncated, _ = environment.step(action)
+            if terminated or truncated:
+                environment.reset()
 
 
 def make(task: Task, **options: Any) -> gymnasium.Env[Any, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rlidim.tasks.task import Task
 WIDTH = 4  # environments side by side
 STEPS = 2_000  # of each form
 LONGEST = 2.0  # seconds of each: a slow environment makes fewer steps
+Play = Generator[tuple[int, int], None, None]  # what plays a form: each call's steps and ends
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def told(where: str) -> Iterator[None]:
         ) from error
 
 
-def _forms(task: Task, seed: int) -> Iterator[tuple[str, Iterator[tuple[int, int]]]]:
-    """Return each form by name, and what plays it: an iterator over each call's steps and ends."""
+def _forms(task: Task, seed: int) -> Iterator[tuple[str, Play]]:
+    """Return each form by name, and what plays it, whose ``close`` closes the environments."""
     if making.has_lone_form(task):
         yield "one environment", _lone(task, seed)
         yield f"{WIDTH} side by side", _rows(task, seed)
@@ -83,62 +84,66 @@ def _forms(task: Task, seed: int) -> Iterator[tuple[str, Iterator[tuple[int, int
         yield f"a vector of {WIDTH}, a seed each", _vector(seeded, seed)
 
 
-def _timed(form: str, play: Iterator[tuple[int, int]]) -> Trial:
-    next(play)  # made and reset
-    steps, ended, begin = 0, 0, time.perf_counter()
-    for count, over in play:
-        steps, ended = steps + count, ended + over
-        if steps >= STEPS or time.perf_counter() - begin > LONGEST:
-            break
-    return Trial(form, steps, time.perf_counter() - begin, ended)
+def _timed(form: str, play: Play) -> Trial:
+    with closing(play):
+        next(play)  # made and reset
+        steps, ended, begin = 0, 0, time.perf_counter()
+        for count, over in play:
+            steps, ended = steps + count, ended + over
+            if steps >= STEPS or time.perf_counter() - begin > LONGEST:
+                break
+        return Trial(form, steps, time.perf_counter() - begin, ended)
 
 
-def _lone(task: Task, seed: int) -> Iterator[tuple[int, int]]:
-    environment = making.make(task)
-    environment.action_space.seed(seed)
-    shape = environment.observation_space.shape
-    observation, _ = environment.reset(seed=seed)
-    _check(observation, "a first observation", shape)
-    yield 0, 0
-    while True:
-        observation, reward, terminated, truncated, _ = environment.step(
-            environment.action_space.sample()
-        )
-        _check(observation, "an observation", shape)
-        _check(reward, "a reward")
-        if terminated or truncated:
-            environment.reset()
-        yield 1, int(terminated or truncated)
+def _lone(task: Task, seed: int) -> Play:
+    with closing(making.make(task)) as environment:
+        environment.action_space.seed(seed)
+        shape = environment.observation_space.shape
+        observation, _ = environment.reset(seed=seed)
+        _check(observation, "a first observation", shape)
+        yield 0, 0
+        while True:
+            observation, reward, terminated, truncated, _ = environment.step(
+                environment.action_space.sample()
+            )
+            _check(observation, "an observation", shape)
+            _check(reward, "a reward")
+            if terminated or truncated:
+                environment.reset()
+            yield 1, int(terminated or truncated)
 
 
-def _rows(task: Task, seed: int) -> Iterator[tuple[int, int]]:
+def _rows(task: Task, seed: int) -> Play:
     sample = _sampler(task, seed)
-    rows = making.make_rows(task, WIDTH)
-    _check(rows.reset(range(seed, seed + WIDTH)), "a first observation")
-    active = np.arange(WIDTH)
-    yield 0, 0
-    while True:
-        observations, rewards, over = rows.step(active, np.stack([sample() for _ in active]))
-        _check(observations, "an observation")
-        _check(rewards, "a reward")
-        yield len(active), int(np.sum(over))
-        active = active[~over]
-        if not len(active):
-            seed += WIDTH
-            rows.reset(range(seed, seed + WIDTH))
-            active = np.arange(WIDTH)
+    with closing(making.make_rows(task, WIDTH)) as rows:
+        _check(rows.reset(range(seed, seed + WIDTH)), "a first observation")
+        active = np.arange(WIDTH)
+        yield 0, 0
+        while True:
+            observations, rewards, over = rows.step(active, np.stack([sample() for _ in active]))
+            _check(observations, "an observation")
+            _check(rewards, "a reward")
+            yield len(active), int(np.sum(over))
+            active = active[~over]
+            if not len(active):
+                seed += WIDTH
+                rows.reset(range(seed, seed + WIDTH))
+                active = np.arange(WIDTH)
 
 
-def _vector(vector: Any, seed: int) -> Iterator[tuple[int, int]]:
-    vector.action_space.seed(seed)
-    observations, _ = vector.reset(seed=seed)
-    _check(observations, "a first observation")
-    yield 0, 0
-    while True:
-        observations, rewards, terminated, truncated, _ = vector.step(vector.action_space.sample())
-        _check(observations, "an observation")
-        _check(rewards, "a reward")
-        yield WIDTH, int(np.sum(np.logical_or(terminated, truncated)))
+def _vector(made: Any, seed: int) -> Play:
+    with closing(made) as vector:
+        vector.action_space.seed(seed)
+        observations, _ = vector.reset(seed=seed)
+        _check(observations, "a first observation")
+        yield 0, 0
+        while True:
+            observations, rewards, terminated, truncated, _ = vector.step(
+                vector.action_space.sample()
+            )
+            _check(observations, "an observation")
+            _check(rewards, "a reward")
+            yield WIDTH, int(np.sum(np.logical_or(terminated, truncated)))
 
 
 def _sampler(task: Task, seed: int) -> Callable[[], Any]:

@@ -137,18 +137,8 @@ def _stored_codebook(quantised: Quantised) -> bytes:
     return ends + quantised.places[1:-1].astype("<u2").tobytes()  # the outer two are 0 and GRID
 
 
-def size_of_parts(header: dict[str, Any], quantised: Quantised) -> Parts:
-    """Return the sizes of the parts that :func:`write` would write.
-
-    Raises:
-        RlidimError: see :func:`write`.
-    """
-    start, stored, codebook, code = _pieces(header, quantised)
-    return Parts(len(start) + _CHECKSUM.size, len(stored), len(codebook), len(code))
-
-
-def write(path: Path, header: dict[str, Any], quantised: Quantised) -> int:
-    """Write a file so that no reader ever sees half of it, and return its bytes.
+def write(path: Path, header: dict[str, Any], quantised: Quantised) -> Parts:
+    """Write a file so that no reader ever sees half of it, and return the sizes of its parts.
 
     Args:
         path: the file; its folder is made.
@@ -159,13 +149,14 @@ def write(path: Path, header: dict[str, Any], quantised: Quantised) -> int:
     Raises:
         RlidimError: the header is not JSON-ready or too long; the file cannot be written.
     """
-    content = b"".join(_pieces(header, quantised))
+    start, stored, codebook, code = _pieces(header, quantised)
+    content = start + stored + codebook + code
     content += _CHECKSUM.pack(zlib.crc32(content))
     try:
         replace_file(path, content)
     except OSError as error:
         raise RlidimError(f"{path}: cannot be written ({error.strerror})") from error
-    return len(content)
+    return Parts(len(start) + _CHECKSUM.size, len(stored), len(codebook), len(code))
 
 
 def recognises(path: Path) -> bool:

@@ -27,7 +27,6 @@ from rlidim.solutions.compressed_file import (
     paper_bound,
     read,
     read_header,
-    size_of_parts,
     smallest,
     write,
 )
@@ -155,8 +154,7 @@ def describe(
             "theta_0_seed": seed,
             "spec": spec.to_json(),
         }
-        size = write(file, header, quantised)
-        parts = size_of_parts(header, quantised)
+        parts = write(file, header, quantised)
         described.append(
             Description(
                 record=str(record.cell),
@@ -168,12 +166,12 @@ def describe(
                 score=decode(task, file),
                 method=quantised.method,
                 levels=quantised.places.size,
-                bytes=size,
+                bytes=parts.total,
                 header=parts.frame + parts.header,
                 codebook=parts.codebook,
                 numbers=parts.indices,
                 bound=paper_bound(theta_d.size),
-                factor=round(FLOAT * record.D / size, 1),
+                factor=round(FLOAT * record.D / parts.total, 1),
             )
         )
     return described, problems

@@ -168,13 +168,13 @@ def _play(
         check_draws(task)
         environment = lone(task, "rgb_array")
         look = lambda: frames.append(picture_of(environment))  # noqa: E731
-    with without_window() if video is not None else contextlib.nullcontext():
+    hidden = without_window() if video is not None else contextlib.nullcontext()
+    with contextlib.closing(environment), hidden:
         returns = [
             episode(task, environment, act_of(environment, policy), seed + i, look)
             for i in range(episodes)
         ]
-    rate = int(environment.metadata.get("render_fps", 30))
-    environment.close()
+        rate = int(environment.metadata.get("render_fps", 30))
     return returns, frames, rate
 
 
@@ -265,24 +265,27 @@ def _play_game(
     game: Atari, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
 ) -> tuple[list[float], list[Any], int]:
     """Play an Atari game; the video is of a second console that gets the same actions."""
-    seen = atari.make(game, 1)
-    shown = None if video is None else atari.make(game, 1, picture=True)
     frames: list[Any] = []
     returns = []
-    for episode in range(episodes):
-        observation, _ = seen.reset(seed=seed + episode)
-        picture = None if shown is None else shown.reset(seed=seed + episode)[0]
-        total, over = 0.0, False
-        while not over:
-            if picture is not None:
-                frames.append(picture[0, -1].copy())
-            action = policy.act(observation)
-            observation, reward, terminated, truncated, _ = seen.step(action)
-            if shown is not None:
-                picture = shown.step(action)[0]
-            total += float(reward[0])
-            over = bool(terminated[0] or truncated[0])
-        returns.append(total)
+    with contextlib.ExitStack() as consoles:
+        seen = consoles.enter_context(contextlib.closing(atari.make(game, 1)))
+        shown = None
+        if video is not None:
+            shown = consoles.enter_context(contextlib.closing(atari.make(game, 1, picture=True)))
+        for episode in range(episodes):
+            observation, _ = seen.reset(seed=seed + episode)
+            picture = None if shown is None else shown.reset(seed=seed + episode)[0]
+            total, over = 0.0, False
+            while not over:
+                if picture is not None:
+                    frames.append(picture[0, -1].copy())
+                action = policy.act(observation)
+                observation, reward, terminated, truncated, _ = seen.step(action)
+                if shown is not None:
+                    picture = shown.step(action)[0]
+                total += float(reward[0])
+                over = bool(terminated[0] or truncated[0])
+            returns.append(total)
     return returns, frames, atari.FRAMES_PER_SECOND // game.frame_skip
 
 

@@ -71,16 +71,19 @@ def train(run: Run) -> Outcome:
         optimizer.step()
         schedule.step()
         if iteration % every == 0:
+            if not torch.isfinite(theta).all():
+                break  # it stays so
             curve.append((iteration, math.exp(-float(loss.detach()))))
             run.report(*curve[-1])
-    score = math.exp(-float(loss_of(theta.detach())))
+    error = float(loss_of(theta.detach()))
+    finite = math.isfinite(error)  # which no loss of infinite parameters is
     confined = optimizer if isinstance(optimizer, SubspaceOptimizer) else None
     about: dict[str, Any] = {"sums": GROUPS, "group_size": GROUP_SIZE}
     return Outcome(
-        status="ok" if math.isfinite(score) else "diverged",
-        returns=(score,) if math.isfinite(score) else (),
+        status="ok" if finite else "diverged",
+        returns=(math.exp(-error),) if finite else (),
         D=D,
-        environment_steps=settings.n_iterations,
+        environment_steps=iteration,
         curve=tuple(curve),
         stopped="budget",
         theta_d=None if confined is None else confined.theta_d.detach().numpy().copy(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -36,6 +36,28 @@ class NotANumber(gymnasium.Env[Any, Any]):
         return observation, reward, self.time >= 10, False, {}
 
 
+class Held(NotANumber):
+    """Knows which of its kind are open; ``broken`` makes its steps raise."""
+
+    held: ClassVar[set[Held]] = set()
+    broken: ClassVar[bool] = False
+
+    def __init__(self, what: str = "nothing", **options: Any) -> None:
+        super().__init__(what, **options)
+        self.held.add(self)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.broken:
+            raise RuntimeError("broken")
+        return super().step(action)
+
+    def action_masks(self) -> Any:
+        return np.ones(2, dtype=bool)
+
+    def close(self) -> None:
+        self.held.discard(self)
+
+
 class Pictures(gymnasium.Env[Any, Any]):
     """Observes pictures that differ."""
 
@@ -56,6 +78,7 @@ class Pictures(gymnasium.Env[Any, Any]):
 
 
 gymnasium.register("Pictures-v0", entry_point="tests.trainers.faulty:Pictures")
+gymnasium.register("Held-v0", entry_point="tests.trainers.faulty:Held")
 gymnasium.register("NotANumber-v0", entry_point="tests.trainers.faulty:NotANumber")
 
 

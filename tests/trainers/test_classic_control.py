@@ -90,12 +90,11 @@ def test_ten_thousand_steps_are_gymnasium_s(identity: str, constants: dict[str, 
     theirs.close()
 
 
-@pytest.mark.parametrize("identity", SERVED)
+@pytest.mark.parametrize("identity", ["MountainCarContinuous-v0", "Pendulum-v1"])
 def test_actions_at_and_beyond_the_bounds(identity: str) -> None:
     ours = moving_vector(identity, 3)
     space = ours.single_action_space
-    if not isinstance(space, gymnasium.spaces.Box):
-        return
+    assert isinstance(space, gymnasium.spaces.Box)
     lone = [gymnasium.make(identity) for _ in range(3)]
     ours.reset(seed=5)
     for index, each in enumerate(lone):

@@ -31,9 +31,9 @@ CPU = torch.device("cpu")
 def small_data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give every data set's name the same few images."""
     monkeypatch.setattr(datasets, "load", lambda name: bars(datasets.SHAPES[name]))
-    image_sets.sets.cache_clear()
+    image_sets.kept.cache_clear()
     yield
-    image_sets.sets.cache_clear()
+    image_sets.kept.cache_clear()
 
 
 def task_of(what: Data | None = None, **settings: object) -> Task:

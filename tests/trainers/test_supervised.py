@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from rlidim.executors import ledger
+from rlidim.executors.job import Job
 from rlidim.records.cell import Cell, Seeds
 from rlidim.records.record import Outcome
 from rlidim.tasks.names import find_task
@@ -39,6 +42,16 @@ def test_native_training_solves_it() -> None:
     outcome = run(None)
     assert outcome.returns[0] > 0.99
     assert outcome.theta is not None
+
+
+# The loss overflows; the parameters do.
+@pytest.mark.parametrize(("rate", "d"), [(1e25, None), (1e25, 5), (1e37, None)])
+def test_an_overflow_is_no_score(rate: float, d: int | None, tmp_path: Path) -> None:
+    task = find_task("toy").replace_settings("supervised", {"learning_rate": rate})
+    cell = Cell("toy", "supervised", "native" if d is None else "rademacher", d, 0)
+    record = ledger.run(Job(task, cell, tmp_path))
+    assert record is not None
+    assert (record.status, record.score) == ("diverged", None), record.error
 
 
 def test_untrained_is_worth_nothing() -> None:
