@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -99,21 +100,20 @@ def test_what_was_made_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert row.missing == 0
 
 
-@pytest.mark.slow
 def test_the_cheap_row_goes_first_and_the_time_ends_it(tmp_path: Path) -> None:
     """Once runs of each are on record, the row of short runs is the more urgent."""
-    plans = plans_of(task_of("slow", reach=5, seconds=3.0), task_of("fast", reach=5))
     told: list[str] = []
-    rows = work(plans, Results(tmp_path), executor=InProcess(), seconds=45, tell=told.append)
-    names = [line.split()[0] for line in told]
-    assert rows[1].missing == 0
-    assert rows[0].missing > 0
-    fast = names.count("fast")
-    turns = [index for index, name in enumerate(names) if name == "slow"]
-    assert turns[:2] == [0, fast + 1]
-    assert re.search(
-        r"slow step .*open, (about [\d,]+ core minutes more|no reading yet)", page(rows)
-    )
+    sitting = Sitting(Results(tmp_path), None, 1, math.inf, tell=told.append)
+    guessed = 500  # steps: 0.1 seconds of a run
+    slow = task_of("slow", reach=5, seconds=0.3, n_timesteps=guessed)
+    for plan in plans_of(slow, task_of("fast", reach=5, n_timesteps=guessed)):
+        sitting.open(plan)
+    for _ in range(5):
+        make_round(sitting)
+    assert [line.split()[0] for line in told] == ["slow", "fast", "fast", "fast", "fast"]
+    assert all(row.missing for row in sitting.rows)
+    sitting.end = time.monotonic()
+    assert not sitting.more()
 
 
 def test_a_row_that_cannot_be_measured_keeps_no_other_from_it(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_the_page_says_what_an_open_row_lacks(
         make_round(sitting)
     monkeypatch.setattr(row, "forecast", lambda *_: 90_000.0)
     make_round(sitting)
-    assert said().startswith("open, about 1,500 core minutes more")
+    assert said().startswith("open, about 25 core hours more")
     monkeypatch.setattr(row, "forecast", lambda *_: None)
     make_round(sitting)
     assert said().startswith("open, not to be had by 16 times as many runs")
@@ -343,6 +343,7 @@ def test_the_atlas_s_process_stands_back_and_says_what_it_did(
     niceness: list[int] = []
     monkeypatch.setattr(os, "nice", niceness.append)
     monkeypatch.setattr(tiers, "plans", plans)
+    monkeypatch.setattr(suite, "tasks_of", lambda context: {})
     monkeypatch.setattr(suite, "write_tables", lambda context: None)
     words = ["--results", str(tmp_path), "bench", "--tier", "atlas", "--until", "0.001s"]
     done = CliRunner().invoke(cli, [*words, "--log-dir", str(tmp_path)])

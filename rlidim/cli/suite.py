@@ -66,13 +66,14 @@ def list_command(context: click.Context, as_json: bool) -> None:
 @click.option(
     "--replications",
     type=click.IntRange(min=2),
-    help="Repeat the whole search of cheap rows so often, each with seeds of its own: do the "
-    "intervals hold what the others read?",
+    help="Repeat the whole search of cheap rows so often (of dear ones 4 times at most), each with "
+    "seeds of its own: do the intervals hold what the others read?",
 )
 @click.option(
     "--bases",
     is_flag=True,
-    help="Train every measured row at d = D in two bases: is it the trainer that minds?",
+    help="Train measured rows at d = D in two bases, those of policies of up to 100,000 parameters "
+    "whose P is no rotation: is it the trainer that minds?",
 )
 @click.option(
     "--choices",
@@ -98,7 +99,8 @@ def calibrate_command(
     """Measure tasks of known dimension: does the instrument read them right?
 
     Exit code 1 if a known dimension lies outside its interval; one beyond an open end is neither
-    inside nor outside: more runs would decide.
+    inside nor outside: more runs would decide. With --coverage, if any case is covered in less
+    than 94 %.
     """
     from rlidim.executors.local import ProcessPool
     from rlidim.report import coverages
@@ -165,10 +167,11 @@ def repeat_searches(
     """Repeat the searches of the tier for it, and print how often an interval holds the others."""
     from rlidim.records.measurement import gather
     from rlidim.report import replications
-    from rlidim.sweep import calibration
+    from rlidim.sweep import repeated
 
     tasks, refused = tasks_of(context), Refused()
-    plans = calibration.repeated(tasks, repetitions, refused)
+    plans = repeated.plans(tasks, repetitions, refused)
+    tasks |= {plan.task.name: plan.task for plan in plans}  # variants too
     try:
         for number, plan in enumerate(plans, 1):
             tell(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}, {plan.replication}")

@@ -105,7 +105,8 @@ def table(measurements: Sequence[Measurement]) -> Table:
         one_line(
             """Each search began from nothing, with seeds that no other has. Hold: how many of the
             95 % intervals hold the reading of the other searches' runs, pooled; one whose open end
-            would decide is not counted. The pooled reading is the headline number."""
+            would decide is not counted. The first: all runs on record without a repetition, later
+            ones of the same seeds included. The pooled reading is the headline number."""
         ),
     )
     return Table("Repeated searches", header, tuple(rows), 3, notes)

@@ -1,11 +1,10 @@
-"""Calibration: tasks of known dimension, searches repeated or with one choice changed, d = D.
+"""Calibration: tasks of known dimension, searches with one choice changed, d = D.
 
 Li et al. 2018, section 2 (the toy problem).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,10 +18,9 @@ from rlidim.records.measurement import Measurement
 from rlidim.report import bases
 from rlidim.report.columns import text_table
 from rlidim.statistics.wording import describe
-from rlidim.sweep import tiers
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, Choice
-from rlidim.tasks.task import REPLICATED, Task
+from rlidim.tasks.task import Task
 
 Tell = Callable[[str], None]
 OTHERWISE = 3.0  # the precision of rows with one choice made otherwise: there are many
@@ -71,27 +69,6 @@ def plans(tasks: Mapping[str, Task]) -> list[Plan]:
         for task in tasks.values()
         if task.known is not None
         for trainer in task.bench
-    ]
-
-
-def repeated(tasks: Mapping[str, Task], repetitions: int, refuse: Tell) -> list[Plan]:
-    """Return so many plans for every row whose search is repeated, each with seeds of its own.
-
-    All rows' first repetitions come first: a sitting that is cut short has some of each.
-
-    Args:
-        tasks: by name.
-        repetitions: of each.
-        refuse: called with a line for each row that cannot be measured here.
-
-    Raises:
-        RlidimError: no task has the tier.
-    """
-    once = tiers.plans(tasks, REPLICATED, refuse)
-    return [
-        dataclasses.replace(plan, replication=number)
-        for number in range(repetitions)
-        for plan in once
     ]
 
 

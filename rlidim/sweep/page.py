@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlidim.report.text import core_time
-from rlidim.statistics.wording import NONE, interval, why_open
+from rlidim.statistics.wording import NONE, interval, read, why_open
 from rlidim.sweep import natives
 from rlidim.sweep.forecast import TIMES
 from rlidim.sweep.row import Row
@@ -47,7 +47,8 @@ def _reading(row: Row) -> str:
     """Return a row's interval; none of one that does not count, whose scale would be another."""
     if row.unsolved or row.measurement is None:
         return NONE
-    return interval(row.measurement.estimate)
+    estimate = row.measurement.estimate
+    return read(estimate) if estimate is not None and estimate.unreached else interval(estimate)
 
 
 def _lacking(row: Row) -> str:
@@ -61,6 +62,6 @@ def _lacking(row: Row) -> str:
     elif row.forecast is None:
         cost = f"not to be had by {TIMES[-1]} times as many runs"
     else:
-        cost = f"about {row.forecast / 60:,.0f} core minutes more"
+        cost = f"about {core_time(row.forecast)} more"
     open_end = why_open(estimate)
     return cost if open_end is None else f"{cost}; {open_end}"
