@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -20,7 +20,7 @@ from rlidim.executors.watch import TICK, check_timeout
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
-from rlidim.trainers.parent import end_with
+from rlidim.trainers.parent import end_with_parent
 
 
 class InProcess:
@@ -286,9 +286,7 @@ def begin_watched_worker(processes: Any) -> None:
 def begin_worker() -> None:
     """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-    end_with(parent)
+    end_with_parent()
 
 
 def default_workers() -> int:

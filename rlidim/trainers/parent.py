@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from multiprocessing.process import BaseProcess
+from multiprocessing import parent_process
 
 
-def end_with(parent: BaseProcess) -> None:
-    """End this process as soon as its parent has ended, whatever it is at.
+def end_with_parent() -> None:
+    """End this process, which another has started, as soon as that one has ended.
 
-    A parent that is killed ends no daemon of its own.
+    Whatever it is at: a parent that is killed ends no process of its own.
     """
+    parent = parent_process()
+    assert parent is not None
 
     def follow() -> None:
         parent.join()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import traceback
 from collections.abc import Callable
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,7 +17,7 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.tasks.task import Task
 from rlidim.trainers.evolution.population import Generation, Played, Player, Worker
 from rlidim.trainers.evolution.searches import Vector
-from rlidim.trainers.parent import end_with
+from rlidim.trainers.parent import end_with_parent
 
 DIED = "a worker process died (killed, or out of memory)"
 
@@ -95,9 +95,7 @@ def _serve(connection: Connection) -> None:
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this
-    parent = parent_process()
-    assert parent is not None
-    end_with(parent)
+    end_with_parent()
     torch.set_num_threads(1)
     with threadpool_limits(1):
         try:
