@@ -272,8 +272,9 @@ def origins(records: Sequence[RunRecord]) -> Table:
             counts["Ray node", str(node)[:SHORT]] += 1
     rows = tuple((*name, str(count)) for name, count in sorted(counts.items()))
     notes = (
-        f"{len(records):,} records in all, {text.whole(total_steps(records))} environment steps, "
-        f"{text.hours(total_seconds(records))} core hours.",
+        f"{len(records):,} records of measurements, {text.whole(total_steps(records))} environment "
+        f"steps, {text.hours(total_seconds(records))} core hours; those of choices, of families of P "
+        "and at d = D come on top.",
     )
     return Table("Versions and machines", ("what", "which", "records"), rows, 2, notes)
 
