@@ -273,8 +273,8 @@ def origins(records: Sequence[RunRecord]) -> Table:
     rows = tuple((*name, str(count)) for name, count in sorted(counts.items()))
     notes = (
         f"{len(records):,} records of measurements, {text.whole(total_steps(records))} environment "
-        f"steps, {text.hours(total_seconds(records))} core hours; those of choices, of families of P "
-        "and at d = D come on top.",
+        f"steps, {text.hours(total_seconds(records))} core hours; those of choices, of families of "
+        "P and at d = D come on top.",
     )
     return Table("Versions and machines", ("what", "which", "records"), rows, 2, notes)
 
