@@ -74,6 +74,7 @@ def test_every_cheap_row_s_search_is_repeated_as_often_as_asked_and_a_dear_one_s
     }
     numbers = [plan.replication for plan in plans]
     assert numbers == sorted(numbers)  # a sitting that is cut short has some of each
+    assert len({(*plan.subject, plan.cell(8, 0).seed) for plan in plans}) == len(plans)
     assert not refused
     variant = next(plan.task for plan in plans if plan.task.name == "mnist-fc-50x1")
     assert variant.supervised.classifier.hidden == (50,)

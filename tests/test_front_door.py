@@ -15,6 +15,7 @@ from rlidim.records.measurement import gather
 from rlidim.report.overview import plainly
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.names import find_task
+from rlidim.tasks.task import Target
 from tests.factory import make_task
 from tests.report.synthetic import measured
 
@@ -198,7 +199,7 @@ def test_a_supervised_task_has_nothing_to_play(capsys: pytest.CaptureFixture[str
 def test_a_measurement_in_plain_words(
     scores: dict[int, list[float | None]], expected: str, tmp_path: Path
 ) -> None:
-    task = make_task()
+    task = make_task(target=Target(500.0, "a test"))
     (found,) = gather(measured(task, scores), {task.name: task}, results_folder=tmp_path)
     said = plainly(found)
     assert said.startswith("synthetic by es: ")

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
 from rlidim.report import replications
-from rlidim.sweep import calibration
-from rlidim.tasks.names import find_tasks
 from rlidim.tasks.task import Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import baseline, random, runs
@@ -63,20 +59,3 @@ def test_the_table_counts_over_all() -> None:
     assert [row[3] for row in table.rows] == ["2", "2", "4"]
     assert [row[6] for row in table.rows] == ["2 of 2", "0 of 2", "2 of 4"]
     assert table.rows[1][4] == "7 [7, 8]"
-
-
-def test_every_cheap_row_is_repeated_with_seeds_that_no_other_has() -> None:
-    plans = calibration.repeated(find_tasks([], None), 3, pytest.fail)
-    rows = {(plan.task.name, plan.trainer) for plan in plans}
-    assert {("cartpole", "es"), ("acrobot", "es"), ("codimension-3", "ppo")} <= rows
-    assert len(plans) == 3 * len(rows)
-    seeds = {(*plan.subject, plan.cell(8, 0).seed) for plan in plans}
-    assert len(seeds) == len(plans)
-    assert plans[0].replication == 0
-    assert plans[-1].cell(8, 5).seed == 2 * FIRST + 5
-
-
-@pytest.mark.parametrize("number", [0, 3])
-def test_a_cell_knows_its_repetition(number: int) -> None:
-    record = search(make_task(), number, 8)[0]
-    assert record.cell.replication == number
