@@ -17,7 +17,7 @@ from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.statistics.estimate import Estimate, estimate
-from rlidim.statistics.scale import LOCAL
+from rlidim.statistics.scale import LOCAL, normalise
 from rlidim.tasks.problems import Evaluation
 from rlidim.tasks.task import Published, Task
 
@@ -228,6 +228,11 @@ def baseline_scores(baseline: Iterable[RunRecord], random: RunRecord | None) -> 
         if record.status != "failed"
     ]
     return [score for score in scores if score is not None]
+
+
+def reaching(scores: Iterable[float], random: float, one: float, fraction: float = FRACTION) -> int:
+    """Return how many scores get the fraction of the way from random actions' to another."""
+    return sum(normalise(score, random, one) >= fraction for score in scores)
 
 
 def gather(

@@ -13,13 +13,14 @@ from rlidim.records.measurement import (
     Measurement,
     baseline_scores,
     of_one_kind,
+    reaching,
     total_seconds,
     total_steps,
 )
 from rlidim.records.record import RunRecord
 from rlidim.report import drawing, text
 from rlidim.report.tables import Table
-from rlidim.statistics.scale import HALF, normalise
+from rlidim.statistics.scale import HALF
 from rlidim.statistics.wording import NONE, UNSOLVED
 from rlidim.tasks.task import Task
 
@@ -79,7 +80,7 @@ class Baseline:
         random = self.random_score
         if random is None:
             return sum(score >= target.score for score in self.scores)
-        return sum(normalise(score, random, target.score) >= FRACTION for score in self.scores)
+        return reaching(self.scores, random, target.score)
 
 
 def unmeasured(

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rlidim.records.cell import Cell, Subject
-from rlidim.records.measurement import Measurement
+from rlidim.records.measurement import Measurement, reaching
 from rlidim.records.record import RunRecord
 from rlidim.report import text
-from rlidim.report.rows import COUNTS, estimate_of
+from rlidim.report.rows import COUNTS, estimate_of, solved_reliably
 from rlidim.report.tables import Table, names_of
-from rlidim.statistics.scale import HALF, normalise
+from rlidim.statistics.scale import HALF
 
 PERMUTATION = "rotation"  # at d = D a signed permutation
 SEEDS = 3
@@ -126,12 +126,9 @@ def _solving(measurement: Measurement, runs: Iterable[RunRecord]) -> Share:
     scale = estimate.scale
     # Of a row that is native unsolved the estimate's own 1 is not what its native runs count by.
     one = scale.solved if scale.target is None else scale.target
-    scores = [record.score for record in runs if record.status != "failed"]
-    solved = [
-        score is not None and normalise(score, scale.random, one) >= estimate.fraction
-        for score in scores
-    ]
-    return Share(sum(solved), len(solved))
+    counted = [record.score for record in runs if record.status != "failed"]
+    scores = [score for score in counted if score is not None]
+    return Share(reaching(scores, scale.random, one, estimate.fraction), len(counted))
 
 
 def _verdict(native: Share, permuted: Share, dense: Share) -> str:
@@ -140,7 +137,7 @@ def _verdict(native: Share, permuted: Share, dense: Share) -> str:
     Nothing where native training itself fails in more than two of ten runs: then a few failures in
     one basis are no news. Three of three against none of three is just enough, one in twenty.
     """
-    if native.solving < COUNTS * native.runs:
+    if not solved_reliably(*native):
         return UNDECIDED
     if _more(permuted, dense):
         return "minds the basis"

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 
 from rlidim.records.measurement import Measurement
 from rlidim.report import text
-from rlidim.report.rows import COUNTS, difficulty, estimate_of, most_telling, place
+from rlidim.report.rows import (
+    COUNTS,
+    difficulty,
+    estimate_of,
+    most_telling,
+    place,
+    solved_reliably,
+)
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import NONE, in_short
 from rlidim.tasks.problems import Control, Network
@@ -131,8 +138,7 @@ def _cell(column: str, measurement: Measurement | None) -> str:
 def _often_fails(measurement: Measurement) -> bool:
     """Return whether native training solves the task too seldom for a comparison, yet solves it."""
     estimate = estimate_of(measurement)
-    reaching, runs = estimate.scale.native
-    return not estimate.scale.unsolved and reaching < COUNTS * runs
+    return not (estimate.scale.unsolved or solved_reliably(*estimate.scale.native))
 
 
 def _easiest(row: dict[str, Measurement]) -> float:

@@ -77,8 +77,12 @@ def counts(measurement: Measurement) -> bool:
     if not is_read(measurement):
         return False
     estimate = estimate_of(measurement)
-    solving, runs = estimate.scale.native
-    return estimate.closed and solving >= COUNTS * runs
+    return estimate.closed and solved_reliably(*estimate.scale.native)
+
+
+def solved_reliably(solving: int, runs: int) -> bool:
+    """Say whether so many of so many native runs are enough for a comparison."""
+    return solving >= COUNTS * runs
 
 
 def estimate_of(measurement: Measurement) -> Estimate:

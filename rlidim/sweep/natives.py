@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rlidim.records import measurement
 from rlidim.records.cell import Cell
-from rlidim.records.measurement import baseline_scores
 from rlidim.records.record import RunRecord
-from rlidim.statistics.scale import HALF, normalise
+from rlidim.statistics.scale import HALF
 from rlidim.sweep.cost import seconds_of_a_run
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.walk import DOUBTFUL, NATIVES
@@ -30,9 +30,8 @@ def reaching(plan: Plan, records: Mapping[Cell, RunRecord]) -> tuple[int, int]:
     target = plan.task.target
     if target is None or random is None or random.score is None:
         return 0, 0
-    scores = baseline_scores(_natives(plan, records), random)
-    normalised = [normalise(score, random.score, target.score) for score in scores]
-    return sum(value >= plan.fraction for value in normalised), len(scores)
+    scores = measurement.baseline_scores(_natives(plan, records), random)
+    return measurement.reaching(scores, random.score, target.score, plan.fraction), len(scores)
 
 
 def unsolved(plan: Plan, records: Mapping[Cell, RunRecord]) -> bool:
