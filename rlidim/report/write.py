@@ -79,7 +79,8 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
     described, damaged = descriptions.read(results.folder)
     problems += damaged
     problems = list(dict.fromkeys(problems))
-    figures = plot_ladder(measurements, results.folder / "figures" / "ladder")
+    ladder = plot_ladder(measurements, results.folder / "figures" / "ladder")
+    figures = [*ladder]
     figures += plot_task_ladder(measurements, results.folder / "figures" / "tasks")
     for measurement in measurements:
         if measurement.estimate is not None:
@@ -121,6 +122,7 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
         judged,
         [choices.table(otherwise), verdicts.listed("Claims about RL tasks", of_atlas, COMPARED)],
         tasks,
+        ladder=bool(ladder),
     )
     contents = {
         "TABLES.md": page.markdown(),
@@ -162,6 +164,8 @@ class _Page:
         judged: Sequence[Claim],
         of_rl: Sequence[Table],
         tasks: Mapping[str, Task],
+        *,
+        ladder: bool,
     ) -> None:
         self.measurements = measurements
         self.natives = natives
@@ -186,9 +190,7 @@ class _Page:
         ]
         self.tables = [table for table in candidates if table.rows]
         self.origins = tables.origins(records)
-        self.ladder = any(
-            each.estimate is not None and not each.estimate.scale.unsolved for each in measurements
-        )
+        self.ladder = ladder
 
     def markdown(self) -> str:
         """Return TABLES.md."""
