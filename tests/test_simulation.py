@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,28 @@ def test_figures_of_other_code_are_made_anew(
     lines = file.read_text().splitlines()
     file.write_text("\n".join([lines[0], *(line[:-1] + "?" for line in lines[1:])]) + "\n")
     assert len(make(file)[1]) == 4
+
+
+@pytest.mark.usefixtures("few")
+def test_another_search_leaves_the_figures_of_whole_ladders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "coverage.csv")
+    of_now = simulation.code
+    monkeypatch.setattr(simulation, "code", lambda searched: of_now(searched) + "?" * searched)
+    _, told = make(tmp_path / "coverage.csv")
+    assert [line.split()[1] for line in told] == ["search"]
+
+
+def test_what_a_whole_ladder_depends_on_is_what_it_imports() -> None:
+    """But for the reading by the mean, which has a study of its own."""
+    program = (
+        "import sys, rlidim.statistics.coverage; "
+        "print(*(name for name in sys.modules if name.startswith('rlidim.statistics.')))"
+    )
+    names = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
+    files = {f"{name.rpartition('.')[2]}.py" for name in names.decode().split()}
+    assert files - {"mean.py", "mean_interval.py"} == {*simulation.READ}
 
 
 def test_another_file_is_no_table(tmp_path: Path) -> None:

@@ -94,6 +94,34 @@ def test_a_narrow_interval_is_believed_once_fresh_seeds_confirm_it(task: Task) -
     assert counts == {d: plan.seeds + CONFIRMING for d in (16, 24)}
 
 
+@pytest.mark.parametrize("cut", [1, 3, 7])
+def test_a_confirming_round_that_the_budget_cuts_short_confirms_nothing(
+    task: Task, cut: int
+) -> None:
+    whole = play(Plan.of(task, "es", precision=100.0), step(20))
+    walk = Walk(Plan.of(task, "es", precision=100.0, budget=float(len(whole) - cut)))
+    assert len(carry_on(walk.plan, {}, step(20), walk=walk)) == len(whole) - cut
+    assert walk.spent
+
+
+def test_a_rung_that_passes_by_luck_is_tested_again_where_not_even_the_largest_does(
+    task: Task,
+) -> None:
+    """Its luck, not the failures at d = D, is what keeps the interval's lower end below it."""
+    plan = Plan.of(task, "es", hint=8, budget=1000.0)
+    walk = Walk(plan)
+    lucky = carry_on(
+        plan, {}, lambda cell: float(cell.d == 16 and cell.seed < plan.seeds), walk=walk
+    )
+    found = reading(plan, lucky).estimate
+    assert found is not None
+    assert found.unreached
+    assert found.interval[0] == found.D
+    assert sum(cell.d == 16 for cell in lucky) > plan.seeds
+    assert len(lucky) < 100
+    assert not walk.spent
+
+
 def test_seeds_that_were_lucky_at_first_do_not_end_a_search(task: Task) -> None:
     plan = Plan.of(task, "es", hint=8)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rlidim.statistics.estimate import Estimate, Rung
+from rlidim.statistics.exact import on_an_exact_scale
 from rlidim.statistics.reading import Reading
 from rlidim.statistics.scale import HALF, LOCAL
-from rlidim.statistics.shares import CURVES, read_shares
+from rlidim.statistics.shares import CURVES
 
 NONE = "-"  # in place of a missing value
 OPEN = "open"
@@ -86,16 +87,7 @@ def why_open(estimate: Estimate) -> str | None:
     """
     if estimate.closed or estimate.unreached:
         return None
-    if estimate.scale.kind == LOCAL:
-        exact = read_shares(
-            {rung.d: rung.normalised for rung in estimate.rungs},
-            estimate.fraction,
-            [estimate.fraction],
-            estimate.D,
-            estimate.confidence,
-        ).interval
-    else:
-        exact = estimate.interval
+    exact = on_an_exact_scale(estimate).interval
     reasons = [
         _why_low(estimate, exact[0]) if estimate.interval[0] is None else None,
         _why_high(estimate, exact[1]) if estimate.interval[1] is None else None,

@@ -25,6 +25,7 @@ from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.files import write_atomically
 from rlidim.records.record import RunRecord
 from rlidim.report.coverages import COLUMNS, KEY, read
+from rlidim.statistics import exact
 from rlidim.statistics.coverage import (
     CURVES,
     LADDER,
@@ -45,8 +46,9 @@ from rlidim.tasks.task import Target, Task
 D = 10 * LADDER[-1]
 BUDGET = 400.0  # runs, each of which is said to take a second
 PRECISION = 2.0
-# Sources that no figure depends on.
-UNUSED = ("wording.py", "mean.py", "mean_interval.py", "mean_coverage.py")
+SEARCH = "search"  # a kind of line
+# What an interval of a whole ladder depends on, by file.
+READ = ("coverage.py", "estimate.py", "reading.py", "scale.py", "shares.py")
 
 
 def searched_study(case: Case, repetitions: int, task: Task, seed: int = 0) -> dict[str, Any]:
@@ -116,9 +118,8 @@ class Study:
     def key(self) -> tuple[str, ...]:
         """What tells it from the others, as its line in the file does."""
         case = self.case
-        kind = "search" if self.searched else "ladder"
         return (
-            kind,
+            SEARCH if self.searched else "ladder",
             case.baseline,
             str(case.seeds),
             case.curve,
@@ -132,7 +133,7 @@ class Study:
             found = searched_study(self.case, self.repetitions, self.task)
         else:
             found = coverage_study(self.case, self.repetitions)
-        return {**dict(zip(KEY, self.key, strict=True)), "code": code(), **found}
+        return {**dict(zip(KEY, self.key, strict=True)), "code": code(self.searched), **found}
 
 
 def make_table(
@@ -153,7 +154,7 @@ def make_table(
     studies += [Study(case, True, repetitions, task) for case in searched_cases()]
     studies.sort(key=lambda study: (study.case.natives > 0, study.searched))  # the dear ones last
     rows = {tuple(row[name] for name in KEY): row for row in read(file)}
-    rows = {key: row for key, row in rows.items() if row["code"] == code()}
+    rows = {key: row for key, row in rows.items() if row["code"] == code(row["kind"] == SEARCH)}
     missing = [study for study in studies if study.key not in rows]
     with multiprocessing.get_context("spawn").Pool(min(workers, max(len(missing), 1))) as pool:
         for number, found in enumerate(pool.imap(_simulated, missing), 1):
@@ -169,13 +170,19 @@ def make_table(
 
 
 @functools.cache
-def code() -> str:
-    """Return what the figures depend on: a hash of the sources that read and that simulate."""
-    sources = [*Path(statistics.__file__).parent.glob("*.py"), Path(walk.__file__), Path(__file__)]
+def code(searched: bool) -> str:
+    """Return what a line's figures depend on: a hash of the sources that made them.
+
+    Args:
+        searched: whether the search is in the loop. What it does leaves the figures of whole
+            ladders as they are.
+    """
+    sources = [Path(statistics.__file__).parent / name for name in READ]
+    if searched:
+        sources += [Path(exact.__file__), Path(walk.__file__), Path(__file__)]
     digest = hashlib.sha256()
-    for path in sorted(sources, key=lambda path: path.name):
-        if path.name not in UNUSED:
-            digest.update(path.read_bytes())
+    for path in sources:
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 

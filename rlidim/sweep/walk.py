@@ -15,8 +15,9 @@ from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement, read_measurement, total_seconds
 from rlidim.records.record import RunRecord
 from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.exact import on_an_exact_scale
 from rlidim.statistics.scale import HALF, LOCAL
-from rlidim.statistics.shares import CURVES, read_shares
+from rlidim.statistics.shares import CURVES
 from rlidim.sweep.plan import Plan
 
 REPLICATES = 2  # seeds added to a rung, or native runs, at a time
@@ -76,8 +77,8 @@ class Walk:
         self.plan = plan
         self.records: dict[Cell, RunRecord] = {}
         self.spent = False
-        # The deciding rungs that got fresh seeds since the interval last was too wide.
-        self._confirmed: list[int] | None = None
+        # What confirms the interval, by the deciding rungs, since it last was too wide.
+        self._confirming: dict[tuple[int, ...], list[Cell]] = {}
 
     def add(self, records: Mapping[Cell, RunRecord]) -> None:
         """Take in a round that :meth:`next` asked for."""
@@ -148,7 +149,9 @@ class Walk:
             low = current.interval[0]
             if low is not None and low >= min(largest + 1, current.D):
                 return self._confirm([largest])
-            return self._replicate([largest], REPLICATES)
+            # A rung that owes its passing to luck keeps the interval's lower end below it.
+            lucky = [rung.d for rung in current.rungs if rung.passes]
+            return self._replicate([*lucky[:1], largest], REPLICATES)
         upper = min(passing)
         if not failing and upper > 1:  # bracket downwards
             return self._rungs([max(upper // 2, 1)], self.plan.seeds)
@@ -158,19 +161,19 @@ class Walk:
             return self._rungs([between[len(between) // 2]], self.plan.seeds)
         if current.closed and current.ratio <= self.plan.precision:
             return self._confirm([*failing[-1:], upper])
-        self._confirmed = None
+        self._confirming = {}
         return self._more_natives(current) or self._narrow(current, lower, upper, rungs)
 
     def _confirm(self, deciding: list[int]) -> list[Cell]:
-        """Return fresh seeds at the deciding rungs, none if these have had them.
+        """Return fresh seeds at the deciding rungs, the same ones until all of them are on record.
 
         A search that stops when lucky early seeds make the interval narrow would hide the failures
-        that the next ones show.
+        that the next ones show. A budget that cuts the round short leaves it unconfirmed.
         """
-        if self._confirmed == deciding:
-            return []
-        self._confirmed = deciding
-        return self._replicate(deciding, CONFIRMING)
+        key = tuple(deciding)
+        if key not in self._confirming:
+            self._confirming = {key: self._replicate(deciding, CONFIRMING)}
+        return self._confirming[key]
 
     def _narrow(
         self, current: Estimate, lower: int, upper: int, rungs: Sequence[int]
@@ -200,12 +203,7 @@ class Walk:
         runs = current.scale.native[1]
         if current.scale.kind != LOCAL or not current.rungs:
             return []
-        exact = read_shares(
-            {rung.d: rung.normalised for rung in current.rungs},
-            current.fraction,
-            [current.fraction],
-            current.D,
-        )
+        exact = on_an_exact_scale(current)
         if math.log(exact.ratio) > BASELINE_SHARE * math.log(current.ratio):
             return []
         return self._natives(runs, REPLICATES)
