@@ -95,7 +95,9 @@ def otherwise(tasks: Mapping[str, Task], refuse: Tell) -> list[tuple[Choice, Pla
                 refuse(f"{name} {trainer}: {error}")
                 continue
             chosen.append((choice, plan))
-    chosen.sort(key=lambda pair: (pair[1].task.name, pair[1].trainer) in BY_WIDTH)  # they take long
+    # The dearest last: a sitting that is cut short has all widths of some, not one of each.
+    rank = {row: place for place, row in enumerate(BY_WIDTH, 1)}
+    chosen.sort(key=lambda pair: rank.get((pair[1].task.name, pair[1].trainer), 0))
     return chosen
 
 

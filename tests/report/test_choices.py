@@ -16,7 +16,7 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.report import choices
 from rlidim.statistics.wording import beside
 from rlidim.sweep import calibration
-from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, Choice, multiplied
+from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, WIDTHS, Choice, multiplied
 from rlidim.tasks.fields import recorded
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Network
@@ -61,6 +61,17 @@ def test_a_trainer_without_the_setting_is_left_out() -> None:
     named = {(choice.name, plan.trainer) for choice, plan in plans}
     assert len(named) == len(plans) == 2 * len(CHOICES) - 2
     assert ("family-gaussian", "gaussian") in {(c.name, plan.projection) for c, plan in plans}
+
+
+def test_all_widths_of_one_row_come_before_those_of_the_next() -> None:
+    rows = [*SUBJECTS, *BY_WIDTH]
+    tasks = {name: find_task(name) for name, _ in rows}
+    refused: list[str] = []  # for want of an environment's package
+    plans = calibration.otherwise(tasks, refused.append)
+    others = [plan.task.name for _, plan in plans if plan.task.name != "cartpole"]
+    assert plans[0][1].task.name == "cartpole"
+    assert others == sorted(others, key=[name for name, _ in BY_WIDTH].index)
+    assert len(others) + len(refused) == len(BY_WIDTH) * len(WIDTHS)
 
 
 def test_the_scale_of_theta_0() -> None:
