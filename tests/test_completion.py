@@ -43,7 +43,7 @@ def complete(folder: Path, line: str) -> set[str]:
     ("line", "expected"),
     [
         ("rlidim ben", {"bench"}),
-        ("rlidim cartpole-v", {"cartpole-v0"}),
+        ("rlidim cartpole-v", {"cartpole-v0", "cartpole-v0-li2018"}),
         ("rlidim --envs mine prob", {"probe"}),
         ("rlidim --envs nowhere cartp", set()),
         ("rlidim cartpole me", {"measure"}),

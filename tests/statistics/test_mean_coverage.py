@@ -16,9 +16,10 @@ from tests.marks import slow_but
 
 PROMISED = 0.93
 SEEDS = (3, 5, 10)
-REPETITIONS = 200  # of each kind of scores and number of seeds: 4,800 measurements in all
-# Where scores are few, or solved runs exceed the baseline, an end is often open.
-OPEN_ENDED = ("few", "overshoot")
+REPETITIONS = 200  # of each kind of scores and number of seeds: 5,400 measurements in all
+# Where scores are few, solved runs exceed the baseline, or the best mean hardly passes, an end is
+# often open.
+OPEN_ENDED = ("few", "overshoot", "rare_failure")
 WIDEST = {3: 3.5, 5: 2.8, 10: 2.0}  # median ratio of an interval's ends, by seeds
 
 
