@@ -78,6 +78,16 @@ def test_what_a_whole_ladder_depends_on_is_what_it_imports() -> None:
     assert files - {"mean.py", "mean_interval.py"} == {*simulation.READ}
 
 
+@pytest.mark.usefixtures("few")
+def test_a_quick_try_does_not_replace_a_table_of_more_repetitions(tmp_path: Path) -> None:
+    file = tmp_path / "coverage.csv"
+    make(file)
+    before = file.read_bytes()
+    with pytest.raises(RlidimError, match="has 4 repetitions of its cases, not 2: move it away"):
+        simulation.make_table(file, 2, make_task(), 1, lambda line: None)
+    assert file.read_bytes() == before
+
+
 def test_another_file_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "coverage.csv").write_text("a,b\n1,2\n")
     with pytest.raises(RlidimError, match="not a table of coverage"):

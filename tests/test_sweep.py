@@ -15,7 +15,7 @@ from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.search import Search, State
-from rlidim.sweep.walk import CONFIRMING, Walk, ladder, reading
+from rlidim.sweep.walk import CONFIRMING, REPLICATES, Walk, ladder, reading
 from rlidim.tasks.settings import PPOSettings
 from rlidim.tasks.task import Target, Task
 from tests.factory import make_record, make_task
@@ -120,6 +120,17 @@ def test_a_rung_that_passes_by_luck_is_tested_again_where_not_even_the_largest_d
     assert sum(cell.d == 16 for cell in lucky) > plan.seeds
     assert len(lucky) < 100
     assert not walk.spent
+
+
+def test_what_fresh_seeds_put_in_doubt_is_confirmed_anew(task: Task) -> None:
+    """Two of the four that confirm the failures at d = D pass: more must fail, and four more."""
+    plan = Plan.of(task, "es", hint=562, budget=1000.0)
+    records = play(plan, lambda cell: float(cell.seed in (6, 7)))
+    found = reading(plan, records).estimate
+    assert found is not None
+    assert found.unreached
+    rounds = (plan.seeds, REPLICATES, CONFIRMING, REPLICATES, CONFIRMING)
+    assert sum(cell.d == 562 for cell in records) == sum(rounds)
 
 
 def test_seeds_that_were_lucky_at_first_do_not_end_a_search(task: Task) -> None:

@@ -17,8 +17,9 @@ from rlidim.tasks.reading import read_file
 LARGEST = 1_000_000  # bytes of it
 KEY = ("kind", "baseline", "seeds", "curve", "scores", "repetitions")  # of a line
 FIGURES = ("coverage", "truth_below", "truth_above", "open", "median_ratio")
-SEARCHED = ("settled", "settled_coverage", "mean_runs")  # where the search is in the loop
-COLUMNS = (*KEY, *FIGURES, *SEARCHED, "code")
+OF_SEARCHES = ("settled", "settled_coverage", "mean_runs")
+COLUMNS = (*KEY, *FIGURES, *OF_SEARCHES, "code")
+WHOLE, SEARCHED = "ladder", "search"  # kinds of lines: every d tested, or those of a search
 PROMISED = 0.94
 Row = Mapping[str, str]  # of the file
 
@@ -61,7 +62,7 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
         settled = [float(row["settled_coverage"]) for row in cases if row["settled_coverage"]]
         found.append(
             {
-                "runs": "chosen by the search" if kind == "search" else f"{seeds} at each d",
+                "runs": "chosen by the search" if kind == SEARCHED else f"{seeds} at each d",
                 "1 is": baseline,
                 "cases": len(cases),
                 "coverage": f"{100 * sum(shares) / len(shares):.1f}",

@@ -10,7 +10,7 @@ from rlidim.records.record import RunRecord
 from rlidim.statistics.scale import HALF
 from rlidim.sweep.cost import seconds_of_a_run
 from rlidim.sweep.plan import Plan
-from rlidim.sweep.walk import DOUBTFUL, NATIVES
+from rlidim.sweep.walk import doubtful
 
 AT_LEAST, OF_LONG_RUNS = 8, 4
 LONG = 20 * 60.0  # core seconds of a run
@@ -44,8 +44,7 @@ def unsolved(plan: Plan, records: Mapping[Cell, RunRecord]) -> bool:
     count, runs = reaching(plan, records)
     if runs == 0 or plan.local or len(made) < wanted(seconds_of_a_run(plan, made)):
         return False
-    doubtful = runs < NATIVES and DOUBTFUL[0] < count / runs
-    return count < HALF * runs and not doubtful
+    return count < HALF * runs and not doubtful(count, runs)
 
 
 def _natives(plan: Plan, records: Mapping[Cell, RunRecord]) -> list[RunRecord]:

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from rlidim import statistics
+from rlidim.errors import RlidimError
 from rlidim.records.cell import RANDOM, Cell, Seeds
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.files import write_atomically
 from rlidim.records.record import RunRecord
-from rlidim.report.coverages import COLUMNS, KEY, read
+from rlidim.report.coverages import COLUMNS, KEY, SEARCHED, WHOLE, read
 from rlidim.statistics import exact
 from rlidim.statistics.coverage import (
     CURVES,
@@ -149,12 +150,25 @@ def make_table(
         task: lends its settings to the simulated searches.
         workers: processes.
         tell: called with a line at each case.
+
+    Raises:
+        RlidimError: the file is no table of coverage, or one of other repetitions.
     """
     studies = [Study(case, False, repetitions, task) for case in cases()]
     studies += [Study(case, True, repetitions, task) for case in searched_cases()]
     studies.sort(key=lambda study: (study.case.natives > 0, study.searched))  # the dear ones last
-    rows = {tuple(row[name] for name in KEY): row for row in read(file)}
-    rows = {key: row for key, row in rows.items() if row["code"] == code(row["kind"] == SEARCH)}
+    before = read(file)
+    others = {row["repetitions"] for row in before} - {str(repetitions)}
+    if others:
+        raise RlidimError(
+            f"{file} has {', '.join(sorted(others))} repetitions of its cases, not {repetitions}: "
+            "move it away, or ask for as many"
+        )
+    rows = {
+        tuple(row[name] for name in KEY): row
+        for row in before
+        if row["code"] == code(row["kind"] == SEARCHED)
+    }
     missing = [study for study in studies if study.key not in rows]
     with multiprocessing.get_context("spawn").Pool(min(workers, max(len(missing), 1))) as pool:
         for number, found in enumerate(pool.imap(_simulated, missing), 1):
@@ -171,7 +185,7 @@ def make_table(
 
 @functools.cache
 def code(searched: bool) -> str:
-    """Return what a line's figures depend on: a hash of the sources that made them.
+    """Return a hash of the sources that a line's figures depend on, the reading of records aside.
 
     Args:
         searched: whether the search is in the loop. What it does leaves the figures of whole

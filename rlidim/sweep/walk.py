@@ -37,6 +37,11 @@ def ladder(largest: int) -> list[int]:
     return [d for d in rungs if d < largest] + [largest]
 
 
+def doubtful(reaching: int, runs: int) -> bool:
+    """Return whether so many native runs of so many leave open if half of them reach the target."""
+    return runs < NATIVES and DOUBTFUL[0] < reaching / runs < DOUBTFUL[1]
+
+
 def reading(
     plan: Plan, records: Mapping[Cell, RunRecord], results_folder: Path = Path("results")
 ) -> Measurement:
@@ -129,8 +134,7 @@ class Walk:
     def _doubtful_natives(self, current: Estimate) -> list[Cell]:
         """Return native runs to add where too few show whether half of them reach the target."""
         reaching, runs = current.scale.native
-        low, high = DOUBTFUL
-        if current.scale.target is None or runs >= NATIVES or not low < reaching / runs < high:
+        if current.scale.target is None or not doubtful(reaching, runs):
             return []
         return self._natives(runs, NATIVES - runs)
 
@@ -149,6 +153,7 @@ class Walk:
             low = current.interval[0]
             if low is not None and low >= min(largest + 1, current.D):
                 return self._confirm([largest])
+            self._confirming = {}
             # A rung that owes its passing to luck keeps the interval's lower end below it.
             lucky = [rung.d for rung in current.rungs if rung.passes]
             return self._replicate([*lucky[:1], largest], REPLICATES)
