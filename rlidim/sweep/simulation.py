@@ -25,7 +25,7 @@ from rlidim.records.cell import RANDOM, Cell, Seeds
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.files import write_atomically
 from rlidim.records.record import RunRecord
-from rlidim.report.coverages import COLUMNS, KEY, SEARCHED, WHOLE, read
+from rlidim.report.coverages import COLUMNS, KEY, SEARCHED, read
 from rlidim.statistics import exact
 from rlidim.statistics.coverage import (
     CURVES,
