@@ -254,11 +254,13 @@ def _tell_of_missing_checkpoint(job: Job, tell: Tell) -> None:
 
 
 def _tell_of_checkpoints(record: RunRecord, tell: Tell) -> None:
-    """Say at which step a run was resumed, or why not."""
+    """Say at which step a run was resumed, or why not, and why it left no checkpoint."""
     if "resumed_at" in record.provenance:
         tell(f"resumed after {record.provenance['resumed_at']} steps")
     if "checkpoint_not_used" in record.provenance:
         tell(f"{record.provenance['checkpoint_not_used']}: the run began anew")
+    if "checkpoint_not_written" in record.provenance:
+        tell(f"{record.provenance['checkpoint_not_written']}: no checkpoint is written")
 
 
 def measure(

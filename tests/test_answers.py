@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from rlidim import cli
+from rlidim.cli import answers
+from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.remembered import FOLDER, key_of, remembered
@@ -160,6 +162,17 @@ def test_a_second_answer_loads_nothing_heavy(results: Path) -> None:
                 check=True,
             )
         assert done.stdout.splitlines()[-1] == "", command
+
+
+def test_the_critic_s_parameters_may_be_confined_too() -> None:
+    task = find_task("cartpole")
+    answers.check_dimensions(task, [562, 600], "all")
+    for dims, scope, said in (
+        ([600], "policy", "between 1 and D = 562, got 600"),
+        ([0], "all", "at least 1, got 0"),
+    ):
+        with pytest.raises(RlidimError, match=said):
+            answers.check_dimensions(task, dims, scope)
 
 
 def test_the_families_known_without_torch_are_those_that_there_are() -> None:

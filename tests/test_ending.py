@@ -220,6 +220,8 @@ def test_a_lock_that_cannot_be_given_back_is_one_line(
     [
         ("cartpole measure --trainer es", ending.GO_ON),
         ("bench --tier quick", ending.GO_ON),
+        ("cartpole train --trainer es", ending.RESUMABLE),
+        ("cartpole train --trainer es --resume", ending.RESUMABLE),
         ("tables", ending.ANEW),
         ("mnist-fc compress x.json", ending.ANEW),
     ],

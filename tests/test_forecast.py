@@ -90,6 +90,13 @@ def test_where_no_d_fails_the_search_has_yet_to_go_there() -> None:
     assert "--budget" in said
 
 
+def test_where_the_file_ends_the_search_no_budget_lets_it_go_on() -> None:
+    said = advice(measured(8, {4: 0, 8: 0}), dataclasses.replace(PLAN, largest=8))
+    assert said is not None
+    assert "no further than d = 8; a greater 'largest:' under search:" in said
+    assert "--budget" not in said
+
+
 def test_rungs_in_between_are_priced_where_only_they_narrow() -> None:
     now = measured(16, {40: 0, 60: 4})
     assert now.estimate is not None
@@ -126,6 +133,6 @@ def test_bench_says_it_of_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert first.startswith("synthetic by es: about 7 of 562 numbers are enough (open)")
     assert open_end.startswith("  both ends open: the runs between d = 4 (0 of 4) and d = 12")
     assert narrower.strip().startswith(
-        f"rlidim synthetic measure --trainer es --results {tmp_path}: an interval whose ends"
+        f"rlidim --results {tmp_path} synthetic measure --trainer es: an interval whose ends"
     )
     assert narrower.endswith("lets the same command go on")

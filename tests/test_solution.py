@@ -83,12 +83,12 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
 def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
     cell = Cell("synthetic", "es", "hashed", 5, 3, "all")
     for asked, options in (
-        (cell, "--dim 5 --projection hashed --scope all --seed 3 --force"),
-        (dataclasses.replace(cell, scope="policy"), "--projection hashed --seed 3 --force"),
-        (Cell.baseline("synthetic", "es", 3), "synthetic train --trainer es --seed 3 --force"),
+        (cell, "--dim 5 --projection hashed --scope all --seed 3 --log-dir NEW"),
+        (dataclasses.replace(cell, scope="policy"), "--projection hashed --seed 3 --log-dir NEW"),
+        (Cell.baseline("synthetic", "es", 3), "train --trainer es --seed 3 --log-dir NEW"),
     ):
         record = make_record(make_task(), asked, 1.0, solution={"theta_d": None})
-        with pytest.raises(RlidimError, match=f"{options}' again"):
+        with pytest.raises(RlidimError, match=f"rlidim --results NEW synthetic .*{options}'"):
             solution_file.of_record(record, tmp_path / "record.json", tmp_path)
 
 

@@ -16,6 +16,7 @@ import click
 from rlidim.cli.options import results_of, skipped
 from rlidim.data import home
 from rlidim.errors import RlidimError, printable
+from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.remembered import FOLDER, key_of, remembered
 from rlidim.report.places import BASES, CHOICES, COVERAGE, DESCRIPTIONS, FAMILIES, GROWTH
@@ -138,17 +139,22 @@ def sizes_of(tasks: Iterable[Task]) -> dict[str, int | None]:
     return sizes
 
 
-def check_dimensions(task: Task, dims: Iterable[int]) -> None:
+def check_dimensions(task: Task, dims: Iterable[int], scope: str) -> None:
     """Check that subspaces of the task's network have these dimensions, before torch is loaded.
+
+    Of another scope than the policy's the critic's parameters count too: the trainer alone knows
+    how many they are.
 
     Raises:
         RlidimError: one of them is not in 1 .. D.
     """
     dims = list(dims)
-    D = size_of(task) if dims else None
+    D = size_of(task) if dims and scope == Cell.scope else None
     for d in dims:
         if D is not None and not 1 <= d <= D:
             raise RlidimError(f"d must be between 1 and D = {D}, got {d}")
+        if d < 1:
+            raise RlidimError(f"d must be at least 1, got {d}")
 
 
 def memory_of(results: Results, name: str) -> Path | None:

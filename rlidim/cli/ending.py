@@ -19,7 +19,9 @@ from rlidim.errors import printable
 
 GO_ON = "every finished run is on record; the same command goes on from here"
 ANEW = "nothing was left half-written; the same command begins anew"
-MAKES_RUNS = {"train", "measure", "bench", "calibrate", "gpu"}  # commands whose runs are recorded
+RESUMABLE = "the run is not on record; with --resume it goes on from its last checkpoint, if any"
+TRAIN = "train"  # one run, which is begun anew where nobody asks for its checkpoint
+MAKES_RUNS = {"measure", "bench", "calibrate", "gpu"}  # commands whose runs are recorded
 MISTAKE = 2  # exit codes: of what the user can mend
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -142,6 +144,8 @@ def _watching() -> Iterator[None]:
 
 def afterwards(words: Sequence[str]) -> str:
     """Return what is true of an interrupted command line: does it go on, or begin anew?"""
+    if TRAIN in words:
+        return RESUMABLE
     return GO_ON if MAKES_RUNS & set(words) else ANEW
 
 

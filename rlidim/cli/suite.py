@@ -227,8 +227,8 @@ def choose_otherwise(
     from rlidim.sweep import calibration
 
     folder, tasks = results_of(context).folder, tasks_of(context)
-    plans = calibration.otherwise(tasks, lambda line: tell(f"left out: {line}"))
     refused = Refused()
+    plans = calibration.otherwise(tasks, refused)
     try:
         for number, (choice, plan) in enumerate(plans, 1):
             tell(f"[{number}/{len(plans)}] {plan.task.name} {plan.trainer}, {choice.words}")
@@ -303,8 +303,10 @@ def show_row(context: click.Context, measurement: Measurement, plan: Plan) -> No
     from rlidim.sweep import closing
 
     click.echo(plainly(measurement))
-    folder = shlex.quote(str(context.find_root().obj["results"]))
-    command = f"rlidim {plan.task.name} measure --trainer {plan.trainer} --results {folder}"
+    top = context.find_root().obj
+    words = ["rlidim"] if top["envs"] is None else ["rlidim", "--envs", str(top["envs"])]
+    words += ["--results", str(top["results"]), plan.task.name, "measure", "--trainer"]
+    command = shlex.join([*words, plan.trainer])
     for line in closing.reasons(measurement, plan, command):
         click.echo(f"  {line}")
 

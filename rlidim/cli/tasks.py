@@ -109,7 +109,7 @@ def train_command(
     trainer = trainer or next(iter(task.trainers))
     task = task.replace_settings(trainer, dict(overrides))
     logs.check(log, log_dir)
-    answers.check_dimensions(task, () if dim is None else (dim,))
+    answers.check_dimensions(task, () if dim is None else (dim,), scope)
     from rlidim import interface
     from rlidim.cli.progress import RunProgress
 
@@ -235,7 +235,7 @@ def measure_command(
     trainer = trainer or next(iter(task.trainers))
     task = task.replace_settings(trainer, dict(overrides))
     logs.check(log, log_dir)
-    answers.check_dimensions(task, dims or ())
+    answers.check_dimensions(task, dims or (), scope)
     from rlidim.sweep.plan import Plan
 
     plan = Plan.of(

@@ -139,6 +139,8 @@ class Attempt:
                 provenance["resumed_at"] = checkpoints.resumed
             if checkpoints.note is not None:
                 provenance["checkpoint_not_used"] = checkpoints.note
+            if checkpoints.unwritten is not None:
+                provenance["checkpoint_not_written"] = checkpoints.unwritten
         if self.job.processes > 1:
             provenance["processes"] = self.job.processes
         provenance |= {

@@ -75,6 +75,7 @@ class Checkpoints:
 
     Attributes:
         note: why a checkpoint that is there was not used, a line; None if it was, or there is none.
+        unwritten: why none is written, a line; None if they are.
         resumed: the environment steps at which the run was taken up; None if it began anew.
         spent: by the interrupted run, up to its checkpoint.
     """
@@ -99,6 +100,7 @@ class Checkpoints:
         self.folder = folder
         self.about = about
         self.note: str | None = None
+        self.unwritten: str | None = None
         self.resumed: int | None = None
         self.spent = self._loaded = Spent()
         self._began = Spent.now()
@@ -168,7 +170,7 @@ class Checkpoints:
     def save(self, content: Any, here: Spent | None = None) -> None:
         """Write a state in one piece, in place of the one before.
 
-        One that is too large to be read again is not written: the note says so.
+        One that is too large to be read again is not written: ``unwritten`` says so.
 
         Args:
             content: a tree of plain values and arrays, see :func:`rlidim.records.state.encode`.
@@ -183,7 +185,7 @@ class Checkpoints:
         spent = dataclasses.astuple(self.spent + here)
         encoded = state.encode({"about": self.about, "spent": spent, "state": content})
         if len(encoded) > LARGEST:
-            self._refuse("none is written", ValueError(f"of {len(encoded):,} bytes"))
+            self.unwritten = f"{self.path}: of {len(encoded):,} bytes, too large to be read again"
             self._seconds = math.inf
             return
         with writing(self.path):

@@ -111,12 +111,18 @@ def table(measurements: Sequence[Measurement], records: Sequence[RunRecord]) -> 
 def _runs(
     measurement: Measurement, family: str, records: Sequence[RunRecord]
 ) -> dict[Cell, RunRecord]:
-    """Return a row's runs at d = D with P of a family, from its own records and from others."""
+    """Return a row's runs at d = D with P of a family, from its own records and from others.
+
+    Those made with other settings than the row's own are none of it.
+    """
     subject = measurement.subject._replace(projection=family)
+    made_with = measurement.runs[0].config_hash
     return {
         record.cell: record
         for record in (*records, *measurement.runs)
-        if record.cell.d == measurement.D and Subject.of(record.cell) == subject
+        if record.cell.d == measurement.D
+        and Subject.of(record.cell) == subject
+        and record.config_hash == made_with
     }
 
 

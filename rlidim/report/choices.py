@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rlidim.records.cell import RANDOM
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement, gather
 from rlidim.report import text
@@ -53,8 +54,19 @@ def read(
     for choice in CHOICES:
         records, unreadable = Results(folder(results, choice.name)).scan()
         problems += unreadable
-        for each in gather(records, tasks, results_folder=folder(results, choice.name)):
-            found[each.task_name, each.trainer, choice.name] = each
+        for name, trainer in (*SUBJECTS, *BY_WIDTH):
+            task = tasks.get(name)
+            if task is None or trainer not in task.trainers:
+                continue
+            changed = choice.made(task, trainer)
+            own = [record for record in records if record.cell.task == name]
+            for each in gather(
+                [record for record in own if record.cell.trainer in (trainer, RANDOM)],
+                {} if changed is None else {name: changed},
+                results_folder=folder(results, choice.name),
+            ):
+                found[name, trainer, choice.name] = each
+                problems += each.warnings
     for task, trainer in (*SUBJECTS, *BY_WIDTH):
         own = most_telling(
             each

@@ -195,12 +195,14 @@ def of_record(record: RunRecord, path: Path, log_dir: Path) -> Solution:
     dimension = "" if cell.d is None else f"--dim {cell.d} --projection {cell.projection} "
     if cell.d is not None and cell.scope != Cell.scope:
         dimension += f"--scope {cell.scope} "
-    command = (
-        f"'rlidim {cell.task} train --trainer {cell.trainer} {dimension}--seed {cell.seed} --force'"
+    again = (
+        "make the run again in folders of its own, with the --set that it was made with: 'rlidim "
+        f"--results NEW {cell.task} train --trainer {cell.trainer} {dimension}--seed {cell.seed} "
+        "--log-dir NEW'"
     )
     if not file.exists():
         raise RlidimError(
-            f"{file}: missing, and {path} does not hold the parameters itself: run {command} again"
+            f"{file}: missing, and {path} does not hold the parameters itself: {again}"
         )
     solution = load(file)
     numbers = solution.theta_0 if solution.theta_d is None else solution.theta_d
@@ -208,6 +210,6 @@ def of_record(record: RunRecord, path: Path, log_dir: Path) -> Solution:
     if expected is not None and (numbers is None or digest(numbers) != expected):
         raise RlidimError(
             f"{file}: the solution of another run than {path}, made since with the same "
-            f"--log-dir: run {command} again, with a --log-dir of its own"
+            f"--log-dir: {again}"
         )
     return solution

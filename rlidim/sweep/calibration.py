@@ -92,7 +92,7 @@ def otherwise(tasks: Mapping[str, Task], refuse: Tell) -> list[tuple[Choice, Pla
             try:
                 plan = Plan.of(task, trainer, projection=choice.projection, precision=OTHERWISE)
             except RlidimError as error:
-                refuse(f"{name} {trainer}: {error}")
+                refuse(f"{name} {trainer}, {choice.words}: {error}")
                 continue
             chosen.append((choice, plan))
     # The dearest last: a sitting that is cut short has all widths of some, not one of each.

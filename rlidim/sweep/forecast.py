@@ -110,6 +110,11 @@ def advice(measurement: Measurement, plan: Plan) -> str | None:
     wanted = f"an interval whose ends have a ratio of {plan.precision:g}"
     if plan.dims is not None:
         return f"{wanted}: leave --dims out and a search looks for it, or give more --seeds"
+    if estimate.censored == "above" and plan.largest == estimate.tested[-1]:
+        return (
+            f"{wanted}: its search goes no further than d = {plan.largest:,}; a greater 'largest:' "
+            "under search: in the task's file lets it"
+        )
     if estimate.censored:
         further = "larger" if estimate.censored == "above" else "smaller"
         return (

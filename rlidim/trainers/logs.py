@@ -7,7 +7,8 @@ write here beside their own files. Nothing of a result depends on it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -170,24 +171,30 @@ class Log:
         check(names, folder)
         self.names = tuple(dict.fromkeys(names))
         self._about = folder, cell, settings
+        self._opened = False
         self._writers: list[Writer] = []
+        self._reasons: list[str] = []  # why a place was given up
 
     def write(self, steps: int, values: Mapping[str, float]) -> None:
         """Add a point to each curve, at so many steps of the run.
 
+        A place that takes no more is given up, and :meth:`close` says why: no run ends for it.
+
         Raises:
-            RlidimError: a place cannot be opened, or not be written.
+            RlidimError: a place cannot be opened.
         """
         folder, cell, settings = self._about
         if folder is None:
             return
-        with writing(folder):
-            if not self._writers:
+        if not self._opened:
+            with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 for name in self.names:
                     self._writers.append(WRITERS[name](folder, cell, settings))
-            for writer in self._writers:
-                writer.write(steps, values)
+            self._opened = True
+        for writer in list(self._writers):
+            if not self._tried(functools.partial(writer.write, steps, values)):
+                self._writers.remove(writer)
 
     def close(self, score: float | None = None, *, failed: bool = False) -> list[str]:
         """Finish what was opened, with the run's final score if it has one.
@@ -196,11 +203,17 @@ class Log:
             Why a place could not be written, a line each; the others are finished all the same.
         """
         opened, self._writers = self._writers, []
-        reasons = []
         for writer in opened:
-            try:
-                with writing(self._about[0] or Path()):
-                    writer.close(score, failed=failed)
-            except Exception as error:  # whatever a foreign package raises
-                reasons.append(" ".join(str(error).split()) or type(error).__name__)
+            self._tried(functools.partial(writer.close, score, failed=failed))
+        reasons, self._reasons = self._reasons, []
         return reasons
+
+    def _tried(self, call: Callable[[], None]) -> bool:
+        """Say whether a place took what it was to take; remember why not."""
+        try:
+            with writing(self._about[0] or Path()):
+                call()
+        except Exception as error:  # whatever a foreign package raises
+            self._reasons.append(" ".join(str(error).split()) or type(error).__name__)
+            return False
+        return True

@@ -91,6 +91,13 @@ def test_every_column_counts_against_the_target() -> None:
     assert found[4:] == ("0 of 5", "0 of 3", "1 of 3", "undecided")
 
 
+def test_a_run_made_with_other_settings_is_none_of_the_row_s() -> None:
+    first, *others = at_full([SOLVED] * 3, [FAILED] * 3)
+    before = dataclasses.replace(first, config_hash="0" * 16)
+    assert bases.table([measured()], [first, *others]).rows
+    assert not bases.table([measured()], [before, *others]).rows
+
+
 def test_a_row_that_lacks_a_run_is_left_out() -> None:
     assert bases.table([measured()], at_full([500.0] * 3, [500.0] * 3)[:-1]).rows == ()
 

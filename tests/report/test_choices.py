@@ -156,6 +156,26 @@ def test_a_subject_that_is_missing_leaves_it_open_and_is_named(
     assert claim.figures.endswith("; room es with hidden layers of 16, 64, 256")
 
 
+def test_records_of_other_settings_than_a_choice_s_are_said(tmp_path: Path) -> None:
+    """The task's file has changed since: what was made otherwise then is none of it."""
+    before = ALL["budget-halved"].made(TASK, "es")
+    assert before is not None
+    folder = choices.folder(tmp_path, "budget-halved")
+    for record in [
+        random(before),
+        *baseline(before, (500.0,) * 5),
+        *runs(before, {4: [500.0] * 4}),
+    ]:
+        Results(folder).write(record)
+    found, problems = choices.read([], tmp_path, {TASK.name: TASK})
+    assert problems == []
+    assert found[TASK.name, "es", "budget-halved"].estimate is not None
+    now = TASK.replace_settings("es", {"population": 8})
+    _, problems = choices.read([], tmp_path, {TASK.name: now})
+    assert len(problems) == 1
+    assert "other settings" in problems[0]
+
+
 @pytest.mark.slow
 def test_on_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -197,6 +197,31 @@ def test_a_log_that_cannot_be_finished_costs_no_run(
         assert "cannot be written (No space left on device)" in line
 
 
+class Gone(Full):
+    """A place that takes one point and no more."""
+
+    taken: ClassVar[list[int]] = []
+
+    def write(self, steps: int, values: Mapping[str, float]) -> None:
+        """Take the first."""
+        self.taken.append(steps)
+        if len(self.taken) > 1:
+            raise RuntimeError("the service\nis gone")
+
+
+def test_a_log_that_takes_no_more_costs_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Gone, "taken", [])
+    monkeypatch.setattr(logs, "WRITERS", {"gone": Gone})
+    job = replace(job_of("es", tmp_path), log=("gone",))
+    ((_, record),) = run_together([job])
+    assert record is not None
+    assert record.status == "ok"
+    assert len(Gone.taken) == 2 < len(record.curve)
+    assert capsys.readouterr().err.splitlines() == [f"{job.cell}: the service is gone"]
+
+
 @pytest.mark.parametrize(
     ("method", "call"),
     [
