@@ -52,15 +52,16 @@ def whole(name: str, value: object) -> int:
         raise RlidimError(f"{name} must be a whole number, got {value!r:.60}") from error
 
 
-def nearest(name: object, options: Iterable[str]) -> str:
+def nearest(name: object, options: Iterable[str], *, listed: bool = True) -> str:
     """Return ``" (did you mean 'x'?)"`` for the closest option, or the list of all options.
 
     Args:
         name: as the user wrote it.
         options: the valid names.
+        listed: whether to list them where none is close: not if there are many.
     """
     known = sorted(options)
     matches = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.6)
     if matches:
         return f" (did you mean '{matches[0]}'?)"
-    return f" (one of: {', '.join(known)})" if known else ""
+    return f" (one of: {', '.join(known)})" if known and listed else ""

@@ -273,7 +273,10 @@ class SubspaceOptimizer(Optimizer):
         _check_length("lr", lr, zero=True)
         if max_grad_norm is not None:
             _check_length("max_grad_norm", max_grad_norm)
-        super().__init__(params, {"lr": lr, "native": False})
+        given: list[Any] = list(params)
+        if not given:
+            raise RlidimError("there is nothing to train: params is empty")
+        super().__init__(given, {"lr": lr, "native": False})
         for group in self.param_groups:
             _check_length("lr", group["lr"], zero=True)
         confined = [group for group in self.param_groups if not group["native"]]

@@ -285,7 +285,12 @@ def test_set_replaces_a_setting(here: Program) -> None:
 
 MISTAKES = [
     (["cartpol", "measure"], "unknown task or command 'cartpol' (did you mean 'cartpole'"),
+    (["CartPole-v1"], "unknown task or command 'CartPole-v1' (the environment of task 'cartpole')"),
+    (["compare"], "unknown task or command 'compare'; see rlidim list"),
+    (["--results", __file__, "list"], "test_cli.py: a file, not a folder"),
     (["cartpole", "measure", "--trainer", "pp0"], "did you mean 'ppo'"),
+    (["cartpole", "measure", "--trainer", ""], "unknown trainer ''"),
+    (["cartpole", "measure", "--trainer", "a2c"], "'a2c: {n_timesteps: ...}' under trainers:"),
     (["cartpole", "measure", "--trainer", "sac"], "cartpole"),
     (["cartpole", "measure", "--projection", "rademacer"], "did you mean 'rademacher'"),
     (["cartpole", "train", "--dim", "0"], "between 1 and D = 562, got 0"),

@@ -352,6 +352,11 @@ def test_states_whose_groups_had_the_rate_alone_are_taken_up() -> None:
     assert torch.equal(flat(second), flat(first))
 
 
+def test_nothing_to_train_is_a_mistake_of_ours_to_name() -> None:
+    with pytest.raises(RlidimError, match="nothing to train: params is empty"):
+        SubspaceOptimizer([], d=1)
+
+
 def test_a_native_optimizer_refuses_the_state() -> None:
     for network in (make_network(), nn.Linear(4, 2, bias=False)):
         state = optimizer_of(network).state_dict()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rlidim.errors import RlidimError
+from rlidim.executors.job import Job
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
@@ -343,6 +345,34 @@ def test_a_baseline_no_better_than_random_is_said(task: Task) -> None:
 def test_bad_plans(task: Task, choices: dict[str, object], expected: str) -> None:
     with pytest.raises(RlidimError, match=expected.replace("(", r"\(")):
         Plan.of(task, "es", **choices)
+
+
+def test_a_target_that_random_actions_reach_is_refused_before_native_runs_are_made(
+    tmp_path: Path,
+) -> None:
+    task = make_task(target=Target(20.0, "a test's"))
+    plan, made = Plan.of(task, "es"), []
+
+    class OneByOne:
+        workers = 1
+
+        def run(self, jobs: Sequence[Job], more: object = None) -> Iterator[RunRecord]:
+            for job in jobs:
+                made.append(job.cell)
+                yield make_record(task, job.cell, 22.0 if job.cell.trainer == "random" else 500.0)
+
+        def close(self) -> None:
+            pass
+
+    search = Search(plan, Results(tmp_path))
+    with pytest.raises(RlidimError, match="target: score: 20 is no better than random actions, 22"):
+        search.make(search.round(), OneByOne(), None)
+    assert [cell.trainer for cell in made] == ["random"]
+    for cell in made:
+        Results(tmp_path).write(make_record(task, cell, 22.0))
+    with pytest.raises(RlidimError, match="no better than random actions"):
+        Search(plan, Results(tmp_path))
+    Search(dataclasses.replace(plan, local=True), Results(tmp_path))
 
 
 def test_a_state_is_what_listeners_get(task: Task) -> None:

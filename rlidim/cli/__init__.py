@@ -60,9 +60,24 @@ class Rlidim(click.Group):
 
             if name in task_group(name).commands:
                 raise Usage(RlidimError(f"a task comes first: rlidim TASK {name}; see rlidim list"))
-            known = [*self.commands, *task_files(ctx.params.get("envs"))]
-            raise Usage(RlidimError(f"unknown task or command '{name}'{nearest(name, known)}"))
+            raise Usage(RlidimError(f"unknown task or command '{name}'{self._meant(ctx, name)}"))
         return super().resolve_command(ctx, args)
+
+    def _meant(self, ctx: click.Context, name: str) -> str:
+        """Return what an unknown name may stand for: a task's environment, or what is alike."""
+        from rlidim.tasks.names import find_tasks, task_files
+        from rlidim.tasks.problems import Control
+
+        envs = ctx.params.get("envs")
+        of_it = [
+            task.name
+            for task in find_tasks((), envs, bad=lambda line: None).values()
+            if isinstance(task.problem, Control) and task.problem.environment.id == name
+        ]
+        if of_it:
+            return f" (the environment of task '{min(of_it, key=len)}')"
+        known = [*self.commands, *task_files(envs)]
+        return nearest(name, known, listed=False) or "; see rlidim list"
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Name the commands and the tasks that begin so."""

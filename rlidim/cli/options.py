@@ -153,10 +153,17 @@ def variant_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def results_of(context: click.Context) -> Results:
-    """Return the folder of records that the command line names."""
+    """Return the folder of records that the command line names.
+
+    Raises:
+        RlidimError: it is a file.
+    """
     from rlidim.records.folder import Results
 
-    return Results(context.find_root().obj["results"])
+    folder = context.find_root().obj["results"]
+    if folder.exists() and not folder.is_dir():
+        raise RlidimError(f"--results {folder}: a file, not a folder")
+    return Results(folder)
 
 
 def task_of(

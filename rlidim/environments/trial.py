@@ -63,7 +63,8 @@ def told(where: str) -> Iterator[None]:
     except KeyboardInterrupt:  # the user's
         raise
     except RlidimError as error:
-        raise RlidimError(f"{where}: {error}") from error
+        said = str(error).removeprefix(f"{where.partition(': ')[0]}: ")  # the file, once
+        raise RlidimError(f"{where}: {said}") from error
     except BaseException as error:  # sys.exit() too
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = " ".join(f"{type(error).__name__}: {error}".split())

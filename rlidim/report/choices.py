@@ -47,7 +47,8 @@ def read(
         tasks: by name.
 
     Returns:
-        The measurements, and a line for each file that is no record.
+        The measurements, and a line for each file that is no record, or whose run was made with
+        other settings than the choice's.
     """
     found: dict[Key, Measurement] = {}
     problems: list[str] = []
@@ -59,22 +60,25 @@ def read(
             if task is None or trainer not in task.trainers:
                 continue
             changed = choice.made(task, trainer)
-            own = [record for record in records if record.cell.task == name]
             for each in gather(
-                [record for record in own if record.cell.trainer in (trainer, RANDOM)],
+                [
+                    record
+                    for record in records
+                    if record.cell.task == name and record.cell.trainer in (trainer, RANDOM)
+                ],
                 {} if changed is None else {name: changed},
                 results_folder=folder(results, choice.name),
             ):
                 found[name, trainer, choice.name] = each
                 problems += each.warnings
-    for task, trainer in (*SUBJECTS, *BY_WIDTH):
+    for name, trainer in (*SUBJECTS, *BY_WIDTH):
         own = most_telling(
             each
             for each in measurements
-            if (each.task_name, each.trainer, each.scope) == (task, trainer, "policy")
+            if (each.task_name, each.trainer, each.scope) == (name, trainer, "policy")
         )
         if own is not None:
-            found[task, trainer, ""] = own
+            found[name, trainer, ""] = own
     return found, problems
 
 

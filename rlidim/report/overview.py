@@ -159,7 +159,7 @@ def _facts(task: Task, D: int | None) -> dict[str, str]:
             facts = {"environment": " ".join([environment.id, *given])}
             if environment.extra is not None:
                 facts["needs"] = f"pip install 'rlidim[{environment.extra}]'"
-            reason = f"unknown: 'rlidim {task.name} train' says why"
+            reason = f"unknown: 'rlidim check {task.file}' says why"
             unknown = "the game's" if environment.any_game else reason
             size = unknown if D is None else f"{D:,}"
             facts["network"] = f"{network}, {network.initialisation}, D = {size}"

@@ -47,6 +47,12 @@ _ABOUT = (
     "half of the runs still solve it, when the network's D parameters may move only in a random "
     "d-dimensional subspace (Li et al., ICLR 2018)."
 )
+_RUNGS = (
+    "Mean and sd are of the scores on the measurement's scale; solved: how many runs reach 0.9 of "
+    "it; fit: the isotonic fit of their share, read where it crosses a half (-: beyond three times "
+    "the d where it does, of which it is not); passes: whether half of the runs at that d alone "
+    "solve the task, which a few lucky ones may below the reading."
+)
 _AGAIN = (
     "Everything here is made from the records, one JSON file a run, by this command; the same "
     "records give the same files."
@@ -202,7 +208,7 @@ class _Page:
         for table in self.tables:
             parts += [f"## {table.title}", *_markdown(table)]
         if self.measurements:
-            parts.append("## Every tested d")
+            parts += ["## Every tested d", _RUNGS]
         for measurement in self.measurements:
             parts.append(f"### {render.escape_markdown(measurement.label)}")
             lines = [f"- {render.escape_markdown(line)}" for line in statements(measurement)]

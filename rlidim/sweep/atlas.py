@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Job, JobError
-from rlidim.executors.ledger import finished
 from rlidim.executors.local import InProcess, ProcessPool
 from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.folder import Results
@@ -92,13 +91,15 @@ class Sitting:
         """Take in a record, which may be of several rows: random actions are."""
         self.stand_still()
         waiting = [index for index, cells in self._underway.items() if record.cell in cells]
-        if waiting and not finished(record):
-            self._again.append(self._job(self.rows[waiting[0]], record.cell))
-            return
         for index in waiting:
             search, cells = self.rows[index].search, self._underway[index]
+            try:
+                if not search.take(record):
+                    self._again.append(self._job(self.rows[index], record.cell))
+                    return
+            except RlidimError as error:
+                raise JobError(record.cell, error) from error
             cells.remove(record.cell)
-            search.records[record.cell] = record
             search.tell(self.listener, cells)
             if not cells:
                 del self._underway[index]

@@ -12,7 +12,7 @@ from rlidim.data import datasets
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
 from rlidim.executors.ledger import check_settings, died, finished, superseded
-from rlidim.records.cell import Cell
+from rlidim.records.cell import RANDOM, Cell
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
@@ -117,7 +117,8 @@ class Search:
             log: where else the runs' numbers are shown: see :mod:`rlidim.trainers.logs`.
 
         Raises:
-            RlidimError: the folder cannot be written, or holds records of other settings.
+            RlidimError: the folder cannot be written, or holds records of other settings, or one
+                by which random actions are as good as the task's target.
         """
         results.check_writable()
         if isinstance(plan.task.problem, Supervised):
@@ -125,6 +126,8 @@ class Search:
             datasets.load(plan.task.problem.data.name)
         self.plan = plan
         self.records = on_disk(plan, results)
+        for record in self.records.values():
+            self._check_target(record)
         self.resumed = len(self.records)
         self._results, self._log_dir, self._log = results, log_dir, tuple(log)
         self._walk = Walk(plan)
@@ -165,12 +168,33 @@ class Search:
             ]
             for record in executor.run(jobs):
                 pending.remove(record.cell)
-                if finished(record):
-                    self.records[record.cell] = record
-                else:
+                if not self.take(record):
                     again.append(record.cell)
                 self.tell(listener, [*pending, *again])
             pending, again = again, []
+
+    def take(self, record: RunRecord) -> bool:
+        """Take in a record of the round; say whether its run is over, or to be made once more.
+
+        Raises:
+            RlidimError: random actions are as good as the task's target.
+        """
+        if not finished(record):
+            return False
+        self.records[record.cell] = record
+        self._check_target(record)
+        return True
+
+    def _check_target(self, record: RunRecord) -> None:
+        """Refuse a target that random actions reach, before native runs are made for it."""
+        target, score = self.plan.task.target, record.score
+        if record.cell.trainer != RANDOM or target is None or score is None or self.plan.local:
+            return
+        if not target.score > score:
+            raise RlidimError(
+                f"{self.plan.task.file}: target: score: {target.score:g} is no better than random "
+                f"actions, {score:.4g}: name one that only a policy that solves the task reaches"
+            )
 
     def tell(self, listener: Listener | None, running: Sequence[Cell]) -> None:
         """Tell a listener where the search stands."""

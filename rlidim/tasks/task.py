@@ -156,8 +156,9 @@ class Task:
                 f"unknown trainer '{trainer}'{nearest(trainer, {**known, **self.trainers})}"
             )
         raise RlidimError(
-            f"task '{self.name}' has no settings for trainer '{trainer}': "
-            f"add them under trainers: in {self.file} (it has: {', '.join(self.trainers)})"
+            f"task '{self.name}' has settings for {', '.join(self.trainers)}, not for "
+            f"'{trainer}': in a folder that --envs names, a copy of {self.file} may have "
+            f"'{trainer}: {{n_timesteps: ...}}' under trainers:"
         )
 
     def search_for(self, trainer: str) -> Search:
