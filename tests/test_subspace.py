@@ -354,7 +354,7 @@ def test_states_whose_groups_had_the_rate_alone_are_taken_up() -> None:
 
 def test_nothing_to_train_is_a_mistake_of_ours_to_name() -> None:
     with pytest.raises(RlidimError, match="nothing to train: params is empty"):
-        SubspaceOptimizer([], d=1)
+        rlidim.SubspaceOptimizer([], d=1)
 
 
 def test_a_native_optimizer_refuses_the_state() -> None:
