@@ -9,7 +9,7 @@ from rlidim.records.measurement import Measurement
 from rlidim.report import text
 from rlidim.report.rows import (
     COUNTS,
-    difficulty,
+    easiest,
     estimate_of,
     most_telling,
     place,
@@ -79,7 +79,9 @@ def _table(cells: dict[str, dict[str, Measurement]]) -> Table:
             )
             or NONE,
         )
-        for name, row in sorted(cells.items(), key=lambda item: (_easiest(item[1]), item[0]))
+        for name, row in sorted(
+            cells.items(), key=lambda item: (easiest(item[1].values()), item[0])
+        )
     ]
     notes = (
         "The smallest d at which half of the runs reach 0.9 of the way from random actions to the "
@@ -87,7 +89,7 @@ def _table(cells: dict[str, dict[str, Measurement]]) -> Table:
         "95 % interval. Native unsolved: fewer than half of the runs of "
         "the whole network reach that within the budget, so that nothing is read of the task. "
         f"None: not even d = D does. {DOUBTED}: fewer than {10 * COUNTS:g} of 10 native runs do, "
-        "so that the reading is not compared.",
+        "so that the reading is not compared. Tasks by the least reading with a closed interval.",
     )
     return Table(
         "Reinforcement learning", ("task", "D", *trainers, "published"), tuple(rows), 1, notes
@@ -139,13 +141,3 @@ def _often_fails(measurement: Measurement) -> bool:
     """Return whether native training solves the task too seldom for a comparison, yet solves it."""
     estimate = estimate_of(measurement)
     return not (estimate.scale.unsolved or solved_reliably(*estimate.scale.native))
-
-
-def _easiest(row: dict[str, Measurement]) -> float:
-    """Return the least d_int of a task's trainers; a task that has none comes last."""
-    found = [
-        difficulty(each.estimate)
-        for each in row.values()
-        if each.estimate is not None and each.estimate.d_int and not each.estimate.scale.unsolved
-    ]
-    return min(found, default=float("inf"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from rlidim.records.measurement import Measurement
@@ -30,8 +31,9 @@ COMPARED = "Compared are rows with a closed interval that eight of ten native ru
 
 
 def place(trainer: str) -> tuple[int, str]:
-    """Return what trainers are sorted by."""
-    return ORDER.index(trainer) if trainer in ORDER else len(ORDER), trainer
+    """Return what trainers are sorted by: ``ppo-many`` stands beside ``ppo``."""
+    alone = trainer.removesuffix("-many")
+    return ORDER.index(alone) if alone in ORDER else len(ORDER), trainer
 
 
 def has_usual_family(measurement: Measurement) -> bool:
@@ -102,3 +104,16 @@ def difficulty(estimate: Estimate) -> float:
     if estimate.d_int is None:
         return estimate.tested[-1] + 0.5
     return estimate.d_int - (0.5 if estimate.censored == "below" else 0.0)
+
+
+def easiest(measurements: Iterable[Measurement]) -> tuple[int, float]:
+    """Return what tasks are sorted by: the least reading of a trainer with a closed interval.
+
+    After these come the tasks without one, by the least that any trainer says, and last those of
+    which nothing is read.
+    """
+    estimates = [each.estimate for each in measurements if each.estimate is not None]
+    read = [each for each in estimates if not each.scale.unsolved and not each.unreached]
+    closed = [each for each in read if each.closed]
+    rank = 0 if closed else 1 if read else 2
+    return rank, min(map(difficulty, closed or read or estimates), default=math.inf)

@@ -11,7 +11,7 @@ from rlidim.records.measurement import Measurement
 from rlidim.report import drawing, log_rows
 from rlidim.report.drawing import GREY, INK, PALE
 from rlidim.report.headline import by_trainer
-from rlidim.report.rows import difficulty, estimate_of, place
+from rlidim.report.rows import easiest, estimate_of, place
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import name_of, read
 
@@ -43,10 +43,10 @@ class _Row:
 
 
 def plot_task_ladder(measurements: Sequence[Measurement], path_stem: Path) -> list[Path]:
-    """Draw the tasks that have a reading or a bound, the easiest first; return the SVG and the PNG.
+    """Draw the tasks, the easiest first; return the SVG and the PNG.
 
-    Tasks that native training does not solve, or of which not even d = D passes, are left out, and
-    nothing is drawn where no task is left.
+    Trainers that do not solve a task natively are left out, and nothing is drawn where none is
+    left.
 
     Raises:
         RlidimError: a file cannot be written.
@@ -73,28 +73,17 @@ def _rows(measurements: Sequence[Measurement]) -> list[_Row]:
     for task, readings in by_trainer(measurements).items():
         readable = {
             name: readings[name]
-            for name in sorted(readings, key=_beside_its_kind)
-            if not estimate_of(readings[name]).unreached
-            and not estimate_of(readings[name]).scale.unsolved
+            for name in sorted(readings, key=place)
+            if not estimate_of(readings[name]).scale.unsolved
         }
         if readable:
             kept[task] = readable
     rows: list[_Row] = []
     top = ROW
-    for task in sorted(kept, key=lambda task: (_easiest(kept[task]), task)):
+    for task in sorted(kept, key=lambda task: (easiest(kept[task].values()), task)):
         rows.append(_Row(drawing.fit(task, NAME, LONGEST), kept[task], top))
         top += rows[-1].height + ROW
     return rows
-
-
-def _beside_its_kind(trainer: str) -> tuple[tuple[int, str], str]:
-    """Return what trainers are sorted by: ``ppo-many`` stands beside ``ppo``."""
-    kind, _, many = trainer.partition("-")
-    return place(kind), many
-
-
-def _easiest(readings: dict[str, Measurement]) -> float:
-    return min(difficulty(estimate_of(each)) for each in readings.values())
 
 
 def _shown(rows: Sequence[_Row], estimates: Sequence[Estimate]) -> list[float]:

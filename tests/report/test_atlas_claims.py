@@ -222,3 +222,16 @@ def test_a_trainer_and_its_batched_form_share_a_column_of_readme() -> None:
     assert table.header == ("task", "D", "ppo", "published")
     assert table.rows[0][2] == "10 [9, 12] (local)†"
     assert headline.table(found).header == ("task", "D", "ppo", "ppo-many", "published")
+
+
+def test_an_open_reading_does_not_make_a_task_easy() -> None:
+    """An open 2 ranks behind a closed 40, and what is not read at all comes last."""
+    open_end = {1: [500.0, 20.0], 4: [500.0] * 2}
+    closed = {32: [20.0] * 8, 48: [500.0] * 8}
+    nothing: dict[int, list[float | None]] = {562: [20.0] * 20}
+    found = []
+    for name, scores in (("none", nothing), ("open", open_end), ("closed", closed)):
+        it = task(name)
+        records = [random(it), *baseline(it), *runs(it, scores)]
+        found += gather(records, {name: it}, results_folder=Path("r"))
+    assert [row[0] for row in headline.table(found).rows] == ["closed", "open", "none"]

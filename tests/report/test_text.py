@@ -106,7 +106,7 @@ def test_the_page_of_a_task_nobody_has_measured() -> None:
     page = task_page(make_task("cartpole", published=(published(),)), [], None)
     for part in ("envs/synthetic.yml", "CartPole-v1", "n_timesteps=1000"):
         assert part in page
-    assert "D = unknown: 'rlidim cartpole train' says why" in page
+    assert "D = unknown: 'rlidim check envs/synthetic.yml' says why" in page
     assert "25" in page
     assert "baseline its own direct run; Li et al. 2018, table 1" in page
     assert "columns of P not normalised" in page

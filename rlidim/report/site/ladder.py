@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rlidim.report import text
+from rlidim.report.rows import easiest
 from rlidim.report.site.axis import Axis
 from rlidim.report.site.entry import CALIBRATION, GROUPS, REINFORCEMENT, SUPERVISED, Entry, address
 from rlidim.report.site.markup import Markup, element, together
@@ -76,7 +77,9 @@ def by_task(entries: Iterable[Entry]) -> list[tuple[str, list[Entry]]]:
         tasks.setdefault(entry.measurement.task_name, []).append(entry)
     for those in tasks.values():
         those.sort(key=lambda entry: (entry.difficulty, entry.name))
-    return sorted(tasks.items(), key=lambda item: (item[1][0].difficulty, item[0]))
+    return sorted(
+        tasks.items(), key=lambda item: (easiest(each.measurement for each in item[1]), item[0])
+    )
 
 
 def lane(entry: Entry, axis: Axis) -> Markup:
