@@ -39,7 +39,7 @@ def task_folders(extra: Path | None = None) -> list[Path]:
     if extra is None:
         return own
     if not extra.is_dir():
-        raise RlidimError(f"--envs {extra}: no such folder")
+        raise RlidimError(f"--envs or RLIDIM_ENVS {extra}: no such folder")
     return [extra, *own]
 
 
