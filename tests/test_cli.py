@@ -290,7 +290,10 @@ MISTAKES = [
     (["--results", __file__, "list"], "test_cli.py: a file, not a folder"),
     (["cartpole", "measure", "--trainer", "pp0"], "did you mean 'ppo'"),
     (["cartpole", "measure", "--trainer", ""], "unknown trainer ''"),
-    (["cartpole", "measure", "--trainer", "a2c"], "'a2c: {n_timesteps: ...}' under trainers:"),
+    (
+        ["cartpole", "measure", "--trainer", "a2c"],
+        "'a2c: {n_timesteps: ...}' under trainers: gives it",
+    ),
     (["cartpole", "measure", "--trainer", "sac"], "cartpole"),
     (["cartpole", "measure", "--projection", "rademacer"], "did you mean 'rademacher'"),
     (["cartpole", "train", "--dim", "0"], "between 1 and D = 562, got 0"),

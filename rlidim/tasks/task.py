@@ -156,9 +156,9 @@ class Task:
                 f"unknown trainer '{trainer}'{nearest(trainer, {**known, **self.trainers})}"
             )
         raise RlidimError(
-            f"task '{self.name}' has settings for {', '.join(self.trainers)}, not for "
-            f"'{trainer}': in a folder that --envs names, a copy of {self.file} may have "
-            f"'{trainer}: {{n_timesteps: ...}}' under trainers:"
+            f"task '{self.name}' has no settings for trainer '{trainer}' (it has: "
+            f"{', '.join(self.trainers)}): '{trainer}: {{n_timesteps: ...}}' under trainers: gives "
+            f"it some, in {self.file} or in a copy in a folder that --envs names"
         )
 
     def search_for(self, trainer: str) -> Search:
