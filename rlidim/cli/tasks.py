@@ -256,11 +256,12 @@ def measure_command(
     finally:
         executor.close()
     from rlidim.report.overview import describe, plainly
+    from rlidim.report.places import FIGURES
     from rlidim.report.plot import plot_measurement
     from rlidim.sweep.forecast import advice, ending, forecast
 
     measurement = ended.measurement
-    folder = results_of(context).folder / "figures"
+    folder = results_of(context).folder / FIGURES
     figures = plot_measurement(measurement, folder / measurement.stem)
     if as_json:
         search = {"budget": plan.budget, "precision": plan.precision, "spent": ended.spent}

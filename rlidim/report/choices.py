@@ -54,7 +54,7 @@ def read(
     problems: list[str] = []
     for choice in CHOICES:
         records, unreadable = Results(folder(results, choice.name)).scan()
-        problems += unreadable
+        problems += [f"{line}; skipped" for line in unreadable]
         for name, trainer in (*SUBJECTS, *BY_WIDTH):
             task = tasks.get(name)
             if task is None or trainer not in task.trainers:

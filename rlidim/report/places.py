@@ -1,5 +1,6 @@
 """Where what is no record of a run lies below the results."""
 
+FIGURES = "figures"
 COVERAGE = "coverage.csv"
 DESCRIPTIONS = "descriptions"
 FAMILIES = "families"  # records that compare them, which would crowd the other tables

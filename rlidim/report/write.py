@@ -34,7 +34,7 @@ from rlidim.report import (
 from rlidim.report.baselines import Baseline
 from rlidim.report.ladder import plot_ladder
 from rlidim.report.overview import statements
-from rlidim.report.places import BASES, COVERAGE, FAMILIES
+from rlidim.report.places import BASES, COVERAGE, FAMILIES, FIGURES
 from rlidim.report.plot import plot_measurement
 from rlidim.report.rows import COMPARED
 from rlidim.report.tables import Table
@@ -76,59 +76,43 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
         RlidimError: there is no such folder, or a file cannot be written.
     """
     results.check_there()
-    records, problems = results.scan()
+    records, unreadable = results.scan()
     measurements = gather(records, tasks, results_folder=results.folder)
-    problems = [f"{problem}; skipped" for problem in problems]
     natives = baselines.unmeasured(records, measurements, tasks)
-    problems += [warning for measurement in measurements for warning in measurement.warnings]
-    problems += [warning for native in natives for warning in native.warnings]
+    at_full, no_records = Results(results.folder / BASES).scan()
     described, damaged = descriptions.read(results.folder)
-    problems += damaged
+    otherwise, unfit = choices.read(measurements, results.folder, tasks)
+    compared, unfit_families = _compared(results, tasks)
+    judged, no_growth = _judged(measurements, results)
+    studied, no_study = _studied(results)
+    problems = [
+        *_skipped(unreadable),
+        *(warning for measurement in measurements for warning in measurement.warnings),
+        *(warning for native in natives for warning in native.warnings),
+        *damaged,
+        *_skipped(no_records),
+        *no_growth,
+        *unfit,
+        *no_study,
+        *unfit_families,
+    ]
     problems = list(dict.fromkeys(problems))
-    ladder = plot_ladder(measurements, results.folder / "figures" / "ladder")
-    figures = [*ladder]
-    figures += plot_task_ladder(measurements, results.folder / "figures" / "tasks")
-    for measurement in measurements:
-        if measurement.estimate is not None:
-            figures += plot_measurement(measurement, results.folder / "figures" / measurement.stem)
-    unsolved = [each for each in map(baselines.of_unsolved, measurements) if each is not None]
-    for stem, native in {native.stem: native for native in [*natives, *unsolved]}.items():
-        figures += baselines.plot_curves(native, results.folder / "figures" / stem)
-    # Only here: it rebuilds P, for which torch is loaded.
-    from rlidim.report import conditioning
-
-    figures += conditioning.plot(measurements, results.folder / "figures")
-    at_full, unreadable = Results(results.folder / BASES).scan()
-    problems += [f"{problem}; skipped" for problem in unreadable]
-    judged = claims.claims(measurements)
-    try:
-        cost = growth.claim(growth.read(results.folder))
-        judged += [] if cost is None else [cost]
-    except RlidimError as error:
-        problems.append(f"{error}; skipped")
-    otherwise, unreadable = choices.read(measurements, results.folder, tasks)
-    problems += [f"{problem}; skipped" for problem in unreadable]
+    figures, ladder = _draw(measurements, natives, results.folder / FIGURES)
     width = choices.width_claim(otherwise)
     of_atlas = [*atlas.claims(measurements), *([] if width is None else [width])]
-    studied: list[Table] = []
-    try:
-        studied = coverages.tables(coverages.read(results.folder / COVERAGE))
-    except RlidimError as error:
-        problems.append(f"{error}; skipped")
     # Paths below the folder, so that the text does not depend on where the folder is.
     outside = f"{results.folder}{os.sep}"
-    left_out = [line.replace(outside, "") for line in problems]
     page = _Page(
         measurements,
         natives,
         records,
-        left_out,
+        [line.replace(outside, "") for line in problems],
         described,
         at_full,
         judged,
         [choices.table(otherwise), verdicts.listed("Claims about RL tasks", of_atlas, COMPARED)],
         tasks,
-        ladder=bool(ladder),
+        ladder=ladder,
     )
     contents = {
         "TABLES.md": page.markdown(),
@@ -136,24 +120,73 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
         "scores.csv": tables.scores_csv(measurements),
         "tables.tex": page.latex(),
     }
-    comparison = Results(results.folder / FAMILIES)
-    if comparison.folder.is_dir():
-        records, unreadable = comparison.scan()
-        problems += [f"{problem}; skipped" for problem in unreadable]
-        compared = gather(records, tasks, results_folder=comparison.folder)
-        problems += [warning for each in compared for warning in each.warnings]
-        table = families.table(compared)
-        parts = [f"# {table.title}", *_markdown(table), "```console\n$ rlidim tables\n```"]
-        contents["FAMILIES.md"] = "\n\n".join(parts) + "\n"
+    if compared is not None:
+        contents["FAMILIES.md"] = _document(compared.title, _markdown(compared), "rlidim tables")
     if studied:
-        parts = ["# Coverage of the 95 % interval"]
-        for table in studied:
-            parts += [f"## {table.title}", *_markdown(table)]
-        parts.append("```console\n$ rlidim calibrate --coverage\n$ rlidim tables\n```")
-        contents["COVERAGE.md"] = "\n\n".join(parts) + "\n"
+        parts = [part for table in studied for part in (f"## {table.title}", *_markdown(table))]
+        again = ("rlidim calibrate --coverage", "rlidim tables")
+        contents["COVERAGE.md"] = _document("Coverage of the 95 % interval", parts, *again)
     for name, content in contents.items():
         write_atomically(results.folder / name, content)
     return [*(results.folder / name for name in contents), *figures], problems
+
+
+def _skipped(unreadable: Sequence[str]) -> list[str]:
+    """Return what is said of files that are no records."""
+    return [f"{line}; skipped" for line in unreadable]
+
+
+def _draw(
+    measurements: Sequence[Measurement], natives: Sequence[Baseline], folder: Path
+) -> tuple[list[Path], bool]:
+    """Draw every figure; return their paths, and whether there is a ladder among them."""
+    ladder = plot_ladder(measurements, folder / "ladder")
+    figures = [*ladder, *plot_task_ladder(measurements, folder / "tasks")]
+    for measurement in measurements:
+        if measurement.estimate is not None:
+            figures += plot_measurement(measurement, folder / measurement.stem)
+    unsolved = [each for each in map(baselines.of_unsolved, measurements) if each is not None]
+    for stem, native in {native.stem: native for native in [*natives, *unsolved]}.items():
+        figures += baselines.plot_curves(native, folder / stem)
+    # Only here: it rebuilds P, for which torch is loaded.
+    from rlidim.report import conditioning
+
+    return [*figures, *conditioning.plot(measurements, folder)], bool(ladder)
+
+
+def _judged(measurements: Sequence[Measurement], results: Results) -> tuple[list[Claim], list[str]]:
+    """Judge the paper's claims; return them, and what could not be read for them."""
+    judged = claims.claims(measurements)
+    try:
+        cost = growth.claim(growth.read(results.folder))
+    except RlidimError as error:
+        return judged, _skipped([str(error)])
+    return [*judged, *([] if cost is None else [cost])], []
+
+
+def _studied(results: Results) -> tuple[list[Table], list[str]]:
+    """Return the tables of the interval's coverage, and what could not be read for them."""
+    try:
+        return coverages.tables(coverages.read(results.folder / COVERAGE)), []
+    except RlidimError as error:
+        return [], _skipped([str(error)])
+
+
+def _compared(results: Results, tasks: Mapping[str, Task]) -> tuple[Table | None, list[str]]:
+    """Return the table of the families of P, None without records of it, and what is left out."""
+    of_families = Results(results.folder / FAMILIES)
+    if not of_families.folder.is_dir():
+        return None, []
+    records, unreadable = of_families.scan()
+    compared = gather(records, tasks, results_folder=of_families.folder)
+    warnings = [warning for each in compared for warning in each.warnings]
+    return families.table(compared), [*_skipped(unreadable), *warnings]
+
+
+def _document(title: str, parts: Sequence[str], *again: str) -> str:
+    """Return a page with the commands that make it anew."""
+    commands = "\n".join(f"$ {command}" for command in again)
+    return "\n\n".join([f"# {title}", *parts, f"```console\n{commands}\n```"]) + "\n"
 
 
 class _Page:
@@ -202,7 +235,7 @@ class _Page:
         """Return TABLES.md."""
         parts = ["# Intrinsic dimensions", _ABOUT]
         if self.ladder:
-            parts.append("![The difficulty ladder](figures/ladder.svg)")
+            parts.append(f"![The difficulty ladder]({FIGURES}/ladder.svg)")
         if not self.measurements:
             parts.append("There are no runs in subspaces on record yet.")
         for table in self.tables:
@@ -245,4 +278,4 @@ def _figure(label: str, stem: str) -> str:
     """Return a figure as it stands in the page."""
     from urllib.parse import quote
 
-    return f"![{render.escape_markdown(label)}](figures/{quote(f'{stem}.svg')})"
+    return f"![{render.escape_markdown(label)}]({FIGURES}/{quote(f'{stem}.svg')})"
