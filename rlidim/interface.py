@@ -26,7 +26,7 @@ from rlidim.tasks.families import AUTO
 from rlidim.tasks.fields import seconds_of
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import LARGEST_D
-from rlidim.tasks.task import Task
+from rlidim.tasks.task import FRACTION, Task
 from rlidim.trainers import logs
 from rlidim.trainers.run import check_processes, is_resumable, unheard
 
@@ -269,7 +269,7 @@ def measure(
     *,
     projection: str = AUTO,
     scope: str = "policy",
-    fraction: float = 0.9,
+    fraction: float = FRACTION,
     local: bool = False,
     dims: Sequence[int] | None = None,
     seeds: int | None = None,
@@ -386,7 +386,7 @@ def estimate(
     *,
     D: int | None = None,
     target: float | None = None,
-    fraction: float = 0.9,
+    fraction: float = FRACTION,
     minimum_score: float = 0.0,
 ) -> Estimate:
     """Estimate d_int from your own scores, without any run.

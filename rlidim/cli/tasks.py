@@ -31,7 +31,7 @@ from rlidim.cli.options import (
     variant_options,
 )
 from rlidim.errors import RlidimError, printable
-from rlidim.tasks.task import ANY_GAME, LOCAL, TARGET
+from rlidim.tasks.task import ANY_GAME, FRACTION, LOCAL, TARGET
 
 if TYPE_CHECKING:
     from rlidim.executors.job import Executor
@@ -189,7 +189,7 @@ def train_command(
 @click.option(
     "--fraction",
     type=float,
-    default=0.9,
+    default=FRACTION,
     show_default=True,
     help="Of the way from random actions to there, that a run must reach.",
 )

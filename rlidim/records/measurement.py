@@ -19,9 +19,7 @@ from rlidim.records.record import RunRecord
 from rlidim.statistics.estimate import Estimate, estimate
 from rlidim.statistics.scale import LOCAL, normalise
 from rlidim.tasks.problems import Evaluation
-from rlidim.tasks.task import Published, Task
-
-FRACTION = 0.9  # of the way from random actions to 1: d_int90
+from rlidim.tasks.task import FRACTION, Published, Task
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Outcome:
     Attributes:
         status: ``ok`` or ``diverged``.
         returns: undiscounted returns of the final evaluation's episodes, empty if diverged.
-        D: parameters of the acting network.
+        D: parameters that P moves: the acting network's, with the critic's where the scope is all.
         environment_steps: steps spent in training, evaluations excluded.
         curve: (environment steps, checkpoint score) pairs.
         stopped: ``solved`` (confirmed on fresh episodes) or ``budget``.

@@ -1,1 +1,1 @@
-"""Tables and figures from the records alone; needs numpy, scipy and, for figures, matplotlib."""
+"""Tables and figures from the records alone; figures need matplotlib, the family of P torch."""

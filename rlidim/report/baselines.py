@@ -9,7 +9,6 @@ from typing import Any
 
 from rlidim.records.cell import RANDOM
 from rlidim.records.measurement import (
-    FRACTION,
     Measurement,
     baseline_scores,
     of_one_kind,
@@ -22,7 +21,7 @@ from rlidim.report import drawing, text
 from rlidim.report.tables import Table
 from rlidim.statistics.scale import HALF
 from rlidim.statistics.wording import NONE, UNSOLVED
-from rlidim.tasks.task import Task
+from rlidim.tasks.task import FRACTION, Task
 
 WIDTH, HEIGHT = 7.2, 3.2  # inches
 

@@ -101,7 +101,7 @@ def log_limits(values: Sequence[float], margin: float) -> tuple[float, float]:
     return math.exp(low - room), math.exp(high + room)
 
 
-def beside(axes: Any, d: float, share: float) -> float:
+def moved(axes: Any, d: float, share: float) -> float:
     """Return d moved along a log axis by a share of its length."""
     low, high = axes.get_xlim()
     return float(d * math.exp(share * math.log(high / low)))
@@ -115,8 +115,8 @@ def ends(axes: Any, interval: tuple[int | None, int | None]) -> tuple[float, flo
     low, high = interval
     left, right = axes.get_xlim()
     return (
-        left if low is None else beside(axes, low, -0.006),
-        right if high is None else beside(axes, high, 0.006),
+        left if low is None else moved(axes, low, -0.006),
+        right if high is None else moved(axes, high, 0.006),
     )
 
 
@@ -131,8 +131,8 @@ def draw_interval(axes: Any, estimate: Estimate, y: float, colour: str, width: f
     bar = list(ends(axes, interval))
     for index, (marker, inwards) in enumerate((("<", 1), (">", -1))):
         if interval[index] is None:
-            head = beside(axes, bar[index], 0.01 * inwards)
-            bar[index] = beside(axes, bar[index], 0.016 * inwards)
+            head = moved(axes, bar[index], 0.01 * inwards)
+            bar[index] = moved(axes, bar[index], 0.016 * inwards)
             axes.scatter(head, y, marker=marker, s=70, color=colour, linewidths=0, zorder=2.5)
     axes.plot(bar, [y, y], color=colour, linewidth=width, solid_capstyle="butt", zorder=2)
 

@@ -60,7 +60,7 @@ def plot_measurement(measurement: Measurement, path_stem: Path) -> list[Path]:
         scores.set_xscale("log")
         scores.set_xlim(*drawing.log_limits(shown, 0.06))
         drawing.label_dimensions(scores, drawing.fitting(scores, dims, width, 9.0), dims)
-        _draw_scores(scores, measurement, estimate)
+        _draw_scores(scores, estimate)
         _draw_shares(shares, estimate)
         _draw_strip(above, lines, estimate)
         for line in lines:
@@ -117,7 +117,7 @@ def _draw_shares(axes: Any, estimate: Estimate) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_scores(axes: Any, measurement: Measurement, estimate: Estimate) -> None:
+def _draw_scores(axes: Any, estimate: Estimate) -> None:
     left, right = axes.get_xlim()
     _shade(axes, estimate)
     spread, native = _native(estimate)

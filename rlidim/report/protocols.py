@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlidim.records.measurement import FRACTION, Measurement
+from rlidim.records.measurement import Measurement
 from rlidim.report import text
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import in_short, name_of
-from rlidim.tasks.task import PAPER
+from rlidim.tasks.task import FRACTION, PAPER
 
 UNKNOWN = "not known"
 

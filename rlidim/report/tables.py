@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rlidim.records.measurement import FRACTION, Measurement, total_seconds, total_steps
+from rlidim.records.measurement import Measurement, total_seconds, total_steps
 from rlidim.records.record import RunRecord
 from rlidim.report import published, text
 from rlidim.report.columns import one_line
@@ -26,7 +26,7 @@ from rlidim.statistics.wording import (
     read,
     why_open,
 )
-from rlidim.tasks.task import Task
+from rlidim.tasks.task import FRACTION, Task
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet calculate a cell
 SHORT = 8  # digits that tell Ray's nodes apart

@@ -10,6 +10,7 @@ import numpy as np
 
 from rlidim.records.measurement import Measurement
 from rlidim.statistics.estimate import Estimate
+from rlidim.statistics.scale import LOCAL
 from rlidim.statistics.wording import NONE, UNSOLVED
 from rlidim.tasks.task import Published
 
@@ -82,7 +83,7 @@ def scale_of(measurement: Measurement, estimate: Estimate) -> str:
             f"{number(used.solved)} instead (local)"
         )
     one = f"the target {number(used.solved)}{source}"
-    if used.kind == "local":
+    if used.kind == LOCAL:
         one = f"the median of native training, {number(used.solved)} (local)"
     return f"half of the runs reach {share} of the way from random actions to {one}; {native}"
 
@@ -98,7 +99,11 @@ def _length(measurement: Measurement) -> str:
 
 def holds(estimate: Estimate, d: int) -> str:
     """Say whether the interval holds d: yes, NO, or open where an open end would decide."""
-    inside = estimate.holds(d)
+    return verdict(estimate.holds(d))
+
+
+def verdict(inside: bool | None) -> str:
+    """Return what stands in a table for whether an interval holds something: None is open."""
     return "open" if inside is None else "yes" if inside else "NO"
 
 

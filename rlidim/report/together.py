@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlidim.records.measurement import FRACTION, Measurement, total_steps
+from rlidim.records.measurement import Measurement, total_steps
 from rlidim.report import text
 from rlidim.report.tables import Table
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.wording import NONE, beside, name_of
 from rlidim.tasks.settings import known_trainers
+from rlidim.tasks.task import FRACTION
 
 RESAMPLES = 9_999  # of the permutations of native scores, where there are more than so many
 TIE = 1e-7  # tables less probable than the one found, but for rounding

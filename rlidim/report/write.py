@@ -148,7 +148,7 @@ def _draw(
     unsolved = [each for each in map(baselines.of_unsolved, measurements) if each is not None]
     for stem, native in {native.stem: native for native in [*natives, *unsolved]}.items():
         figures += baselines.plot_curves(native, folder / stem)
-    # Only here: it rebuilds P, for which torch is loaded.
+    # Late: it rebuilds P, for which torch is loaded.
     from rlidim.report import conditioning
 
     return [*figures, *conditioning.plot(measurements, folder)], bool(ladder)

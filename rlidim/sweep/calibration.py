@@ -17,6 +17,7 @@ from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
 from rlidim.report import bases
 from rlidim.report.columns import text_table
+from rlidim.report.text import verdict
 from rlidim.statistics.wording import describe
 from rlidim.sweep.plan import Plan
 from rlidim.tasks.choices import BY_WIDTH, CHOICES, SUBJECTS, Choice
@@ -147,7 +148,7 @@ def table(readings: Sequence[Reading]) -> str:
             "trainer": reading.trainer,
             "known": reading.known,
             "read": reading.estimate,
-            "holds": {True: "yes", False: "NO", None: "open"}[reading.holds],
+            "holds": verdict(reading.holds),
         }
         for reading in readings
     ]

@@ -10,7 +10,7 @@ from rlidim.networks.dimension import projection_family
 from rlidim.records.cell import RANDOM, SEEDS_OF_ONE, Cell, Subject
 from rlidim.records.checking import SCOPES
 from rlidim.tasks.families import AUTO
-from rlidim.tasks.task import Task
+from rlidim.tasks.task import FRACTION, Search, Task
 from rlidim.trainers.run import settings_class
 
 
@@ -39,15 +39,15 @@ class Plan:
     trainer: str
     projection: str = "rademacher"
     scope: str = "policy"
-    fraction: float = 0.9
+    fraction: float = FRACTION
     local: bool = False
     dims: tuple[int, ...] | None = None
-    seeds: int = 4
-    baseline_seeds: int = 5
-    budget: float = 1200.0
-    precision: float = 2.0
-    hint: int = 8
-    largest: int | None = None
+    seeds: int = Search.seeds
+    baseline_seeds: int = Search.baseline_seeds
+    budget: float = Search.budget
+    precision: float = Search.precision
+    hint: int = Search.hint
+    largest: int | None = Search.largest
     replication: int = 0
 
     @classmethod

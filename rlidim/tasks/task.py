@@ -17,6 +17,7 @@ from rlidim.tasks.settings import TRAINERS, known_trainers
 REPLICATED = "replications"  # the tier whose searches `rlidim calibrate` repeats
 TIERS = ("smoke", "quick", "full", "atlas", REPLICATED)
 ANY_GAME = "atari"  # the task whose variants are Atari games
+FRACTION = 0.9  # of the way from random actions to 1 that a run must reach: d_int90
 TARGET, LOCAL = "target", "local"  # what counts as 1: what a task declares, or native training
 PAPER = "paper"  # the protocol whose settings are those of Li et al. 2018
 

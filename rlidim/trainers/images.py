@@ -41,7 +41,6 @@ class Sets:
     test: Samples
     shift: Tensor
     scale: Tensor
-    classes: int
 
     def inputs(self, images: Tensor) -> Tensor:
         """Return float32 inputs of the images' shape."""
@@ -87,7 +86,6 @@ def kept(data: Data, place: torch.device) -> Sets:
         samples(test_images, test_labels),
         torch.tensor(shift, device=place),
         torch.tensor(scale, device=place),
-        source.classes,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
 from rlidim.report import text
+from rlidim.statistics.scale import TARGET
 
 HIGHEST, LOWEST = 1.6, -0.6  # normalised scores beyond are drawn at the edge
 
@@ -45,7 +46,7 @@ def curve(measurement: Measurement, link: Callable[[RunRecord], str]) -> dict[st
         "rungs": [{"d": rung.d, "share": rung.share} for rung in estimate.rungs],
         "runs": runs,
         "native": [_value(estimate.scale(score)) for score in estimate.baseline],
-        "one": "target" if estimate.scale.kind == "target" else "native",
+        "one": "target" if estimate.scale.kind == TARGET else "native",
         "known": measurement.known,
         "published": [
             {"d": each.d_int, "label": text.published(each)} for each in measurement.published
