@@ -10,11 +10,14 @@ import pytest
 
 from rlidim.errors import RlidimError
 from rlidim.report import coverages
+from rlidim.report.coverages import SEARCHED
+from rlidim.report.places import COVERAGE
 from rlidim.statistics.coverage import Case
 from rlidim.sweep import simulation
-from rlidim.sweep.simulation import searched_study
+from rlidim.sweep.simulation import Study, searched_study
 from tests.factory import make_task
 
+ROOT = Path(__file__).parent.parent
 CASES = [Case("step", "precise", 3), Case("step", "precise", 5), Case("dip", "gaussian", 3, 3, 0.1)]
 
 
@@ -106,6 +109,16 @@ def test_the_tables_say_where_the_worst_case_is(tmp_path: Path) -> None:
     assert short.rows[2][0] == "chosen by the search"
     assert len(every.rows) == 4
     assert coverages.tables([]) == []
+
+
+def test_the_table_on_record_is_whole_and_of_this_code() -> None:
+    """After a change of what reads or searches: rlidim calibrate --coverage."""
+    rows = coverages.read(ROOT / "results" / COVERAGE)
+    ladders = [Study(case, False, 1000, make_task()).key for case in simulation.cases()]
+    searches = [Study(case, True, 1000, make_task()).key for case in simulation.searched_cases()]
+    assert {tuple(row[name] for name in coverages.KEY) for row in rows} == {*ladders, *searches}
+    assert all(row["code"] == simulation.code(row["kind"] == SEARCHED) for row in rows)
+    assert coverages.holds(rows)
 
 
 def test_a_searched_interval_holds_the_truth_and_is_narrow() -> None:
