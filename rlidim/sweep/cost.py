@@ -9,7 +9,8 @@ from rlidim.records.measurement import total_seconds
 from rlidim.records.record import RunRecord
 from rlidim.sweep.plan import Plan
 
-# Of a run where none is on record, a guess that its first round replaces.
+# Of a run where none is on record, a guess that its first round replaces. The atlas gives a row its
+# number of native runs by it: eight of some that then turn out to be long, until the next sitting.
 UNKNOWN_SECONDS, STEPS_A_SECOND = 60.0, 5_000
 SHORTEST = 1e-3  # seconds of a run: it divides
 
