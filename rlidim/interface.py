@@ -184,7 +184,7 @@ def train(
 def _chosen(task: Task | str, trainer: str | None) -> tuple[Task, str]:
     """Return the task, loaded, and the trainer; None stands for the task's first."""
     chosen = load(task) if isinstance(task, str) else task
-    trainer = next(iter(chosen.trainers)) if trainer is None else trainer
+    trainer = chosen.asked(trainer)
     chosen.settings(trainer)  # raises if there are none
     return chosen, trainer
 

@@ -352,7 +352,7 @@ def test_states_whose_groups_had_the_rate_alone_are_taken_up() -> None:
     assert torch.equal(flat(second), flat(first))
 
 
-def test_nothing_to_train_is_a_mistake_of_ours_to_name() -> None:
+def test_an_optimizer_without_parameters_is_refused_in_one_line() -> None:
     with pytest.raises(RlidimError, match="nothing to train: params is empty"):
         rlidim.SubspaceOptimizer([], d=1)
 

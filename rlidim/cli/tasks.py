@@ -106,7 +106,7 @@ def train_command(
     from rlidim.trainers import logs
 
     task = task_of(context, width, depth, protocol)
-    trainer = next(iter(task.trainers)) if trainer is None else trainer
+    trainer = task.asked(trainer)
     task = task.replace_settings(trainer, dict(overrides))
     logs.check(log, log_dir)
     answers.check_dimensions(task, () if dim is None else (dim,), scope)
@@ -232,7 +232,7 @@ def measure_command(
     from rlidim.trainers import logs
 
     task = task_of(context, width, depth, protocol)
-    trainer = next(iter(task.trainers)) if trainer is None else trainer
+    trainer = task.asked(trainer)
     task = task.replace_settings(trainer, dict(overrides))
     logs.check(log, log_dir)
     answers.check_dimensions(task, dims or (), scope)
@@ -452,7 +452,7 @@ def config_command(
     from rlidim.tasks.writing import yaml_of
 
     task = task_of(context, width, depth, protocol)
-    trainer = next(iter(task.trainers)) if trainer is None else trainer
+    trainer = task.asked(trainer)
     task = task.replace_settings(trainer, dict(overrides))
     click.echo(yaml_of(task, [trainer]), nl=False)
 

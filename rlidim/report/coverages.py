@@ -19,7 +19,7 @@ KEY = ("kind", "baseline", "seeds", "curve", "scores", "repetitions")  # of a li
 FIGURES = ("coverage", "truth_below", "truth_above", "open", "median_ratio")
 OF_SEARCHES = ("settled", "settled_coverage", "mean_runs")
 COLUMNS = (*KEY, *FIGURES, *OF_SEARCHES, "code")
-WHOLE, SEARCHED = "ladder", "search"  # kinds of lines: every d tested, or those of a search
+SEARCHED = "search"  # the kind of the lines in which a search chose what d to test
 PROMISED = 0.94
 Row = Mapping[str, str]  # of the file
 

@@ -143,6 +143,10 @@ class Task:
             raise RlidimError(f"task '{self.name}' has no images to classify: it is {self.kind}")
         return self.problem
 
+    def asked(self, trainer: str | None) -> str:
+        """Return the trainer that was asked for, the file's first where none was."""
+        return next(iter(self.trainers)) if trainer is None else trainer
+
     def settings(self, trainer: str) -> Any:
         """Return the trainer's settings dataclass.
 
