@@ -111,9 +111,10 @@ def test_mujoco_tasks_are_gymnasium_s_latest(name: str) -> None:
     task = find_task(name)
     specification = gymnasium.spec(task.control.environment.id)
     assert specification.version == 5
-    assert specification.reward_threshold == task.control.evaluation.solved == MUJOCO[name][0]
+    target = None if task.target is None else task.target.score
+    assert specification.reward_threshold == target == MUJOCO[name][0]
     assert native_dimension(task) == MUJOCO[name][1]
-    assert set(task.trainers) == {"es", "ppo", "sac", "td3"}
+    assert set(task.trainers) >= {"es", "ppo", "sac", "td3"}
 
 
 def test_humanoid_can_have_the_paper_s_inputs() -> None:
