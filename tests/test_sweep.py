@@ -16,7 +16,7 @@ from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.sweep.plan import Plan
-from rlidim.sweep.search import Search, State
+from rlidim.sweep.search import Search, State, on_disk, repetitions
 from rlidim.sweep.walk import CONFIRMING, REPLICATES, Walk, ladder, reading
 from rlidim.tasks.settings import PPOSettings
 from rlidim.tasks.task import Target, Task
@@ -237,6 +237,19 @@ def test_replications_have_seeds_of_their_own(task: Task) -> None:
     both = {**one, **three}
     assert reading(first, both) == reading(first, one)
     assert reading(third, both) == reading(third, three)
+
+
+def test_repetitions_on_record_are_counted_by_their_native_runs(task: Task, tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    first, third = (Plan.of(task, "es", replication=number) for number in (0, 2))
+    assert repetitions(first, results) == 0
+    alone = third.cell(8, 0)
+    results.write(make_record(task, alone, 1.0))
+    assert repetitions(first, results) == 0  # by itself: of no search
+    results.write(make_record(task, third.native(0), 1.0))
+    assert (repetitions(first, results), repetitions(third, results)) == (1, 0)
+    assert on_disk(first, results) == {}
+    assert on_disk(third, results).keys() == {alone, third.native(0)}
 
 
 def test_nothing_passes_up_to_the_largest(task: Task) -> None:

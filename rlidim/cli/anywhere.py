@@ -11,14 +11,16 @@ LAST = "--json"  # of the commands that have it; before the command, it is meant
 def ordered(arguments: Sequence[str]) -> list[str]:
     """Return the words of a command line with the program's own options first.
 
-    What stands behind ``--`` stays as it is, and so does an option whose value is missing: the
-    parser says so.
+    What stands behind ``--`` stays as it is. An option whose value is missing is returned alone:
+    the parser says so, where behind a command it would suggest another option.
 
     Example:
         >>> ordered(["cartpole", "measure", "--results", "new", "--seeds", "2"])
         ['--results', 'new', 'cartpole', 'measure', '--seeds', '2']
         >>> ordered(["--json", "list"])
         ['list', '--json']
+        >>> ordered(["cartpole", "measure", "--results"])
+        ['--results']
     """
     words, end = list(arguments), []
     if "--" in words:
@@ -28,7 +30,9 @@ def ordered(arguments: Sequence[str]) -> list[str]:
     rest: list[str] = []
     while words:
         word = words.pop(0)
-        if word in WITH_A_VALUE and words:
+        if word in WITH_A_VALUE:
+            if not words:
+                return [word]
             first += [word, words.pop(0)]
         elif "=" in word and word.partition("=")[0] in WITH_A_VALUE:
             first.append(word)

@@ -259,6 +259,7 @@ def measure_command(
     from rlidim.report.places import FIGURES
     from rlidim.report.plot import plot_measurement
     from rlidim.sweep.forecast import advice, ending, forecast
+    from rlidim.sweep.search import repetitions
 
     measurement = ended.measurement
     folder = results_of(context).folder / FIGURES
@@ -279,6 +280,11 @@ def measure_command(
         narrower = advice(measurement, plan)
         if narrower is not None:
             click.echo(f"  {narrower}")
+        others = repetitions(plan, results_of(context))
+        if others:
+            click.echo(
+                f"  left out here, pooled by 'rlidim tables': repetitions, {others} on record"
+            )
         click.echo(f"figure: {figures[0]}")
         click.echo(plainly(measurement))
 

@@ -55,20 +55,36 @@ def on_disk(plan: Plan, results: Results) -> dict[Cell, RunRecord]:
     Raises:
         RlidimError: a cell's file is no record, or its run was made with other settings.
     """
-    folders = {cell.group for cell in [*plan.baselines(), plan.cell(1, 0)]}
     records: dict[Cell, RunRecord] = {}
-    for folder in sorted(folders):
-        for path in sorted((results.folder / plan.task.name / folder).glob("*.json")):
-            cell = _cell_at(plan, path)
-            if cell is None:
-                continue
-            record = results.load(cell)
-            if record is not None:
-                job = Job(plan.task, cell, results.folder)
-                check_settings(job, record)
-                if finished(record) and not superseded(job, record) and not died(record):
-                    records[cell] = record
+    for cell in _cells(plan, results):
+        record = results.load(cell) if plan.owns(cell) else None
+        if record is not None:
+            job = Job(plan.task, cell, results.folder)
+            check_settings(job, record)
+            if finished(record) and not superseded(job, record) and not died(record):
+                records[cell] = record
     return records
+
+
+def repetitions(plan: Plan, results: Results) -> int:
+    """Return how many other searches of the plan's subject are on record, by the files' names.
+
+    Each has native runs of its own: a run by itself with a large seed is no repetition.
+    """
+    cells = [cell for cell in _cells(plan, results) if not plan.owns(cell)]
+    searched = {cell.replication for cell in cells if cell.d is not None}
+    return len(searched & {cell.replication for cell in cells if cell.d is None})
+
+
+def _cells(plan: Plan, results: Results) -> list[Cell]:
+    """Return the cells of the plan's subject that have a file, those of other repetitions too."""
+    folders = {cell.group for cell in [*plan.baselines(), plan.cell(1, 0)]}
+    paths = [
+        path
+        for folder in sorted(folders)
+        for path in sorted((results.folder / plan.task.name / folder).glob("*.json"))
+    ]
+    return [cell for path in paths if (cell := _cell_at(plan, path)) is not None]
 
 
 def _cell_at(plan: Plan, path: Path) -> Cell | None:
@@ -80,12 +96,10 @@ def _cell_at(plan: Plan, path: Path) -> Cell | None:
     if not seed.isdecimal():
         return None
     if dimension == "full":
-        cell = Cell.baseline(plan.task.name, plan.trainer, int(seed))
-    elif dimension[:1] == "d" and dimension[1:].isdecimal():
-        cell = dataclasses.replace(plan.cell(int(dimension[1:]), 0), seed=int(seed))
-    else:
-        return None
-    return cell if plan.owns(cell) else None
+        return Cell.baseline(plan.task.name, plan.trainer, int(seed))
+    if dimension[:1] == "d" and dimension[1:].isdecimal():
+        return dataclasses.replace(plan.cell(int(dimension[1:]), 0), seed=int(seed))
+    return None
 
 
 class Search:
