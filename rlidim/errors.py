@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 
 LONGEST = 2_000  # characters of a message
+# What a command may be told that makes runs and ends before its time.
+GO_ON = "every finished run is on record; the same command goes on from here"
 # Control characters, and marks that turn the direction of writing.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 

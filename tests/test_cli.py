@@ -233,6 +233,17 @@ def test_own_tasks(tmp_path: Path, here: Program, monkeypatch: pytest.MonkeyPatc
     assert "on record" in done.stderr
 
 
+def test_a_file_that_hides_a_task_of_the_suite_is_named(tmp_path: Path, here: Program) -> None:
+    for name in ("own", "cartpole"):
+        (tmp_path / f"{name}.yml").write_text(TOY_TASK)
+    says = "cartpole.yml is taken in place of the suite's task of that name"
+    assert says in here("--envs", tmp_path, "cartpole").stderr
+    assert says in here("--envs", tmp_path, "cartpole", "config").stderr
+    assert says not in here("--envs", tmp_path, "own").stderr
+    assert says not in here("--envs", tmp_path, "acrobot").stderr
+    assert says not in here("cartpole").stderr
+
+
 def test_a_variant_is_a_command(here: Program) -> None:
     for name in ("mnist-fc-50x1", "mnist-fc-paper", "mnist-fc-400x3-paper"):
         page = here(name)

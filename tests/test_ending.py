@@ -14,7 +14,7 @@ import filelock
 import pytest
 
 from rlidim.cli import ending
-from rlidim.errors import RlidimError
+from rlidim.errors import GO_ON, RlidimError
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.lock import claim
@@ -68,7 +68,7 @@ def test_sigterm_ends_the_workers_too(tmp_path: Path, moment: str) -> None:
     os.kill(process.pid, signal.SIGTERM)  # the parent alone
     _, said = process.communicate(timeout=60)
     assert process.returncode == ending.TERMINATED
-    assert said.strip().splitlines()[-1] == f"terminated: {ending.GO_ON}"
+    assert said.strip().splitlines()[-1] == f"terminated: {GO_ON}"
     assert "Traceback" not in said
     wait_for(lambda: all(state_of(worker)[0] in "XZ" for worker in workers))
     _, problems = Results(tmp_path / "results").scan()
@@ -218,8 +218,8 @@ def test_a_lock_that_cannot_be_given_back_is_one_line(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("cartpole measure --trainer es", ending.GO_ON),
-        ("bench --tier quick", ending.GO_ON),
+        ("cartpole measure --trainer es", GO_ON),
+        ("bench --tier quick", GO_ON),
         ("cartpole train --trainer es", ending.RESUMABLE),
         ("cartpole train --trainer es --resume", ending.RESUMABLE),
         ("tables", ending.ANEW),

@@ -15,9 +15,8 @@ from typing import Any
 
 import click
 
-from rlidim.errors import printable
+from rlidim.errors import GO_ON, printable
 
-GO_ON = "every finished run is on record; the same command goes on from here"
 ANEW = "nothing was left half-written; the same command begins anew"
 RESUMABLE = "the run is not on record; with --resume it goes on from its last checkpoint, if any"
 TRAIN = "train"  # one run, which is begun anew where nobody asks for its checkpoint

@@ -41,7 +41,13 @@ if TYPE_CHECKING:
 @click.pass_context
 def begin(context: click.Context, game: str | None = None) -> None:
     """Note the group's task for its commands; without a command, show its page."""
-    context.obj |= {"task": context.command.name, "game": game}
+    from rlidim.tasks.names import hiding
+
+    name = str(context.command.name)
+    context.obj |= {"task": name, "game": game}
+    hides = hiding(name, context.obj["envs"])
+    if hides is not None:
+        tell(f"{hides} is taken in place of the suite's task of that name")
     if context.invoked_subcommand is None:
         show_page(context)
 

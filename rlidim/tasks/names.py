@@ -62,6 +62,21 @@ def task_files(extra: Path | None = None) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
+def hiding(name: str, extra: Path | None = None) -> Path | None:
+    """Return the user's file that hides the suite's task of that name, or of that variant's base.
+
+    Raises:
+        RlidimError: see :func:`task_files`.
+    """
+    files = task_files(extra)
+    parts = split_name(name, files)
+    if parts is None:
+        return None
+    *users, suite = task_folders(extra)
+    hidden = any((suite / f"{parts.base}{ending}").exists() for ending in ENDINGS)
+    return files[parts.base] if hidden and files[parts.base].parent in users else None
+
+
 def find_task(name: str, extra: Path | None = None) -> Task:
     """Load a task by name, or a variant of one: ``mnist-fc-400x3``, ``mnist-fc-paper``.
 

@@ -19,7 +19,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from rlidim.errors import RlidimError, whole
+from rlidim.errors import GO_ON, RlidimError, whole
 from rlidim.executors.job import Job, limited
 from rlidim.executors.ledger import (
     DEATH,
@@ -43,7 +43,6 @@ EMPTY_SECONDS = 120  # with fewer CPUs in the cluster, free or busy, than a cell
 STOP_SECONDS = 20  # for tasks to be cancelled and a Ray of our own to end
 NODE_DEATHS = 5  # under one cell: then it may be the cell that ends the nodes
 ASK_SECONDS = 1.0  # between looks at cells that another sweep holds
-GO_ON = "every finished run is on record; the same command goes on from here"
 
 
 @dataclass
