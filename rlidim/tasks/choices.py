@@ -19,7 +19,7 @@ SUBJECTS = (("cartpole", "es"), ("cartpole", "ppo-many"))
 BY_WIDTH = (
     ("mountaincar-continuous", "es"),
     ("minigrid-empty", "ppo-many"),
-    ("dm-reacher-easy", "ppo-many"),
+    ("reacher", "ppo-many"),
 )
 
 
