@@ -119,7 +119,7 @@ log_option = click.option(
     type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
-    help="Training logs (CSV, TensorBoard) and native solutions.",
+    help="Checkpoints, training logs (CSV, TensorBoard), and solutions too long for a record.",
 )
 show_option = click.option(
     "--log",

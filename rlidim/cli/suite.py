@@ -61,7 +61,7 @@ def list_command(context: click.Context, as_json: bool) -> None:
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="For --coverage.",
+    help="Simulated measurements of each case, for --coverage.",
 )
 @click.option(
     "--replications",
@@ -79,7 +79,7 @@ def list_command(context: click.Context, as_json: bool) -> None:
     "--choices",
     is_flag=True,
     help="Measure CartPole with one choice at a time made otherwise (width, family of P, learning "
-    "rate ...): what does a reading depend on?",
+    "rate ...), and three more rows with other widths: what does a reading depend on?",
 )
 @executor_options
 @log_option

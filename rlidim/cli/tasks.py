@@ -172,7 +172,9 @@ def train_command(
 @projection_option
 @scope_option
 @click.option("--dims", type=Dimensions(), help="Measure at these d instead of searching.")
-@click.option("--seeds", type=int, help="Runs at each d.  [default: the task's]")
+@click.option(
+    "--seeds", type=int, help="Runs at each d, in a search at first.  [default: the task's]"
+)
 @click.option("--baseline-seeds", type=int, help="Native runs.  [default: --seeds, or the task's]")
 @click.option(
     "--budget",
@@ -182,7 +184,7 @@ def train_command(
 @click.option(
     "--precision",
     type=float,
-    help="End when the interval's ends have this ratio.  [default: the task's, usually 2]",
+    help="End when the interval's ends have at most this ratio.  [default: the task's, usually 2]",
 )
 @click.option(
     "--baseline",
@@ -229,8 +231,9 @@ def measure_command(
     """Measure d_int90 with a 95 % interval: baseline, random score, search over d, plot.
 
     It is the smallest d at which at least half of the runs get 90 % of the way from random actions
-    to the task's target. Where none is declared, or native training does not reach it, the way goes
-    to the median of native training, and the number is called local.
+    to the task's target. Where none is declared, or fewer than half of the native runs (of all D
+    parameters) get as far, the way goes to the median of native training, and the number is called
+    local.
 
     Runs on record are not repeated: the same command resumes an interrupted search.
     """
@@ -289,7 +292,7 @@ def measure_command(
         others = repetitions(plan, results_of(context))
         if others:
             click.echo(
-                f"  left out here, pooled by 'rlidim tables': repetitions, {others} on record"
+                f"  left out here, pooled by 'rlidim tables': repeated searches, {others} on record"
             )
         click.echo(f"figure: {figures[0]}")
         click.echo(plainly(measurement))

@@ -109,11 +109,11 @@ def difficulty(estimate: Estimate) -> float:
 def easiest(measurements: Iterable[Measurement]) -> tuple[int, float]:
     """Return what tasks are sorted by: the least reading of a trainer with a closed interval.
 
-    After these come the tasks without one, by the least that any trainer says, and last those of
-    which nothing is read.
+    One whose native training often fails is no better than an open one. After these come the tasks
+    without one, by the least that any trainer says, and last those of which nothing is read.
     """
     estimates = [each.estimate for each in measurements if each.estimate is not None]
     read = [each for each in estimates if not each.scale.unsolved and not each.unreached]
-    closed = [each for each in read if each.closed]
+    closed = [each for each in read if each.closed and solved_reliably(*each.scale.native)]
     rank = 0 if closed else 1 if read else 2
     return rank, min(map(difficulty, closed or read or estimates), default=math.inf)

@@ -71,6 +71,7 @@ def summary(measurements: Sequence[Measurement]) -> Table:
                 "; ".join(text.published(entry) for entry in measurement.published) or NONE,
                 text.spread(measurement.baseline_scores),
                 text.number(random),
+                text.budget(measurement),
                 _runs(measurement),
                 text.whole(measurement.environment_steps),
                 text.hours(measurement.seconds),
@@ -90,6 +91,7 @@ def summary(measurements: Sequence[Measurement]) -> Table:
         "published",
         "baseline",
         "random",
+        "a run at most",
         "runs",
         "steps",
         "core hours",
@@ -109,7 +111,8 @@ def summary(measurements: Sequence[Measurement]) -> Table:
         "is no lowest or none is known); no interpolation.",
         "Baseline: native training, mean ± standard deviation (seeds). Runs: in subspaces, ok / "
         "diverged / failed; one that diverged counts as random actions do, one that failed not at "
-        "all. Steps and core hours include the baseline's.",
+        "all. A run at most: its budget; it ends early once it has solved the task. Steps and core "
+        "hours include the baseline's.",
         *reasons,
     )
     return Table("Measurements", header, tuple(rows), 3, notes)

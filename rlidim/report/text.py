@@ -78,7 +78,7 @@ def scale_of(measurement: Measurement, estimate: Estimate) -> str:
     source = "" if task is None or task.target is None else f" ({task.target.source})"
     if used.unsolved:
         return (
-            f"{UNSOLVED} within {_length(measurement)}: {reaching} of {runs} runs reach {share} of "
+            f"{UNSOLVED} within {budget(measurement)}: {reaching} of {runs} runs reach {share} of "
             f"the target {number(used.target)}{source}; read against their median "
             f"{number(used.solved)} instead (local)"
         )
@@ -88,9 +88,9 @@ def scale_of(measurement: Measurement, estimate: Estimate) -> str:
     return f"half of the runs reach {share} of the way from random actions to {one}; {native}"
 
 
-def _length(measurement: Measurement) -> str:
-    """Return how long native runs last, as their records say: ``500,000 steps``, ``4 epochs``."""
-    settings = measurement.baseline[0].settings.get("trainer", {})
+def budget(measurement: Measurement) -> str:
+    """Return how long a run lasts at most, as records say: ``500,000 steps``, ``4 epochs``."""
+    settings = (measurement.baseline or measurement.runs)[0].settings.get("trainer", {})
     for name, unit in (("n_timesteps", "steps"), ("n_epochs", "epochs")):
         if name in settings:
             return f"{settings[name]:,} {unit}"
