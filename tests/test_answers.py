@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -87,6 +88,25 @@ def test_a_damaged_file_remembers_nothing(tmp_path: Path, content: str) -> None:
     with remembered(path) as memory:
         assert memory.recall("x", "a", lambda: 7) == 7
     assert json.loads(path.read_text())["x"] == {"key": "a", "value": 7}
+
+
+def test_a_folder_that_cannot_be_read_remembers_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, *_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    for look in ("exists", "stat", "open"):
+        monkeypatch.setattr(Path, look, refused)
+    with remembered(tmp_path / "memory.json") as memory:
+        assert memory.recall("x", "a", lambda: 7) == 7
+
+
+def test_an_answer_is_of_the_task_as_it_is_loaded() -> None:
+    """Of a module's settings, or a record to start from, its file says nothing."""
+    task = find_task("cartpole")
+    assert answers.about(task) == answers.about(find_task("cartpole"))
+    assert answers.about(task) != answers.about(task.replace_settings("es", {"sigma": 0.7}))
 
 
 def test_a_key_tells_its_parts_apart() -> None:

@@ -219,6 +219,11 @@ def test_native_runs_that_leave_it_in_doubt_end_no_row(
     assert natives.unsolved(plan, records) is ends
     few = dict(list(records.items())[:5])
     assert not natives.unsolved(plan, few)
+    failed = {
+        plan.native(seed): make_record(task, plan.native(seed), None, status="failed")
+        for seed in range(4, runs)
+    }
+    assert not natives.unsolved(plan, {**few, **failed})
 
 
 def test_rows_of_long_runs_rest_on_fewer_native_ones(tmp_path: Path) -> None:

@@ -186,6 +186,7 @@ def test_train_then_page_list_and_tables(tmp_path: Path, here: Program) -> None:
 def test_doctor(tmp_path: Path, here: Program) -> None:
     found = json_of(rlidim("doctor", "--json", folder=tmp_path))
     assert found["versions"]["torch"]
+    assert list(tmp_path.iterdir()) == []  # it makes no folder of results
     assert here("doctor").returncode == 0
 
 

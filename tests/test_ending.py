@@ -224,6 +224,8 @@ def test_a_lock_that_cannot_be_given_back_is_one_line(
         ("cartpole train --trainer es --resume", ending.RESUMABLE),
         ("tables", ending.ANEW),
         ("mnist-fc compress x.json", ending.ANEW),
+        ("--results train --envs=x cartpole measure", GO_ON),
+        ("--results gpu tables", ending.ANEW),
     ],
 )
 def test_what_an_interruption_says_is_true_of_the_command(line: str, said: str) -> None:

@@ -482,15 +482,16 @@ def test_a_record_at_another_version_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_worker_s_death_leaves_what_another_sweep_has_made(tmp_path: Path) -> None:
     job = jobs(tmp_path)[0]
     good = run(job)
-    assert record_end(job, DIED, DEATH) == good
+    assert record_end(job, DIED, DEATH, 3.0) == good
     assert Results(tmp_path).load(job.cell) == good
 
 
 def test_a_death_is_recorded_and_tried_again_by_the_next_command(tmp_path: Path) -> None:
     job = jobs(tmp_path)[0]
-    death = record_end(job, DIED, DEATH)
+    death = record_end(job, DIED, DEATH, 3.0)
     assert death is not None
     assert (death.status, death.stopped, finished(death)) == ("failed", "death", True)
+    assert death.provenance["seconds"] == 3.0  # which a budget counts
     assert Results(tmp_path).load(job.cell) == death
     again = run(job)
     assert again is not None
@@ -501,7 +502,7 @@ def test_a_death_waits_for_whoever_makes_the_cell(tmp_path: Path) -> None:
     job = jobs(tmp_path)[0]
     with claim(tmp_path, job.cell) as mine:
         assert mine
-        assert record_end(job, DIED, DEATH) is None
+        assert record_end(job, DIED, DEATH, 3.0) is None
     assert Results(tmp_path).load(job.cell) is None
 
 

@@ -13,6 +13,7 @@ from rlidim.cli import cli, suite
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
+from rlidim.statistics.wording import why_open
 from rlidim.sweep import tiers
 from rlidim.sweep.closing import reasons
 from rlidim.sweep.forecast import advice, ending, forecast, narrow
@@ -107,6 +108,17 @@ def test_rungs_in_between_are_priced_where_only_they_narrow() -> None:
     assert lacking is not None
     assert less is not None
     assert 0 < less < lacking
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4, 8])
+def test_rungs_far_apart_leave_nothing_near_the_reading(seeds: int) -> None:
+    far = measured(seeds, {1: 0, 64: 4})
+    assert far.estimate is not None
+    assert forecast(far, PLAN) is None
+    assert forecast(far, dataclasses.replace(PLAN, dims=(1, 64))) is None
+    said = why_open(far.estimate)
+    assert said is None or f"between d = 1 (0 of {seeds}) and d = 64 ({seeds} of {seeds})" in said
+    assert (said is None) == far.estimate.closed
 
 
 def test_a_flat_curve_has_no_forecast() -> None:

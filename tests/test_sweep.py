@@ -347,9 +347,11 @@ def test_a_baseline_no_better_than_random_is_said(task: Task) -> None:
     ("choices", "expected"),
     [
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-        ({"budget": -1.0}, "--budget must be above 0 seconds, got -1"),
+        ({"budget": -1.0}, "--budget must be above 0 seconds and finite, got -1"),
         ({"replication": -1}, "a replication is a whole number from 0"),
         ({"fraction": 1.5}, "--fraction must be between 0 and 1"),
+        ({"budget": math.inf}, "--budget must be above 0 seconds and finite, got inf"),
+        ({"precision": math.inf}, "--precision is a ratio of at least 1, and finite, got inf"),
         ({"precision": 0.5}, "--precision is a ratio of at least 1"),
         ({"dims": (0, 1)}, "--dims must be whole numbers of at least 1"),
         ({"scope": "critic"}, "--scope must be policy or all, got 'critic'"),

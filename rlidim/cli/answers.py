@@ -170,7 +170,9 @@ def _cache(name: str) -> Path | None:
 
 
 def about(task: Task | None) -> bytes:
-    """Return all that a task's files say, as far as a key is made of it."""
-    if task is None:
-        return b""
-    return f"{task.file} {task.name}\n".encode() + read_file(task.file, LARGEST_YAML)
+    """Return all that a task's files say, as far as a key is made of it.
+
+    Its file alone does not say what a module of the user's has for settings, nor what stands in a
+    record that the network starts at: the loaded task does.
+    """
+    return b"" if task is None else f"{task!r}\n".encode() + read_file(task.file, LARGEST_YAML)

@@ -41,3 +41,16 @@ def ordered(arguments: Sequence[str]) -> list[str]:
     if rest[:1] == [LAST]:
         rest = [*rest[1:], LAST]
     return [*first, *rest, *end]
+
+
+def without_own_options(words: Sequence[str]) -> list[str]:
+    """Return an ordered command line from its command on.
+
+    Example:
+        >>> without_own_options(["--results", "train", "cartpole", "measure"])
+        ['cartpole', 'measure']
+    """
+    rest = list(words)
+    while rest and rest[0].partition("=")[0] in WITH_A_VALUE:
+        rest = rest[1 if "=" in rest[0] else 2 :]
+    return rest

@@ -53,7 +53,7 @@ def check_command(file: Path, as_json: bool) -> None:
                 "trainer": trainer,
                 "steps a run": steps,
                 "environment alone, core minutes a run": None if alone is None else round(alone, 3),
-                "a measurement, core minutes at most": round(search.budget / 60.0, 1),
+                "a measurement, core minutes": round(search.budget / 60.0, 1),
             }
         )
     if as_json:
@@ -68,4 +68,7 @@ def check_command(file: Path, as_json: bool) -> None:
         click.echo(f"\nRandom actions, everything finite:\n\n{text_table(about)}")
     if endless:
         click.echo("\nNo episode has ended: does one? max_episode_steps among its kwargs ends it.")
-    click.echo(f"\nWhat 'rlidim {task.name} measure' takes (--budget):\n\n{text_table(costs)}")
+    click.echo(
+        f"\nWhat 'rlidim {task.name} measure' takes at most (--budget), beyond its native runs and "
+        f"those at the first d:\n\n{text_table(costs)}"
+    )

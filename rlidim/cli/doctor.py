@@ -41,8 +41,12 @@ def examine(results: Results) -> dict[str, Any]:
     devices = ["cpu"]
     if torch.cuda.is_available():
         devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    # A folder that is not there is not made: where it would be says whether it could.
+    nearest = next(
+        place for place in (results.folder, *results.folder.absolute().parents) if place.exists()
+    )
     try:
-        results.check_writable()
+        Results(nearest).check_writable()
         writable, reason = True, None
     except RlidimError as error:
         writable, reason = False, str(error)

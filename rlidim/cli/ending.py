@@ -15,12 +15,15 @@ from typing import Any
 
 import click
 
+from rlidim.cli.anywhere import without_own_options
 from rlidim.errors import GO_ON, printable
 
 ANEW = "nothing was left half-written; the same command begins anew"
 RESUMABLE = "the run is not on record; with --resume it goes on from its last checkpoint, if any"
-TRAIN = "train"  # one run, which is begun anew where nobody asks for its checkpoint
-MAKES_RUNS = {"measure", "bench", "calibrate", "gpu"}  # commands whose runs are recorded
+# Commands whose runs are recorded, and those of a task: of `train` the one run is begun anew where
+# nobody asks for its checkpoint.
+MAKES_RUNS = {"bench", "calibrate", "gpu"}
+OF_A_TASK = {"measure": GO_ON, "train": RESUMABLE}
 MISTAKE = 2  # exit codes: of what the user can mend
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -142,10 +145,15 @@ def _watching() -> Iterator[None]:
 
 
 def afterwards(words: Sequence[str]) -> str:
-    """Return what is true of an interrupted command line: does it go on, or begin anew?"""
-    if TRAIN in words:
-        return RESUMABLE
-    return GO_ON if MAKES_RUNS & set(words) else ANEW
+    """Return what is true of an interrupted command line: does it go on, or begin anew?
+
+    Args:
+        words: of the line, as :func:`rlidim.cli.anywhere.ordered` returns them.
+    """
+    command, *others = [*without_own_options(words), ""]
+    if command in MAKES_RUNS:
+        return GO_ON
+    return next((OF_A_TASK[word] for word in others if word in OF_A_TASK), ANEW)
 
 
 def code_of(command: Callable[[], object], afterwards: str = GO_ON) -> int:

@@ -342,12 +342,13 @@ def search_and_gather(
     measurement = ended.measurement
     if measurement.estimate is None:
         folder = results.folder / plan.task.name
-        failed = [run for run in (*measurement.runs, *measurement.baseline) if run.reason]
+        random = [] if measurement.random is None else [measurement.random]
+        failed = [run for run in (*measurement.runs, *measurement.baseline, *random) if run.reason]
         remedy = f"see the records below {folder}"
         if failed:
             remedy = (
                 f"the last: {failed[-1].reason}; once that is mended, move the records below "
-                f"{folder} away, or choose another folder with --results"
+                f"{folder / failed[-1].cell.group} away, or choose another folder with --results"
             )
         raise RlidimError(f"{plan.task.name}: no estimate: {measurement.reason}; {remedy}")
     return ended

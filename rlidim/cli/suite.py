@@ -22,6 +22,7 @@ from rlidim.cli.options import (
     records_of,
     results_of,
     search_and_gather,
+    skipped,
     tasks_of,
     tell,
 )
@@ -212,7 +213,9 @@ def try_bases(context: click.Context, executor: Executor, log_dir: Path, as_json
         )
     finally:
         executor.close()
-    print_table(bases.table(measurements, results.scan()[0]), "bases", as_json)
+    made, problems = results.scan()
+    skipped(problems)
+    print_table(bases.table(measurements, made), "bases", as_json)
     refused.raise_any()
 
 
@@ -238,7 +241,10 @@ def choose_otherwise(
     finally:
         executor.close()
     own = gather(records_of(context), tasks, results_folder=folder)
-    print_table(choices.table(choices.read(own, folder, tasks)[0]), "choices", as_json)
+    found, problems = choices.read(own, folder, tasks)
+    for problem in problems:
+        tell(f"warning: {problem}")
+    print_table(choices.table(found), "choices", as_json)
     refused.raise_any()
 
 

@@ -271,8 +271,6 @@ def measure_command(
     from rlidim.sweep.search import repetitions
 
     measurement = ended.measurement
-    folder = results_of(context).folder / FIGURES
-    figures = plot_measurement(measurement, folder / measurement.stem)
     if as_json:
         search = {"budget": plan.budget, "precision": plan.precision, "spent": ended.spent}
         print_json(
@@ -294,8 +292,12 @@ def measure_command(
             click.echo(
                 f"  left out here, pooled by 'rlidim tables': repeated searches, {others} on record"
             )
-        click.echo(f"figure: {figures[0]}")
         click.echo(plainly(measurement))
+    # Last: what was read is printed even where no figure can be written.
+    folder = results_of(context).folder / FIGURES
+    figures = plot_measurement(measurement, folder / measurement.stem)
+    if not as_json:
+        click.echo(f"figure: {figures[0]}")
 
 
 @click.command("play")

@@ -101,21 +101,21 @@ def keep(job: Job, made: Made) -> RunRecord:
     return made.record
 
 
-def keep_end(job: Job, error: str, stopped: str) -> RunRecord:
-    """Record under a claim what has ended a run from outside.
+def keep_end(job: Job, error: str, stopped: str, seconds: float = 0.0) -> RunRecord:
+    """Record under a claim what has ended a run from outside, after so many seconds.
 
     What another sweep has put on record meanwhile stands.
     """
     earlier = standing(job)
     if earlier is not None and finished(earlier):
         return earlier
-    return keep(job, failure(job, error, ATTEMPTS, stopped=stopped))
+    return keep(job, failure(job, error, ATTEMPTS, stopped=stopped, seconds=seconds))
 
 
-def record_end(job: Job, error: str, stopped: str) -> RunRecord | None:
+def record_end(job: Job, error: str, stopped: str, seconds: float) -> RunRecord | None:
     """Claim a cell and :func:`keep_end`; None if another sweep is making the run just now."""
     with claim(job.results, job.cell) as mine:
-        return keep_end(job, error, stopped) if mine else None
+        return keep_end(job, error, stopped, seconds) if mine else None
 
 
 def unnoted() -> None:

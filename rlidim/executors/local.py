@@ -183,15 +183,16 @@ class ProcessPool:
                     # It went with the other's process, and is none the worse.
                     waiting[:0] = [batch.jobs] if batch.jobs else []
                     continue
+                took = batch.place.seconds / len(batch.all)
                 for job in batch.jobs:
                     if batch.place is stuck:
-                        record = record_end(job, stuck_line(job), TIMEOUT)
+                        record = record_end(job, stuck_line(job), TIMEOUT, took)
                     else:
                         deaths[job.cell] += 1
                         if deaths[job.cell] < WORKER_DEATHS:
                             suspects.append(job)
                             continue
-                        record = record_end(job, DIED, DEATH)
+                        record = record_end(job, DIED, DEATH, took)
                     if record is None:
                         busy.append(job)
                     else:

@@ -269,7 +269,9 @@ def _checkpoints(job: Job, seeds: Seeds, logs: Path | None) -> Checkpoints | Non
     return Checkpoints(logs, about, resume=job.resume)
 
 
-def failure(job: Job, error: str, attempts: int, stopped: str = "error") -> Made:
+def failure(
+    job: Job, error: str, attempts: int, stopped: str = "error", seconds: float = 0.0
+) -> Made:
     """Return the record of a run that came to nothing outside of its trainer.
 
     Args:
@@ -277,9 +279,10 @@ def failure(job: Job, error: str, attempts: int, stopped: str = "error") -> Made
         error: what happened, a line.
         attempts: how often the cell was tried.
         stopped: why the run ended.
+        seconds: that it took, which count for a budget.
     """
     record = _record(job, Seeds.of(job.cell), None, error, attempts)
-    provenance = {"seconds": 0.0, "versions": versions(), "hardware": hardware()}
+    provenance = {"seconds": seconds, "versions": versions(), "hardware": hardware()}
     return Made(dataclasses.replace(record, stopped=stopped, provenance=provenance))
 
 

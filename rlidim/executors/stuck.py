@@ -74,10 +74,10 @@ class Watch:
         passed, self._seen = min(now - self._seen, 2 * TICK), now
         for place in places:
             process, timeout = self.processes[place.index], place.job.timeout
-            if timeout is None or process == 0 or is_stopped(process):
+            if process == 0 or is_stopped(process):
                 continue
             place.seconds += passed
-            if place.seconds > timeout + OUTSIDE:
+            if timeout is not None and place.seconds > timeout + OUTSIDE:
                 with contextlib.suppress(ProcessLookupError):  # it has just ended
                     os.kill(process, signal.SIGKILL)
                 return place

@@ -61,9 +61,14 @@ def check_writable(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove a run's checkpoint and what lies beside it: the run is on record."""
+    """Remove a run's checkpoint and what lies beside it: the run is on record.
+
+    Raises:
+        RlidimError: they cannot be removed.
+    """
     for name in (FILE, ACTIONS):
-        (folder / name).unlink(missing_ok=True)
+        with writing(folder / name):
+            (folder / name).unlink(missing_ok=True)
     files.clear_unfinished_in(folder)  # of a solution too
 
 

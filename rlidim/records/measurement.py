@@ -137,8 +137,10 @@ class Measurement:
             return "no run in a subspace was made"
         if all(record.status == "failed" for record in self.runs):
             return "every run in a subspace failed"
-        if self.random is None or self.random.score is None:
+        if self.random is None:
             return "no record of random actions"
+        if self.random.score is None:
+            return "the run of random actions failed"
         if all(record.status == "failed" for record in self.baseline):
             return "every native run failed" if self.baseline else "no record of native training"
         return None
@@ -310,10 +312,7 @@ def read_measurement(
         runs = _alike(sorted(runs, key=_place), wanted, warnings)
         baseline = _alike(sorted(baseline, key=_place), wanted, warnings)
         runs, baseline = _of_one_size(runs, baseline, warnings)
-        # Random actions have no trainer, and so no trainer's settings.
-        bare = hash_of({name: value for name, value in settings.items() if name != "trainer"})
-        if random is not None and not _alike([random], bare, warnings):
-            random = None
+        random = random_beside(random, settings, warnings)
     measurement = Measurement(
         task,
         *subject,
@@ -406,14 +405,27 @@ def of_one_kind(
     return _alike(records, wanted, warnings), warnings
 
 
+def random_beside(
+    random: RunRecord | None, settings: Mapping[str, Any], warnings: list[str]
+) -> RunRecord | None:
+    """Return the record of random actions if it was made as runs of these settings were.
+
+    Otherwise a warning is added. Random actions have no trainer, and so no trainer's settings.
+    """
+    bare = hash_of({name: value for name, value in settings.items() if name != "trainer"})
+    return random if random is not None and _alike([random], bare, warnings) else None
+
+
 def _common_settings(
     task: Task | None, group: Sequence[RunRecord]
 ) -> tuple[str, dict[str, Any], str | None]:
     """Return the settings the group is read by, after their hash, and a line if they are not now's.
 
-    They are the task's where a record has them, else those of most records.
+    They are the task's where a record has them, else those of most records; a failed run has a say
+    where there are no others.
     """
-    counts = Counter(record.config_hash for record in group)
+    counts = Counter(record.config_hash for record in group if record.status != "failed")
+    counts = counts or Counter(record.config_hash for record in group)
     cell = group[0].cell
     usual = min(counts, key=lambda name: (-counts[name], name))
     changed = None

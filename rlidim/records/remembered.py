@@ -64,9 +64,9 @@ def remembered(path: Path | None) -> Iterator[Remembered]:
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """Return a file's values; none where there is no file, or it is not one of these."""
+    """Return a file's values; none where no file can be read, or it is not one of these."""
     try:
-        content = parse_json(read_file(path, LARGEST)) if path.exists() else {}
+        content = parse_json(read_file(path, LARGEST))
     except (RlidimError, ValueError):
         return {}
     values = content.items() if isinstance(content, dict) else ()

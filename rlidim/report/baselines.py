@@ -12,6 +12,7 @@ from rlidim.records.measurement import (
     Measurement,
     baseline_scores,
     of_one_kind,
+    random_beside,
     reaching,
     total_seconds,
     total_steps,
@@ -101,8 +102,8 @@ def unmeasured(
     for (name, trainer), by_seed in sorted(groups.items()):
         task = tasks.get(name)
         runs, warnings = of_one_kind(task, [by_seed[seed] for seed in sorted(by_seed)])
-        baseline = Baseline(task, name, trainer, tuple(runs), random.get(name), tuple(warnings))
-        baselines.append(baseline)
+        chance = random_beside(random.get(name), runs[0].settings, warnings)
+        baselines.append(Baseline(task, name, trainer, tuple(runs), chance, tuple(warnings)))
     return baselines
 
 

@@ -60,7 +60,7 @@ def read(
             if task is None or trainer not in task.trainers:
                 continue
             changed = choice.made(task, trainer)
-            for each in gather(
+            made = gather(
                 [
                     record
                     for record in records
@@ -68,9 +68,11 @@ def read(
                 ],
                 {} if changed is None else {name: changed},
                 results_folder=folder(results, choice.name),
-            ):
-                found[name, trainer, choice.name] = each
-                problems += each.warnings
+            )
+            chosen = most_telling(made)
+            if chosen is not None:
+                found[name, trainer, choice.name] = chosen
+            problems += [line for each in made for line in each.warnings]
     for name, trainer in (*SUBJECTS, *BY_WIDTH):
         own = most_telling(
             each

@@ -45,5 +45,5 @@ def _cell(value: Any) -> str:
     if value is None:
         return NONE
     if isinstance(value, list | tuple):
-        return "; ".join(str(part) for part in value) or NONE
+        value = "; ".join(str(part) for part in value) or NONE
     return printable(one_line(str(value)))

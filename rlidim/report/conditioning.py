@@ -20,6 +20,7 @@ from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.measurement import Measurement
 from rlidim.report import drawing
 from rlidim.report.drawing import BLUE, INK, VERMILION
+from rlidim.tasks.problems import Control, Network
 
 STEM = "conditioning"
 WIDTH, HEIGHT = 7.2, 2.4  # inches
@@ -49,12 +50,21 @@ def points(measurements: Sequence[Measurement]) -> NDArray[np.float64]:
             continue
         if known is None or known == 1 or estimate is None:
             continue
+        if not _is_linear(measurement):
+            continue  # a task of the user's by that name: the equations are a linear policy's
         for record in measurement.runs:
             if record.cell.d == known and record.solution is not None and record.score is not None:
                 spec = ProjectionSpec.from_json(record.solution["spec"])
                 solved = estimate.scale(record.score) >= estimate.fraction
                 found.append((condition(spec, known), float(solved)))
     return np.array(sorted(found)).reshape(-1, 2)
+
+
+def _is_linear(measurement: Measurement) -> bool:
+    """Return whether a task's policy is one layer without a hidden one."""
+    problem = None if measurement.task is None else measurement.task.problem
+    network = problem.network if isinstance(problem, Control) else None
+    return isinstance(network, Network) and not network.hidden
 
 
 def plot(measurements: Sequence[Measurement], folder: Path) -> list[Path]:

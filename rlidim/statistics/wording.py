@@ -129,9 +129,15 @@ def _why(estimate: Estimate, exact: int | None) -> str:
 
 
 def _beside(estimate: Estimate) -> tuple[Rung, Rung]:
-    """Return the tested rungs furthest from the reading whose runs still speak."""
+    """Return the tested rungs furthest from the reading whose runs still speak.
+
+    Where the tested d are so far apart that none is near the reading, those on either side of it.
+    """
     middle = estimate.d_int or estimate.tested[-1]
     near = [
         rung for rung in estimate.rungs if 1 / CURVES.window <= rung.d / middle <= CURVES.window
     ]
-    return near[0], near[-1]
+    if near:
+        return near[0], near[-1]
+    above = next(place for place, rung in enumerate(estimate.rungs) if rung.d > middle)
+    return estimate.rungs[above - 1], estimate.rungs[above]

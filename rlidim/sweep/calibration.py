@@ -12,7 +12,7 @@ from typing import Any
 
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
-from rlidim.executors.ledger import finished, standing
+from rlidim.executors.ledger import check_settings, finished, standing
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
 from rlidim.report import bases
@@ -132,6 +132,8 @@ def try_bases(
             for cell in cells
         ]
         try:
+            # The table counts what was made with the row's own settings alone.
+            check_settings(Job(row.task, row.runs[0].cell, row.results_folder), row.runs[0])
             missing = [job for job in jobs if (made := standing(job)) is None or not finished(made)]
             for record in executor.run(missing):
                 tell(f"{record.cell}: {record.status if record.score is None else record.score}")

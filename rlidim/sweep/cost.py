@@ -20,8 +20,8 @@ def seconds_of_a_run(plan: Plan, runs: Sequence[RunRecord]) -> float:
     if runs:
         return max(total_seconds(runs) / len(runs), SHORTEST)
     settings = plan.task.settings(plan.trainer)
-    steps = getattr(settings, "n_timesteps", UNKNOWN_SECONDS * STEPS_A_SECOND)
-    return float(steps / STEPS_A_SECOND)
+    steps = getattr(settings, "n_timesteps", None)  # a trainer of the user's own may have any
+    return steps / STEPS_A_SECOND if isinstance(steps, int) else UNKNOWN_SECONDS
 
 
 def native_seconds(plan: Plan, results: Results | None) -> float:

@@ -29,7 +29,7 @@ def seconds_to_close(estimate: Estimate, seconds: float, precision: float) -> fl
         precision: the ratio of the interval's ends that is wanted.
 
     Returns:
-        None if even sixteen times the runs leave it wider.
+        None if even sixteen times the runs leave it wider, or no tested d is near the reading.
     """
     middle = estimate.d_int or estimate.tested[-1]
     around = [
@@ -37,6 +37,8 @@ def seconds_to_close(estimate: Estimate, seconds: float, precision: float) -> fl
         for rung in estimate.rungs
         if abs(math.log(rung.d / middle)) <= math.log(CURVES.window) + 1e-9
     ]
+    if not around:
+        return None
     runs = sum(len(rung.scores) for rung in around) + estimate.scale.native[1]
     for times in TIMES:
         more = read_shares(
@@ -69,10 +71,10 @@ def _midpoints(reading: Reading, precision: float) -> int | None:
 def forecast(measurement: Measurement, plan: Plan) -> float | None:
     """Return the core seconds that a measurement lacks, by its own runs; None if unforeseen.
 
-    Nothing is lacked by one that is as narrow as its plan wants.
+    Nothing is lacked by one that is as narrow as its plan wants; a grid is foreseen by nobody.
     """
     estimate = measurement.estimate
-    if estimate is None:
+    if estimate is None or plan.dims is not None:
         return None
     if narrow(estimate, plan.precision):
         return 0.0

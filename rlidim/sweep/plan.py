@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from rlidim.errors import RlidimError
@@ -89,12 +90,14 @@ class Plan:
             )
         if not 0.0 < self.fraction < 1.0:
             raise RlidimError(f"--fraction must be between 0 and 1, got {self.fraction}")
-        if not self.budget > 0.0:
-            raise RlidimError(f"--budget must be above 0 seconds, got {self.budget:g}")
+        if not 0.0 < self.budget < math.inf:
+            raise RlidimError(f"--budget must be above 0 seconds and finite, got {self.budget:g}")
         if self.replication < 0:
             raise RlidimError(f"a replication is a whole number from 0, got {self.replication}")
-        if not self.precision >= 1.0:
-            raise RlidimError(f"--precision is a ratio of at least 1, got {self.precision}")
+        if not 1.0 <= self.precision < math.inf:
+            raise RlidimError(
+                f"--precision is a ratio of at least 1, and finite, got {self.precision}"
+            )
         check_scope(self.task, self.scope, self.trainer)
         self.task.settings(self.trainer).check_confined()  # not first after the native runs
         from rlidim.environments import making  # late: a mistake above is told without Gymnasium

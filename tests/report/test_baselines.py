@@ -84,6 +84,13 @@ def test_other_settings_are_left_out_and_said() -> None:
     assert "made with other settings" in found.warnings[0]
 
 
+def test_random_actions_of_another_environment_are_left_out() -> None:
+    other = dataclasses.replace(random(TASK), config_hash="another")
+    (found,) = unmeasured([*natives(), other], [], {"hard": TASK})
+    assert found.random_score is None
+    assert "/random: 1 record made with other settings" in found.warnings[0]
+
+
 def test_a_measured_one_stands_elsewhere(tmp_path: Path) -> None:
     records = measured(TASK, {8: [500.0] * 5})
     measurements = gather(records, {"hard": TASK}, results_folder=tmp_path)

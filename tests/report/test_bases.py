@@ -14,6 +14,7 @@ from rlidim.records.measurement import Measurement, gather
 from rlidim.records.record import RunRecord
 from rlidim.report import bases
 from rlidim.sweep import calibration
+from rlidim.tasks.settings import EvolutionStrategySettings
 from rlidim.tasks.task import Target, Task
 from tests.factory import make_record, make_task
 from tests.report.synthetic import baseline, random, runs
@@ -96,6 +97,24 @@ def test_a_run_made_with_other_settings_is_none_of_the_row_s() -> None:
     before = dataclasses.replace(first, config_hash="0" * 16)
     assert bases.table([measured()], [first, *others]).rows
     assert not bases.table([measured()], [before, *others]).rows
+
+
+def test_a_row_whose_task_has_other_settings_now_is_refused_before_runs_are_made(
+    tmp_path: Path,
+) -> None:
+    now = make_task(trainers={"es": EvolutionStrategySettings(n_timesteps=5)})
+    row = dataclasses.replace(measured(), task=now)
+    scripted, refused = Scripted(), list[str]()
+    calibration.try_bases(
+        [row],
+        Results(tmp_path),
+        executor=scripted,
+        log_dir=tmp_path,
+        tell=lambda line: None,
+        refuse=refused.append,
+    )
+    assert not scripted.asked
+    assert "was made with trainer.n_timesteps = 1000, now it is 5" in refused[0]
 
 
 def test_a_row_that_lacks_a_run_is_left_out() -> None:

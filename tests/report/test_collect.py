@@ -89,6 +89,7 @@ def test_a_failed_run_never_counts() -> None:
     ("missing", "reason"),
     [
         ("random", "no record of random actions"),
+        ("chance", "the run of random actions failed"),
         ("baseline", "no record of native training"),
         ("runs", "every run in a subspace failed"),
     ],
@@ -104,6 +105,9 @@ def test_what_is_missing_is_named(missing: str, reason: str) -> None:
         "random": [random(task)],
         missing: [failed] if missing == "runs" else [],
     }
+    if missing == "chance":
+        chance = make_record(task, Cell.random(task.name), None, status="failed", D=0)
+        records["random"] = [chance]
     (found,) = gathered([record for part in records.values() for record in part], task)
     assert found.estimate is None
     assert found.reason == reason
@@ -151,6 +155,16 @@ def test_random_actions_of_another_environment_are_left_out() -> None:
     (found,) = gathered(records, task)
     assert found.reason == "no record of random actions"
     assert "synthetic/random" in found.warnings[0]
+
+
+def test_a_failed_run_has_no_say_in_which_settings_count() -> None:
+    task = make_task()
+    now = make_task(trainers={"es": EvolutionStrategySettings(n_timesteps=5)})
+    cell = Cell(task.name, "es", "rademacher", 99, 0)
+    failed = make_record(now, cell, None, status="failed", D=0, error="boom")
+    (found,) = gathered([*measured(task, SCORES), failed], now)
+    (without,) = gathered(measured(task, SCORES), task)
+    assert found.estimate == without.estimate
 
 
 def test_settings_that_changed_since_are_said() -> None:

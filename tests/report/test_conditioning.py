@@ -13,6 +13,7 @@ from rlidim.records.folder import Results
 from rlidim.records.measurement import gather
 from rlidim.report import conditioning
 from rlidim.tasks.names import find_task
+from rlidim.tasks.problems import Network
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -46,6 +47,13 @@ def test_the_recorded_failures_are_those_of_ill_conditioned_subspaces() -> None:
     # As docs/method.md says.
     assert solved[number < 24].all()
     assert not solved[number > 35].any()
+    # Of a policy with a hidden layer its equations say nothing.
+    deeper = [
+        dataclasses.replace(each, task=each.task.replace_problem(network=Network(hidden=(4,))))
+        for each in measured
+        if each.task is not None
+    ]
+    assert not len(conditioning.points(deeper))
 
 
 def test_without_such_runs_nothing_is_drawn(tmp_path: Path) -> None:
