@@ -323,6 +323,7 @@ MISTAKES = [
     (["cartpole", "measure", "--dims", "4,600"], "between 1 and D = 562, got 600"),
     (["cartpole", "measure", "--fraction", "1.5"], "--fraction must be between 0 and 1"),
     (["cartpole", "measure", "--precision", "0.5"], "--precision is a ratio of at least 1"),
+    (["cartpole", "measure", "--dims", "2,4", "--budget", "1m"], "--budget ends a search"),
     (["cartpole", "train", "--set", "population=33"], "population must be even, got 33"),
     (["cartpole", "train", "--set", "eval_freq=0"], "eval_freq must be at least 1, got 0"),
     (["cartpole", "train", "--set", "learning_rate=["], "whose value is not YAML"),

@@ -19,11 +19,11 @@ def check_command(file: Path, as_json: bool) -> None:
     Random actions are played through every form of the environment that training would use, and
     each trainer is asked whether it serves the network and the actions.
     """
-    from rlidim.cli.answers import size_of
+    from rlidim.networks.dimension import native_dimension
     from rlidim.tasks.loading import load_task
 
     task = load_task(file)
-    D = size_of(task)
+    D = native_dimension(task)  # asked anew: what is remembered may be why it is tried
     about: list[dict[str, object]] = []
     spaces = rate = None
     endless = False

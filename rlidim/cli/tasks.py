@@ -240,6 +240,9 @@ def measure_command(
     from rlidim.cli import answers
     from rlidim.trainers import logs
 
+    for option, value in (("--budget", budget), ("--precision", precision)):
+        if dims is not None and value is not None:
+            raise RlidimError(f"{option} ends a search, and --dims makes none: leave one out")
     task = task_of(context, width, depth, protocol)
     trainer = task.asked(trainer)
     task = task.replace_settings(trainer, dict(overrides))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -57,6 +58,16 @@ class Cell:
     def __str__(self) -> str:
         """Return the record's path below the results, without its ending."""
         return f"{self.task}/{self.group}/{self.label}"
+
+
+def searches(cells: Iterable[Cell]) -> set[int]:
+    """Return the repetitions of a search that cells of one subject and its native runs are of.
+
+    A search has native runs of its own: a run by itself with a large seed is no repetition.
+    """
+    cells = [cell for cell in cells if cell.trainer != RANDOM]
+    native = {cell.replication for cell in cells if cell.d is None}
+    return native & {cell.replication for cell in cells if cell.d is not None}
 
 
 class Subject(NamedTuple):

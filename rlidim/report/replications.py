@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from rlidim.records.cell import RANDOM
+from rlidim.records.cell import RANDOM, searches
 from rlidim.records.measurement import Measurement, read_measurement
 from rlidim.report.columns import one_line
 from rlidim.report.tables import Table, names_of
@@ -48,12 +48,8 @@ class Replicated:
 
 
 def replicated(measurement: Measurement) -> Replicated | None:
-    """Return a measurement's repetitions; None where there is only the first.
-
-    A search has native runs of its own: a run by itself with a large seed is no repetition.
-    """
-    searched = {record.cell.replication for record in measurement.baseline}
-    numbers = sorted({record.cell.replication for record in measurement.runs} & searched)
+    """Return a measurement's repetitions; None where there is only the first."""
+    numbers = sorted(searches(record.cell for record in (*measurement.runs, *measurement.baseline)))
     if len(numbers) < 2:
         return None
 

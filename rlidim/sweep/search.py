@@ -12,7 +12,7 @@ from rlidim.data import datasets
 from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
 from rlidim.executors.ledger import check_settings, died, finished, superseded
-from rlidim.records.cell import RANDOM, Cell
+from rlidim.records.cell import RANDOM, Cell, searches
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
@@ -67,13 +67,8 @@ def on_disk(plan: Plan, results: Results) -> dict[Cell, RunRecord]:
 
 
 def repetitions(plan: Plan, results: Results) -> int:
-    """Return how many other searches of the plan's subject are on record, by the files' names.
-
-    Each has native runs of its own: a run by itself with a large seed is no repetition.
-    """
-    cells = [cell for cell in _cells(plan, results) if not plan.owns(cell)]
-    searched = {cell.replication for cell in cells if cell.d is not None}
-    return len(searched & {cell.replication for cell in cells if cell.d is None})
+    """Return how many other searches of the plan's subject are on record, by the files' names."""
+    return len(searches(_cells(plan, results)) - {plan.replication})
 
 
 def _cells(plan: Plan, results: Results) -> list[Cell]:
