@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -102,13 +103,18 @@ def read(measurements: Sequence[Measurement]) -> Table:
     A trainer and its batched form (``ppo``, ``ppo-many``) share a column, where the narrower
     interval stands, with ``BATCHED`` if it is the latter's.
     """
-    return _table(
+    wide = _table(
         {
             name: _by_algorithm(row)
             for name, row in by_trainer(measurements).items()
             if any(_is_closed(each) for each in row.values())
         }
     )
+    batched = (
+        f"{BATCHED}: by the form of the trainer that makes many runs at once (ppo-many, dqn-many), "
+        "where its interval is the narrower one."
+    )
+    return dataclasses.replace(wide, title="How hard are they?", notes=(*wide.notes, batched))
 
 
 def _by_algorithm(row: dict[str, Measurement]) -> dict[str, Measurement]:

@@ -62,7 +62,9 @@ _AGAIN = (
 def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path], list[str]]:
     """Write TABLES.md, tables.csv, scores.csv, tables.tex and the figures.
 
-    FAMILIES.md too, where ``families/`` holds records that compare the families of P.
+    HEADLINE.md too, README's table, where a task has a closed interval, FAMILIES.md where
+    ``families/`` holds records that compare the families of P, and COVERAGE.md where the interval's
+    coverage was simulated.
 
     Args:
         results: the folder of records, where the files go too.
@@ -120,6 +122,9 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
         "scores.csv": tables.scores_csv(measurements),
         "tables.tex": page.latex(),
     }
+    shown = headline.read(measurements)
+    if shown.rows:
+        contents["HEADLINE.md"] = _document(shown.title, _markdown(shown), "rlidim tables")
     if compared is not None:
         contents["FAMILIES.md"] = _document(compared.title, _markdown(compared), "rlidim tables")
     if studied:
