@@ -124,7 +124,7 @@ def calibration(measurements: Sequence[Measurement]) -> Table:
     for measurement in measurements:
         estimate, known = measurement.estimate, measurement.known
         assert known is not None
-        holds = "not measured" if estimate is None else text.holds(estimate, known)
+        holds = "not measured" if estimate is None else text.verdict(estimate.holds(known))
         rows.append(
             (
                 *names_of(measurement),

@@ -97,11 +97,6 @@ def budget(measurement: Measurement) -> str:
     return "the budget"  # of a trainer of the user's own
 
 
-def holds(estimate: Estimate, d: int) -> str:
-    """Say whether the interval holds d: yes, NO, or open where an open end would decide."""
-    return verdict(estimate.holds(d))
-
-
 def verdict(inside: bool | None) -> str:
     """Return what stands in a table for whether an interval holds something: None is open."""
     return "open" if inside is None else "yes" if inside else "NO"
