@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rlidim.cli import cli, suite
+from rlidim.cli import cli, refused, suite
 from rlidim.records.cell import Cell
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
@@ -138,7 +138,7 @@ def test_a_row_that_is_left_open_says_which_end_why_and_what_closing_it_costs() 
 def test_bench_says_it_of_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left_open = measured(4, {4: 0, 6: 1, 8: 3, 12: 4})
     monkeypatch.setattr(tiers, "plans", lambda *_: [PLAN])
-    monkeypatch.setattr(suite, "search_and_gather", lambda *_, **__: Ended(left_open, spent=True))
+    monkeypatch.setattr(refused, "search_and_gather", lambda *_, **__: Ended(left_open, spent=True))
     monkeypatch.setattr(suite, "write_tables", lambda context: None)
     done = CliRunner().invoke(cli, ["--results", str(tmp_path), "bench"])
     first, open_end, narrower = done.stdout.splitlines()
