@@ -128,7 +128,7 @@ def test_numpy_s_whole_numbers_are_python_s(tmp_path: Path) -> None:
         ({"workers": "2"}, "workers must be a whole number, got '2'"),
         ({"precision": "2"}, "precision must be a number, got '2'"),
         ({"fraction": "0.9"}, "fraction must be a number, got '0.9'"),
-        ({"precision": float("nan")}, "--precision is a ratio of at least 1, got nan"),
+        ({"precision": float("nan")}, "--precision is a ratio of at least 1, and finite, got nan"),
         ({"budget": "20"}, "budget: expected a time such as 3h"),
     ):
         with pytest.raises(rlidim.RlidimError, match=message):
@@ -254,7 +254,9 @@ def test_measure_takes_what_the_command_line_takes(tmp_path: Path) -> None:
 
 
 def test_a_budget_is_core_time(tmp_path: Path) -> None:
-    with pytest.raises(rlidim.RlidimError, match="--budget must be above 0 seconds, got 0"):
+    with pytest.raises(
+        rlidim.RlidimError, match="--budget must be above 0 seconds and finite, got 0"
+    ):
         rlidim.measure("codimension-1", "es", results=tmp_path, budget=0.0)
 
 
