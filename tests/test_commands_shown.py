@@ -83,6 +83,9 @@ def with_budget(words: list[str]) -> list[str]:
     """Return the words of a line that trains, with the least that it can do."""
     trainer = words[words.index("--trainer") + 1]
     grid = ["--dims", "2", "--seeds", "1", "--workers", "1"] if "measure" in words else []
+    if "--budget" in words:  # of a search, which a grid is not
+        place = words.index("--budget")
+        words = [*words[:place], *words[place + 2 :]]
     return [*words, *TINY[trainer], *grid, "--results", "anew"]
 
 
