@@ -92,7 +92,7 @@ def budget(measurement: Measurement) -> str:
     """Return how long a run lasts at most, as records say: ``500,000 steps``, ``4 epochs``."""
     settings = (measurement.baseline or measurement.runs)[0].settings.get("trainer")
     for name, unit in (("n_timesteps", "steps"), ("n_epochs", "epochs")):
-        if isinstance(settings, dict) and isinstance(settings.get(name), int):
+        if isinstance(settings, dict) and isinstance(settings.get(name), int | float):
             return f"{settings[name]:,} {unit}"
     return "the budget"  # of a trainer of the user's own
 

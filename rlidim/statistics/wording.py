@@ -133,11 +133,22 @@ def _beside(estimate: Estimate) -> tuple[Rung, Rung]:
 
     Where the tested d are so far apart that none is near the reading, those on either side of it.
     """
-    middle = estimate.d_int or estimate.tested[-1]
-    near = [
-        rung for rung in estimate.rungs if 1 / CURVES.window <= rung.d / middle <= CURVES.window
-    ]
+    near = rungs_that_speak(estimate)
     if near:
         return near[0], near[-1]
+    middle = _middle(estimate)
     above = next(place for place, rung in enumerate(estimate.rungs) if rung.d > middle)
     return estimate.rungs[above - 1], estimate.rungs[above]
+
+
+def rungs_that_speak(estimate: Estimate) -> list[Rung]:
+    """Return the tested rungs near enough to the reading to speak of it; none if all are far."""
+    middle = _middle(estimate)
+    return [
+        rung for rung in estimate.rungs if 1 / CURVES.window <= rung.d / middle <= CURVES.window
+    ]
+
+
+def _middle(estimate: Estimate) -> int:
+    """Return the reading, or the largest tested d where there is none."""
+    return estimate.d_int or estimate.tested[-1]

@@ -21,7 +21,7 @@ def seconds_of_a_run(plan: Plan, runs: Sequence[RunRecord]) -> float:
         return max(total_seconds(runs) / len(runs), SHORTEST)
     settings = plan.task.settings(plan.trainer)
     steps = getattr(settings, "n_timesteps", None)  # a trainer of the user's own may have any
-    return steps / STEPS_A_SECOND if isinstance(steps, int) else UNKNOWN_SECONDS
+    return steps / STEPS_A_SECOND if isinstance(steps, int | float) else UNKNOWN_SECONDS
 
 
 def native_seconds(plan: Plan, results: Results | None) -> float:

@@ -9,7 +9,8 @@ from rlidim.report import text
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.reading import Reading
 from rlidim.statistics.scale import thresholds
-from rlidim.statistics.shares import CURVES, read_shares
+from rlidim.statistics.shares import read_shares
+from rlidim.statistics.wording import rungs_that_speak
 from rlidim.sweep.plan import Plan
 from rlidim.sweep.search import Ended
 
@@ -31,12 +32,7 @@ def seconds_to_close(estimate: Estimate, seconds: float, precision: float) -> fl
     Returns:
         None if even sixteen times the runs leave it wider, or no tested d is near the reading.
     """
-    middle = estimate.d_int or estimate.tested[-1]
-    around = [
-        rung
-        for rung in estimate.rungs
-        if abs(math.log(rung.d / middle)) <= math.log(CURVES.window) + 1e-9
-    ]
+    around = rungs_that_speak(estimate)
     if not around:
         return None
     runs = sum(len(rung.scores) for rung in around) + estimate.scale.native[1]
