@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from rlidim.errors import RlidimError, nearest
 from rlidim.projections import from_spec
 from rlidim.projections import projection as make_projection
-from rlidim.projections.base import Projection
+from rlidim.projections.base import Projection, numbered
 from rlidim.projections.spec import ProjectionSpec
 
 WORD = torch.int64
@@ -83,6 +83,11 @@ class Subspace:
         )
         self._lay_out(self.theta_0)
         self._bind()
+
+    @property
+    def given(self) -> list[nn.Parameter]:
+        """The parameters that it was built of, those that are confined first, then the frozen."""
+        return [*self.parameters, *self._frozen]
 
     def write(self) -> None:
         """Set the parameters to theta_0 + P theta_d."""
@@ -211,8 +216,8 @@ class Subspace:
         return torch.equal(self._read_words, self._kept_words)
 
     def _check_kinds(self) -> None:
-        kinds = {(parameter.dtype, parameter.device.type) for parameter in self.parameters}
-        kind = (self.projection.dtype, self.projection.device.type)
+        kinds = {(parameter.dtype, numbered(parameter.device)) for parameter in self.parameters}
+        kind = (self.projection.dtype, self.projection.device)
         if kinds != {kind}:
             raise RlidimError(
                 f"the parameters are {kinds}, the projection is {kind}: make them the same"
@@ -384,45 +389,66 @@ class SubspaceOptimizer(Optimizer):
         Raises:
             RlidimError: the state is another kind of optimizer's, or of another size.
         """
-        if "subspace" not in state_dict:
-            raise RlidimError("this state is not a SubspaceOptimizer's")
-        saved = state_dict["subspace"]
-        spec = ProjectionSpec.from_json(saved["spec"])
-        P = self.subspace.projection
-        if (spec.D, spec.d) != (P.D, P.d):
-            raise RlidimError(
-                f"this state is of a {spec.D} x {spec.d} projection, the optimizer's is "
-                f"{P.D} x {P.d}"
-            )
-        groups, ours = state_dict["param_groups"], super().state_dict()["param_groups"]
-        if [group["native"] for group in groups] != [group["native"] for group in ours]:
-            raise RlidimError(
-                f"this state is of {len(groups)} parameter groups, the optimizer has {len(ours)}, "
-                "or other ones are native"
-            )
-        groups = [
-            group if group["native"] else {**group, "params": own["params"]}
-            for group, own in zip(groups, ours, strict=True)
-        ]
-        super().load_state_dict({"state": state_dict["state"], "param_groups": groups})
-        first = self.subspace.parameters[0]
-        if (first.dtype, first.device.type) != (P.dtype, P.device.type):
+        spec, groups = self._checked(state_dict)
+        P, first = self.subspace.projection, self.subspace.parameters[0]
+        moved = (first.dtype, numbered(first.device)) != (P.dtype, P.device)
+        if moved or spec != P.spec:
             P = from_spec(spec, dtype=first.dtype, device=first.device)
-            self.subspace = Subspace(self.subspace.parameters, P)
+        # All that may be refused is behind; from here on there are changes.
+        subspace = Subspace(self.subspace.given, P) if moved else self.subspace
+        super().load_state_dict({"state": state_dict["state"], "param_groups": groups})
+        if moved:
+            self.subspace = subspace
             self.inner = self._build_inner()
-        elif spec != P.spec:
-            self.subspace.projection = from_spec(spec, dtype=P.dtype, device=P.device)
+        self.subspace.projection = P
         self.inner.load_state_dict(state_dict["inner"])
         for outer, inner in zip(self.param_groups, self.inner.param_groups, strict=True):
             for name in self._known:  # older states have them in the inner groups alone
-                if name not in inner:
+                outer.setdefault(name, inner[name])
+        self._carried = list(map(self._read, self.param_groups))
+        saved = state_dict["subspace"]
+        self.subspace.restore(saved["theta_0"], saved["theta_d"])
+
+    def _checked(self, state: Mapping[str, Any]) -> tuple[ProjectionSpec, list[dict[str, Any]]]:
+        """Return the P that a state names, and its groups with the parameters of this optimizer's.
+
+        Raises:
+            RlidimError: it is another kind of optimizer's, or of another size.
+        """
+        try:
+            saved, groups, inner = state["subspace"], state["param_groups"], state["inner"]
+            spec = ProjectionSpec.from_json(saved["spec"])
+            shapes = [tuple(saved[name].shape) for name in ("theta_0", "theta_d")]
+            natives = _natives(groups)
+            inner_groups = [(set(group), len(group["params"])) for group in inner["param_groups"]]
+            _ = state["state"], inner["state"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RlidimError("this state is not a SubspaceOptimizer's") from error
+        P, ours = self.subspace.projection, super().state_dict()["param_groups"]
+        if (spec.D, spec.d) != (P.D, P.d) or shapes != [(P.D,), (P.d,)]:
+            raise RlidimError(
+                f"this state is of a {spec.D} x {spec.d} projection, theta_0 {shapes[0]} and "
+                f"theta_d {shapes[1]}; the optimizer's is {P.D} x {P.d}"
+            )
+        if natives != _natives(ours):
+            raise RlidimError(
+                f"this state is of {len(groups)} parameter groups, the optimizer has {len(ours)}, "
+                "or other ones are native, or of other sizes"
+            )
+        sizes = [len(group["params"]) for group in self.inner.param_groups]
+        for names, _ in inner_groups:
+            for name in self._known:
+                if name not in names:
                     raise RlidimError(
                         f"this state's inner optimizer knows no '{name}': it is no "
                         f"{self._kind.__name__}"
                     )
-                outer.setdefault(name, inner[name])
-        self._carried = list(map(self._read, self.param_groups))
-        self.subspace.restore(saved["theta_0"], saved["theta_d"])
+        if [size for _, size in inner_groups] != sizes:
+            raise RlidimError("this state's inner optimizer has other groups than the state itself")
+        return spec, [
+            group if group["native"] else {**group, "params": own["params"]}
+            for group, own in zip(groups, ours, strict=True)
+        ]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs: torch's own state, the subspace and the inner optimizer's."""
@@ -490,6 +516,11 @@ class SubspaceOptimizer(Optimizer):
 def trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     """Return the parameters that are not frozen, each once."""
     return list(dict.fromkeys(parameter for parameter in parameters if parameter.requires_grad))
+
+
+def _natives(groups: Iterable[Mapping[str, Any]]) -> list[int | None]:
+    """Return how many parameters each group has; None of the confined one, which lists none."""
+    return [len(group["params"]) if group["native"] else None for group in groups]
 
 
 def _vector(size: int, like: Tensor) -> tuple[Tensor, Tensor]:

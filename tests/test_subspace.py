@@ -158,6 +158,54 @@ def test_a_network_that_has_moved_takes_its_subspace_along() -> None:
     assert torch.equal(flat(moved), flat(whole))
 
 
+def test_a_network_that_has_moved_keeps_its_frozen_parameters_frozen() -> None:
+    network = make_network()
+    network[0].requires_grad_(False)
+    optimizer = optimizer_of(network)
+    state = copy.deepcopy(optimizer.state_dict())
+    network.double()
+    optimizer.load_state_dict(state)
+    network[0].requires_grad_(True)
+    network(batch(0).double()).sum().backward()
+    with pytest.raises(RlidimError, match="was frozen, or thawed"):
+        optimizer.step()
+
+
+def _with(state: dict[str, Any], *path: str, value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(state)
+    inner = changed
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    return changed
+
+
+def test_a_state_that_is_refused_changes_nothing() -> None:
+    network, twin = make_network(), make_network()
+    optimizer, its = optimizer_of(network), optimizer_of(twin)
+    for one, other in ((network, optimizer), (twin, its)):
+        train(one, other, range(3))
+    stranger = make_network()
+    other_kind = optimizer_of(stranger, seed=7, inner=torch.optim.SGD)
+    train(stranger, other_kind, range(2))
+    good = optimizer_of(make_network(), seed=7).state_dict()
+    unknown = {**good["subspace"]["spec"], "family": "gausian"}
+    for wrong, why in (
+        (other_kind.state_dict(), "knows no 'betas'"),
+        (_with(good, "subspace", "spec", value=unknown), "did you mean 'gaussian'|unknown"),
+        (_with(good, "subspace", "theta_0", value=torch.zeros(3)), "theta_0 .3,."),
+        (_with(good, "subspace", "theta_d", value=None), "not a SubspaceOptimizer's"),
+        ({name: value for name, value in good.items() if name != "inner"}, "not a Subspace"),
+        (_with(good, "inner", "param_groups", value=[]), "other groups than the state itself"),
+        (None, "not a SubspaceOptimizer's"),
+    ):
+        with pytest.raises(RlidimError, match=why):
+            optimizer.load_state_dict(wrong)
+    for one, other in ((network, optimizer), (twin, its)):
+        train(one, other, range(3, 6))
+    assert torch.equal(flat(network), flat(twin))
+
+
 def test_schedules_set_the_native_rate() -> None:
     network = make_network()
     optimizer = optimizer_of(network)

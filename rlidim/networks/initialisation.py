@@ -51,14 +51,15 @@ def moved(theta_0: NDArray[np.float32], start: Start) -> NDArray[np.float32]:
     """Return a solution's parameters theta_0 + P theta_d, float32 (D,).
 
     Raises:
-        RlidimError: an unknown family, or more numbers than D.
+        RlidimError: an unknown family or another layout of it, or more numbers than D.
     """
     import torch
 
     from rlidim.projections import from_spec
     from rlidim.projections.spec import ProjectionSpec
 
-    P = from_spec(ProjectionSpec(start.family, start.D, len(start.theta_d), start.seed))
+    size = (start.D, len(start.theta_d), start.seed)
+    P = from_spec(ProjectionSpec(start.family, *size, start.layout_version))
     theta_d = torch.tensor(start.theta_d, dtype=torch.float32)
     return np.asarray(P.forward(theta_d, base=torch.from_numpy(theta_0)).numpy())
 

@@ -25,6 +25,7 @@ from rlidim.networks.initialisation import (
     moved,
     with_tuples,
 )
+from rlidim.tasks.fields import recorded
 from rlidim.tasks.problems import Network, Start
 
 if TYPE_CHECKING:
@@ -246,8 +247,9 @@ class Architecture:
         for name in ("memory", "start", "masked"):
             if not content[name]:
                 del content[name]
-        for start in content.get("start", ()):
-            start["theta_d"] = list(start["theta_d"])
+        if self.start:
+            starts = [recorded(start) for start in self.start]
+            content["start"] = [{**start, "theta_d": list(start["theta_d"])} for start in starts]
         if self.scale == 1.0:
             del content["scale"]
         for name in ("low", "high"):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
+from rlidim.projections.derivatives import is_dual, linear
 from rlidim.projections.rank import RETRY
 from rlidim.projections.spec import ProjectionSpec, check_size
 
@@ -69,7 +70,7 @@ class Projection(ABC):
         if dtype not in DTYPES:
             raise RlidimError(f"a projection's dtype must be float32 or float64, got {dtype}")
         self.D, self.d, self.seed = D, d, seed
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device = dtype, numbered(device)
         for attempt in count():
             self.stream = self.tag + RETRY * attempt
             if self._has_full_rank():
@@ -148,16 +149,17 @@ class Projection(ABC):
         if out is not None:
             self._check_out(out, (self.d, *g.shape[1:]))
         if self._differentiated(out, g):
-            product: Tensor = torch.ops.rlidim.adjoint(g, self.key)
-            return product
+            return linear(g, self.key, transposed=True)
         result = self._adjoint(g, 0, self.D)
         return result if out is None else out.copy_(result)
 
     def apply(self, theta: Tensor) -> Tensor:
-        """Return P theta, differentiable any number of times, and compiled by torch.compile."""
+        """Return P theta, differentiable any number of times, backwards and forwards.
+
+        torch.compile compiles it, and torch.func transforms it (``vmap``, ``jvp``, ``hessian``).
+        """
         self._check(theta, self.d, "theta")
-        result: Tensor = torch.ops.rlidim.forward(theta, self.key)
-        return result
+        return linear(theta, self.key, transposed=False)
 
     def rows(self, start: int, stop: int) -> Rows:
         """Return the operator of rows start .. stop - 1, for a part of the parameters.
@@ -258,6 +260,7 @@ class Projection(ABC):
     def _differentiated(self, out: Tensor | None, *inputs: Tensor | None) -> bool:
         """Say whether autograd records a product, whose kernels it cannot see into."""
         watched = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+        watched = watched or any(map(is_dual, inputs))
         if watched and out is not None:
             raise RlidimError(
                 f"{self!r}: a product that is differentiated cannot be written to out"
@@ -280,7 +283,7 @@ class Projection(ABC):
     def _check_kind(self, x: Tensor, name: str) -> None:
         if x.dtype is not self.dtype:
             raise RlidimError(f"{self!r}: {name} must be {self.dtype}, got {x.dtype}")
-        if x.device.type != self.device.type:
+        if numbered(x.device) != self.device:
             raise RlidimError(f"{self!r}: {name} must be on {self.device}, is on {x.device}")
 
 
@@ -350,6 +353,13 @@ class Rows:
             RlidimError: it would be too large.
         """
         return self.projection._to_dense(self.start, self.stop)
+
+
+def numbered(device: torch.device) -> torch.device:
+    """Return a device in one spelling: a GPU with its number, the CPU without one."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu") if device.type == "cpu" else device
 
 
 def add_base(product: Tensor, base: Tensor | None, out: Tensor | None) -> Tensor:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from rlidim.errors import RlidimError
-from rlidim.projections.backends import families, implementation
 from rlidim.projections.base import Projection, living
+from rlidim.projections.derivatives import as_members
+from rlidim.projections.making import from_spec
 from rlidim.projections.spec import ProjectionSpec
 
 KEPT = 8  # projections that are made again and kept for the next call
@@ -32,19 +33,12 @@ def find(key: str) -> Projection:
 @lru_cache(maxsize=KEPT)
 def _make(key: str) -> Projection:
     content = _content(key)
-    spec = ProjectionSpec.from_json(content["spec"])
-    if spec.family not in families():
-        raise RlidimError(f"the key names an unknown projection '{spec.family}'")
-    device = torch.device(content["device"])
-    kind = implementation(spec.family, device, content["backend"])
-    dtype = getattr(torch, content["dtype"])
-    P = kind(spec.D, spec.d, spec.seed, dtype=dtype, device=device, **spec.options)
-    if P.layout != spec.layout_version:
-        raise RlidimError(
-            f"projection '{spec.family}' has layout version {P.layout} here, the key has "
-            f"{spec.layout_version}"
-        )
-    return P
+    return from_spec(
+        ProjectionSpec.from_json(content["spec"]),
+        dtype=getattr(torch, content["dtype"]),
+        device=content["device"],
+        backend=content["backend"],
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -105,14 +99,10 @@ adjoint.register_autograd(_adjoint_backward, setup_context=_remember)
 
 
 def _map(operator: Any) -> Any:
-    """Return an operator's rule under vmap: a batch's vectors become members of a block."""
-
     def rule(
         info: Any, dimensions: tuple[int | None, None], x: Tensor, key: str
     ) -> tuple[Tensor, int]:
-        batched = x.movedim(dimensions[0], 1)  # type: ignore[arg-type]
-        result = operator(batched.flatten(1), key)
-        return result.unflatten(1, batched.shape[1:]), 1
+        return as_members(lambda block: operator(block, key), dimensions[0], x)
 
     return rule
 

@@ -175,6 +175,7 @@ START: dict[str, Check] = {
     "D": _size,
     "seed": _seed,
     "theta_d": _scores,
+    "layout_version": _steps,
 }
 NETWORK: dict[str, Check] = {
     "hidden": _each(_size),
@@ -198,7 +199,7 @@ ACTING: dict[str, Check] = {
     "observation_mean": _or_none(_scores),
     "observation_variance": _or_none(_scores),
     "clip_observation": _number(0),
-    "start": _each(_mapping(START, tuple(START))),
+    "start": _each(_mapping(START, tuple(START)[:-1])),
     "architecture": _text(),
     "batch_norm": _truth,
     "means": _or_none(_scores),

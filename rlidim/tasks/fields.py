@@ -133,8 +133,18 @@ def recorded(section: Any) -> dict[str, Any]:
     Args:
         section: a dataclass: a trainer's settings, an environment, a network ...
     """
-    content = dataclasses.asdict(section)
-    for field in dataclasses.fields(section):
-        if field.metadata.get("added_later") and content[field.name] == field.default:
-            del content[field.name]
-    return content
+    values = {field: getattr(section, field.name) for field in dataclasses.fields(section)}
+    return {
+        field.name: _recorded(value)
+        for field, value in values.items()
+        if not (field.metadata.get("added_later") and value == field.default)
+    }
+
+
+def _recorded(value: Any) -> Any:
+    """Return a field's value in that form, of sections within it too."""
+    if dataclasses.is_dataclass(value):
+        return recorded(value)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_recorded(item) for item in value)
+    return dict(value) if isinstance(value, dict) else value

@@ -208,7 +208,8 @@ def _changed(section: Any, name: str) -> dict[str, Any]:
 class Start:
     """A solution to start at: that of ``theta_0_seed``, moved by P theta_d.
 
-    ``family``, ``D`` and ``seed`` name P. All of it stands in a record, under ``solution``.
+    ``family``, ``D``, ``seed`` and ``layout_version`` name P. All of it stands in a record, under
+    ``solution``.
     """
 
     theta_0_seed: Seed
@@ -216,6 +217,7 @@ class Start:
     D: Count
     seed: Seed
     theta_d: tuple[float, ...]
+    layout_version: Count = added_later(1)
 
 
 @dataclass(frozen=True)

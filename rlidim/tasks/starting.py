@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlidim.errors import RlidimError
-from rlidim.tasks.problems import Network
+from rlidim.tasks.problems import Network, Start
 from rlidim.tasks.reading import LARGEST_RECORD, check_checksum, parse_json, read_file
 
 
@@ -68,6 +68,7 @@ def solution(record: Path, section: Mapping[str, Any]) -> dict[str, Any]:
             "D": spec["D"],
             "seed": spec["seed"],
             "theta_d": list(struct.unpack(f"<{len(numbers) // 4}f", numbers)),
+            "layout_version": spec.get("layout_version", Start.layout_version),
         }
     except (RlidimError, ValueError, LookupError, TypeError, struct.error) as error:
         raise RlidimError(

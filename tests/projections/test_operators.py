@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -53,10 +55,11 @@ def test_the_products_themselves_are_differentiable(family: str, members: tuple[
     theta = normal(6, *members).requires_grad_()
     g, base = normal(50, *members).requires_grad_(), normal(50).requires_grad_()
     rows = P.rows(7, 31)
-    assert torch.autograd.gradcheck(lambda x, y: P.forward(x, base=y), (theta, base))
-    assert torch.autograd.gradcheck(lambda x: P.T @ x, (g,))
-    assert torch.autograd.gradcheck(rows.forward, (theta,))
-    assert torch.autograd.gradcheck(rows.adjoint, (g.detach()[7:31].requires_grad_(),))
+    both_ways = partial(torch.autograd.gradcheck, check_forward_ad=True)
+    assert both_ways(lambda x, y: P.forward(x, base=y), (theta, base))
+    assert both_ways(lambda x: P.T @ x, (g,))
+    assert both_ways(rows.forward, (theta,))
+    assert both_ways(rows.adjoint, (g.detach()[7:31].requires_grad_(),))
     torch.testing.assert_close(rows.forward(theta), rows.forward(theta.detach()))
     torch.testing.assert_close(rows.adjoint(g[7:31]), rows.adjoint(g.detach()[7:31]))
     with pytest.raises(RlidimError, match="cannot be written to out"):
@@ -93,6 +96,27 @@ def test_compiled_in_one_piece(family: str) -> None:
     loss(theta).backward()
     torch.compile(loss, backend="aot_eager", fullgraph=True)(again).backward()
     torch.testing.assert_close(again.grad, theta.grad)
+
+
+@every_family
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_transformed_by_torch_func(family: str, backend: str) -> None:
+    P = projection(family, 50, 6, 2**40 + 1, dtype=torch.float64, backend=backend)
+    dense, theta, v = P.to_dense(), normal(6), normal(2, 6)[1]
+
+    def loss(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda x: (product(x) ** 3).sum()
+
+    ours, theirs = loss(P.apply), loss(lambda x: dense @ x)
+    for transform in (torch.func.grad, torch.func.hessian, torch.func.jacfwd, torch.func.jacrev):
+        torch.testing.assert_close(transform(ours)(theta), transform(theirs)(theta))
+    batch = torch.stack([theta, v])
+    mapped = torch.vmap(torch.func.grad(ours))(batch)
+    torch.testing.assert_close(mapped, torch.vmap(torch.func.grad(theirs))(batch))
+    # A product outside apply has its tangents too: none is lost in a kernel.
+    torch.testing.assert_close(torch.func.jvp(lambda x: P @ x, (theta,), (v,))[1], dense @ v)
+    g = dense @ theta
+    torch.testing.assert_close(torch.func.jvp(lambda x: P.T @ x, (g,), (g,))[1], dense.T @ g)
 
 
 def test_mapped_over_members() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from rlidim.solutions import playback
 RESULTS = Path(__file__).parent.parent.parent / "results"
 
 
-def solve(folder: Path, **choices: int) -> tuple[RunRecord, Path]:
+def solve(folder: Path, **choices: Any) -> tuple[RunRecord, Path]:
     """Train for a few steps; return the record and its file."""
     task = rlidim.load("cartpole").replace_settings("es", {"n_timesteps": 3_000, "population": 8})
     record = rlidim.train(task, "es", results=folder, **choices)
@@ -37,9 +38,12 @@ def write(folder: Path, start: object, network: str = "hidden: [20, 20]") -> Pat
     return folder
 
 
-@pytest.mark.parametrize("trainer", ["es", "ppo-many"])
-def test_a_run_starts_at_a_record_s_solution(tmp_path: Path, trainer: str) -> None:
-    first, path = solve(tmp_path / "first", d=4, seed=1)
+@pytest.mark.parametrize(
+    ("trainer", "family"),
+    [("es", "rademacher"), ("ppo-many", "rademacher"), ("es", "gaussian"), ("es", "fastfood")],
+)
+def test_a_run_starts_at_a_record_s_solution(tmp_path: Path, trainer: str, family: str) -> None:
+    first, path = solve(tmp_path / "first", d=4, seed=1, projection=family)
     _, theta = playback.parameters_of(first, path, tmp_path)
     task = rlidim.load("warm", write(tmp_path / "envs", [f"../first/{first.cell}.json"]))
     for seed in (0, 12345):
