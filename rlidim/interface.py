@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
@@ -68,7 +69,9 @@ def load(task: str, envs: str | Path | None = None) -> Task:
         >>> rlidim.load("mnist-fc-400x3").name
         'mnist-fc-400x3'
     """
-    return find_task(task, None if envs is None else Path(envs))
+    if not isinstance(task, str):
+        raise RlidimError(f"task must be a name or what load() returns, got {task!r:.60}")
+    return find_task(task, _if_given(_folder, "envs", envs))
 
 
 def train(
@@ -150,7 +153,7 @@ def train(
         _check_resume(log_dir, cluster)
     if processes > 1:
         check_processes(chosen, trainer, processes)
-    log_folder = None if log_dir is None else Path(log_dir)
+    log_folder = _if_given(_folder, "log_dir", log_dir)
     logs.check(log, log_folder)
     family = projection_family(chosen, projection)
     cell = (
@@ -158,7 +161,7 @@ def train(
         if d is None
         else Cell(chosen.name, trainer, family, d, seed, scope)
     )
-    records = Results(Path(results))
+    records = Results(_folder("results", results))
     records.check_writable()
     job = Job(chosen, cell, records.folder, log_folder, processes, resume, timeout, tuple(log))
     # Late: torch comes with it, and a mistake is told without.
@@ -183,7 +186,7 @@ def train(
 
 def _chosen(task: Task | str, trainer: str | None) -> tuple[Task, str]:
     """Return the task, loaded, and the trainer; None stands for the task's first."""
-    chosen = load(task) if isinstance(task, str) else task
+    chosen = task if isinstance(task, Task) else load(task)
     trainer = chosen.asked(trainer)
     chosen.settings(trainer)  # raises if there are none
     return chosen, trainer
@@ -192,6 +195,17 @@ def _chosen(task: Task | str, trainer: str | None) -> tuple[Task, str]:
 def _if_given(check: Callable[[str, object], Value], name: str, value: object) -> Value | None:
     """Return what a check makes of a value; None is left to the defaults."""
     return None if value is None else check(name, value)
+
+
+def _folder(name: str, value: object) -> Path:
+    """Return a folder's path.
+
+    Raises:
+        RlidimError: it is none.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise RlidimError(f"{name} must be the path of a folder, got {value!r:.60}")
+    return Path(value)
 
 
 def _wholes(name: str, values: object) -> tuple[int, ...]:
@@ -342,15 +356,17 @@ def measure(
     )
     workers = whole("workers", workers)
     timeout = _if_given(_seconds, "timeout", timeout)
+    if executor is not None and not isinstance(executor, Executor):
+        raise RlidimError(f"executor must make runs, as RayCluster() does, got {executor!r:.60}")
     if executor is not None and workers != 1:
         raise RlidimError(f"workers = {workers} is for this machine: leave it out with an executor")
     if executor is not None and timeout is not None:
         raise RlidimError(f"timeout = {timeout:g} is for this machine: give it to the executor")
-    log_folder = None if log_dir is None else Path(log_dir)
+    log_folder = _if_given(_folder, "log_dir", log_dir)
     logs.check(log, log_folder)
     from rlidim.sweep.search import search
 
-    records = Results(Path(results))
+    records = Results(_folder("results", results))
     with _executor(executor, workers, timeout) as used:
         measurement = search(
             plan, records, executor=used, log_dir=log_folder, log=log, listener=listener
@@ -422,8 +438,8 @@ def estimate(
     """
     if not isinstance(scores, Mapping) or not scores:
         raise RlidimError("scores: expected the scores at each d, as {4: [0.1, 0.3], 8: [0.9]}")
-    if D is not None and not _is_count(D):
-        raise RlidimError(f"D must be a whole number of at least 1, got {D!r}")
+    if D is not None and not (_is_count(D) and LARGEST_D >= D):
+        raise RlidimError(f"D must be a whole number from 1 to {LARGEST_D}, got {D!r:.60}")
     most = LARGEST_D if D is None else int(D)
     checked: dict[int, list[float]] = {}
     for d, values in scores.items():
@@ -454,15 +470,17 @@ def _is_count(number: object) -> bool:
     return not isinstance(number, bool) and isinstance(number, Integral) and int(number) >= 1
 
 
-def _finite(values: Sequence[float], where: str) -> list[float]:
+def _finite(values: Iterable[float] | str, where: str) -> list[float]:
     """Return the scores as floats.
 
     Raises:
         RlidimError: there are none, or one is not a finite number.
     """
     try:
+        if isinstance(values, str):  # whose letters might be numbers
+            raise TypeError("a text")
         numbers = [float(value) for value in values]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RlidimError(f"{where}: expected numbers, got {values!r}") from error
     if not numbers:
         raise RlidimError(f"{where}: no score")

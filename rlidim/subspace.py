@@ -64,6 +64,8 @@ class Subspace:
             RlidimError: the number of those not frozen is not the projection's D, they differ in
                 dtype or device, or two of them share memory.
         """
+        if not isinstance(projection, Projection):
+            raise RlidimError(f"a Subspace needs a projection, got {projection!r:.60}")
         all_parameters = list(parameters)
         self.parameters = trainable(all_parameters)
         self._frozen = [parameter for parameter in all_parameters if not parameter.requires_grad]
@@ -278,10 +280,17 @@ class SubspaceOptimizer(Optimizer):
         _check_length("lr", lr, zero=True)
         if max_grad_norm is not None:
             _check_length("max_grad_norm", max_grad_norm)
-        given: list[Any] = list(params)
-        if not given:
-            raise RlidimError("there is nothing to train: params is empty")
-        super().__init__(given, {"lr": lr, "native": False})
+        if not (isinstance(inner, type) and issubclass(inner, Optimizer)):
+            raise RlidimError(
+                f"inner must be a class of optimizers, as torch.optim.SGD is, got {inner!r:.60}"
+            )
+        try:
+            given: list[Any] = list(params)
+            if not given:
+                raise RlidimError("there is nothing to train: params is empty")
+            super().__init__(given, {"lr": lr, "native": False})
+        except TypeError as error:
+            raise RlidimError(f"params must be parameters, or groups of them: {error}") from error
         for group in self.param_groups:
             _check_length("lr", group["lr"], zero=True)
         confined = [group for group in self.param_groups if not group["native"]]
@@ -296,7 +305,10 @@ class SubspaceOptimizer(Optimizer):
         self.max_grad_norm = max_grad_norm
         self._length: Tensor | None = None  # of the last g_d before it was clipped
         self._kind, self._arguments = inner, dict(inner_kwargs or {})
-        self.inner = self._build_inner()
+        try:
+            self.inner = self._build_inner()
+        except TypeError as error:
+            raise RlidimError(f"inner_kwargs, for {inner.__name__}: {error}") from error
         defaults = {name: value for name, value in self.inner.defaults.items() if name != "lr"}
         self.defaults.update(defaults)
         self._known = tuple(defaults)
@@ -580,10 +592,18 @@ def _refuse_shared_memory(parameters: list[nn.Parameter]) -> None:
 
 def _check_length(name: str, value: Any, *, zero: bool = False) -> None:
     """Refuse what is no length of a step or a gradient: negative, NaN or infinite."""
-    number = float(value)
-    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise RlidimError(f"{name} must be a number, got {value!r:.60}") from error
+    if (
+        isinstance(value, str)
+        or not math.isfinite(number)
+        or number < 0
+        or (number == 0 and not zero)
+    ):
         least = "at least 0" if zero else "above 0"
-        raise RlidimError(f"{name} must be finite and {least}, got {number:g}")
+        raise RlidimError(f"{name} must be finite and {least}, got {value!r:.60}")
 
 
 def _refuse_unknown_keys(group: Mapping[str, Any], known: Iterable[str]) -> None:
@@ -607,6 +627,10 @@ def _project(
     """
     if not parameters:
         raise RlidimError("no parameter to confine: all are frozen (requires_grad=False)")
+    if not isinstance(choice, (str, ProjectionSpec, Projection)):
+        raise RlidimError(
+            f"projection must be a family's name, a specification, or a projection, got {choice!r}"
+        )
     if not isinstance(choice, str) and d is not None and d != choice.d:
         raise RlidimError(f"d = {d:,} beside a projection of d = {choice.d:,}: leave d out")
     if isinstance(choice, Projection):

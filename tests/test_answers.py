@@ -216,6 +216,7 @@ MISTAKES = {
     "cartpole play {text}": "not a record",
     "cartpole play {record} --video out.bmp": ".gif or .mp4",
     "cartpole play {record} --episodes 0": "--episodes",
+    "pong play {record} --seed 2147483647 --episodes 2": "--seed must be at most 2147483646",
     "pong play {record}": "a record of task 'cartpole'",
     "cartpole export {record} --sb3 model.pt": ".zip",
     "cartpole export {text} --sb3 model.zip": "not a record",

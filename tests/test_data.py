@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 
 from rlidim.cli import doctor
-from rlidim.data import cache, datasets, download, formats, home
+from rlidim.data import cache, datasets, download, formats, home, places
 from rlidim.data.sources import SOURCES, Edition, File, Source
 from rlidim.errors import RlidimError
 
@@ -541,6 +541,12 @@ def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -
     assert home.folder() == Path("/xdg/rlidim")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert home.folder() == Path("/elsewhere/someone/.cache/rlidim")
+
+
+def test_a_folder_of_nobody_s_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLIDIM_DATA", "~nosuchuser/data")
+    with pytest.raises(RlidimError, match="RLIDIM_DATA ~nosuchuser/data: no such folder"):
+        places.data_folder()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import inspect
 import math
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -324,11 +324,14 @@ def test_an_unknown_D_leaves_the_interval_open() -> None:
         ({"baseline": [0.0, 0.0]}, "no better than random"),
         ({"random": math.nan}, "random: nan is no score"),
         ({"random": 2.0}, "no better than random"),
-        ({"D": 0}, "D must be a whole number of at least 1, got 0"),
+        ({"D": 0}, "D must be a whole number from 1 to 2147483648, got 0"),
         ({"fraction": 1.0}, "fraction must be between 0 and 1, got 1.0"),
         ({"fraction": "0.9"}, "fraction must be a number, got '0.9'"),
         ({"fraction": math.nan}, "fraction must be between 0 and 1"),
         ({"minimum_score": math.inf}, "minimum_score: inf is no score"),
+        ({"scores": {4: "12"}}, "scores at d = 4: expected numbers, got '12'"),
+        ({"scores": {4: [10**400]}}, "scores at d = 4: expected numbers"),
+        ({"D": 2**40}, "D must be a whole number from 1 to 2147483648"),
     ],
 )
 def test_estimate_refuses_in_one_line(changes: dict[str, Any], message: str) -> None:
@@ -337,6 +340,22 @@ def test_estimate_refuses_in_one_line(changes: dict[str, Any], message: str) -> 
         rlidim.estimate(**{**given, **changes})
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: rlidim.load(None), "task must be a name or what load"),
+        (lambda: rlidim.train(Path("cartpole")), "task must be a name or what load"),
+        (lambda: rlidim.train("cartpole", results=None), "results must be the path of a folder"),
+        (lambda: rlidim.train("cartpole", log_dir=3), "log_dir must be the path of a folder"),
+        (lambda: rlidim.train("cartpole", log=None), "log is a list of names"),
+        (lambda: rlidim.measure("cartpole", executor="ray"), "executor must make runs"),
+    ],
+)
+def test_what_is_of_another_kind_has_one_line(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(rlidim.RlidimError, match=message):
+        call()
 
 
 def test_confine_is_in_the_face() -> None:

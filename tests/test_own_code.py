@@ -73,7 +73,7 @@ class Coordinates(Projection):
     """A family that a test registers: d of the parameters move, and no others."""
 
     family = "coordinates"
-    tag = 1000
+    tag = 2**31
     exact = True
 
     def _prepare(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,11 +28,15 @@ NATIVE = Solution(None, None, None, np.ones(300, np.float32), {"hidden": [8]}, {
 @pytest.mark.parametrize("saved", [CONFINED, NATIVE], ids=["confined", "native"])
 def test_round_trip(tmp_path: Path, saved: Solution) -> None:
     path = tmp_path / "folder" / "solution.safetensors"
-    solution_file.save(path, saved)
+    save(path, saved)
     found = solution_file.load(path)
     for field in dataclasses.fields(Solution):
         np.testing.assert_equal(getattr(found, field.name), getattr(saved, field.name))
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def save(path: Path, solution: solution_file.Solution) -> None:
+    solution_file.write(path, solution_file.serialise(solution))
 
 
 def test_parameters() -> None:
@@ -49,13 +54,13 @@ def test_parameters() -> None:
 
 
 def test_a_subspace_solution_is_small(tmp_path: Path) -> None:
-    solution_file.save(tmp_path / "s", CONFINED)
+    save(tmp_path / "s", CONFINED)
     assert (tmp_path / "s").stat().st_size < 1000
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "solution.safetensors"
-    solution_file.save(path, CONFINED)
+    save(path, CONFINED)
     content = path.read_bytes()
     for length in (0, 7, 40, len(content) - 1):
         path.write_bytes(content[:length])
@@ -67,17 +72,33 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     save_file({"theta_d": THETA_D}, path)
     with pytest.raises(RlidimError, match="not a solution of rlidim"):
         solution_file.load(path)
-    solution_file.save(path, dataclasses.replace(CONFINED, theta_d=THETA_D[:3]))
+    save(path, dataclasses.replace(CONFINED, theta_d=THETA_D[:3]))
     with pytest.raises(RlidimError, match="does not fit"):
         solution_file.load(path)
     with pytest.raises(RlidimError, match="cannot be read"):
         solution_file.load(tmp_path / "absent")
 
 
+@pytest.mark.parametrize(
+    ("solution", "seed", "message"),
+    [
+        (CONFINED, "x", "theta_0_seed: expected a whole number"),
+        (CONFINED, -1, "theta_0_seed: expected a whole number"),
+        (CONFINED, None, "needs either theta_0 or its seed"),
+        (NATIVE, 5, "needs either theta_0 or its seed"),
+    ],
+)
+def test_theta_0_is_told_once(tmp_path: Path, solution: Solution, seed: Any, message: str) -> None:
+    path = tmp_path / "solution.safetensors"
+    save(path, dataclasses.replace(solution, theta_0_seed=seed))
+    with pytest.raises(RlidimError, match=message):
+        solution_file.load(path)
+
+
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RlidimError, match="cannot be written"):
-        solution_file.save(tmp_path / "file" / "solution", CONFINED)
+        save(tmp_path / "file" / "solution", CONFINED)
 
 
 def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
@@ -98,11 +119,11 @@ def test_another_run_s_file_is_not_played(tmp_path: Path) -> None:
     about = {"network": NATIVE.network, "sha256": digest(np.zeros(300, np.float32))}
     record = make_record(make_task(), cell, 1.0, solution=about)
     file = tmp_path / str(cell) / solution_file.FILE
-    solution_file.save(file, dataclasses.replace(NATIVE, theta_0=np.zeros(300, np.float32)))
+    save(file, dataclasses.replace(NATIVE, theta_0=np.zeros(300, np.float32)))
     assert (
         not solution_file.of_record(record, tmp_path / "record.json", tmp_path).parameters().any()
     )
-    solution_file.save(file, NATIVE)
+    save(file, NATIVE)
     with pytest.raises(RlidimError, match=r"the solution of another run than .*record\.json"):
         solution_file.of_record(record, tmp_path / "record.json", tmp_path)
 

@@ -650,6 +650,23 @@ def test_mistakes_are_named() -> None:
             optimizer_of(network, **wrong)
     with pytest.raises(RlidimError, match="lr must be finite and at least 0, got -2"):
         rlidim.SubspaceOptimizer([{"params": network.parameters(), "lr": -2.0}], d=d)
+    for wrong in (
+        {"lr": "1e-3"},
+        {"lr": None},
+        {"max_grad_norm": "a"},
+        {"inner": "adam"},
+        {"inner_kwargs": {"foo": 1}},
+        {"projection": None},
+        {"projection": 3},
+    ):
+        (name,) = wrong
+        with pytest.raises(RlidimError, match=f"{name}.* must be|inner_kwargs, for Adam"):
+            optimizer_of(network, **wrong)
+    for nothing in (None, nn.Linear(2, 2)):
+        with pytest.raises(RlidimError, match="params must be parameters"):
+            rlidim.SubspaceOptimizer(nothing, d=1)  # type: ignore[arg-type]
+    with pytest.raises(RlidimError, match="needs a projection, got None"):
+        rlidim.Subspace(network.parameters(), None)  # type: ignore[arg-type]
     with pytest.raises(RlidimError, match="all are frozen"):
         optimizer_of(make_network().requires_grad_(False))
     with pytest.raises(RlidimError, match="fixed"):

@@ -325,7 +325,7 @@ def play_command(
     from rlidim.solutions import asked
 
     task = task_of(context)
-    asked.check_playing(video, episodes, seed)
+    asked.check_playing(task, video, episodes, seed)
     asked.record_of(task, record)
     from rlidim.solutions import (
         playback,

@@ -32,7 +32,10 @@ def data_folder() -> Path | None:
     value = os.environ.get("RLIDIM_DATA")
     if not value:
         return None
-    folder = Path(value).expanduser()
+    try:
+        folder = Path(value).expanduser()
+    except RuntimeError as error:  # ~name of nobody
+        raise RlidimError(f"RLIDIM_DATA {value}: no such folder ({error})") from error
     if not os.path.isdir(folder):
         raise RlidimError(
             f"RLIDIM_DATA {folder}: no such folder; without the variable the data are downloaded"

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rlidim.errors import RlidimError
 from rlidim.records.cell import Cell
@@ -95,6 +95,7 @@ def batches(jobs: Sequence[Job], workers: int) -> list[list[Job]]:
     return [batch for batch in dealt if batch] + alone
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Runs jobs and yields each record as it is finished."""
 

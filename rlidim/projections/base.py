@@ -1,7 +1,8 @@
 """The contract of every projection P, a D x d matrix that need not be stored.
 
 theta_D = theta_0 + P theta_d (Li et al. 2018, section 2). The columns of P have unit length over
-all D rows, so that a step in theta_d is a step of the same length in parameter space.
+all D rows (``fastfood``'s on average), so that a step in theta_d is a step of the same length in
+parameter space.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlidim.errors import RlidimError
+from rlidim.errors import RlidimError, whole
 from rlidim.projections.derivatives import is_dual, linear
 from rlidim.projections.rank import RETRY
 from rlidim.projections.spec import ProjectionSpec, check_size
@@ -167,6 +168,7 @@ class Projection(ABC):
         Raises:
             RlidimError: the range is not inside 0 .. D.
         """
+        start, stop = whole("start", start), whole("stop", stop)
         if not 0 <= start <= stop <= self.D:
             raise RlidimError(f"rows must lie within 0 and D = {self.D}, got {start} to {stop}")
         return Rows(self, start, stop)
@@ -270,6 +272,8 @@ class Projection(ABC):
     def _check(self, x: Tensor, length: int, name: str, *, vector: bool = False) -> None:
         if not isinstance(x, Tensor):
             raise RlidimError(f"{self!r}: {name} must be a torch tensor, got {type(x).__name__}")
+        if x.layout is not torch.strided:
+            raise RlidimError(f"{self!r}: {name} must be dense, got {x.layout}: x.to_dense() is")
         if x.shape[:1] != (length,) or x.ndim > (1 if vector else 2):
             expected = f"({length},)" if vector else f"({length},) or ({length}, N)"
             raise RlidimError(f"{self!r}: {name} must have shape {expected}, got {tuple(x.shape)}")
@@ -357,7 +361,7 @@ class Rows:
 
 def numbered(device: torch.device) -> torch.device:
     """Return a device in one spelling: a GPU with its number, the CPU without one."""
-    if device.type == "cuda" and device.index is None:
+    if device == torch.device("cuda"):
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu") if device.type == "cpu" else device
 

@@ -17,15 +17,20 @@ Dimensions = tuple[int | None, None, None]
 
 def linear(x: Tensor, key: str, *, transposed: bool) -> Tensor:
     """Return P x, or P^T x, for the projection of a key; x is a vector or a block of them."""
+    result: Tensor
     if torch.compiler.is_compiling():
-        return _operator(transposed)(x, key)
-    result: Tensor = _Product.apply(x, key, transposed)
+        result = _operator(transposed)(x, key)
+    else:
+        result = _Product.apply(x, key, transposed)  # type: ignore[no-untyped-call]
     return result
 
 
 def is_dual(x: Tensor | None) -> bool:
     """Say whether a tensor carries a tangent: forward-mode differentiation goes through it."""
-    return x is not None and forward_ad.unpack_dual(x).tangent is not None
+    if x is None:
+        return False
+    parts = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
+    return parts.tangent is not None
 
 
 def _operator(transposed: bool) -> Any:

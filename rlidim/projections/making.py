@@ -27,7 +27,8 @@ def projection(
     """Return P, a pure function of (family, D, d, seed, options).
 
     Args:
-        family: one of ``backends.families()``, or ``auto``: see :mod:`rlidim.projections.choice`.
+        family: one of ``backends.families()``, or ``auto``, which goes by the size and the type of
+            device: see :mod:`rlidim.projections.choice`.
         D: rows: the native dimension.
         d: columns: the subspace dimension.
         seed: 0 .. 2^64 - 1.
@@ -88,7 +89,7 @@ def check_family(name: str) -> None:
     Raises:
         RlidimError: there is none (with the nearest).
     """
-    if name not in families():
+    if not isinstance(name, str) or name not in families():
         raise RlidimError(f"unknown projection '{name}'{nearest(name, families())}")
 
 

@@ -157,7 +157,7 @@ def _mapping(fields: Mapping[str, Check], needed: tuple[str, ...] = ()) -> Check
 
 _steps = _whole(0, MOST_STEPS)
 _score = _number()
-_seed = _whole(0, 2**64 - 1)
+SEED_CHECK = _whole(0, 2**64 - 1)
 _size = _whole(1, LARGEST_D)
 _short = _text()
 
@@ -165,15 +165,15 @@ SPEC: dict[str, Check] = {
     "family": _text(),
     "D": _size,
     "d": _size,
-    "seed": _whole(0, 2**64 - 1),
+    "seed": SEED_CHECK,
     "layout_version": _steps,
     "options": _plain,
 }
 START: dict[str, Check] = {
-    "theta_0_seed": _seed,
+    "theta_0_seed": SEED_CHECK,
     "family": _text(),
     "D": _size,
-    "seed": _seed,
+    "seed": SEED_CHECK,
     "theta_d": _scores,
     "layout_version": _steps,
 }
@@ -208,7 +208,7 @@ ACTING: dict[str, Check] = {
 _ACTING_CHECK = _mapping(NETWORK | ACTING)
 SOLUTION: dict[str, Check] = {
     "spec": _mapping(SPEC, ("family", "D", "d", "seed")),
-    "theta_0_seed": _seed,
+    "theta_0_seed": SEED_CHECK,
     "theta_d": _or_none(_text(LARGEST_RECORD)),
     "network": NETWORK_CHECK,
     "sha256": _text(),
@@ -245,7 +245,7 @@ RECORD: dict[str, Check] = {
     "curve": _curve,
     "stopped": _text(),
     "solution": _or_none(_mapping(SOLUTION, ("network",))),
-    "seeds": _mapping(dict.fromkeys(SEEDS, _seed), SEEDS),
+    "seeds": _mapping(dict.fromkeys(SEEDS, SEED_CHECK), SEEDS),
     "settings": _mapping(SETTINGS, tuple(SETTINGS)),
     "config_hash": _text(),
     "details": _plain,

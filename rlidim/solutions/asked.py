@@ -8,10 +8,12 @@ from rlidim.errors import RlidimError
 from rlidim.records.configuration import configuration, differences
 from rlidim.records.folder import read_record
 from rlidim.records.record import RunRecord
+from rlidim.tasks.problems import Atari
 from rlidim.tasks.task import Task
 
 VIDEO_KINDS = (".gif", ".mp4")
 MODEL_KIND = ".zip"
+MOST_SEED = 2**31 - 1  # of an Atari game
 
 
 def record_of(task: Task, path: Path) -> RunRecord:
@@ -35,12 +37,20 @@ def record_of(task: Task, path: Path) -> RunRecord:
     return record
 
 
-def check_playing(video: Path | None, episodes: int, seed: int) -> None:
+def check_playing(task: Task, video: Path | None, episodes: int, seed: int) -> None:
     """Check what is asked of a playback.
 
+    Args:
+        task: whose environment is played.
+        video: the file to write, if any.
+        episodes: how many.
+        seed: of the first; the others count upwards.
+
     Raises:
-        RlidimError: a video of another kind, no episode, a negative seed.
+        RlidimError: the task has no environment; a video of another kind, no episode, a negative
+            seed, or one larger than the environment takes.
     """
+    of_a_game = isinstance(task.control.environment, Atari)
     if video is not None and video.suffix not in VIDEO_KINDS:
         raise RlidimError(
             f"--video {video}: expected a name that ends in {' or '.join(VIDEO_KINDS)}"
@@ -49,6 +59,11 @@ def check_playing(video: Path | None, episodes: int, seed: int) -> None:
         raise RlidimError(f"--episodes must be at least 1, got {episodes}")
     if seed < 0:
         raise RlidimError(f"--seed must be at least 0, got {seed}")
+    if of_a_game and seed + episodes - 1 > MOST_SEED:
+        raise RlidimError(
+            f"--seed must be at most {MOST_SEED - episodes + 1} for {episodes} episodes of a game, "
+            f"got {seed}"
+        )
 
 
 def check_model(out: Path) -> None:

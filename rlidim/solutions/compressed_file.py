@@ -43,7 +43,7 @@ from rlidim.solutions.quantisation import (
     as_theta_d,
     quantise,
 )
-from rlidim.tasks.reading import parse_json, read_file
+from rlidim.tasks.reading import check_plain, parse_json, read_file
 
 LEVELS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256)  # that ``smallest`` tries
 SLACK = 1e-9  # of a score: a sum of floats such as 0.9 - 0.01 misses the number it means
@@ -265,6 +265,7 @@ def _parse_header(stored: bytes, *, deflated: bool) -> dict[str, Any]:
         raise RlidimError(f"not a compressed solution of rlidim ({error})") from error
     if not isinstance(header, dict):
         raise RlidimError("not a compressed solution of rlidim (its header is no mapping)")
+    check_plain(header, "not a compressed solution of rlidim (its header)")
     return header
 
 

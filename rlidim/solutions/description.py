@@ -20,6 +20,7 @@ from rlidim.errors import RlidimError
 from rlidim.networks import classifiers
 from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import RANDOM, Cell
+from rlidim.records.checking import SEED_CHECK
 from rlidim.records.configuration import configuration, hash_of
 from rlidim.records.record import RunRecord
 from rlidim.solutions import file as solution_file
@@ -236,11 +237,10 @@ def decode(task: Task, path: Path) -> float:
     if header.get("task") != task.name:
         raise RlidimError(f"{path}: describes '{header.get('task')}', not '{task.name}'")
     try:
-        spec, seed = ProjectionSpec.from_json(header["spec"]), int(header["theta_0_seed"])
+        spec, seed = ProjectionSpec.from_json(header["spec"]), header["theta_0_seed"]
         settings, expected = str(header["settings"]), float(header["score"])
-        if seed < 0:
-            raise ValueError(f"theta_0_seed {seed} is below 0")
-    except (KeyError, TypeError, ValueError) as error:
+        SEED_CHECK(seed, "theta_0_seed")
+    except (KeyError, TypeError, ValueError, OverflowError, RlidimError) as error:
         raise RlidimError(
             f"{path}: names no projection, seed, settings and score ({error})"
         ) from error

@@ -15,7 +15,7 @@ from rlidim.errors import RlidimError
 from rlidim.projections import from_spec
 from rlidim.projections.spec import ProjectionSpec
 from rlidim.records.cell import RANDOM, Cell
-from rlidim.records.checking import NETWORK_CHECK
+from rlidim.records.checking import NETWORK_CHECK, SEED_CHECK
 from rlidim.records.files import replace_file
 from rlidim.records.record import RunRecord, decode, digest
 from rlidim.tasks.problems import LARGEST_D
@@ -72,15 +72,6 @@ class Solution:
         return np.asarray(moved.numpy())
 
 
-def save(path: Path, solution: Solution) -> None:
-    """Write a solution in one piece.
-
-    Raises:
-        RlidimError: the file cannot be written.
-    """
-    write(path, serialise(solution))
-
-
 def serialise(solution: Solution) -> bytes:
     """Return the content of a solution's file."""
     from safetensors.numpy import save as content_of
@@ -135,6 +126,7 @@ def load(path: Path) -> Solution:
         check_plain(about, "metadata")
         _check_network(about["network"])
         _check_numbers(tensors)
+        _check_theta_0(about["theta_0_seed"], tensors)
         spec = None if about["spec"] is None else ProjectionSpec.from_json(about["spec"])
         solution = Solution(
             spec=spec,
@@ -161,6 +153,17 @@ def _check_numbers(tensors: Mapping[str, NDArray[Any]]) -> None:
     for name, numbers in tensors.items():
         if numbers.ndim != 1 or numbers.dtype != np.float32:
             raise TypeError(f"{name} is {numbers.dtype} {numbers.shape}, not a list of float32")
+
+
+def _check_theta_0(seed: object, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse a theta_0 that is told twice, or not at all, and a seed that is none."""
+    if (seed is None) != ("theta_0" in tensors):
+        raise ValueError("it needs either theta_0 or its seed")
+    if seed is None:
+        return
+    SEED_CHECK(seed, "theta_0_seed")
+    if "theta_d" not in tensors:
+        raise ValueError("it has the seed of theta_0, and no theta_d")
 
 
 def of_record(record: RunRecord, path: Path, log_dir: Path) -> Solution:

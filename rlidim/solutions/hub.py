@@ -23,6 +23,7 @@ from rlidim.records.files import try_writing, write_atomically, writing
 from rlidim.records.record import RunRecord
 from rlidim.solutions import playback
 from rlidim.solutions.asked import record_of
+from rlidim.solutions.video import check_writer
 from rlidim.tasks.names import task_folders
 from rlidim.tasks.task import Task
 
@@ -94,6 +95,7 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     if record.status != "ok" or record.solution is None:
         raise RlidimError(f"{path}: no run that ended with a model of Stable-Baselines3")
     made_by = command(task, record)
+    check_writer()
     playback.check_draws(task)
     architecture, _ = playback.parameters_of(record, path, log_dir)
     kind = model_of(record.cell.trainer, architecture)
@@ -139,7 +141,9 @@ def _check_folder(out: Path) -> None:
         RlidimError: it would be.
     """
     card = out / CARD
-    if card.exists() and MADE not in card.read_text(errors="replace"):
+    with writing(out, "--hub"):
+        own = not card.exists() or MADE in card.read_text(errors="replace")
+    if not own:
         raise RlidimError(f"--hub {out}: holds a {CARD} of something else: name another folder")
 
 

@@ -25,6 +25,7 @@ from rlidim.records.record import RunRecord
 from rlidim.solutions import file
 from rlidim.solutions.asked import check_model, check_playing, record_of
 from rlidim.solutions.screen import has_display, without_window
+from rlidim.solutions.video import Keep, check_writer, dropped, filming
 from rlidim.tasks.problems import Atari
 from rlidim.tasks.task import Task
 
@@ -71,7 +72,7 @@ def _architecture(network: dict[str, Any], path: Path) -> AnyArchitecture:
         check_acting(network)
         architecture = acting.architecture_of(network)
         _ = architecture.D
-    except (RlidimError, TypeError, ValueError, LookupError) as error:
+    except (RlidimError, TypeError, ValueError, LookupError, RuntimeError) as error:
         raise RlidimError(f"{path}: not the description of a network ({error})") from error
     return architecture
 
@@ -124,22 +125,19 @@ def play(
     Raises:
         RlidimError: no such record, another task's, or no solution in it.
     """
-    check_playing(video, episodes, seed)
+    environment = task.control.environment
+    check_playing(task, video, episodes, seed)
     if video is not None:  # before the episodes are drawn for it
+        check_writer()
         with writing(video, "--video"):
             try_writing(video.parent)
             if video.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     record = record_of(task, path)
     policy = policy_of(record, path, log_dir)
-    environment = task.control.environment
     if isinstance(environment, Atari):
-        returns, frames, rate = _play_game(environment, policy, episodes, seed, video)
-    else:
-        returns, frames, rate = _play(task, policy, episodes, seed, video)
-    if video is not None:
-        write_video(video, frames, rate)
-    return returns
+        return _play_game(environment, policy, episodes, seed, video)
+    return _play(task, policy, episodes, seed, video)
 
 
 def has_window(task: Task) -> bool:
@@ -158,24 +156,24 @@ def _modes(task: Task) -> list[str]:
 
 def _play(
     task: Task, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
-) -> tuple[list[float], list[Any], int]:
-    """Play in one of Gymnasium's environments; return the returns, frames, and frames a second."""
-    frames: list[Any] = []
-    if video is None:
-        environment = lone(task, "human" if has_window(task) else None)
-        look = lambda: None  # noqa: E731  (a window shows itself)
-    else:
-        check_draws(task)
-        environment = lone(task, "rgb_array")
-        look = lambda: frames.append(picture_of(environment))  # noqa: E731
-    hidden = without_window() if video is not None else contextlib.nullcontext()
-    with contextlib.closing(environment), hidden:
-        returns = [
+) -> list[float]:
+    """Play in one of Gymnasium's environments and return the returns."""
+    with contextlib.ExitStack() as open_ones:
+        if video is None:
+            environment = lone(task, "human" if has_window(task) else None)
+            look = lambda: None  # noqa: E731  (a window shows itself)
+        else:
+            check_draws(task)
+            environment = lone(task, "rgb_array")
+            open_ones.enter_context(without_window())
+            rate = int(environment.metadata.get("render_fps", 30))
+            keep = open_ones.enter_context(filming(video, rate))
+            look = lambda: keep(picture_of(environment))  # noqa: E731
+        open_ones.enter_context(contextlib.closing(environment))
+        return [
             episode(task, environment, act_of(environment, policy), seed + i, look)
             for i in range(episodes)
         ]
-        rate = int(environment.metadata.get("render_fps", 30))
-    return returns, frames, rate
 
 
 def picture_of(environment: Any) -> NDArray[np.uint8]:
@@ -263,14 +261,16 @@ def episode(
 
 def _play_game(
     game: Atari, policy: AnyPolicy, episodes: int, seed: int, video: Path | None
-) -> tuple[list[float], list[Any], int]:
+) -> list[float]:
     """Play an Atari game; the video is of a second console that gets the same actions."""
-    frames: list[Any] = []
     returns = []
     with contextlib.ExitStack() as consoles:
         seen = consoles.enter_context(contextlib.closing(atari.make(game, 1)))
         shown = None
+        keep: Keep = dropped
         if video is not None:
+            rate = atari.FRAMES_PER_SECOND // game.frame_skip
+            keep = consoles.enter_context(filming(video, rate))
             shown = consoles.enter_context(contextlib.closing(atari.make(game, 1, picture=True)))
         for episode in range(episodes):
             observation, _ = seen.reset(seed=seed + episode)
@@ -278,7 +278,7 @@ def _play_game(
             total, over = 0.0, False
             while not over:
                 if picture is not None:
-                    frames.append(picture[0, -1].copy())
+                    keep(picture[0, -1].copy())
                 action = policy.act(observation)
                 observation, reward, terminated, truncated, _ = seen.step(action)
                 if shown is not None:
@@ -286,29 +286,4 @@ def _play_game(
                 total += float(reward[0])
                 over = bool(terminated[0] or truncated[0])
             returns.append(total)
-    return returns, frames, atari.FRAMES_PER_SECOND // game.frame_skip
-
-
-def write_video(path: Path, frames: list[Any], frames_per_second: int) -> None:
-    """Write frames (height, width, 3) of uint8 as a GIF or an MP4.
-
-    Raises:
-        RlidimError: the package that writes them is missing, or the file cannot be written.
-    """
-    try:
-        import imageio.v3 as imageio
-    except ImportError as error:
-        raise RlidimError("writing a video needs imageio: pip install 'rlidim[video]'") from error
-    options: dict[str, Any] = (
-        {"duration": 1000 / frames_per_second, "loop": 0}
-        if path.suffix == ".gif"
-        else {"fps": frames_per_second}
-    )
-    unfinished = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        imageio.imwrite(unfinished, np.stack(frames), **options)
-        unfinished.replace(path)
-    except OSError as error:
-        raise RlidimError(f"--video {path}: cannot be written ({error})") from error
-    finally:
-        unfinished.unlink(missing_ok=True)  # of one that was interrupted
+    return returns

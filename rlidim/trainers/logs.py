@@ -128,6 +128,8 @@ def check(names: Sequence[str], folder: Path | None) -> None:
     """
     if isinstance(names, str):
         raise RlidimError(f"log is a list of names, such as ['{names}'], got '{names}'")
+    if not isinstance(names, Sequence):
+        raise RlidimError(f"log is a list of names, such as ['tensorboard'], got {names!r:.60}")
     for name in names:
         if name not in WRITERS:
             raise RlidimError(f"unknown log '{name}'{nearest(name, WRITERS)}")

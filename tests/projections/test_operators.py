@@ -78,6 +78,16 @@ def test_a_gpu_that_is_not_there_is_one_line() -> None:
         projection("rotation", 50, 6, 0, device="cuda")
 
 
+def test_what_is_no_dense_tensor_and_no_range_is_one_line() -> None:
+    P = make("rademacher")
+    with pytest.raises(RlidimError, match=r"theta must be dense, got torch\.sparse_coo"):
+        P @ normal(6).to_sparse()
+    with pytest.raises(RlidimError, match="start must be a whole number, got '0'"):
+        P.rows("0", 3)  # type: ignore[arg-type]
+    with pytest.raises(RlidimError, match="unknown projection"):
+        projection(["gaussian"], 50, 6, 0)  # type: ignore[arg-type]
+
+
 def test_sizes_are_whole_numbers() -> None:
     with pytest.raises(RlidimError, match=r"D must be a whole number, got 10\.9"):
         projection("rotation", 10.9, 6, 0)  # type: ignore[arg-type]

@@ -151,6 +151,10 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# My project")
     with pytest.raises(RlidimError, match=r"holds a README\.md of something else"):
         hub.write(find_task("cartpole"), RECORD, out=tmp_path, log_dir=tmp_path)
+    (tmp_path / "README.md").unlink()
+    (tmp_path / "README.md").mkdir()
+    with pytest.raises(RlidimError, match=r"cannot be written \(Is a directory\)"):
+        hub.write(find_task("cartpole"), RECORD, out=tmp_path, log_dir=tmp_path)
     undrawn = RECORD.parent.parent.parent / "codimension-1/es-rademacher/d1-s0.json"
     with pytest.raises(RlidimError, match="cannot be shown"):
         hub.write(find_task("codimension-1"), undrawn, out=tmp_path / "hub", log_dir=tmp_path)

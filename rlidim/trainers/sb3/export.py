@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,14 @@ def export(
             parameter.copy_(value)
     files = [out]
     try:
+        if isinstance(architecture, Architecture) and architecture.observation_mean is not None:
+            # First, so that no model lies beside statistics that are not its own.
+            statistics = out.with_name(out.stem + NORMALISATION)
+            replace_file(statistics, pickle.dumps(_normalisation(stock, architecture)))
+            files.append(statistics)
         content = io.BytesIO()
         model.save(content)
         replace_file(out, content.getvalue())
-        if isinstance(architecture, Architecture) and architecture.observation_mean is not None:
-            statistics = out.with_name(out.stem + NORMALISATION)
-            _normalisation(stock, architecture).save(str(statistics))
-            files.append(statistics)
     except OSError as error:
         raise RlidimError(f"--sb3 {out}: cannot be written ({error.strerror})") from error
     return files
