@@ -33,6 +33,7 @@ from rlidim.sweep.search import search
 from rlidim.tasks.names import find_task
 from rlidim.tasks.problems import Environment
 from rlidim.tasks.task import Task
+from rlidim.trainers.parent import starting_workers
 from tests.factory import make_record
 
 TASK = "codimension-1"
@@ -550,3 +551,18 @@ def test_a_setting_that_no_record_can_hold_is_refused_before_training(
     task = quick().replace_problem(environment=environment)
     with pytest.raises(RlidimError, match="a value that no record can hold"):
         run(Job(task, CELLS[0], tmp_path))
+
+
+def test_a_worker_does_not_hear_ctrl_c_from_its_first_moment() -> None:
+    """Before its own first line, while it imports; this process hears it when the start is over."""
+    blocked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+
+    def answer() -> str:
+        done = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True)
+        return done.stdout.strip()
+
+    with starting_workers():
+        assert answer() == "True"
+    assert answer() == "False"
+    with pytest.raises(KeyboardInterrupt), starting_workers():
+        os.kill(os.getpid(), signal.SIGINT)

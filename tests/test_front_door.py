@@ -59,7 +59,7 @@ def test_check_plays_every_form_and_tells_the_cost(capsys: pytest.CaptureFixture
     assert not ended.value.code
     said = json.loads(capsys.readouterr().out)
     assert said["D"] == 562
-    assert len(said["forms"]) == 4
+    assert len(said["forms"]) == 5
     assert all(form["steps/s"] > 100 for form in said["forms"])
     costs = {row["trainer"]: row for row in said["trainers"]}
     assert costs["es"]["steps a run"] == 500_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import re
@@ -400,6 +401,8 @@ def test_a_job_without_the_token_is_refused(tmp_path: Path) -> None:
         (("ray", None, "host:99999", None), "--address must be HOST:PORT"),
         (("ray", None, "ray://host:10001", None), "a Ray client is not supported"),
         (("ray", None, None, -1.0), "--gpus-per-cell must be a share of one GPU or whole, got -1"),
+        (("ray", None, None, math.inf), "--gpus-per-cell must be a share of one GPU or whole"),
+        (("ray", None, None, math.nan), "--gpus-per-cell must be a share of one GPU or whole"),
         (("ray", None, None, 1.5), "--gpus-per-cell must be a share of one GPU or whole, got 1.5"),
         (("local", None, "host:6379", None), "--address host:6379 is for --executor ray"),
         (("local", None, None, 0.5), "--gpus-per-cell 0.5 is for --executor ray"),

@@ -171,11 +171,12 @@ INSIDE_AND_OUTSIDE = {
     ),
     **dict.fromkeys(("tau", "exploration_fraction"), ([0.1, 1], [0, 1.1])),
 }  # fmt: skip
+NEVER_CLIPPED = ("sac", "td3", "ddpg", "tqc", "crossq", "trpo")  # natively, and so in a subspace
 NUMBERS = [
     (trainer, field.name)
     for trainer, settings in TRAINERS.items()
     for field in dataclasses.fields(settings)
-    if field.type != "bool"
+    if field.type != "bool" and not (field.name == "max_grad_norm" and trainer in NEVER_CLIPPED)
 ]
 
 
@@ -203,6 +204,25 @@ def test_the_entropy_coefficient_of_sac_may_be_learnt(tmp_path: Path) -> None:
     for word in ("auto", "auto_0.1"):
         text = MINIMAL.replace("es: {", f"sac: {{ent_coef: {word}, ")
         assert loading.load_task(write(tmp_path, text)).settings("sac").ent_coef == word
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("sac: {ent_coef: auto_0, ", "one that is learned begins above 0"),
+        ("tqc: {top_quantiles_to_drop_per_net: 25, ", "must be at least 0 and at most 24"),
+        ("recurrent_ppo: {n_steps: 65, batch_size: 64, ", "= 65 in minibatches .* the last has 1"),
+        ("maskable_ppo: {n_steps: 65, batch_size: 64, ", "= 65 in minibatches .* the last has 1"),
+    ],
+)
+def test_settings_that_train_nothing_are_refused(
+    tmp_path: Path, settings: str, message: str
+) -> None:
+    with pytest.raises(RlidimError, match=message):
+        loading.load_task(write(tmp_path, MINIMAL.replace("es: {", settings)))
+    loading.load_task(
+        write(tmp_path, MINIMAL.replace("es: {", "ppo: {n_steps: 65, batch_size: 64, "))
+    )
 
 
 @pytest.mark.parametrize("settings", ["n_steps: 1, batch_size: 64", "batch_size: 1"])

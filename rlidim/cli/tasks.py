@@ -154,9 +154,11 @@ def train_command(
     if as_json:
         print_json({**record.to_json(), "record": str(path)})
     elif record.status == "ok":
+        target = f" (target {task.target.score:g})" if task.target is not None else ""
         click.echo(
-            f"{record.cell}: {task.scores} {record.score:.4g}, D = {record.D}, "
-            f"{record.environment_steps} {task.steps}, {record.provenance['seconds']:.1f} s"
+            f"{record.cell}: {task.scores} {record.score:.4g}{target}, D = {record.D:,}, "
+            f"{record.environment_steps:,} {task.steps}, "
+            f"{record.provenance.get('seconds', 0.0):.1f} s"
         )
         click.echo(f"record: {path}")
     else:

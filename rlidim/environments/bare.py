@@ -26,9 +26,17 @@ def bare_of(environment: gymnasium.Env[Any, Any]) -> Any | None:
 
 
 def limit_of(environment: gymnasium.Env[Any, Any]) -> int | None:
-    """Return the steps after which an episode is cut off; None where it never is."""
-    specification = environment.spec
-    return None if specification is None else specification.max_episode_steps
+    """Return the steps after which an episode is cut off; None where it never is.
+
+    An environment may have a limit of its own inside the one that its registration names: the
+    smallest ends it.
+    """
+    limits, inner = [], environment
+    while isinstance(inner, gymnasium.Wrapper):
+        if isinstance(inner, wrappers.TimeLimit):
+            limits.append(inner._max_episode_steps)
+        inner = inner.env
+    return min(limits, default=None)
 
 
 def reset(

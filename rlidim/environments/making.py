@@ -29,6 +29,7 @@ from rlidim.tasks.problems import Atari, Control, Environment, MinAtar, Pool
 from rlidim.tasks.task import Task
 
 Spaces = tuple[Space, Space]
+ENDLESS = -1  # as max_episode_steps, to gymnasium.make
 MASKS_ASKED = 100  # steps after which an environment is asked for its valid actions
 
 
@@ -95,6 +96,8 @@ class Registered:
         return self._names_vector_form() and len(self.spaces()[1].shape or ()) < 2
 
     def _names_vector_form(self) -> bool:
+        if self.environment.kwargs.get("max_episode_steps") == ENDLESS:
+            return False  # such a form takes the number as it is
         module, _, identity = self.environment.id.rpartition(":")
         if module:
             lone = self.make()
@@ -134,7 +137,8 @@ class Registered:
             with warnings.catch_warnings(), quiet_mujoco(identity):
                 # The paper's versions of the environments are old on purpose.
                 warnings.filterwarnings("ignore", message=".*is out of date.*")
-                return maker(identity, **self.environment.kwargs, **options)
+                asked = {name: value for name, value in options.items() if value is not None}
+                return maker(identity, **{**self.environment.kwargs, **asked})
         except (gymnasium_errors.DependencyNotInstalled, ImportError) as error:
             extra = self.environment.extra
             remedy = f"pip install 'rlidim[{extra}]'" if extra else "install it"

@@ -83,6 +83,8 @@ def _forms(task: Task, seed: int) -> Iterator[tuple[str, Play]]:
     seeded = making.make_seeded_vector(task, WIDTH)
     if seeded is not None:
         yield f"a vector of {WIDTH}, a seed each", _vector(seeded, seed)
+    if any(task.settings(trainer).together > 1 for trainer in task.trainers):
+        yield f"{WIDTH} of a run among many", _fleet(task, seed)
 
 
 def _timed(form: str, play: Play) -> Trial:
@@ -145,6 +147,18 @@ def _vector(made: Any, seed: int) -> Play:
             _check(observations, "an observation")
             _check(rewards, "a reward")
             yield WIDTH, int(np.sum(np.logical_or(terminated, truncated)))
+
+
+def _fleet(task: Task, seed: int) -> Play:
+    sample = _sampler(task, seed)
+    with closing(making.make_fleet(task, WIDTH)) as fleet:
+        fleet.enter(seed)
+        yield 0, 0
+        while True:
+            stepped = fleet.step(np.stack([sample() for _ in range(WIDTH)])[None])
+            if fleet.failed:
+                raise RlidimError(fleet.failed[0].strip().splitlines()[-1])
+            yield WIDTH, int(np.sum(stepped.terminated | stepped.truncated))
 
 
 def _sampler(task: Task, seed: int) -> Callable[[], Any]:

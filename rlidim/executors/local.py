@@ -20,7 +20,7 @@ from rlidim.executors.watch import TICK, check_timeout
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
-from rlidim.trainers.parent import end_with_parent
+from rlidim.trainers.parent import end_with_parent, starting_workers
 
 
 class InProcess:
@@ -244,7 +244,8 @@ class ProcessPool:
 
     def _hand_over(self, batch: Underway) -> Future[list[RunRecord | None]]:
         batch.pool = self._start()
-        return batch.pool.submit(run_at, batch.place.index, batch.function, batch.all)
+        with starting_workers():
+            return batch.pool.submit(run_at, batch.place.index, batch.function, batch.all)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:

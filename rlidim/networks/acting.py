@@ -31,6 +31,7 @@ def architecture(
     squash: bool = False,
     quantiles: int | None = None,
     masked: bool = False,
+    output_bound: float | None = None,
     seed: int | None = None,
 ) -> AnyArchitecture:
     """Return the acting network's architecture in the task's environment.
@@ -40,6 +41,7 @@ def architecture(
         squash: see :meth:`Architecture.of`.
         quantiles: likewise; networks on frames have none.
         masked: likewise; no game has masks.
+        output_bound: likewise.
         seed: of the episodes that a normalising network's reference batch is taken from; None for
             no batch, where only sizes are asked for.
 
@@ -50,7 +52,13 @@ def architecture(
     network = task.control.network
     if not isinstance(network, PixelNetwork):
         return Architecture.of(
-            network, observations, actions, squash=squash, quantiles=quantiles, masked=masked
+            network,
+            observations,
+            actions,
+            squash=squash,
+            quantiles=quantiles,
+            masked=masked,
+            output_bound=output_bound,
         )
     if quantiles is not None:
         raise RlidimError(

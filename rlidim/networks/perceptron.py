@@ -61,6 +61,7 @@ class Architecture:
         memory: units of the LSTM before the layers, 0 for none.
         start: solutions, of one of which theta_0 is, none for theta_0 drawn at random.
         masked: whether it chooses among the actions that are valid, which it is told of.
+        output_bound: the outputs' largest size before they are squashed, None for any.
     """
 
     observation_size: int
@@ -80,6 +81,7 @@ class Architecture:
     memory: int = 0
     start: tuple[Start, ...] = ()
     masked: bool = False
+    output_bound: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse to start at another network's solution."""
@@ -99,6 +101,7 @@ class Architecture:
         squash: bool = False,
         quantiles: int | None = None,
         masked: bool = False,
+        output_bound: float | None = None,
     ) -> Architecture:
         """Fix a network's sizes.
 
@@ -109,6 +112,7 @@ class Architecture:
             squash: squash continuous actions (SAC, TD3) instead of clipping them.
             quantiles: in which each discrete action's value is given (QR-DQN); None: one number.
             masked: choose among valid actions (MaskablePPO).
+            output_bound: of outputs that are squashed (SAC with state-dependent noise).
 
         Raises:
             RlidimError: a space that a multilayer perceptron cannot serve.
@@ -153,6 +157,7 @@ class Architecture:
         return cls(
             output_size=math.prod(action_space.shape),
             action="tanh" if squash else "clip",
+            output_bound=output_bound if squash else None,
             low=tuple(float(value) for value in low.ravel()),
             high=tuple(float(value) for value in high.ravel()),
             **common,
@@ -236,14 +241,15 @@ class Architecture:
         """Return JSON-ready values; a bound that is infinite is null.
 
         Left out, as from older records, are ``choices``, a ``memory`` and a ``start`` where there
-        are none, a ``scale`` of 1, and ``masked`` where it is not.
+        are none, a ``scale`` of 1, an ``output_bound`` of None, and ``masked`` where it is not.
         """
         content = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
-        if self.choices is None:
-            del content["choices"]
+        for name in ("choices", "output_bound"):
+            if content[name] is None:
+                del content[name]
         for name in ("memory", "start", "masked"):
             if not content[name]:
                 del content[name]
@@ -417,6 +423,8 @@ class Policy:
             return (outputs > 0.0).astype(np.int8)
         if self.architecture.action == "clip":
             return np.clip(outputs, self._low, self._high)
+        if (bound := self.architecture.output_bound) is not None:
+            outputs = np.clip(outputs, -bound, bound)
         share = (np.tanh(outputs) + 1.0) * 0.5
         return np.asarray(self._low + share * (self._high - self._low))
 

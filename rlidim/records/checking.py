@@ -193,6 +193,7 @@ ACTING: dict[str, Check] = {
     "scale": _number(0),
     "action": _one_of((*CHOSEN, "argmax_mean", "positive", *BOUNDED)),
     "masked": _truth,
+    "output_bound": _or_none(_number(0)),
     "choices": _or_none(_each(_size)),
     "low": _or_none(_each(_or_none(_score))),
     "high": _or_none(_each(_or_none(_score))),

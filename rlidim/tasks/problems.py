@@ -71,8 +71,8 @@ class Environment:
 
     @property
     def own(self) -> bool:
-        """Whether a module of the user's makes it: one before the colon, in no known package."""
-        return self.extra is None and ":" in self.id and not self.id.startswith("rlidim.")
+        """Whether a module of the user's makes it: one before the colon, not of rlidim's own."""
+        return ":" in self.id and not self.id.startswith("rlidim.")
 
     @property
     def family(self) -> str:

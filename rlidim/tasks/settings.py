@@ -266,6 +266,13 @@ def _check_rollout(settings: Any) -> None:
         )
 
 
+def _refuse_clipping(settings: Any) -> None:
+    if settings.max_grad_norm is not None:
+        raise RlidimError(
+            "max_grad_norm is for ppo, a2c, dqn and their kin: natively this algorithm clips none"
+        )
+
+
 def _falls(settings: Any, name: str) -> bool:
     return str(getattr(settings, name, "")).startswith("lin_")
 
@@ -342,7 +349,26 @@ class PPOManySettings(PPOSettings):
 
 
 @dataclass(frozen=True)
-class RecurrentPPOSettings(PPOSettings):
+class _ContribPPOSettings(PPOSettings):
+    """Settings of sb3-contrib's forms of PPO."""
+
+    def __post_init__(self) -> None:
+        """Refuse a last minibatch of one step too, which Stable-Baselines3's own PPO passes by.
+
+        Raises:
+            RlidimError: its advantage has no deviation to be normalised by.
+        """
+        super().__post_init__()
+        steps = self.n_steps * self.n_envs
+        if self.normalize_advantage and steps % self.batch_size == 1:
+            raise RlidimError(
+                f"normalize_advantage needs minibatches of at least 2: of n_steps times n_envs = "
+                f"{steps:,} in minibatches of batch_size = {self.batch_size:,} the last has 1"
+            )
+
+
+@dataclass(frozen=True)
+class RecurrentPPOSettings(_ContribPPOSettings):
     """PPO of a network with a memory (Hochreiter and Schmidhuber 1997), sb3-contrib's defaults.
 
     The critic has a memory of the same size, which trains natively with it.
@@ -353,7 +379,7 @@ class RecurrentPPOSettings(PPOSettings):
 
 
 @dataclass(frozen=True)
-class MaskablePPOSettings(PPOSettings):
+class MaskablePPOSettings(_ContribPPOSettings):
     """PPO that takes valid actions alone (Huang and Ontañón 2022), sb3-contrib's defaults.
 
     The environment says which they are: :mod:`rlidim.environments.masks`.
@@ -423,6 +449,14 @@ class _ActorCriticSettings(_OffPolicySettings):
     has_critic = True
     actions = "bounded"
 
+    def __post_init__(self) -> None:
+        """Refuse to clip gradients, which natively these algorithms do not.
+
+        Raises:
+            RlidimError: it is asked for.
+        """
+        _refuse_clipping(self)
+
 
 @dataclass(frozen=True)
 class SACSettings(_ActorCriticSettings):
@@ -431,12 +465,26 @@ class SACSettings(_ActorCriticSettings):
     ent_coef: Annotated[float | str, Range(at_least=0, prefix="auto_", word="auto")] = "auto"
     use_sde: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse to learn an entropy coefficient from 0, whose logarithm is moved, too.
+
+        Raises:
+            RlidimError: it is asked for.
+        """
+        super().__post_init__()
+        prefix, _, begin = str(self.ent_coef).partition("auto_")
+        if not prefix and begin and float(begin) == 0.0:
+            raise RlidimError(
+                f"ent_coef = {self.ent_coef}: one that is learned begins above 0; 0 stays 0"
+            )
+
 
 @dataclass(frozen=True)
 class TQCSettings(SACSettings):
     """TQC (Kuznetsov et al. 2020), sb3-contrib's defaults."""
 
-    top_quantiles_to_drop_per_net: Annotated[int, Range(at_least=0)] = 2
+    # Of the 25 that a critic has: one at least is a target.
+    top_quantiles_to_drop_per_net: Annotated[int, Range(at_least=0, at_most=24)] = 2
 
 
 @dataclass(frozen=True)
@@ -488,12 +536,13 @@ class TRPOSettings(_StableBaselinesSettings):
     n_critic_updates: Count = 10
 
     def __post_init__(self) -> None:
-        """Refuse the rollouts that PPO's settings refuse.
+        """Refuse the rollouts that PPO's settings refuse, and to clip gradients.
 
         Raises:
             RlidimError: likewise.
         """
         _check_rollout(self)
+        _refuse_clipping(self)
 
 
 # The suite's own. `supervised` is the toy's: the name is part of its runs' seeds.

@@ -10,6 +10,9 @@ from rlidim.errors import RlidimError
 def schedule(value: float | str) -> float | Callable[[float], float]:
     """Read ``lin_0.001``: a number that falls linearly to zero.
 
+    A last rollout that goes beyond the budget is trained on a little below zero, as by
+    Stable-Baselines3's own schedules.
+
     Returns:
         The number itself, or a function of the share of training that remains, 1 to 0.
 

@@ -138,6 +138,10 @@ def test_streams_are_each_environment_s_own() -> None:
     assert (later != first).any()
     vector.reset(seed=[9, None, None])
     assert limit_of(gymnasium.make("Pendulum-v1")) == 200
+    assert limit_of(gymnasium.make("Pendulum-v1", max_episode_steps=-1)) is None
+    # One limit within another: whichever is the smaller ends an episode.
+    inner = gymnasium.make("Pendulum-v1", max_episode_steps=20)
+    assert limit_of(gymnasium.wrappers.TimeLimit(inner, 60)) == 20
 
 
 class Halved(gymnasium.RewardWrapper[Any, Any]):

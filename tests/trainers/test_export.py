@@ -67,6 +67,13 @@ CASES: dict[str, tuple[str, str, Any, Any, dict[str, Any]]] = {
     "es": ("PPO", "es", CARTPOLE, PERCEPTRON, {"n_timesteps": 100, "population": 4}),
     "cmaes": ("PPO", "cmaes", PENDULUM, PERCEPTRON, {"n_timesteps": 100, "population": 4}),
     "sac": ("SAC", "sac", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
+    "sac by use_sde": (
+        "SAC",
+        "sac",
+        PENDULUM,
+        PERCEPTRON,
+        {"n_timesteps": 120, "use_sde": True, "learning_rate": 0.1},
+    ),
     "td3": ("TD3", "td3", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
     "ddpg": ("DDPG", "ddpg", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),
     "tqc": ("SAC", "tqc", PENDULUM, PERCEPTRON, {"n_timesteps": 120}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_the_record_rebuilds_the_policy(trainer: str, tmp_path: Path) -> None:
     seeds = Seeds.of(Cell("synthetic", trainer, "rademacher", 5, 0))
     spec = ProjectionSpec.from_json(outcome.spec)
     saved = file.Solution(spec, outcome.theta_d, seeds.theta_0, None, outcome.network, {})
-    file.save(tmp_path / "s", saved)
+    file.write(tmp_path / "s", file.serialise(saved))
     found = file.load(tmp_path / "s")
     network = Architecture.from_json(found.network)
     theta = found.parameters(network.initial_parameters(seeds.theta_0))
@@ -288,6 +289,33 @@ def test_numbers_that_overflow_are_recorded_as_diverged(trainer: str) -> None:
     outcome = run(trainer, 5, learning_rate=1e30)
     assert outcome.status == "diverged"
     assert outcome.returns == ()
+
+
+def test_sums_that_overflow_with_finite_parameters_are_divergence_too() -> None:
+    outcome = run("ppo", 5, identity="Pendulum-v1", learning_rate=1e15)
+    assert outcome.status == "diverged"
+
+
+def test_what_is_scored_is_bounded_as_state_dependent_noise_bounds_it() -> None:
+    task = task_of("sac", use_sde=True)
+    model, architecture = build(task, "sac", Seeds.of(Cell("synthetic", "sac", "native", None, 0)))
+    with torch.no_grad():
+        for parameter in acting_parameters(model):
+            parameter.mul_(5)
+    observations = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    trained = model.predict(observations, deterministic=True)[0]
+    theta = acting(model).numpy()
+    np.testing.assert_allclose(architecture.policy(theta).act(observations), trained, atol=1e-5)
+    assert np.mean(np.isclose(abs(trained), 2 * np.tanh(2.0))) > 0.1  # many are at the bound
+    unbounded = dataclasses.replace(architecture, output_bound=None)  # type: ignore[type-var]
+    assert abs(unbounded.policy(theta).act(observations)).max() > 1.99
+    assert type(architecture).from_json(architecture.to_json()) == architecture
+
+
+@pytest.mark.parametrize("trainer", ["sac", "td3", "ddpg", "tqc", "crossq", "trpo"])
+def test_clipping_that_a_native_algorithm_does_not_make_is_refused(trainer: str) -> None:
+    with pytest.raises(RlidimError, match="max_grad_norm is for ppo, a2c, dqn"):
+        task_of(trainer, max_grad_norm=0.5)
 
 
 @pytest.mark.parametrize("trainer", ["ppo", "dqn"])

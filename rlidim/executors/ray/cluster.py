@@ -9,6 +9,7 @@ how long it waits for one.
 from __future__ import annotations
 
 import importlib.util
+import math
 import pickle
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ from rlidim.executors.watch import check_timeout
 from rlidim.records import lock
 from rlidim.records.cell import Cell
 from rlidim.records.record import RunRecord
+from rlidim.trainers.parent import starting_workers
 
 CONNECT_SECONDS = 90  # to start Ray here, or to be let into a cluster; a busy machine needs 40
 EMPTY_SECONDS = 120  # with fewer CPUs in the cluster, free or busy, than a cell is given
@@ -107,7 +109,7 @@ class RayCluster:
             raise RlidimError(f"--workers must be at least 1, got {workers}")
         if whole("cpus", cpus) < 1:
             raise RlidimError(f"cpus must be at least 1, as --processes must, got {cpus}")
-        if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+        if not 0 <= gpus < math.inf or (gpus > 1 and gpus != int(gpus)):
             raise RlidimError(f"--gpus-per-cell must be a share of one GPU or whole, got {gpus:g}")
         if timeout is not None:
             check_timeout(timeout)
@@ -254,7 +256,8 @@ class RayCluster:
         self._process = context.Process(
             target=drive, args=(theirs, self.address, self.cpus, self.gpus), daemon=True
         )
-        self._process.start()
+        with starting_workers():
+            self._process.start()
         theirs.close()
         self._empty_since = None
         if not self._connection.poll(CONNECT_SECONDS):

@@ -17,7 +17,7 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.tasks.task import Task
 from rlidim.trainers.evolution.population import Generation, Played, Player, Worker
 from rlidim.trainers.evolution.searches import Vector
-from rlidim.trainers.parent import end_with_parent
+from rlidim.trainers.parent import end_with_parent, starting_workers
 
 DIED = "a worker process died (killed, or out of memory)"
 
@@ -31,7 +31,8 @@ class ProcessWorker:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self._process.start()
+        with starting_workers():
+            self._process.start()
         theirs.close()
 
     def begin(self, task: Task, cell: Cell, seeds: Seeds) -> None:
@@ -109,7 +110,7 @@ def _serve(connection: Connection) -> None:
                     answer: Any = player.evaluate(*message)
                 except RlidimError as error:
                     answer = error
-                except Exception:
+                except (Exception, SystemExit):  # of an environment that ends its process
                     answer = traceback.format_exc()
                 connection.send(answer)
         except (EOFError, OSError):

@@ -151,6 +151,7 @@ def _empty(algorithm: type[BaseAlgorithm], stock: StockSpaces) -> BaseAlgorithm:
     further = dict(SMALL.get(algorithm, SMALL[PPO]))
     if algorithm is SAC:  # which asks its environment otherwise
         further["target_entropy"] = -float(math.prod(stock.actions.shape or ()))
+        further["use_sde"] = "clip_mean" in (stock.policy_kwargs or {})
     model: BaseAlgorithm = build(
         stock.policy,
         None,
@@ -188,6 +189,8 @@ def _of_perceptron(
         # A perceptron sees pictures as they are, or as its own statistics make them.
         "normalize_images": False,
     }
+    if architecture.output_bound is not None:
+        arguments |= {"use_sde": True, "clip_mean": architecture.output_bound}
     if architecture.memory:
         arguments["lstm_hidden_size"] = architecture.memory
         stock = dataclasses.replace(stock, policy=stock.policy.replace("Policy", "LstmPolicy"))

@@ -72,6 +72,8 @@ OURS = (
 )
 FEWEST = 4  # environments of which a vector is faster than lone ones, one after another
 SCHEDULES = ("learning_rate", "clip_range")
+# Stable-Baselines3's default of clip_mean: under use_sde the actor's last layer ends there.
+CLIP_MEAN = 2.0
 TENSORBOARD = "tensorboard"  # as Stable-Baselines3 and rlidim call it
 
 
@@ -137,6 +139,7 @@ def _architecture(task: Task, trainer: str, seed: int | None) -> AnyArchitecture
         squash=settings.actions == "bounded",
         quantiles=getattr(settings, "n_quantiles", None),
         masked=settings.actions == "masked",
+        output_bound=CLIP_MEAN if getattr(settings, "use_sde", False) else None,
         seed=seed,
     )
     if isinstance(architecture, Architecture):
@@ -462,10 +465,11 @@ def train(run: Run) -> Outcome:
         )
         if not evaluations.champion.solved and not evaluations.diverged:
             evaluations.evaluate()
-    except (ValueError, RuntimeError, RlidimError):
+    except (ValueError, RuntimeError, RlidimError) as error:
         # Distributions, samplers and environments raise these on NaN. With finite parameters it is
-        # a defect, or the environment's fault.
-        if not evaluations.begun or np.isfinite(evaluations.snapshot().theta).all():
+        # a defect, or the environment's fault, unless the network's own sums overflowed.
+        finite = evaluations.begun and np.isfinite(evaluations.snapshot().theta).all()
+        if not evaluations.begun or (finite and not _of_a_distribution(error)):
             raise
         evaluations.diverged = True
     finally:
@@ -497,6 +501,18 @@ def train(run: Run) -> Outcome:
         if isinstance(architecture, PixelArchitecture)
         else {},
     )
+
+
+def _of_a_distribution(error: BaseException) -> bool:
+    """Say whether torch refused a distribution's parameters: the network put out NaN.
+
+    Observations are finite: what watches the environments sees to that.
+    """
+    end = error.__traceback__
+    while end is not None and end.tb_next is not None:
+        end = end.tb_next
+    module = "" if end is None else str(end.tb_frame.f_globals.get("__name__"))
+    return isinstance(error, ValueError) and module.startswith("torch.distributions")
 
 
 class Shown(KVWriter):
