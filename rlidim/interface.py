@@ -295,6 +295,7 @@ def measure(
     log: Sequence[str] = (),
     workers: int = 1,
     timeout: float | None = None,
+    retry_failed: bool = False,
     executor: Executor | None = None,
     listener: Listener | None = None,
 ) -> Estimate:
@@ -324,6 +325,7 @@ def measure(
             top level behind ``if __name__ == "__main__":``, since workers import it.
         timeout: seconds that a run may take; one that takes longer is recorded as failed, and the
             next call tries it again. None: any time.
+        retry_failed: make the runs again that failed; their records are deleted first.
         executor: makes the runs instead, such as a Ray cluster; closed by the caller.
         listener: called after every run.
 
@@ -364,9 +366,11 @@ def measure(
         raise RlidimError(f"timeout = {timeout:g} is for this machine: give it to the executor")
     log_folder = _if_given(_folder, "log_dir", log_dir)
     logs.check(log, log_folder)
-    from rlidim.sweep.search import search
+    from rlidim.sweep.search import forget_failures, search
 
     records = Results(_folder("results", results))
+    if retry_failed:
+        forget_failures(plan, records)
     with _executor(executor, workers, timeout) as used:
         measurement = search(
             plan, records, executor=used, log_dir=log_folder, log=log, listener=listener

@@ -6,6 +6,7 @@ waiting for torch to be imported again.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from rlidim.records import remembered
 from rlidim.records.configuration import hash_of
 from rlidim.records.text import sealed, text_of
 from rlidim.solutions.screen import DISPLAYS
+from rlidim.tasks.names import find_task
 from rlidim.tasks.settings import TRAINERS
 
 TOY_TASK = """
@@ -295,10 +297,81 @@ def test_set_replaces_a_setting(here: Program) -> None:
     assert found["environment_steps"] < 10_000
 
 
+BUGGY = """
+import os
+import gymnasium, numpy as np
+
+class Buggy(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        assert os.path.exists("mended"), "a bug of mine"
+        return np.ones(1, np.float32), float(action[0]), True, False, {}
+
+gymnasium.register("Buggy-v0", entry_point=Buggy)
+"""
+BUGGY_TASK = """
+title: Buggy
+environment: {id: "buggy:Buggy-v0"}
+network: {hidden: [4]}
+evaluation: {episodes: 2, checkpoint_episodes: 2}
+target: {score: 0.5, source: mine}
+trainers: {cmaes: {n_timesteps: 400, population: 4}}
+"""
+
+
+def test_runs_that_failed_are_made_again_once_the_bug_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "buggy.py").write_text(BUGGY)
+    (tmp_path / "mine.yml").write_text(BUGGY_TASK)
+    measure = ["--envs", ".", "mine", "measure", "--dims", "1,2", "--seeds", "2", "--workers", "1"]
+    for _ in range(2):
+        failed = rlidim(*measure, folder=tmp_path)
+        assert failed.returncode == 2
+        last = failed.stderr.splitlines()[-1]
+        assert "AssertionError: a bug of mine (buggy.py, line 13); once that is mended" in last
+        assert "--retry-failed makes them again" in last
+        (tmp_path / "mended").write_text("")
+    done = rlidim(*measure, "--retry-failed", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "failed runs are made again" in done.stderr
+    assert "mine, cmaes, rademacher: d_int90" in done.stdout
+    again = rlidim(*measure, "--retry-failed", folder=tmp_path)
+    assert "no run on record has failed" in again.stderr
+
+
+def test_what_is_complete_is_read_where_nothing_can_be_written(
+    here: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = ["codimension-1", "measure", "--trainer", "es", "--dims", "1,2", "--seeds", "2"]
+    assert here(*measure).returncode == 0
+    monkeypatch.setattr("rlidim.records.folder.try_writing", unwritable)
+    again = here(*measure)
+    assert again.returncode == 0, again.stderr
+    assert "d_int90 = 1" in again.stdout
+    more = here(*measure[:-1], "3")
+    assert more.returncode == 2
+    assert "cannot be written (Read-only file system)" in more.stderr
+
+
+def unwritable(folder: Path) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+CARTPOLE = find_task("cartpole").file
 MISTAKES = [
     (["cartpol", "measure"], "unknown task or command 'cartpol' (did you mean 'cartpole'"),
     (["CartPole-v1"], "unknown task or command 'CartPole-v1' (the environment of task 'cartpole')"),
-    (["compare"], "unknown task or command 'compare'; see rlidim list"),
+    (
+        ["compare"],
+        "unknown task or command 'compare'; see rlidim list, and for tasks of your own --envs",
+    ),
+    ([str(CARTPOLE), "measure"], f"a task's file: rlidim --envs {CARTPOLE.parent} cartpole"),
+    (["cartpole", "train", "--n-timesteps", "500"], "is given by --set n_timesteps=VALUE"),
+    (["cartpole", "--trainer", "es", "measure"], "--trainer; it stands behind a command: config"),
     (["--results", __file__, "list"], "test_cli.py: a file, not a folder"),
     (["cartpole", "measure", "--trainer", "pp0"], "did you mean 'ppo'"),
     (["cartpole", "measure", "--trainer", ""], "unknown trainer ''"),

@@ -549,6 +549,22 @@ def test_a_folder_of_nobody_s_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         places.data_folder()
 
 
+def test_a_folder_that_has_no_such_data_is_named(
+    mnist: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As with MNIST under other names: the folder is not passed by in silence."""
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("RLIDIM_DATA", str(tmp_path / "data"))
+    mnist("right")
+    check_mnist(datasets.load("mnist"))
+    said = f"{tmp_path / 'data'} has no such data: {tmp_path / 'data/mnist' / IDX_NAMES[0]} is not"
+    assert said in "".join(capsys.readouterr().err.split("\n"))
+    assert said in doctor.data_sets()["notes"][0]
+
+
 @pytest.fixture
 def copies(
     mnist: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -846,13 +862,14 @@ def test_doctor_says_where_the_data_are(
                 "kernels": {},
                 "optional": {},
                 "data": found,
-                "results": {"folder": "results", "error": None},
+                "results": {"folder": "results", "there": True, "error": None},
             }
         ).splitlines()
         if line.startswith("data ")
     ]
     assert data_lines[0].endswith(f"mnist: {copies}")
-    assert data_lines[-1].endswith(f"what is not here is downloaded into {tmp_path / 'cache'}")
+    assert data_lines[3].endswith(f"what is not here is downloaded into {tmp_path / 'cache'}")
+    assert "has no such data" in data_lines[4]  # of CIFAR-10 there is none in RLIDIM_DATA
 
 
 @pytest.mark.slow

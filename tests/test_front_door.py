@@ -12,6 +12,7 @@ from rlidim.cli.anywhere import ordered
 from rlidim.environments.trial import trials
 from rlidim.errors import RlidimError
 from rlidim.records.measurement import gather
+from rlidim.report.columns import text_table
 from rlidim.report.overview import plainly
 from rlidim.tasks.loading import load_task
 from rlidim.tasks.names import find_task
@@ -66,6 +67,29 @@ def test_check_plays_every_form_and_tells_the_cost(capsys: pytest.CaptureFixture
     assert costs["es"]["a measurement, core minutes"] == 20.0
 
 
+def test_check_takes_a_name_and_tells_each_warning_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    text = FAULTY.format(what="nothing").replace("tests.trainers.faulty:NotANumber", "loud:Loud")
+    (tmp_path / "mine.yml").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--envs", str(tmp_path), "check", "mine"])
+    said = capsys.readouterr()
+    assert not ended.value.code, said.err
+    assert f"'rlidim --envs {tmp_path} mine measure'" in said.out
+    assert said.err.splitlines() == ["warning: a slip of mine"]
+
+
+def test_a_list_is_as_wide_as_the_terminal() -> None:
+    rows = [{"task": "a" * 20, "kind": "b" * 20, "network": "c" * 20, "ours": "d" * 20}]
+    assert "b" in text_table(rows, 100, ("kind", "network"))
+    assert max(map(len, text_table(rows, 70, ("kind", "network")).splitlines())) == 64
+    narrow = text_table(rows, 10, ("kind", "network"))
+    assert narrow.split() == ["task", "ours", "-" * 20, "-" * 20, "a" * 20, "d" * 20]
+
+
 @pytest.mark.parametrize("what", ["observation", "reward"])
 def test_check_finds_what_is_not_finite(tmp_path: Path, what: str) -> None:
     (tmp_path / "mine.yml").write_text(FAULTY.format(what=what))
@@ -73,6 +97,25 @@ def test_check_finds_what_is_not_finite(tmp_path: Path, what: str) -> None:
         trials(load_task(tmp_path / "mine.yml"))
 
 
+LOUD = """
+import warnings
+import gymnasium, numpy as np
+
+class Loud(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, what):
+        warnings.warn("\x1b[33mWARN: a slip of mine\x1b[0m")
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(3, np.float32), 1.0, True, False, {}
+
+gymnasium.register("Loud-v0", entry_point=Loud)
+"""
 STRAYING = """
 import gymnasium, numpy as np
 

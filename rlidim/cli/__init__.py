@@ -56,10 +56,12 @@ class Rlidim(click.Group):
             if (file := task_files(ctx.params.get("envs")).get(name)) is not None:
                 load_task(file)  # raises
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            from rlidim.tasks.names import task_files
+            from rlidim.tasks.names import ENDINGS, task_files
 
             if name in task_group(name).commands:
                 raise Usage(RlidimError(f"a task comes first: rlidim TASK {name}; see rlidim list"))
+            if (file := Path(name)).is_file() and file.suffix in ENDINGS:
+                raise Usage(RlidimError(f"a task's file: rlidim --envs {file.parent} {file.stem}"))
             raise Usage(RlidimError(f"unknown task or command '{name}'{self._meant(ctx, name)}"))
         return super().resolve_command(ctx, args)
 
@@ -77,7 +79,8 @@ class Rlidim(click.Group):
         if of_it:
             return f" (the environment of task '{min(of_it, key=len)}')"
         known = [*self.commands, *task_files(envs)]
-        return nearest(name, known, listed=False) or "; see rlidim list"
+        elsewhere = "" if envs else ", and for tasks of your own --envs FOLDER"
+        return nearest(name, known, listed=False) or f"; see rlidim list{elsewhere}"
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Name the commands and the tasks that begin so."""
@@ -149,6 +152,29 @@ def run(words: list[str]) -> object:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
+    except click.NoSuchOption as error:
+        click.echo(f"error: {no_such(error)}", err=True)
+        return error.exit_code
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         return error.exit_code
+
+
+def no_such(error: click.NoSuchOption) -> str:
+    """Return what is wrong with an option that there is not, and what may have been meant."""
+    from rlidim.tasks.settings import TRAINERS
+
+    option, context = error.option_name, error.ctx
+    setting = option.lstrip("-").replace("-", "_")
+    if any(setting in kind.__dataclass_fields__ for kind in TRAINERS.values()):
+        return f"No such option: {option}; a trainer's setting is given by --set {setting}=VALUE"
+    group = None if context is None else context.command
+    if isinstance(group, click.Group) and group is not cli:
+        behind = [
+            name
+            for name, command in sorted(group.commands.items())
+            if any(option in parameter.opts for parameter in command.params)
+        ]
+        if behind:
+            return f"No such option: {option}; it stands behind a command: {', '.join(behind)}"
+    return error.format_message()

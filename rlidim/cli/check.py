@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from rlidim.cli.options import json_option, print_json
+from rlidim.cli.options import json_option, print_json, tell
+from rlidim.errors import printable
+from rlidim.tasks.names import begun
 from rlidim.tasks.problems import Control
+
+LOUD = re.compile(r"\x1b\[[0-9;]*m|WARN: ")  # colours and words of Gymnasium's own
 
 
 @click.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
-def check_command(file: Path, as_json: bool) -> None:
+@click.pass_context
+def check_command(context: click.Context, file: Path, as_json: bool) -> None:
     """Try a task's FILE: is it valid, does its environment run, what will a measurement cost?
 
     Random actions are played through every form of the environment that training would use, and
-    each trainer is asked whether it serves the network and the actions.
+    each trainer is asked whether it serves the network and the actions. A task's name stands for
+    its file.
+    """
+    from rlidim.tasks.names import task_files
+
+    named = task_files(context.find_root().obj["envs"]).get(str(file))
+    with warnings_told():
+        check(file if file.exists() or named is None else named, as_json)
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """Print each warning that Gymnasium or a module of the user's gives within once, in a line."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            lines = (" ".join(LOUD.sub("", str(each.message)).split()) for each in caught)
+            for line in dict.fromkeys(lines):
+                tell(f"warning: {printable(line)}")
+
+
+def check(file: Path, as_json: bool) -> None:
+    """Try a task's file and say what came of it.
+
+    Raises:
+        RlidimError: it is not valid, or its environment does not run.
     """
     from rlidim.networks.dimension import native_dimension
     from rlidim.tasks.loading import load_task
@@ -69,6 +105,6 @@ def check_command(file: Path, as_json: bool) -> None:
     if endless:
         click.echo("\nNo episode has ended: does one? max_episode_steps among its kwargs ends it.")
     click.echo(
-        f"\nWhat 'rlidim {task.name} measure' takes at most (--budget), beyond its native runs and "
+        f"\nWhat '{begun(task)} measure' takes at most (--budget), beyond its native runs and "
         f"those at the first d:\n\n{text_table(costs)}"
     )

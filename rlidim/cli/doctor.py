@@ -64,7 +64,12 @@ def examine(results: Results) -> dict[str, Any]:
             for module, (extra, purpose) in OPTIONAL.items()
         },
         "data": data_sets(),
-        "results": {"folder": str(results.folder), "writable": writable, "error": reason},
+        "results": {
+            "folder": str(results.folder),
+            "there": results.folder.exists(),
+            "writable": writable,
+            "error": reason,
+        },
     }
 
 
@@ -95,11 +100,13 @@ def data_sets() -> dict[str, Any]:
     from rlidim.data import datasets, home
 
     folders: dict[str, str | None] = {}
-    problems = []
+    problems: list[str] = []
+    notes: list[str | None] = []
     for name in datasets.NAMES:
         try:
             place = datasets.place(name)
             folders[name] = None if place is None else str(place)
+            notes.append(datasets.passed_by(name))
         except RlidimError as error:
             folders[name] = None
             problems.append(str(error))
@@ -112,7 +119,14 @@ def data_sets() -> dict[str, Any]:
         "cache": downloads,
         "found": folders,
         "problems": list(dict.fromkeys(problems)),
+        "notes": [note for note in notes if note is not None],
     }
+
+
+def problems(findings: dict[str, Any]) -> list[str]:
+    """Return what has to be mended before a command that needs it works."""
+    error = findings["results"]["error"]
+    return [*findings["data"]["problems"], *([] if error is None else [error])]
 
 
 def table(findings: dict[str, Any]) -> str:
@@ -136,7 +150,8 @@ def table(findings: dict[str, Any]) -> str:
         lines.append(f"{'data':20} {name}: {place or 'not here'}")
     if None in data["found"].values() and not data["problems"]:
         lines.append(f"{'data':20} what is not here is downloaded into {data['cache']}")
-    lines += [f"{'data':20} {problem}" for problem in data["problems"]]
+    lines += [f"{'data':20} {line}" for line in (*data["notes"], *data["problems"])]
     results = findings["results"]
-    lines.append(f"{'results':20} {results['folder']}: {results['error'] or 'writable'}")
+    state = "writable" if results["there"] else "not there yet, can be made"
+    lines.append(f"{'results':20} {results['folder']}: {results['error'] or state}")
     return "\n".join(lines)

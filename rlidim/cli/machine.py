@@ -187,7 +187,10 @@ def projections_command(device: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def doctor_command(context: click.Context, as_json: bool) -> None:
-    """Show versions, devices, kernels, optional parts, data; say what is missing."""
+    """Show versions, devices, kernels, optional parts, data; say what is missing.
+
+    The exit code is 1 where something has to be mended: data or results that cannot be used.
+    """
     from rlidim.cli import doctor
 
     findings = doctor.examine(results_of(context))
@@ -195,6 +198,10 @@ def doctor_command(context: click.Context, as_json: bool) -> None:
         print_json(findings)
     else:
         click.echo(doctor.table(findings))
+    wrong = doctor.problems(findings)
+    if wrong:
+        tell(f"to be mended: {'; '.join(wrong)}")
+        context.exit(1)
 
 
 @click.command("gpu")

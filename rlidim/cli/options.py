@@ -346,9 +346,11 @@ def search_and_gather(
         failed = [run for run in (*measurement.runs, *measurement.baseline, *random) if run.reason]
         remedy = f"see the records below {folder}"
         if failed:
+            last = failed[-1]
+            where = f" ({last.raised_at})" if last.raised_at else ""
             remedy = (
-                f"the last: {failed[-1].reason}; once that is mended, move the records below "
-                f"{folder / failed[-1].cell.group} away, or choose another folder with --results"
+                f"the last of {len(failed)} that failed: {last.reason}{where}; once that is "
+                "mended, --retry-failed makes them again"
             )
         raise RlidimError(f"{plan.task.name}: no estimate: {measurement.reason}; {remedy}")
     return ended

@@ -75,14 +75,17 @@ class Progress(Shown):
     def line(self, state: State) -> str:
         """Return one line about a state."""
         finished = len(state.records) - self._before
-        parts = [f"{state.plan.task.name} {state.plan.trainer}: {len(state.records)} runs done"]
+        done = len(state.records)
+        parts = [f"{state.plan.task.name} {state.plan.trainer}: {done} run{'s' * (done != 1)} done"]
         if state.resumed:
             parts.append(f"{state.resumed} of them on record before")
         if state.running:
             parts.append(f"{len(state.running)} to go in this round")
             elapsed = time.monotonic() - self.started
             if finished:
-                parts.append(f"about {elapsed / finished * len(state.running):.0f} s")
+                left = elapsed / finished * len(state.running)
+                parts.append(f"about {max(left, 1):.0f} s")
+            parts.append(f"{elapsed:.0f} s so far")
         if state.estimate is not None:
             from rlidim.statistics.wording import describe  # late: a mistake is told without scipy
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,12 +45,24 @@ def list_command(context: click.Context, as_json: bool) -> None:
     """List the tasks by family: kind, network, D, trainers, published and our d_int90."""
     from rlidim.cli import answers
     from rlidim.report.columns import text_table
+    from rlidim.tasks.names import hiding
 
-    rows = answers.rows(context, tasks_of(context))
+    tasks = tasks_of(context)
+    for name in tasks:
+        hides = hiding(name, context.find_root().obj["envs"])
+        if hides is not None:
+            tell(f"{hides} is taken in place of the suite's task of that name")
+    rows = answers.rows(context, tasks)
     if as_json:
         print_json({"tasks": rows})
     else:
-        click.echo(text_table(rows))
+        click.echo(text_table(rows, *fitting()))
+
+
+def fitting() -> tuple[int | None, Sequence[str]]:
+    """Return the columns of the terminal, None elsewhere, and what a list leaves out first."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return width, ("kind", "published", "network", "trainers")
 
 
 @click.command("bench")

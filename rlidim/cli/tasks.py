@@ -203,6 +203,11 @@ def train_command(
     show_default=True,
     help="Of the way from random actions to there, that a run must reach.",
 )
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Make the runs again that failed: their records are deleted first.",
+)
 @set_option
 @executor_options
 @log_option
@@ -224,6 +229,7 @@ def measure_command(
     precision: float | None,
     baseline: str,
     fraction: float,
+    retry_failed: bool,
     overrides: Sequence[tuple[str, Any]],
     executor: Executor,
     log_dir: Path,
@@ -265,6 +271,11 @@ def measure_command(
         budget=budget,
         precision=precision,
     )
+    if retry_failed:
+        from rlidim.sweep.search import forget_failures
+
+        failed = forget_failures(plan, results_of(context))
+        tell(f"{failed} failed runs are made again" if failed else "no run on record has failed")
     try:
         ended = search_and_gather(context, plan, executor, log_dir, log)
     finally:

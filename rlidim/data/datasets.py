@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,8 @@ def load(name: str) -> DataSet:
     source = _source(name)
     copy = places.locate(source)
     decoded = Decoded(name, source)
+    if parent_process() is None and (line := places.passed_by(source, copy)) is not None:
+        _say_once(line)
     arrays = _arrays(decoded, copy)
     if arrays is None:
         with cache.lock(name):
@@ -67,6 +71,17 @@ def load(name: str) -> DataSet:
             if arrays is None:
                 arrays = _prepare(decoded, copy)
     return DataSet(name=name, classes=CLASSES, **arrays)
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    say(line)
+
+
+def passed_by(name: str) -> str | None:
+    """Return a line if RLIDIM_DATA names a folder without the data set, which is elsewhere."""
+    source = _source(name)
+    return places.passed_by(source, places.locate(source))
 
 
 def place(name: str) -> Path | None:

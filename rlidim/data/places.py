@@ -64,3 +64,12 @@ def locate(source: Source) -> Copy | None:
     if incomplete is not None:
         raise RlidimError(f"{incomplete}: missing, though the data set's other files are there")
     return None
+
+
+def passed_by(source: Source, copy: Copy | None) -> str | None:
+    """Return a line if RLIDIM_DATA names a folder and the copy, if any, lies elsewhere."""
+    data = data_folder()
+    if data is None or (copy is not None and data in copy.folder.parents):
+        return None
+    wanted = data / source.folders[0] / source.editions[0].files[0].name
+    return f"RLIDIM_DATA {data} has no such data: {wanted} is not there"

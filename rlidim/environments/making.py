@@ -142,12 +142,16 @@ class Registered:
         except (gymnasium_errors.DependencyNotInstalled, ImportError) as error:
             extra = self.environment.extra
             remedy = f"pip install 'rlidim[{extra}]'" if extra else "install it"
+            if self.environment.own:
+                remedy += f", or put its module into {self.file.parent}"
             reason = " ".join(str(error).split())
             raise RlidimError(
                 f"environment '{identity}' needs a package that is missing: {remedy} ({reason})"
             ) from error
         except (gymnasium_errors.Error, TypeError) as error:
             reason = " ".join(str(error).split())
+            if identity.startswith("ALE/"):
+                reason = "an Atari game is 'environment: {atari: pong}' here"
             raise RlidimError(f"{self.file}: environment '{identity}': {reason}") from error
         except KeyboardInterrupt:  # the user's
             raise

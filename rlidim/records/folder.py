@@ -60,9 +60,12 @@ class Results:
         path = self.path(cell)
         if not path.exists():
             return None
-        record = read_record(path)
-        if record.cell != cell:
-            raise RlidimError(f"{path}: holds the record of {record.cell}, not of {cell}")
+        try:
+            record = read_record(path)
+            if record.cell != cell:
+                raise RlidimError(f"{path}: holds the record of {record.cell}, not of {cell}")
+        except RlidimError as error:
+            raise RlidimError(f"{error}; once it is moved away, the run is made again") from error
         return record
 
     def write(self, record: RunRecord) -> Path:

@@ -7,8 +7,10 @@ import dataclasses
 import hashlib
 import json
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -156,6 +158,12 @@ class RunRecord:
         while frames and told and told[0].startswith(("    ", "  [Previous")):  # of the frame's
             told = told[1:]
         return " ".join(" ".join(told).split())
+
+    @property
+    def raised_at(self) -> str:
+        """Where its error was raised: ``my_module.py, line 9``; empty if that is not known."""
+        places = re.findall(r'^  File "(.+)", line (\d+)', self.error or "", re.MULTILINE)
+        return f"{Path(places[-1][0]).name}, line {places[-1][1]}" if places else ""
 
     def same_result(self, other: RunRecord) -> bool:
         """Say whether two records agree in everything but their provenance and schema."""

@@ -15,13 +15,30 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def text_table(
+    rows: Sequence[Mapping[str, Any]], width: int | None = None, spare: Sequence[str] = ()
+) -> str:
     """Return rows as aligned columns, numbers to the right; the first row names the columns.
 
     Lists are joined by semicolons, None is a dash.
+
+    Args:
+        rows: of the same names.
+        width: characters that a line may have; None: any number.
+        spare: columns that are left out, in this order, until the lines are no longer than that.
     """
     if not rows:
         return "nothing to show"
+    table = _aligned(rows)
+    for name in spare:
+        if width is None or max(map(len, table.splitlines())) <= width:
+            return table
+        rows = [{key: value for key, value in row.items() if key != name} for row in rows]
+        table = _aligned(rows)
+    return table
+
+
+def _aligned(rows: Sequence[Mapping[str, Any]]) -> str:
     header = list(rows[0])
     body = [[_cell(row.get(name)) for name in header] for row in rows]
     right = [

@@ -14,8 +14,9 @@ from rlidim.report.columns import one_line
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.scale import LOCAL
 from rlidim.statistics.wording import NONE, OPEN, beside, in_short, interval, statement, why_open
+from rlidim.tasks.names import begun
 from rlidim.tasks.problems import Analytic, Control, Data, Supervised
-from rlidim.tasks.task import Task
+from rlidim.tasks.task import FRACTION, Task
 
 LONGEST_TITLE = 200  # characters that a page begins with
 
@@ -83,8 +84,11 @@ def plainly(measurement: Measurement) -> str:
     elif estimate.unreached:
         said = f"not even {estimate.D:,} numbers in a random basis are enough"
     else:
-        share = f" for {estimate.fraction * 100:g} % of what the whole network reaches"
-        what = share if estimate.scale.kind == LOCAL else ""
+        share, what = f"{estimate.fraction * 100:g} %", ""
+        if estimate.scale.kind == LOCAL:
+            what = f" for {share} of what the whole network reaches"
+        elif estimate.fraction != FRACTION:
+            what = f" for {share} of the way to the target"
         sure = "open" if interval(estimate) == OPEN else f"95 %: {_plain_interval(estimate)}"
         if estimate.d_int is None:
             tested = f"{estimate.tested[-1]:,} of {estimate.D:,}"
@@ -131,6 +135,7 @@ def list_rows(
                 "published": [text.published(entry) for entry in task.published],
                 "ours": [
                     f"{' '.join(parts)} {in_short(measurement.estimate)}"
+                    f"{', with a warning on its page' if measurement.warnings else ''}"
                     for measurement, (_, *parts) in zip(measured, names, strict=True)
                     if measurement.estimate is not None
                 ],
@@ -217,7 +222,7 @@ def task_page(
         lines.append(f"  {native.label}: {text.spread(native.scores)}; no run in a subspace yet")
     if not measurements and not natives:
         trainer = next(iter(task.trainers))
-        lines.append(f"  none; rlidim {task.name} measure --trainer {trainer}")
+        lines.append(f"  none; {begun(task)} measure --trainer {trainer}")
     if task.sources:
         lines += ["", "Sources", ""]
         lines += [f"  {line}".rstrip() for line in task.sources.strip().splitlines()]

@@ -199,9 +199,9 @@ def of_record(record: RunRecord, path: Path, log_dir: Path) -> Solution:
     if cell.d is not None and cell.scope != Cell.scope:
         dimension += f"--scope {cell.scope} "
     again = (
-        "make the run again in folders of its own, with the --set that it was made with: 'rlidim "
-        f"--results NEW {cell.task} train --trainer {cell.trainer} {dimension}--seed {cell.seed} "
-        "--log-dir NEW'"
+        "name the folder of logs that it was made with by --log-dir, or make it again in folders "
+        "of its own, with the --set that it was made with: 'rlidim --results NEW "
+        f"{cell.task} train --trainer {cell.trainer} {dimension}--seed {cell.seed} --log-dir NEW'"
     )
     if not file.exists():
         raise RlidimError(

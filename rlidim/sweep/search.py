@@ -13,6 +13,7 @@ from rlidim.errors import RlidimError
 from rlidim.executors.job import Executor, Job
 from rlidim.executors.ledger import check_settings, died, finished, superseded
 from rlidim.records.cell import RANDOM, Cell, searches
+from rlidim.records.files import writing
 from rlidim.records.folder import Results
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
@@ -64,6 +65,22 @@ def on_disk(plan: Plan, results: Results) -> dict[Cell, RunRecord]:
             if finished(record) and not superseded(job, record) and not died(record):
                 records[cell] = record
     return records
+
+
+def forget_failures(plan: Plan, results: Results) -> int:
+    """Delete the records of a plan's failed runs, which are then made again; return how many.
+
+    Raises:
+        RlidimError: a cell's file is no record, or cannot be deleted.
+    """
+    failed = 0
+    for cell in _cells(plan, results):
+        record = results.load(cell) if plan.owns(cell) else None
+        if record is not None and record.status == "failed":
+            with writing(results.path(cell)):
+                results.path(cell).unlink()
+            failed += 1
+    return failed
 
 
 def repetitions(plan: Plan, results: Results) -> int:
@@ -126,10 +143,9 @@ class Search:
             log: where else the runs' numbers are shown: see :mod:`rlidim.trainers.logs`.
 
         Raises:
-            RlidimError: the folder cannot be written, or holds records of other settings, or one
-                by which random actions are as good as the task's target.
+            RlidimError: the folder holds records of other settings, or one by which random actions
+                are as good as the task's target.
         """
-        results.check_writable()
         if isinstance(plan.task.problem, Supervised):
             # Downloaded and decoded once, before any worker asks.
             datasets.load(plan.task.problem.data.name)
@@ -146,12 +162,15 @@ class Search:
         """Return the next round's cells that are not on record; none when the search is over.
 
         Raises:
-            RlidimError: the baseline is no better than random actions.
+            RlidimError: the baseline is no better than random actions, or records that are missing
+                cannot be written.
         """
         while True:
             if self._round is None:
                 self._round = self._walk.next()
             missing = [cell for cell in self._round if cell not in self.records]
+            if missing:
+                self._results.check_writable()
             if missing or not self._round:
                 return missing
             self._walk.add({cell: self.records[cell] for cell in self._round})

@@ -142,7 +142,8 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = parse_yaml(read_file(path, LARGEST_YAML).decode("utf-8"))
     except ValueError as error:
-        raise RlidimError(f"{path}: not a YAML file ({error})") from error
+        said = str(error).replace(' in "<unicode string>",', " in")
+        raise RlidimError(f"{path}: not a YAML file ({said})") from error
     if not isinstance(content, dict):
         raise RlidimError(f"{path}: expected a mapping with the keys {', '.join(KEYS)}")
     for key in content:

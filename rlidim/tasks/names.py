@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,6 +76,14 @@ def hiding(name: str, extra: Path | None = None) -> Path | None:
     *users, suite = task_folders(extra)
     hidden = any((suite / f"{parts.base}{ending}").exists() for ending in ENDINGS)
     return files[parts.base] if hidden and files[parts.base].parent in users else None
+
+
+def begun(task: Task) -> str:
+    """Return how a command about a task begins: ``rlidim --envs my_tasks lander``."""
+    found = [folder.resolve() for folder in task_folders()]
+    folder = task.file.parent
+    words = [] if folder.resolve() in found else ["--envs", str(folder)]
+    return shlex.join(["rlidim", *words, task.name])
 
 
 def find_task(name: str, extra: Path | None = None) -> Task:
