@@ -73,6 +73,7 @@ atlas: $(VENV)/.measuring-atlas  ## Work on the atlas's rows for a time, at low 
 
 tables: install  ## Write results/TABLES.md, CSV, LaTeX and figures from the committed records
 	$(RLIDIM) --results results tables
+	cp results/headline.csv rlidim/report/suite.csv
 
 reproduce: install $(filter %-atlas,$(MEASURING))  ## Complete the committed evidence in results/: make what runs are missing, then the tables
 	$(RLIDIM) --results results bench --tier $(TIER) $(WORKERS_OPTION)

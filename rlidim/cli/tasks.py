@@ -282,6 +282,7 @@ def measure_command(
         executor.close()
     from rlidim.report.overview import describe, plainly
     from rlidim.report.places import FIGURES
+    from rlidim.report.placing import placed
     from rlidim.report.plot import plot_measurement
     from rlidim.sweep.forecast import advice, ending, forecast
     from rlidim.sweep.search import repetitions
@@ -309,6 +310,9 @@ def measure_command(
                 f"  left out here, pooled by 'rlidim tables': repeated searches, {others} on record"
             )
         click.echo(plainly(measurement))
+        among = placed(measurement)
+        if among is not None:
+            click.echo(among)
     # Last: what was read is printed even where no figure can be written.
     folder = results_of(context).folder / FIGURES
     figures = plot_measurement(measurement, folder / measurement.stem)

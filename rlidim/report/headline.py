@@ -103,13 +103,8 @@ def read(measurements: Sequence[Measurement]) -> Table:
     A trainer and its batched form (``ppo``, ``ppo-many``) share a column, where the narrower
     interval stands, with ``BATCHED`` if it is the latter's.
     """
-    wide = _table(
-        {
-            name: _by_algorithm(row)
-            for name, row in by_trainer(measurements).items()
-            if any(_is_closed(each) for each in row.values())
-        }
-    )
+    cells = by_algorithm(measurements)
+    wide = _table({name: row for name, row in cells.items() if any(map(_is_closed, row.values()))})
     batched = (
         f"{BATCHED}: by the form of the trainer that makes many runs at once (ppo-many, dqn-many), "
         "where its interval is the narrower one."
@@ -117,12 +112,22 @@ def read(measurements: Sequence[Measurement]) -> Table:
     return dataclasses.replace(wide, title="How hard are they?", notes=(*wide.notes, batched))
 
 
-def _by_algorithm(row: dict[str, Measurement]) -> dict[str, Measurement]:
-    columns: dict[str, Measurement] = {}
-    for trainer, measurement in sorted(row.items(), key=lambda item: _width(item[1])):
-        assert measurement.task is not None
-        columns.setdefault(measurement.task.settings(trainer).alone or trainer, measurement)
+def by_algorithm(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measurement]]:
+    """Return each control task's measurements as :func:`by_trainer`, by algorithm.
+
+    Of a trainer and its batched form it is the one with the narrower interval.
+    """
+    columns: dict[str, dict[str, Measurement]] = {}
+    for name, row in by_trainer(measurements).items():
+        for measurement in sorted(row.values(), key=_width):
+            columns.setdefault(name, {}).setdefault(algorithm_of(measurement), measurement)
     return columns
+
+
+def algorithm_of(measurement: Measurement) -> str:
+    """Return the trainer's name, or that of the one of which it is the batched form."""
+    assert measurement.task is not None
+    return measurement.task.settings(measurement.trainer).alone or measurement.trainer
 
 
 def _width(measurement: Measurement) -> float:

@@ -23,6 +23,7 @@ from rlidim.report import (
     families,
     growth,
     headline,
+    placing,
     protocols,
     render,
     replications,
@@ -62,7 +63,8 @@ _AGAIN = (
 def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path], list[str]]:
     """Write TABLES.md, tables.csv, scores.csv, tables.tex and the figures.
 
-    HEADLINE.md too, README's table, where a task has a closed interval, FAMILIES.md where
+    HEADLINE.md too, README's table, where a task has a closed interval, headline.csv where one is
+    to be compared, FAMILIES.md where
     ``families/`` holds records that compare the families of P, and COVERAGE.md where the interval's
     coverage was simulated.
 
@@ -125,6 +127,8 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
     shown = headline.read(measurements)
     if shown.rows:
         contents["HEADLINE.md"] = _document(shown.title, _markdown(shown), "rlidim tables")
+    if rows := placing.known(measurements):
+        contents["headline.csv"] = placing.to_csv(rows)
     if compared is not None:
         contents["FAMILIES.md"] = _document(compared.title, _markdown(compared), "rlidim tables")
     if studied:

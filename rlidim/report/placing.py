@@ -1,0 +1,104 @@
+"""The place of a reading among the suite's tasks, by one algorithm, as the intervals tell it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rlidim.records.measurement import Measurement
+from rlidim.report.headline import algorithm_of, by_algorithm
+from rlidim.report.rows import counts
+from rlidim.statistics.scale import TARGET
+from rlidim.tasks.problems import Control
+from rlidim.tasks.task import FRACTION
+
+SUITE = Path(__file__).with_name("suite.csv")  # of the committed records: `make tables` copies it
+NAMED = 3  # tasks that are named as about as hard
+
+
+class Known(NamedTuple):
+    """A reading of the suite's with a closed interval."""
+
+    task: str
+    algorithm: str
+    d_int: int
+    low: int
+    high: int
+
+
+def known(measurements: Sequence[Measurement]) -> list[Known]:
+    """Return the readings that others may be compared with, the narrower of an algorithm's two."""
+    return [
+        row
+        for trainers in by_algorithm(measurements).values()
+        for algorithm, measurement in sorted(trainers.items())
+        if (row := _read(measurement, algorithm)) is not None
+    ]
+
+
+def to_csv(rows: Sequence[Known]) -> str:
+    """Return the readings as a file."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Known._fields)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def of_suite() -> list[Known]:
+    """Return the readings that come with the package."""
+    with SUITE.open(newline="") as file:
+        return [
+            Known(row["task"], row["algorithm"], *(int(row[name]) for name in Known._fields[2:]))
+            for row in csv.DictReader(file)
+        ]
+
+
+def placed(measurement: Measurement) -> str | None:
+    """Return which of the suite's tasks are easier, harder, and about as hard, by its algorithm.
+
+    A task is easier or harder where its interval lies apart. None where a reading is of no target,
+    open, or of a task whose dimension is known by construction, or nothing is there to compare.
+    """
+    task = measurement.task
+    if task is None or measurement.fraction != FRACTION or measurement.scope != "policy":
+        return None
+    algorithm = algorithm_of(measurement)
+    ours = _read(measurement, algorithm)
+    if ours is None or not isinstance(task.problem, Control) or task.known is not None:
+        return None
+    others = [row for row in of_suite() if row.algorithm == algorithm and row.task != ours.task]
+    easier = [row for row in others if row.high < ours.low]
+    harder = [row for row in others if row.low > ours.high]
+    apart = {*easier, *harder}
+    alike = sorted(
+        (row for row in others if row not in apart),
+        key=lambda row: (abs(math.log(row.d_int / ours.d_int)), row.task),
+    )
+    parts = []
+    if easier:
+        parts.append(f"harder than {_named(max(easier, key=lambda row: row.d_int))}")
+    if alike:
+        parts.append(f"about as hard as {', '.join(map(_named, alike[:NAMED]))}")
+    if harder:
+        parts.append(f"easier than {_named(min(harder, key=lambda row: row.d_int))}")
+    return f"among the suite's tasks, by {algorithm}: {'; '.join(parts)}" if parts else None
+
+
+def _named(row: Known) -> str:
+    return f"{row.task} ({row.d_int:,})"
+
+
+def _read(measurement: Measurement, algorithm: str) -> Known | None:
+    """Return a measurement's reading; None if it is not to be compared."""
+    estimate = measurement.estimate
+    if estimate is None or estimate.scale.kind != TARGET or not counts(measurement):
+        return None
+    low, high = estimate.interval
+    if estimate.d_int is None or low is None or high is None:
+        return None
+    return Known(measurement.task_name, algorithm, estimate.d_int, low, high)
