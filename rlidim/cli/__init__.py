@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,7 +92,16 @@ class Rlidim(click.Group):
         from rlidim.tasks.names import task_files
 
         with formatter.section("Tasks (rlidim TASK --help)"):
-            formatter.write_text(printable(" ".join(task_files(ctx.params.get("envs")))))
+            names = printable(" ".join(task_files(ctx.params.get("envs"))))
+            indent = " " * formatter.current_indent
+            lines = textwrap.wrap(  # a name in one piece, to be copied
+                names,
+                formatter.width,
+                initial_indent=indent,
+                subsequent_indent=indent,
+                break_on_hyphens=False,
+            )
+            formatter.write("\n".join(lines) + "\n")
 
 
 @click.group(

@@ -10,13 +10,13 @@ import numpy as np
 
 from rlidim.records.measurement import Measurement
 from rlidim.report.headline import by_trainer
+from rlidim.report.ranks import FEWEST, rank_correlation
 from rlidim.report.ratios import times
 from rlidim.report.rows import COMPARED, counts, place, reading_of
 from rlidim.report.tables import Table
 from rlidim.statistics.wording import NONE, beside
 from rlidim.tasks.settings import evolves, known_trainers
 
-FEWEST = 4  # tasks of which a rank correlation is told
 NORMAL_95 = 1.959963984540054
 
 
@@ -117,13 +117,10 @@ def readings(measurements: Sequence[Measurement]) -> dict[str, dict[str, Measure
 
 def _correlation(both: Sequence[dict[str, Measurement]], one: str, other: str) -> tuple[str, str]:
     """Return the rank correlation and its interval as text."""
-    from scipy.stats import rankdata
-
     n = len(both)
-    first, second = ([reading_of(row[name]) for row in both] for name in (one, other))
-    if n < FEWEST or len({*first}) == 1 or len({*second}) == 1:
+    r = rank_correlation(*([reading_of(row[name]) for row in both] for name in (one, other)))
+    if r is None:
         return NONE, NONE
-    r = float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
     if abs(r) > 1 - 1e-9:
         return f"{r:.2f}", NONE  # the transformation has no end there
     reach = NORMAL_95 * math.sqrt((1 + r**2 / 2) / (n - 3))

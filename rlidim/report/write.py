@@ -21,6 +21,7 @@ from rlidim.report import (
     coverages,
     descriptions,
     families,
+    fractions,
     growth,
     headline,
     placing,
@@ -64,9 +65,8 @@ def write_tables(results: Results, tasks: Mapping[str, Task]) -> tuple[list[Path
     """Write TABLES.md, tables.csv, scores.csv, tables.tex and the figures.
 
     HEADLINE.md too, README's table, where a task has a closed interval, headline.csv where one is
-    to be compared, FAMILIES.md where
-    ``families/`` holds records that compare the families of P, and COVERAGE.md where the interval's
-    coverage was simulated.
+    to be compared, FAMILIES.md where ``families/`` holds records that compare the families of P,
+    and COVERAGE.md where the interval's coverage was simulated.
 
     Args:
         results: the folder of records, where the files go too.
@@ -230,6 +230,7 @@ class _Page:
             bases.table(measurements, at_full),
             trainers.gradients(measurements),
             trainers.correlations(measurements),
+            fractions.table(measurements),
             *of_rl,
             protocols.table(measurements),
             together.table(measurements),
