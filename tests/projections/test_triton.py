@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rlidim.errors import RlidimError
 from rlidim.projections import backends, philox, triton_kernels
 from rlidim.projections.backends import FAMILIES
 from rlidim.projections.base import Projection
@@ -324,6 +325,14 @@ def kernel_modules() -> list[Any]:
     )
 
     return [blocks, dense, fastfood, hadamard, long_blocks, sparse, stream]
+
+
+def test_a_grid_that_a_gpu_has_not_is_one_line() -> None:
+    pytest.importorskip("triton")
+    from rlidim.projections.triton_kernels.stream import launch
+
+    with pytest.raises(RlidimError, match="needs a grid 3 x 65536, .* hand over fewer columns"):
+        launch(None, (3, 65_536), torch.zeros(1))
 
 
 def not_triton(case: correctness.Case) -> bool:

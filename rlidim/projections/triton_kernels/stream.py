@@ -13,6 +13,7 @@ import triton.language as tl
 from torch import Tensor
 from triton import knobs
 
+from rlidim.errors import RlidimError
 from rlidim.projections import normal as reference_normal
 from rlidim.projections import philox as reference
 
@@ -25,6 +26,7 @@ ROUNDS = tl.constexpr(reference.ROUNDS)
 MAGNITUDES = tl.constexpr(reference_normal.MAGNITUDES)
 
 PROGRAMS = 1024  # about as many as keep a GPU busy: the adjoints' chunks, whatever the device
+MOST_BLOCKS = 2**16 - 1  # of a grid's second and third axis, by CUDA's programming guide
 TOTAL_PARTS, TOTAL_SIZE = 32, 64  # partial sums, and elements of them, that are added at a time
 
 
@@ -158,7 +160,16 @@ def total(parts: Tensor, scale: Tensor | None, shape: tuple[int, ...]) -> Tensor
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
-    """Start a kernel on the device of its first argument; an empty grid is nothing to do."""
+    """Start a kernel on the device of its first argument; an empty grid is nothing to do.
+
+    Raises:
+        RlidimError: more blocks of vectors than a grid has beyond its first axis.
+    """
+    if max(grid[1:], default=0) > MOST_BLOCKS:
+        raise RlidimError(
+            f"a block of so many vectors needs a grid {' x '.join(map(str, grid))}, of which a GPU "
+            f"has at most {MOST_BLOCKS:,} beside the first: hand over fewer columns at once"
+        )
     if 0 not in grid:
         with torch.cuda.device_of(arguments[0]):
             kernel[grid](*arguments, **options)
