@@ -331,7 +331,7 @@ def test_a_grid_that_a_gpu_has_not_is_one_line() -> None:
     pytest.importorskip("triton")
     from rlidim.projections.triton_kernels.stream import launch
 
-    with pytest.raises(RlidimError, match="needs a grid 3 x 65536, .* hand over fewer columns"):
+    with pytest.raises(RlidimError, match=r"needs a grid 3 x 65536, .* hand over fewer columns"):
         launch(None, (3, 65_536), torch.zeros(1))
 
 
