@@ -337,7 +337,7 @@ def test_runs_that_failed_are_made_again_once_the_bug_is_mended(tmp_path: Path) 
         (tmp_path / "mended").write_text("")
     done = rlidim(*measure, "--retry-failed", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "failed runs are made again" in done.stderr
+    assert "runs that failed are made again" in done.stderr
     assert "mine, cmaes, rademacher: d_int90" in done.stdout
     again = rlidim(*measure, "--retry-failed", folder=tmp_path)
     assert "no run on record has failed" in again.stderr

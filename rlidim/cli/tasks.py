@@ -275,7 +275,8 @@ def measure_command(
         from rlidim.sweep.search import forget_failures
 
         failed = forget_failures(plan, results_of(context))
-        tell(f"{failed} failed runs are made again" if failed else "no run on record has failed")
+        runs = f"{failed} run{'s' * (failed != 1)}"
+        tell(f"{runs} that failed are made again" if failed else "no run on record has failed")
     try:
         ended = search_and_gather(context, plan, executor, log_dir, log)
     finally:

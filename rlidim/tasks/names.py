@@ -69,11 +69,13 @@ def hiding(name: str, extra: Path | None = None) -> Path | None:
     Raises:
         RlidimError: see :func:`task_files`.
     """
+    *users, suite = task_folders(extra)
+    if not users:
+        return None
     files = task_files(extra)
     parts = split_name(name, files)
     if parts is None:
         return None
-    *users, suite = task_folders(extra)
     hidden = any((suite / f"{parts.base}{ending}").exists() for ending in ENDINGS)
     return files[parts.base] if hidden and files[parts.base].parent in users else None
 
