@@ -12,7 +12,7 @@ import click
 
 from rlidim.cli.options import json_option, print_json, tell
 from rlidim.errors import printable
-from rlidim.tasks.names import begun
+from rlidim.tasks.names import command
 from rlidim.tasks.problems import Control
 
 LOUD = re.compile(r"\x1b\[[0-9;]*m|WARN: ")  # colours and words of Gymnasium's own
@@ -105,6 +105,6 @@ def check(file: Path, as_json: bool) -> None:
     if endless:
         click.echo("\nNo episode has ended: does one? max_episode_steps among its kwargs ends it.")
     click.echo(
-        f"\nWhat '{begun(task)} measure' takes at most (--budget), beyond its native runs and "
+        f"\nWhat '{command(task, 'measure')}' takes at most (--budget), beyond its native runs and "
         f"those at the first d:\n\n{text_table(costs)}"
     )

@@ -14,7 +14,7 @@ from rlidim.report.columns import one_line
 from rlidim.statistics.estimate import Estimate
 from rlidim.statistics.scale import LOCAL
 from rlidim.statistics.wording import NONE, OPEN, beside, in_short, interval, statement, why_open
-from rlidim.tasks.names import begun
+from rlidim.tasks.names import command
 from rlidim.tasks.problems import Analytic, Control, Data, Supervised
 from rlidim.tasks.task import FRACTION, Task
 
@@ -222,7 +222,7 @@ def task_page(
         lines.append(f"  {native.label}: {text.spread(native.scores)}; no run in a subspace yet")
     if not measurements and not natives:
         trainer = next(iter(task.trainers))
-        lines.append(f"  none; {begun(task)} measure --trainer {trainer}")
+        lines.append(f"  none; {command(task, 'measure', '--trainer', trainer)}")
     if task.sources:
         lines += ["", "Sources", ""]
         lines += [f"  {line}".rstrip() for line in task.sources.strip().splitlines()]

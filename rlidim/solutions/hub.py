@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from rlidim.records.record import RunRecord
 from rlidim.solutions import playback
 from rlidim.solutions.asked import record_of
 from rlidim.solutions.video import check_writer
-from rlidim.tasks.names import task_folders
+from rlidim.tasks import names
 from rlidim.tasks.task import Task
 
 CARD = "README.md"
@@ -201,10 +200,7 @@ def command(task: Task, record: RunRecord) -> str:
         RlidimError: the record is of another network or evaluation than the task has.
     """
     cell = record.cell
-    words = ["rlidim"]
-    if task.file.parent.resolve() != task_folders()[-1]:  # the suite's own
-        words += ["--envs", str(task.file.parent)]
-    words += [cell.task, "train", "--trainer", cell.trainer, "--seed", str(cell.seed)]
+    words = ["train", "--trainer", cell.trainer, "--seed", str(cell.seed)]
     made_with = record.settings["trainer"]
     # A record lacks a setting that came after it: it was made with the default.
     values = {
@@ -222,4 +218,4 @@ def command(task: Task, record: RunRecord) -> str:
     if cell.d is not None:
         words += ["--dim", str(cell.d), "--projection", cell.projection]
         words += [] if cell.scope == "policy" else ["--scope", cell.scope]
-    return shlex.join(words)
+    return names.command(task, *words)

@@ -80,12 +80,11 @@ def hiding(name: str, extra: Path | None = None) -> Path | None:
     return files[parts.base] if hidden and files[parts.base].parent in users else None
 
 
-def begun(task: Task) -> str:
-    """Return how a command about a task begins: ``rlidim --envs my_tasks lander``."""
-    found = [folder.resolve() for folder in task_folders()]
-    folder = task.file.parent
-    words = [] if folder.resolve() in found else ["--envs", str(folder)]
-    return shlex.join(["rlidim", *words, task.name])
+def command(task: Task, *words: str) -> str:
+    """Return a command about a task as it is typed: ``rlidim --envs my_tasks lander measure``."""
+    folder, suite = task.file.parent, task_folders()[-1]
+    own = [] if folder.resolve() == suite else ["--envs", str(folder)]
+    return shlex.join(["rlidim", *own, task.name, *words])
 
 
 def find_task(name: str, extra: Path | None = None) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from rlidim.records.record import RunRecord
@@ -15,6 +16,7 @@ from rlidim.report.site.markup import Markup, data, element, together
 from rlidim.report.site.page import heading
 from rlidim.report.site.solution import Solution, solution_of
 from rlidim.statistics.wording import name_of
+from rlidim.tasks.names import command
 
 SHOWN = 100  # numbers of theta_d that stand on the page; more are in a file
 
@@ -86,10 +88,14 @@ def _section(entry: Entry, link: Link) -> Markup:
 
 def _command(entry: Entry) -> str:
     measurement = entry.measurement
-    words = f"rlidim {measurement.task_name} measure --trainer {measurement.trainer}"
+    words = ["measure", "--trainer", measurement.trainer]
     if not has_usual_family(measurement):
-        words += f" --projection {measurement.projection}"
-    return words if measurement.scope == "policy" else f"{words} --scope {measurement.scope}"
+        words += ["--projection", measurement.projection]
+    if measurement.scope != "policy":
+        words += ["--scope", measurement.scope]
+    if measurement.task is None:  # whose file is not known here
+        return shlex.join(["rlidim", measurement.task_name, *words])
+    return command(measurement.task, *words)
 
 
 def copied(words: str, name: str = "command") -> Markup:
