@@ -283,19 +283,21 @@ def measure_command(
         executor.close()
     from rlidim.report.overview import describe, plainly
     from rlidim.report.places import FIGURES
-    from rlidim.report.placing import placed
+    from rlidim.report.placing import neighbours, placed
     from rlidim.report.plot import plot_measurement
     from rlidim.sweep.forecast import advice, ending, forecast
     from rlidim.sweep.search import repetitions
 
     measurement = ended.measurement
     if as_json:
+        among = neighbours(measurement)
         search = {"budget": plan.budget, "precision": plan.precision, "spent": ended.spent}
         print_json(
             {
                 **measurement.to_json(),
                 "search": search if plan.dims is None else None,
                 "seconds_to_close": forecast(measurement, plan),
+                "suite": None if among is None else among.to_json(),
             }
         )
     else:
@@ -311,9 +313,9 @@ def measure_command(
                 f"  left out here, pooled by 'rlidim tables': repeated searches, {others} on record"
             )
         click.echo(plainly(measurement))
-        among = placed(measurement)
-        if among is not None:
-            click.echo(among)
+        place = placed(measurement)
+        if place is not None:
+            click.echo(place)
     # Last: what was read is printed even where no figure can be written.
     folder = results_of(context).folder / FIGURES
     figures = plot_measurement(measurement, folder / measurement.stem)

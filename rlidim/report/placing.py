@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlidim.records.measurement import Measurement
 from rlidim.report.headline import algorithm_of, by_algorithm
@@ -58,11 +58,29 @@ def of_suite() -> list[Known]:
         ]
 
 
-def placed(measurement: Measurement) -> str | None:
+class Neighbours(NamedTuple):
+    """The suite's tasks beside a reading: easier and harder are those whose interval lies apart.
+
+    Each list begins with the task whose reading is nearest.
+    """
+
+    algorithm: str
+    easier: list[Known]
+    alike: list[Known]
+    harder: list[Known]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        lists = {name: getattr(self, name) for name in self._fields[1:]}
+        tasks = {name: [row.task for row in rows] for name, rows in lists.items()}
+        return {"algorithm": self.algorithm, **tasks}
+
+
+def neighbours(measurement: Measurement) -> Neighbours | None:
     """Return which of the suite's tasks are easier, harder, and about as hard, by its algorithm.
 
-    A task is easier or harder where its interval lies apart. None where a reading is of no target,
-    open, or of a task whose dimension is known by construction, or nothing is there to compare.
+    None where a reading is of no target, open, or of a task whose dimension is known by
+    construction, or nothing is there to compare.
     """
     task = measurement.task
     if task is None or measurement.fraction != FRACTION or measurement.scope != "policy":
@@ -71,22 +89,29 @@ def placed(measurement: Measurement) -> str | None:
     ours = _read(measurement, algorithm)
     if ours is None or not isinstance(task.problem, Control) or task.known is not None:
         return None
-    others = [row for row in of_suite() if row.algorithm == algorithm and row.task != ours.task]
-    easier = [row for row in others if row.high < ours.low]
-    harder = [row for row in others if row.low > ours.high]
-    apart = {*easier, *harder}
-    alike = sorted(
-        (row for row in others if row not in apart),
-        key=lambda row: (abs(math.log(row.d_int / ours.d_int)), row.task),
+    d_int, low, high = ours.d_int, ours.low, ours.high
+    others = sorted(
+        (row for row in of_suite() if row.algorithm == algorithm and row.task != ours.task),
+        key=lambda row: (abs(math.log(row.d_int / d_int)), row.task),
     )
-    parts = []
-    if easier:
-        parts.append(f"harder than {_named(max(easier, key=lambda row: row.d_int))}")
-    if alike:
-        parts.append(f"about as hard as {', '.join(map(_named, alike[:NAMED]))}")
-    if harder:
-        parts.append(f"easier than {_named(min(harder, key=lambda row: row.d_int))}")
-    return f"among the suite's tasks, by {algorithm}: {'; '.join(parts)}" if parts else None
+    easier = [row for row in others if row.high < low]
+    harder = [row for row in others if row.low > high]
+    alike = [row for row in others if row.high >= low and row.low <= high]
+    return Neighbours(algorithm, easier, alike, harder) if others else None
+
+
+def placed(measurement: Measurement) -> str | None:
+    """Return a reading's place in a line, by the nearest of its :func:`neighbours`."""
+    found = neighbours(measurement)
+    if found is None:
+        return None
+    parts = (
+        ("harder than", found.easier[:1]),
+        ("about as hard as", found.alike[:NAMED]),
+        ("easier than", found.harder[:1]),
+    )
+    said = "; ".join(f"{how} {', '.join(map(_named, rows))}" for how, rows in parts if rows)
+    return f"among the suite's tasks, by {found.algorithm}: {said}"
 
 
 def _named(row: Known) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rlidim.records.folder import Results
-from rlidim.records.measurement import gather
+from rlidim.records.measurement import Measurement, gather
 from rlidim.report import placing
-from rlidim.report.placing import Known, known, of_suite, placed, to_csv
+from rlidim.report.placing import Known, known, neighbours, of_suite, placed, to_csv
 from rlidim.tasks.names import find_tasks
 from rlidim.tasks.task import Target
 from tests.report.synthetic import baseline, make_task, random, runs
@@ -19,17 +20,22 @@ SOLVED, LOST = [500.0] * 8, [20.0] * 8
 CURVE = {4: LOST, 8: LOST, 12: SOLVED, 16: SOLVED}  # reads 10 [9, 12]
 
 
-def of(
+def measured(
     name: str = "mine",
     curve: dict[int, list[float]] = CURVE,
     native: list[float] = SOLVED,
     target: float | None = 500.0,
-) -> str | None:
-    """Return the place of a task's reading by es."""
+) -> Measurement:
+    """Return a task's measurement by es."""
     task = make_task(name, target=None if target is None else Target(target, "its own"))
     records = [*runs(task, curve), *baseline(task, native), random(task)]
     (measurement,) = gather(records, {name: task}, results_folder=Path("results"))
-    return placed(measurement)
+    return measurement
+
+
+def of(*arguments: Any, **changes: Any) -> str | None:
+    """Return the place of a task's reading by es."""
+    return placed(measured(*arguments, **changes))
 
 
 @pytest.fixture
@@ -54,6 +60,17 @@ def test_tasks_are_easier_and_harder_where_the_intervals_lie_apart(suite: list[K
         "among the suite's tasks, by es: harder than easier (7); about as hard as alike (10), "
         "near (12), touching (6); easier than hard (30)"
     )
+
+
+def test_neighbours_begin_with_the_nearest(suite: list[Known]) -> None:
+    found = neighbours(measured())
+    assert found is not None
+    assert found.to_json() == {
+        "algorithm": "es",
+        "easier": ["easier", "easy"],
+        "alike": ["alike", "near", "touching", "wide"],
+        "harder": ["hard", "harder"],
+    }
 
 
 def test_a_task_is_not_placed_beside_itself(suite: list[Known]) -> None:
