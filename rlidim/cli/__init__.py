@@ -18,6 +18,7 @@ from rlidim.cli.options import Usage
 from rlidim.cli.suite import COMMANDS
 from rlidim.cli.tasks import task_group
 from rlidim.errors import RlidimError, nearest, printable
+from rlidim.trainers.warned import told_once
 
 
 class Rlidim(click.Group):
@@ -147,7 +148,7 @@ for command in COMMANDS:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: a mistake of the user's is one line and exit code 2, Ctrl-C 130."""
     words = ordered(sys.argv[1:] if arguments is None else arguments)
-    with terminable():
+    with terminable(), told_once():
         code = code_of(lambda: run(words), afterwards(words))
     sys.exit(code)
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from rlidim.cli.options import json_option, print_json, tell
-from rlidim.errors import printable
+from rlidim.cli.options import json_option, print_json
 from rlidim.tasks.names import command
 from rlidim.tasks.problems import Control
-
-LOUD = re.compile(r"\x1b\[[0-9;]*m|WARN: ")  # colours and words of Gymnasium's own
 
 
 @click.command("check")
@@ -32,21 +25,7 @@ def check_command(context: click.Context, file: Path, as_json: bool) -> None:
     from rlidim.tasks.names import task_files
 
     named = task_files(context.find_root().obj["envs"]).get(str(file))
-    with warnings_told():
-        check(file if file.exists() or named is None else named, as_json)
-
-
-@contextmanager
-def warnings_told() -> Iterator[None]:
-    """Print each warning that Gymnasium or a module of the user's gives within once, in a line."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            yield
-        finally:
-            lines = (" ".join(LOUD.sub("", str(each.message)).split()) for each in caught)
-            for line in dict.fromkeys(lines):
-                tell(f"warning: {printable(line)}")
+    check(file if file.exists() or named is None else named, as_json)
 
 
 def check(file: Path, as_json: bool) -> None:

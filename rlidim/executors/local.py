@@ -21,6 +21,7 @@ from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
 from rlidim.trainers.parent import end_with_parent, starting_workers
+from rlidim.trainers.warned import tell_once
 
 
 class InProcess:
@@ -286,9 +287,13 @@ def begin_watched_worker(processes: Any) -> None:
 
 
 def begin_worker() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed."""
+    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed.
+
+    What foreign code warns of is told once.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
+    tell_once()
 
 
 def default_workers() -> int:

@@ -18,6 +18,7 @@ from rlidim.tasks.task import Task
 from rlidim.trainers.evolution.population import Generation, Played, Player, Worker
 from rlidim.trainers.evolution.searches import Vector
 from rlidim.trainers.parent import end_with_parent, starting_workers
+from rlidim.trainers.warned import tell_once
 
 DIED = "a worker process died (killed, or out of memory)"
 
@@ -97,6 +98,7 @@ def _serve(connection: Connection) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this
     end_with_parent()
+    tell_once()
     torch.set_num_threads(1)
     with threadpool_limits(1):
         try:
