@@ -79,7 +79,7 @@ reproduce: install $(filter %-atlas,$(MEASURING))  ## Complete the committed evi
 	$(RLIDIM) --results results bench --tier $(TIER) $(WORKERS_OPTION)
 
 # The wheels lie in a folder that git ignores: carry it to the GPU machine with the checkout.
-gpu-packages:  ## Download the wheels that a bare GPU machine lacks for queued experiments (build/gpu)
+gpu-packages:  ## Download the wheels that a bare GPU machine lacks for queued experiments, and copy their data (build/gpu)
 	rm -rf $(WHEELS)
 	mkdir -p $(WHEELS)
 	sed 's/#.*//' constraints.txt | grep -iE "^($$(echo $(GPU_PACKAGES) | tr ' ' '|'))==" > $(WHEELS)/pinned.txt
@@ -88,11 +88,12 @@ gpu-packages:  ## Download the wheels that a bare GPU machine lacks for queued e
 	  --python-version $(GPU_PYTHON) --implementation cp \
 	  $(foreach version,$(GPU_MANYLINUX),--platform manylinux_$(version)_x86_64) \
 	  --platform manylinux2014_x86_64 -d $(WHEELS) -r $(WHEELS)/pinned.txt
+	if [ -n "$$RLIDIM_DATA" ]; then mkdir -p $(WHEELS)/data && cp -r "$$RLIDIM_DATA"/mnist $(WHEELS)/data; fi
 	du -sh $(WHEELS)
 
 # Runs from the checkout with any python that has torch, triton, numpy and click; queued experiments
 # use the wheels of gpu-packages where they are, installed apart from that python's own packages.
-# Their data are read from RLIDIM_DATA where there is no network. What they record that results/
+# Their data are read from RLIDIM_DATA, or from the copy that gpu-packages made of it. What they record that results/
 # lacks is packed beside the timings; back home it is unpacked, and the next run goes on from it:
 #   tar -xzf $(OUT)/queue.tar.gz -C results
 # make gpu QUEUE=mnist-fc runs only what is queued of one task; its runs go on from build/gpu-runs.
@@ -100,6 +101,7 @@ gpu:  ## Run all that waits for a GPU with this python (no installation): correc
 	if ls $(WHEELS)/*.whl > /dev/null 2>&1; then \
 	  rm -rf $(SITE) && $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index \
 	    --no-deps --no-compile --target $(SITE) $(WHEELS)/*.whl; fi
+	if [ -z "$$RLIDIM_DATA" ] && [ -d $(WHEELS)/data ]; then export RLIDIM_DATA="$(abspath $(WHEELS)/data)"; fi; \
 	PYTHONPATH="$(abspath $(SITE))$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) -m rlidim gpu --out $(OUT) \
 	  $(if $(QUEUE),--queue $(QUEUE)) $(if $(BUDGET),--budget $(BUDGET))
 

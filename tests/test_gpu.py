@@ -10,7 +10,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -243,7 +243,7 @@ def test_each_part_has_its_share_and_what_the_last_left_over(
     assert sum(everything.SHARES.values()) == pytest.approx(1.0)
     now = perf_counter()
     deadlines = [limits.deadline - now for limits in everything.limits_of(100.0).values()]
-    assert deadlines == pytest.approx([20, 45, 55, 60, 70, 100], abs=1)
+    assert deadlines == pytest.approx([20, 28, 45, 65, 75, 80, 100], abs=1)
     everything.run(tmp_path, budget=100.0)
     arguments, options = in_its_place["kernels"]
     assert arguments == ("cpu",)
@@ -382,6 +382,13 @@ def deadly() -> None:
     os._exit(1)
 
 
+def deadly_at_three(number: int) -> int:
+    if number == 3:
+        sleep(0.5)  # while others are under way
+        os._exit(1)
+    return number
+
+
 @pytest.mark.slow
 def test_processes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
@@ -397,6 +404,27 @@ def test_processes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
         assert list(pool.run(half, [(1,)], 0.0)) == []
         assert [found for _, found in pool.run(deadly, [()], inf)] == ["the process died"]
         assert list(pool.run(half, [(1,)], inf)) == [((1,), 0.5)]
+        # Of the others that a death took along nothing is lost.
+        found = dict(pool.run(deadly_at_three, [(number,) for number in range(6)], inf))
+        expected = {(number,): number for number in range(6)}
+        assert found == {**expected, (3,): "the process died"}
+
+
+def test_a_nan_is_a_difference_and_no_number() -> None:
+    row = compared.blank(runs=8)
+    compared.judge(row, nan, 1.0, "the parameters")
+    assert (row["agrees"], row["difference"]) == (False, None)
+    assert row["reason"] == "the parameters differ"
+    json.dumps(row, allow_nan=False)
+
+
+def test_records_are_packed_while_a_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queued, "PACKED", 0.0)
+    packed: list[int] = []
+    commands = {"a": ["sh", "-c", "sleep 0.5"]}
+    (row,) = queued.ended(commands, Limits(), lambda: packed.append(1))
+    assert row["code"] == 0
+    assert len(packed) > 1
 
 
 @pytest.fixture
@@ -404,7 +432,9 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     """Let a queued command write one record; return what records each found."""
     found: list[dict[str, str]] = []
 
-    def ended(commands: dict[str, list[str]], limits: Limits) -> Iterator[dict[str, Any]]:
+    def ended(
+        commands: dict[str, list[str]], limits: Limits, now_and_then: Any = None
+    ) -> Iterator[dict[str, Any]]:
         for name, command in commands.items():
             if command[1] != "-c":
                 write(command)

@@ -31,6 +31,7 @@ SIZES = (
     (10**7, 10**4),
 )
 CUDA_SIZES = ((10**8, 10**4), (10**9, 10**5))
+HUGE = 10**8  # parameters from which a size is measured after all others
 NARROW = ("rademacher", 5_000, 10)  # as many bits of a row as d: the stored matrix is small too
 POPULATION = 32
 NAMES = ("family", "D", "d", "operation", "threads", "backend")  # the fields that name a row
@@ -99,7 +100,7 @@ def plan(
     families: Sequence[str] = (),
     sizes: Sequence[tuple[int, int]] = (),
 ) -> list[Case]:
-    """Return what to measure, the least work first.
+    """Return what to measure, the least work first, and networks of no known size last.
 
     Args:
         device: where.
@@ -111,7 +112,7 @@ def plan(
     cases = [Case(family, D, d) for D, d in sizes or all_sizes for family in chosen]
     if not sizes and NARROW[0] in chosen:
         cases.append(Case(*NARROW))
-    return sorted(cases, key=lambda case: case.work)
+    return sorted(cases, key=lambda case: (case.D >= HUGE, case.work))
 
 
 def time_cases(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -66,5 +67,6 @@ def differs(file: RowFile, row: Row) -> bool:
 
 def judge(row: Row, difference: float, tolerance: float, what: str) -> None:
     """Say in a row whether the GPU's numbers are the CPU's."""
-    agrees = difference <= tolerance
-    row.update(difference=difference, agrees=agrees, reason=None if agrees else f"{what} differ")
+    agrees = difference <= tolerance  # a NaN, which no file of JSON holds, does not
+    known = difference if math.isfinite(difference) else None
+    row.update(difference=known, agrees=agrees, reason=None if agrees else f"{what} differ")

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from rlidim.speed.gpu.processes import Processes
 
 # Of every family; together they reach each way in which Triton's kernels cut P: 32, 64 or 128 signs
-# of a counter, one or two Hadamard factors, several tiles of rows.
-SIZES_CHECKED = ((562, 4), (4_610, 16), (10_007, 50), (10_007, 997), (44_426, 290))
+# of a counter, one or two Hadamard factors, several tiles of rows, a P in two parts, or drawn anew.
+SIZES_CHECKED = (
+    (3, 2),
+    (600, 570),
+    (562, 4),
+    (4_610, 16),
+    (10_007, 50),
+    (10_007, 997),
+    (44_426, 290),
+)
 # Of the families whose blocks Triton's kernels transform: the longest block of one program and
 # one beyond it, a transform in three passes. A dense reference would take minutes.
 WIDE_SIZES = ((50_000, 10_000), (70_000, 20_000), (2_100_000, 100))
@@ -30,7 +38,7 @@ BITS_ROWS, BITS_COLUMNS = 200, 1_000  # of a stored part of P, the most
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 BITS = "bits"
 POPULATIONS = (5, 80)  # less than a tile's members, and more than one tile of them
-MOST_NUMBERS = 2 * 10**7  # of a block of members
+MOST_NUMBERS = 2 * 10**7  # of a block of members, as long as what is transformed for it
 NAMES = ("family", "D", "d", "dtype", "rows", "device", "backend")  # the fields that name a row
 FILE = "correctness.json"
 
@@ -219,8 +227,9 @@ def products(P: Projection, case: Case, seed: int) -> dict[str, Tensor]:
     start, stop = case.rows
     rows, d = P.rows(start, stop), P.d
     tensors = {}
+    length = stop - start if case.far else max(stop, getattr(P, "L", 0))
     for members in [(), *((count,) for count in POPULATIONS)]:
-        if (stop if not case.far else stop - start) * max(members, default=1) > MOST_NUMBERS:
+        if length * max(members, default=1) > MOST_NUMBERS:
             continue
         name = " ".join(["", *map(str, members)])
         theta = drawn(d, *members)

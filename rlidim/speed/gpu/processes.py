@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from time import perf_counter
 from typing import Any
 
+DIED = "the process died"
 MOST = 16  # each has a context of its own on the GPU
 
 _lost: str | None = None  # why this process can use the GPU no more
@@ -33,8 +34,9 @@ class Processes:
         """Call a function of a module with each of the arguments; yield both as calls end.
 
         In the place of a result stands a text where there is none: the process died, or an earlier
-        call had lost it the GPU. What has not begun at the deadline, of ``perf_counter``, is left
-        out.
+        call had lost it the GPU. A process that dies takes its pool along: whatever that was at is
+        called again, one call after another, so that only what kills its own process is lost. What
+        has not begun at the deadline, of ``perf_counter``, is left out.
         """
         if self.count == 1:
             for call in arguments:
@@ -46,13 +48,23 @@ class Processes:
             return
         waiting = {self._submit(_call, function, call): call for call in arguments}
         timeout = None if math.isinf(deadline) else max(0.0, deadline - perf_counter())
+        suspects = []
         try:
             for future in as_completed(list(waiting), timeout):
-                yield waiting.pop(future), _result(future)
+                call, result = waiting.pop(future), _result(future)
+                if result == DIED:
+                    suspects.append(call)
+                else:
+                    yield call, result
         except TimeoutError:
             begun = [future for future in waiting if not future.cancel()]
             for future in begun:
                 yield waiting[future], _result(future)
+        for call in suspects:
+            if perf_counter() >= deadline:
+                yield call, DIED
+            else:
+                yield call, _result(self._submit(_call, function, call))
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         try:
@@ -88,7 +100,7 @@ def _result(future: Future[Any]) -> Any:
     try:
         return future.result()
     except BrokenProcessPool:
-        return "the process died"
+        return DIED
 
 
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rlidim.speed.cases import Limits, Listener
 
 OUTPUT = 2_000  # characters at the end of a command's output that are kept
+PACKED = 15.0  # seconds after which new records are packed: a machine may be taken back
 LOOKED = 0.1  # seconds between two looks at the running commands
 # Processes take turns on a GPU: enough of them that it works while others begin and evaluate.
 AT_ONCE, WORKERS = 3, 2  # commands, and worker processes of each
@@ -88,8 +89,9 @@ def run(
     """Run the queued commands until the deadline, and write how each went.
 
     They go on from the records in ``results``, from those that an earlier run packed and from the
-    checkpoints in ``RUNS``. Whenever one of them ends, or is ended, what is new against ``results``
-    is packed again. Where packages or data are missing, one row says so.
+    checkpoints in ``RUNS``. Whenever one of them ends, or is ended, and every ``PACKED`` seconds,
+    what is new against ``results`` is packed again. Where packages or data are missing, one row
+    says so.
     """
     rows: list[dict[str, Any]] = []
     path = out / "queue.json"
@@ -122,7 +124,7 @@ def run(
             for arguments in selected(only)
         }
         listener(f"{len(commands)} queued commands, {AT_ONCE} at once")
-        for row in ended(commands, limits):
+        for row in ended(commands, limits, lambda: pack(copy, results, archive)):
             listener(f"{row['command']}: {row['reason'] or 'ended'}")
             pack(copy, results, archive)
             write(row)
@@ -163,11 +165,15 @@ def row_of(name: str, code: int | None, output: str, reason: str | None) -> dict
     return {"command": name, "code": code, "output": output, "reason": reason}
 
 
-def ended(commands: dict[str, list[str]], limits: Limits) -> Iterator[dict[str, Any]]:
+def ended(
+    commands: dict[str, list[str]], limits: Limits, now_and_then: Callable[[], None] | None = None
+) -> Iterator[dict[str, Any]]:
     """Run commands by their names, a few side by side; yield how each went.
 
-    At the deadline those that run are ended, and no other is begun.
+    At the deadline those that run are ended, and no other is begun. Meanwhile something is done
+    every ``PACKED`` seconds.
     """
+    done = perf_counter()
     waiting = list(commands)
     running: list[Running] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -189,6 +195,9 @@ def ended(commands: dict[str, list[str]], limits: Limits) -> Iterator[dict[str, 
                         running.remove(command)
                         command.kill()
                         yield command.row("it outlasted the budget and was ended")
+                if now_and_then is not None and perf_counter() - done >= PACKED:
+                    now_and_then()
+                    done = perf_counter()
                 sleep(LOOKED)
         finally:  # Ctrl-C does not reach another session
             for command in running:
