@@ -70,7 +70,7 @@ def load(task: str, envs: str | Path | None = None) -> Task:
         'mnist-fc-400x3'
     """
     if not isinstance(task, str):
-        raise RlidimError(f"task must be a name or what load() returns, got {task!r:.60}")
+        raise RlidimError(f"load() takes a task's name, got {task!r:.60}")
     return find_task(task, _if_given(_folder, "envs", envs))
 
 
@@ -186,6 +186,8 @@ def train(
 
 def _chosen(task: Task | str, trainer: str | None) -> tuple[Task, str]:
     """Return the task, loaded, and the trainer; None stands for the task's first."""
+    if not isinstance(task, Task | str):
+        raise RlidimError(f"task must be a name or what load() returns, got {task!r:.60}")
     chosen = task if isinstance(task, Task) else load(task)
     trainer = chosen.asked(trainer)
     chosen.settings(trainer)  # raises if there are none
@@ -369,9 +371,9 @@ def measure(
     from rlidim.sweep.search import forget_failures, search
 
     records = Results(_folder("results", results))
-    if retry_failed:
-        forget_failures(plan, records)
     with _executor(executor, workers, timeout) as used:
+        if retry_failed:
+            forget_failures(plan, records)
         measurement = search(
             plan, records, executor=used, log_dir=log_folder, log=log, listener=listener
         ).measurement

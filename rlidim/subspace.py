@@ -7,6 +7,7 @@ move theta_d, and writes theta_0 + P theta_d into the parameters.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -304,10 +305,10 @@ class SubspaceOptimizer(Optimizer):
         self.lr_factor = math.sqrt(P.D / P.d) if scale_lr else 1.0
         self.max_grad_norm = max_grad_norm
         self._length: Tensor | None = None  # of the last g_d before it was clipped
-        self._kind, self._arguments = inner, dict(inner_kwargs or {})
         try:
+            self._kind, self._arguments = inner, dict(inner_kwargs or {})
             self.inner = self._build_inner()
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise RlidimError(f"inner_kwargs, for {inner.__name__}: {error}") from error
         defaults = {name: value for name, value in self.inner.defaults.items() if name != "lr"}
         self.defaults.update(defaults)
@@ -406,6 +407,8 @@ class SubspaceOptimizer(Optimizer):
         moved = (first.dtype, numbered(first.device)) != (P.dtype, P.device)
         if moved or spec != P.spec:
             P = from_spec(spec, dtype=first.dtype, device=first.device)
+        if not moved:
+            self.subspace._check_kinds()
         # All that may be refused is behind; from here on there are changes.
         subspace = Subspace(self.subspace.given, P) if moved else self.subspace
         super().load_state_dict({"state": state_dict["state"], "param_groups": groups})
@@ -430,12 +433,15 @@ class SubspaceOptimizer(Optimizer):
         try:
             saved, groups, inner = state["subspace"], state["param_groups"], state["inner"]
             spec = ProjectionSpec.from_json(saved["spec"])
-            shapes = [tuple(saved[name].shape) for name in ("theta_0", "theta_d")]
+            vectors = [saved[name] for name in ("theta_0", "theta_d")]
             natives = _natives(groups)
-            inner_groups = [(set(group), len(group["params"])) for group in inner["param_groups"]]
+            sizes = [len(group["params"]) for group in inner["param_groups"]]
             _ = state["state"], inner["state"]
+            if not all(isinstance(vector, Tensor) for vector in vectors):
+                raise TypeError("theta_0 and theta_d are tensors")
         except (KeyError, TypeError, AttributeError) as error:
             raise RlidimError("this state is not a SubspaceOptimizer's") from error
+        shapes = [tuple(vector.shape) for vector in vectors]
         P, ours = self.subspace.projection, super().state_dict()["param_groups"]
         if (spec.D, spec.d) != (P.D, P.d) or shapes != [(P.D,), (P.d,)]:
             raise RlidimError(
@@ -447,16 +453,16 @@ class SubspaceOptimizer(Optimizer):
                 f"this state is of {len(groups)} parameter groups, the optimizer has {len(ours)}, "
                 "or other ones are native, or of other sizes"
             )
-        sizes = [len(group["params"]) for group in self.inner.param_groups]
-        for names, _ in inner_groups:
-            for name in self._known:
-                if name not in names:
-                    raise RlidimError(
-                        f"this state's inner optimizer knows no '{name}': it is no "
-                        f"{self._kind.__name__}"
-                    )
-        if [size for _, size in inner_groups] != sizes:
+        if sizes != [len(group["params"]) for group in self.inner.param_groups]:
             raise RlidimError("this state's inner optimizer has other groups than the state itself")
+        trial = self._build_inner()  # which completes what an older torch has saved
+        trial.load_state_dict(copy.deepcopy(inner))
+        for name in self._known:
+            if any(name not in group for group in trial.param_groups):
+                raise RlidimError(
+                    f"this state's inner optimizer knows no '{name}': it is no "
+                    f"{self._kind.__name__}"
+                )
         return spec, [
             group if group["native"] else {**group, "params": own["params"]}
             for group, own in zip(groups, ours, strict=True)
@@ -594,7 +600,7 @@ def _check_length(name: str, value: Any, *, zero: bool = False) -> None:
     """Refuse what is no length of a step or a gradient: negative, NaN or infinite."""
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RlidimError(f"{name} must be a number, got {value!r:.60}") from error
     if (
         isinstance(value, str)

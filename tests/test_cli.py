@@ -332,7 +332,7 @@ def test_runs_that_failed_are_made_again_once_the_bug_is_mended(tmp_path: Path) 
     assert failed.returncode == 2
     last = failed.stderr.splitlines()[-1]
     assert "AssertionError: a bug of mine (buggy.py, line 13); once that is mended" in last
-    assert "--retry-failed makes them again" in last
+    assert "rlidim --envs . mine measure --trainer cmaes --retry-failed" in last
     (tmp_path / "mended").write_text("")
     assert rlidim(*measure, folder=tmp_path).returncode == 2  # failures stand until they are asked
     done = rlidim(*measure, "--retry-failed", folder=tmp_path)
@@ -346,16 +346,18 @@ def test_what_is_complete_is_read_where_nothing_can_be_written(
 ) -> None:
     measure = ["codimension-1", "measure", "--trainer", "es", "--dims", "1,2", "--seeds", "2"]
     assert here(*measure).returncode == 0
-    monkeypatch.setattr("rlidim.records.folder.try_writing", unwritable)
+    for place in ("records.folder.try_writing", "report.drawing.replace_file"):
+        monkeypatch.setattr(f"rlidim.{place}", unwritable)
     again = here(*measure)
     assert again.returncode == 0, again.stderr
+    assert "no figure: --results" in again.stderr
     assert "d_int90 = 1" in again.stdout
     more = here(*measure[:-1], "3")
     assert more.returncode == 2
     assert "cannot be written (Read-only file system)" in more.stderr
 
 
-def unwritable(folder: Path) -> None:
+def unwritable(*_: object) -> None:
     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -555,14 +557,30 @@ def test_a_setting_that_no_record_can_hold_is_refused_before_training(
 
 def test_a_worker_does_not_hear_ctrl_c_from_its_first_moment() -> None:
     """Before its own first line, while it imports; this process hears it when the start is over."""
-    blocked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
-
-    def answer() -> str:
-        done = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True)
-        return done.stdout.strip()
-
-    with starting_workers():
-        assert answer() == "True"
-    assert answer() == "False"
+    # In a fresh process: the first worker of all starts the tracker of resources too.
+    code = (
+        "from tests.test_executors import blocked_in_workers\n"
+        "if __name__ == '__main__': print(*blocked_in_workers())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "False"]
     with pytest.raises(KeyboardInterrupt), starting_workers():
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def tell_blocked(answers: Any) -> None:
+    answers.send(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+
+def blocked_in_workers() -> list[bool]:
+    """Say of two workers, and of a process that is none, whether Ctrl-C was kept from them."""
+    context = get_context("spawn")
+    found = []
+    for keeping in (starting_workers(), starting_workers(), nullcontext()):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=tell_blocked, args=(theirs,))
+        with keeping:
+            process.start()
+        found.append(ours.recv())
+        process.join()
+    return found

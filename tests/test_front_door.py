@@ -79,7 +79,7 @@ def test_check_takes_a_name_and_tells_each_warning_once(
     said = capsys.readouterr()
     assert not ended.value.code, said.err
     assert f"'rlidim --envs {tmp_path} mine measure'" in said.out
-    assert said.err.splitlines() == ["warning: a slip of mine"]
+    assert said.err.splitlines() == ["warning: a slip of mine (loud.py, line 10)"]
 
 
 def test_a_list_is_as_wide_as_the_terminal() -> None:

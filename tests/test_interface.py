@@ -345,7 +345,7 @@ def test_estimate_refuses_in_one_line(changes: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: rlidim.load(None), "task must be a name or what load"),
+        (lambda: rlidim.load(None), r"load\(\) takes a task's name, got None"),
         (lambda: rlidim.train(Path("cartpole")), "task must be a name or what load"),
         (lambda: rlidim.train("cartpole", results=None), "results must be the path of a folder"),
         (lambda: rlidim.train("cartpole", log_dir=3), "log_dir must be the path of a folder"),

@@ -204,6 +204,26 @@ def test_a_state_that_is_refused_changes_nothing() -> None:
     for one, other in ((network, optimizer), (twin, its)):
         train(one, other, range(3, 6))
     assert torch.equal(flat(network), flat(twin))
+    network[1:].double()  # half of it moved
+    seed = optimizer.subspace.projection.seed
+    with pytest.raises(RlidimError, match="make them the same"):
+        optimizer.load_state_dict(good)
+    assert optimizer.subspace.projection.seed == seed != good["subspace"]["spec"]["seed"]
+
+
+def test_a_state_of_a_torch_that_knew_fewer_keys_is_taken_up() -> None:
+    first, second = make_network(), make_network()
+    optimizer = optimizer_of(first)
+    train(first, optimizer, range(3))
+    state = copy.deepcopy(optimizer.state_dict())
+    for groups in (state["inner"]["param_groups"], state["param_groups"]):
+        for name in ("decoupled_weight_decay", "fused", "maximize"):
+            groups[0].pop(name)
+    again = optimizer_of(second)
+    again.load_state_dict(state)
+    train(first, optimizer, range(3, 6))
+    train(second, again, range(3, 6))
+    assert torch.equal(flat(second), flat(first))
 
 
 def test_schedules_set_the_native_rate() -> None:
@@ -656,6 +676,9 @@ def test_mistakes_are_named() -> None:
         {"max_grad_norm": "a"},
         {"inner": "adam"},
         {"inner_kwargs": {"foo": 1}},
+        {"inner_kwargs": {"betas": (2, 0)}},
+        {"inner_kwargs": 3},
+        {"lr": 10**400},
         {"projection": None},
         {"projection": 3},
     ):

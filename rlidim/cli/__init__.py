@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from rlidim import __version__
 from rlidim.cli import completion
 from rlidim.cli.anywhere import ordered
 from rlidim.cli.ending import MISTAKE, afterwards, code_of, terminable
-from rlidim.cli.options import Usage
+from rlidim.cli.options import DEFAULT, Usage
 from rlidim.cli.suite import COMMANDS
 from rlidim.cli.tasks import task_group
 from rlidim.errors import RlidimError, nearest, printable
@@ -62,8 +64,9 @@ class Rlidim(click.Group):
 
             if name in task_group(name).commands:
                 raise Usage(RlidimError(f"a task comes first: rlidim TASK {name}; see rlidim list"))
-            if (file := Path(name)).is_file() and file.suffix in ENDINGS:
-                raise Usage(RlidimError(f"a task's file: rlidim --envs {file.parent} {file.stem}"))
+            if (file := Path(name)).suffix in ENDINGS and os.path.isfile(file):
+                words = shlex.join(["rlidim", "--envs", str(file.parent), file.stem])
+                raise Usage(RlidimError(f"a task's file: {words}"))
             raise Usage(RlidimError(f"unknown task or command '{name}'{self._meant(ctx, name)}"))
         return super().resolve_command(ctx, args)
 
@@ -122,7 +125,7 @@ class Rlidim(click.Group):
     type=click.Path(path_type=Path),
     envvar="RLIDIM_RESULTS",
     show_envvar=True,
-    default=Path("results"),
+    default=DEFAULT,
     show_default=True,
     help="The folder of records.",
 )
@@ -177,15 +180,19 @@ def no_such(error: click.NoSuchOption) -> str:
 
     option, context = error.option_name, error.ctx
     setting = option.lstrip("-").replace("-", "_")
-    if any(setting in kind.__dataclass_fields__ for kind in TRAINERS.values()):
-        return f"No such option: {option}; a trainer's setting is given by --set {setting}=VALUE"
     group = None if context is None else context.command
+    commands = [group, *group.commands.values()] if isinstance(group, click.Group) else [group]
+    sets = any(each is not None and _takes(each, "--set") for each in commands)
+    if sets and any(setting in kind.__dataclass_fields__ for kind in TRAINERS.values()):
+        return f"No such option: {option}; a trainer's setting is given by --set {setting}=VALUE"
     if isinstance(group, click.Group) and group is not cli:
         behind = [
-            name
-            for name, command in sorted(group.commands.items())
-            if any(option in parameter.opts for parameter in command.params)
+            name for name, command in sorted(group.commands.items()) if _takes(command, option)
         ]
         if behind:
             return f"No such option: {option}; it stands behind a command: {', '.join(behind)}"
     return error.format_message()
+
+
+def _takes(command: click.Command, option: str) -> bool:
+    return any(option in parameter.opts for parameter in command.params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -25,7 +26,7 @@ def check_command(context: click.Context, file: Path, as_json: bool) -> None:
     from rlidim.tasks.names import task_files
 
     named = task_files(context.find_root().obj["envs"]).get(str(file))
-    check(file if file.exists() or named is None else named, as_json)
+    check(file if named is None or os.path.isfile(file) else named, as_json)
 
 
 def check(file: Path, as_json: bool) -> None:

@@ -26,6 +26,9 @@ else:
     ParamType = click.ParamType  # generic from click 8.4 on
 
 
+DEFAULT = Path("results")  # the folder of records
+
+
 class Usage(click.ClickException):
     """A user's mistake: one line, exit code 2."""
 
@@ -341,16 +344,21 @@ def search_and_gather(
         )
     measurement = ended.measurement
     if measurement.estimate is None:
+        from rlidim.tasks.names import command
+
         folder = results.folder / plan.task.name
         random = [] if measurement.random is None else [measurement.random]
         failed = [run for run in (*measurement.runs, *measurement.baseline, *random) if run.reason]
         remedy = f"see the records below {folder}"
         if failed:
             last = failed[-1]
+            words = ["measure", "--trainer", plan.trainer, "--retry-failed"]
+            words += [] if results.folder == DEFAULT else ["--results", str(results.folder)]
+            again = command(plan.task, *words)
             where = f" ({last.raised_at})" if last.raised_at else ""
             remedy = (
                 f"the last of {len(failed)} that failed: {last.reason}{where}; once that is "
-                "mended, --retry-failed makes them again"
+                f"mended, '{again}' makes them again"
             )
         raise RlidimError(f"{plan.task.name}: no estimate: {measurement.reason}; {remedy}")
     return ended

@@ -271,13 +271,13 @@ def measure_command(
         budget=budget,
         precision=precision,
     )
-    if retry_failed:
-        from rlidim.sweep.search import forget_failures
-
-        failed = forget_failures(plan, results_of(context))
-        runs = f"{failed} run{'s' * (failed != 1)}"
-        tell(f"{runs} that failed are made again" if failed else "no run on record has failed")
     try:
+        if retry_failed:
+            from rlidim.sweep.search import forget_failures
+
+            failed = forget_failures(plan, results_of(context))
+            runs = f"{failed} run{'s' * (failed != 1)}"
+            tell(f"{runs} that failed are made again" if failed else "no run on record has failed")
         ended = search_and_gather(context, plan, executor, log_dir, log)
     finally:
         executor.close()
@@ -317,8 +317,13 @@ def measure_command(
         if place is not None:
             click.echo(place)
     # Last: what was read is printed even where no figure can be written.
-    folder = results_of(context).folder / FIGURES
-    figures = plot_measurement(measurement, folder / measurement.stem)
+    results = results_of(context)
+    try:
+        results.check_writable()
+    except RlidimError as error:  # what is there was read
+        tell(f"no figure: {error}")
+        return
+    figures = plot_measurement(measurement, results.folder / FIGURES / measurement.stem)
     if not as_json:
         click.echo(f"figure: {figures[0]}")
 

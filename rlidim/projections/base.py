@@ -157,7 +157,8 @@ class Projection(ABC):
     def apply(self, theta: Tensor) -> Tensor:
         """Return P theta, differentiable any number of times, backwards and forwards.
 
-        torch.compile compiles it, and torch.func transforms it (``vmap``, ``jvp``, ``hessian``).
+        torch.compile compiles it, and torch.func transforms it (``vmap``, ``grad``, ``jvp``,
+        ``hessian``; not ``linearize``, nor ``grad`` within what is compiled).
         """
         self._check(theta, self.d, "theta")
         return linear(theta, self.key, transposed=False)

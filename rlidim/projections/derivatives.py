@@ -1,7 +1,8 @@
-"""P theta and P^T g as one function that autograd and every transform of torch.func differentiate.
+"""P theta and P^T g as one function that autograd and the transforms of torch.func differentiate.
 
 ``torch.library`` registers no forward-mode derivative for an operator, and none for torch.func;
-torch.compile, on the other hand, takes operators as they are.
+torch.compile, on the other hand, takes operators as they are. Both at once go forwards alone:
+``torch.func.grad`` of a compiled function's own product is an error of torch's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ def linear(x: Tensor, key: str, *, transposed: bool) -> Tensor:
     """Return P x, or P^T x, for the projection of a key; x is a vector or a block of them."""
     result: Tensor
     if torch.compiler.is_compiling():
-        result = _operator(transposed)(x, key)
+        operator = _operator(transposed)
+        value, tangent = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
+        result = operator(value, key)
+        if tangent is not None:
+            result = forward_ad.make_dual(  # type: ignore[no-untyped-call]
+                result, operator(tangent, key)
+            )
     else:
         result = _Product.apply(x, key, transposed)  # type: ignore[no-untyped-call]
     return result

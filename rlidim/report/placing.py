@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlidim.records.measurement import Measurement
-from rlidim.report.headline import algorithm_of, by_algorithm
-from rlidim.report.rows import counts
+from rlidim.report.headline import by_algorithm
+from rlidim.report.rows import counts, has_usual_family
 from rlidim.statistics.scale import TARGET
-from rlidim.tasks.problems import Control
 from rlidim.tasks.task import FRACTION
 
 SUITE = Path(__file__).with_name("suite.csv")  # of the committed records: `make tables` copies it
@@ -79,17 +78,13 @@ class Neighbours(NamedTuple):
 def neighbours(measurement: Measurement) -> Neighbours | None:
     """Return which of the suite's tasks are easier, harder, and about as hard, by its algorithm.
 
-    None where a reading is of no target, open, or of a task whose dimension is known by
-    construction, or nothing is there to compare.
+    None where a reading is of no target, open, by another family of P than the suite's, or of a
+    task that is not compared: of known dimension, or begun at a neighbour's solution.
     """
-    task = measurement.task
-    if task is None or measurement.fraction != FRACTION or measurement.scope != "policy":
+    ours = next(iter(known([measurement])), None)
+    if ours is None or measurement.fraction != FRACTION or not has_usual_family(measurement):
         return None
-    algorithm = algorithm_of(measurement)
-    ours = _read(measurement, algorithm)
-    if ours is None or not isinstance(task.problem, Control) or task.known is not None:
-        return None
-    d_int, low, high = ours.d_int, ours.low, ours.high
+    algorithm, d_int, low, high = ours.algorithm, ours.d_int, ours.low, ours.high
     others = sorted(
         (row for row in of_suite() if row.algorithm == algorithm and row.task != ours.task),
         key=lambda row: (abs(math.log(row.d_int / d_int)), row.task),

@@ -94,7 +94,7 @@ def write(task: Task, path: Path, *, out: Path, log_dir: Path, seed: int = 0) ->
     if record.status != "ok" or record.solution is None:
         raise RlidimError(f"{path}: no run that ended with a model of Stable-Baselines3")
     made_by = command(task, record)
-    check_writer()
+    check_writer(out / VIDEO)
     playback.check_draws(task)
     architecture, _ = playback.parameters_of(record, path, log_dir)
     kind = model_of(record.cell.trainer, architecture)

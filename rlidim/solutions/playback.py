@@ -128,7 +128,7 @@ def play(
     environment = task.control.environment
     check_playing(task, video, episodes, seed)
     if video is not None:  # before the episodes are drawn for it
-        check_writer()
+        check_writer(video)
         with writing(video, "--video"):
             try_writing(video.parent)
             if video.is_dir():
@@ -161,15 +161,16 @@ def _play(
     with contextlib.ExitStack() as open_ones:
         if video is None:
             environment = lone(task, "human" if has_window(task) else None)
+            open_ones.enter_context(contextlib.closing(environment))
             look = lambda: None  # noqa: E731  (a window shows itself)
         else:
             check_draws(task)
             environment = lone(task, "rgb_array")
+            open_ones.enter_context(contextlib.closing(environment))
             open_ones.enter_context(without_window())
             rate = int(environment.metadata.get("render_fps", 30))
             keep = open_ones.enter_context(filming(video, rate))
             look = lambda: keep(picture_of(environment))  # noqa: E731
-        open_ones.enter_context(contextlib.closing(environment))
         return [
             episode(task, environment, act_of(environment, policy), seed + i, look)
             for i in range(episodes)

@@ -17,16 +17,21 @@ Keep = Callable[[NDArray[np.uint8]], None]
 """Called with each frame, uint8 (height, width, 3)."""
 
 
-def check_writer() -> None:
-    """Make sure that videos can be written here.
+def check_writer(path: Path) -> None:
+    """Make sure that videos of this kind can be written here.
 
     Raises:
-        RlidimError: the package that writes them is missing.
+        RlidimError: a package that writes them is missing.
     """
     try:
         import imageio.v2  # noqa: F401
+
+        if path.suffix != ".gif":
+            import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:
-        raise RlidimError("writing a video needs imageio: pip install 'rlidim[video]'") from error
+        raise RlidimError(
+            f"writing a video needs {error.name}: pip install 'rlidim[video]'"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -46,15 +51,33 @@ def filming(path: Path, frames_per_second: int) -> Iterator[Keep]:
         else {"fps": frames_per_second}
     )
     unfinished = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
+    with _told(path):
         writer: Any = imageio.get_writer(unfinished, **options)
-        with writer:
-            yield writer.append_data
-        unfinished.replace(path)
+
+    def keep(frame: NDArray[np.uint8]) -> None:
+        with _told(path):
+            writer.append_data(frame)
+
+    whole = False
+    try:
+        yield keep
+        with _told(path):
+            writer.close()
+            unfinished.replace(path)
+        whole = True
+    finally:
+        if not whole:  # it has to be closed before it can go: another process may be writing it
+            with contextlib.suppress(Exception):
+                writer.close()
+            unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise RlidimError(f"--video {path}: cannot be written ({error})") from error
-    finally:
-        unfinished.unlink(missing_ok=True)  # of one that was interrupted
 
 
 def dropped(frame: NDArray[np.uint8]) -> None:

@@ -15,6 +15,7 @@ from rlidim.executors.ledger import check_settings, died, finished, superseded
 from rlidim.records.cell import RANDOM, Cell, searches
 from rlidim.records.files import writing
 from rlidim.records.folder import Results
+from rlidim.records.lock import claim
 from rlidim.records.measurement import Measurement
 from rlidim.records.record import RunRecord
 from rlidim.statistics.estimate import Estimate
@@ -71,15 +72,17 @@ def forget_failures(plan: Plan, results: Results) -> int:
     """Delete the records of a plan's failed runs, which are then made again; return how many.
 
     Raises:
-        RlidimError: a cell's file is no record, or cannot be deleted.
+        RlidimError: see :func:`on_disk`; or a record cannot be deleted.
     """
+    on_disk(plan, results)  # raises where the records are of other settings: nothing is lost then
     failed = 0
-    for cell in _cells(plan, results):
-        record = results.load(cell) if plan.owns(cell) else None
-        if record is not None and record.status == "failed":
-            with writing(results.path(cell)):
-                results.path(cell).unlink()
-            failed += 1
+    for cell in filter(plan.owns, _cells(plan, results)):
+        with claim(results.folder, cell) as mine:  # what another sweep is making is its own
+            record = results.load(cell) if mine else None
+            if record is not None and record.status == "failed":
+                with writing(results.path(cell)):
+                    results.path(cell).unlink()
+                failed += 1
     return failed
 
 

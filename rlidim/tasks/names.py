@@ -32,9 +32,7 @@ def task_folders(extra: Path | None = None) -> list[Path]:
     Raises:
         RlidimError: the user's folder does not exist.
     """
-    package = Path(__file__).resolve().parent.parent
-    inside, beside = package / "envs", package.parent / "envs"
-    own = [inside if inside.is_dir() else beside]
+    own = [suite_folder()]
     if extra is None and os.environ.get("RLIDIM_ENVS"):
         extra = Path(os.environ["RLIDIM_ENVS"])
     if extra is None:
@@ -42,6 +40,13 @@ def task_folders(extra: Path | None = None) -> list[Path]:
     if not extra.is_dir():
         raise RlidimError(f"--envs or RLIDIM_ENVS {extra}: no such folder")
     return [extra, *own]
+
+
+def suite_folder() -> Path:
+    """Return the folder of the suite's own tasks."""
+    package = Path(__file__).resolve().parent.parent
+    inside, beside = package / "envs", package.parent / "envs"
+    return inside if inside.is_dir() else beside
 
 
 def task_files(extra: Path | None = None) -> dict[str, Path]:
@@ -82,8 +87,8 @@ def hiding(name: str, extra: Path | None = None) -> Path | None:
 
 def command(task: Task, *words: str) -> str:
     """Return a command about a task as it is typed: ``rlidim --envs my_tasks lander measure``."""
-    folder, suite = task.file.parent, task_folders()[-1]
-    own = [] if folder.resolve() == suite else ["--envs", str(folder)]
+    folder = task.file.parent
+    own = [] if folder.resolve() == suite_folder() else ["--envs", str(folder)]
     return shlex.join(["rlidim", *own, task.name, *words])
 
 

@@ -1,4 +1,4 @@
-"""Warnings of foreign code: each once in a process, in a line, as the program's own."""
+"""Warnings of foreign code: each once in a process, in a line, with its place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 from rlidim.errors import printable
 
@@ -21,13 +22,16 @@ def tell_once() -> None:
     """
     told: set[str] = set()
 
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        line = printable(" ".join(LOUD.sub("", str(message)).split()))
+    def show(
+        message: Warning | str, category: type[Warning], file: str, number: int, *_: object
+    ) -> None:
+        said = printable(" ".join(LOUD.sub("", str(message)).split()))
+        line = f"{said} ({Path(file).name}, line {number})"
         if line not in told and sys.stderr is not None:
             told.add(line)
             print(f"warning: {line}", file=sys.stderr)
 
-    warnings.showwarning = show
+    warnings.showwarning = show  # type: ignore[assignment]
 
 
 @contextlib.contextmanager

@@ -108,6 +108,18 @@ def test_compiled_in_one_piece(family: str) -> None:
     torch.testing.assert_close(again.grad, theta.grad)
 
 
+def test_compiled_forwards_too() -> None:
+    P = make("rademacher")
+    theta, v = normal(2, 6)
+
+    def tangent(theta: Tensor) -> Tensor:
+        return torch.func.jvp(P.apply, (theta,), (v,))[1]
+
+    torch.testing.assert_close(torch.compile(tangent, backend="eager")(theta), P @ v)
+    columns = torch.compile(torch.func.jacfwd(P.apply), backend="eager")(theta)
+    torch.testing.assert_close(columns, P.to_dense())
+
+
 @every_family
 @pytest.mark.parametrize("backend", ["auto", "torch"])
 def test_transformed_by_torch_func(family: str, backend: str) -> None:

@@ -132,13 +132,14 @@ def export(
             parameter.copy_(value)
     files = [out]
     try:
-        if isinstance(architecture, Architecture) and architecture.observation_mean is not None:
-            # First, so that no model lies beside statistics that are not its own.
-            statistics = out.with_name(out.stem + NORMALISATION)
-            replace_file(statistics, pickle.dumps(_normalisation(stock, architecture)))
-            files.append(statistics)
         content = io.BytesIO()
         model.save(content)
+        if isinstance(architecture, Architecture) and architecture.observation_mean is not None:
+            statistics = out.with_name(out.stem + NORMALISATION)
+            numbers = pickle.dumps(_normalisation(stock, architecture))
+            out.unlink(missing_ok=True)  # no model lies beside statistics that are not its own
+            replace_file(statistics, numbers)
+            files.append(statistics)
         replace_file(out, content.getvalue())
     except OSError as error:
         raise RlidimError(f"--sb3 {out}: cannot be written ({error.strerror})") from error
