@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 from gymnasium import spaces
 
-from rlidim.cli.check import check_command
+from rlidim.cli import cli
 from rlidim.environments import making
 from rlidim.environments.arena import Arena, evaluate
 from rlidim.environments.masks import Masked, Reader
@@ -225,9 +225,9 @@ def test_a_file_is_checked_for_masks(tmp_path: Path) -> None:
     text += "trainers: {{maskable_ppo: {{n_timesteps: 9}}}}\n"
     file.write_text(text.format("FrozenLake-v1"))
     with pytest.raises(RlidimError, match="'FrozenLake-v1' does not say which actions are valid"):
-        CliRunner().invoke(check_command, [str(file)], catch_exceptions=False)
+        CliRunner().invoke(cli, ["check", str(file)], catch_exceptions=False)
     file.write_text(text.format("Taxi-v4"))
-    assert CliRunner().invoke(check_command, [str(file)]).exit_code == 0
+    assert CliRunner().invoke(cli, ["check", str(file)]).exit_code == 0
 
 
 def test_masks_are_of_choices() -> None:
