@@ -51,7 +51,8 @@ def test_the_recorded_failures_are_those_of_ill_conditioned_subspaces() -> None:
     assert within[0].all()
     said = (
         f"of the {len(runs)} runs on record at d = k all {low} with a condition number below 10 "
-        f"solve the task, {middle} of {of_middle} from there to 24, and {high} of {of_high} above 35"
+        f"solve the task, {middle} of {of_middle} from there to 24, and {high} of {of_high} "
+        "above 35"
     )
     page = Path(__file__).parent.parent.parent / "docs" / "method.md"
     assert said in " ".join(page.read_text().split())
