@@ -19,7 +19,7 @@ Dimensions = tuple[int | None, None, None]
 def linear(x: Tensor, key: str, *, transposed: bool) -> Tensor:
     """Return P x, or P^T x, for the projection of a key; x is a vector or a block of them."""
     result: Tensor
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling():  # which traces no jvp of an autograd.Function
         operator = _operator(transposed)
         value, tangent = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
         result = operator(value, key)
