@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rlidim.cli.options import json_option, print_json
-from rlidim.tasks.names import command
+from rlidim.tasks.names import command, task_files
 from rlidim.tasks.problems import Control
 
 
@@ -23,8 +23,6 @@ def check_command(context: click.Context, file: Path, as_json: bool) -> None:
     each trainer is asked whether it serves the network and the actions. A task's name stands for
     its file.
     """
-    from rlidim.tasks.names import task_files
-
     named = task_files(context.find_root().obj["envs"]).get(str(file))
     check(file if named is None or os.path.isfile(file) else named, as_json)
 

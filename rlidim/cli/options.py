@@ -223,6 +223,15 @@ def skipped(problems: Iterable[str]) -> None:
         click.echo(f"warning: {problem}; skipped", err=True)
 
 
+def tell_of_hidden(context: click.Context, name: str) -> None:
+    """Say that a file of the user's is taken in place of the suite's task of that name, if so."""
+    from rlidim.tasks.names import hiding
+
+    hides = hiding(name, context.find_root().obj["envs"])
+    if hides is not None:
+        tell(f"{hides} is taken in place of the suite's task of that name")
+
+
 def tell(line: str) -> None:
     """Print a line about the progress on standard error."""
     click.echo(line, err=True)

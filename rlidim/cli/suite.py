@@ -24,6 +24,7 @@ from rlidim.cli.options import (
     results_of,
     tasks_of,
     tell,
+    tell_of_hidden,
 )
 from rlidim.cli.refused import Refused
 from rlidim.cli.site import site_command
@@ -45,13 +46,10 @@ def list_command(context: click.Context, as_json: bool) -> None:
     """List the tasks by family: kind, network, D, trainers, published and our d_int90."""
     from rlidim.cli import answers
     from rlidim.report.columns import text_table
-    from rlidim.tasks.names import hiding
 
     tasks = tasks_of(context)
     for name in tasks:
-        hides = hiding(name, context.find_root().obj["envs"])
-        if hides is not None:
-            tell(f"{hides} is taken in place of the suite's task of that name")
+        tell_of_hidden(context, name)
     rows = answers.rows(context, tasks)
     if as_json:
         print_json({"tasks": rows})

@@ -26,6 +26,7 @@ from rlidim.cli.options import (
     show_option,
     task_of,
     tell,
+    tell_of_hidden,
     timeout_option,
     trainer_option,
     variant_options,
@@ -41,13 +42,9 @@ if TYPE_CHECKING:
 @click.pass_context
 def begin(context: click.Context, game: str | None = None) -> None:
     """Note the group's task for its commands; without a command, show its page."""
-    from rlidim.tasks.names import hiding
-
     name = str(context.command.name)
     context.obj |= {"task": name, "game": game}
-    hides = hiding(name, context.obj["envs"])
-    if hides is not None:
-        tell(f"{hides} is taken in place of the suite's task of that name")
+    tell_of_hidden(context, name)
     if context.invoked_subcommand is None:
         show_page(context)
 

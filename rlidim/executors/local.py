@@ -20,8 +20,7 @@ from rlidim.executors.watch import TICK, check_timeout
 from rlidim.records.cell import Cell
 from rlidim.records.folder import Results
 from rlidim.records.record import RunRecord
-from rlidim.trainers.parent import end_with_parent, starting_workers
-from rlidim.trainers.warned import tell_once
+from rlidim.trainers.parent import begin_worker, starting_workers
 
 
 class InProcess:
@@ -284,16 +283,6 @@ def begin_watched_worker(processes: Any) -> None:
     """Do :func:`begin_worker`, and say in a :class:`Watch`'s memory what the worker is at."""
     begin(processes)
     begin_worker()
-
-
-def begin_worker() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed.
-
-    What foreign code warns of is told once.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
-    tell_once()
 
 
 def default_workers() -> int:

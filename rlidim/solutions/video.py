@@ -58,18 +58,17 @@ def filming(path: Path, frames_per_second: int) -> Iterator[Keep]:
         with _told(path):
             writer.append_data(frame)
 
-    whole = False
     try:
         yield keep
         with _told(path):
             writer.close()
             unfinished.replace(path)
-        whole = True
-    finally:
-        if not whole:  # it has to be closed before it can go: another process may be writing it
-            with contextlib.suppress(Exception):
-                writer.close()
-            unfinished.unlink(missing_ok=True)
+    except BaseException:
+        # It has to be closed before it can go: another process may be writing it.
+        with contextlib.suppress(Exception):
+            writer.close()
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager

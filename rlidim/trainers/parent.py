@@ -1,4 +1,4 @@
-"""A worker process ends with the process that started it, however that one ends."""
+"""How worker processes begin, and that they end with the process that started them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process, resource_tracker
+
+from rlidim.trainers.warned import tell_once
 
 
 def end_with_parent() -> None:
@@ -23,6 +25,16 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+def begin_worker() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers itself; end when it is killed.
+
+    What foreign code warns of is told once.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+    tell_once()
 
 
 @contextmanager

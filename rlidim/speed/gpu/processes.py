@@ -90,7 +90,7 @@ class Processes:
 def _begin() -> None:
     import torch
 
-    from rlidim.executors.local import begin_worker
+    from rlidim.trainers.parent import begin_worker
 
     begin_worker()
     torch.set_num_threads(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import traceback
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -17,8 +16,7 @@ from rlidim.records.cell import Cell, Seeds
 from rlidim.tasks.task import Task
 from rlidim.trainers.evolution.population import Generation, Played, Player, Worker
 from rlidim.trainers.evolution.searches import Vector
-from rlidim.trainers.parent import end_with_parent, starting_workers
-from rlidim.trainers.warned import tell_once
+from rlidim.trainers.parent import begin_worker, starting_workers
 
 DIED = "a worker process died (killed, or out of memory)"
 
@@ -96,9 +94,7 @@ def _serve(connection: Connection) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this
-    end_with_parent()
-    tell_once()
+    begin_worker()
     torch.set_num_threads(1)
     with threadpool_limits(1):
         try:

@@ -468,8 +468,9 @@ def train(run: Run) -> Outcome:
     except (ValueError, RuntimeError, RlidimError) as error:
         # Distributions, samplers and environments raise these on NaN. With finite parameters it is
         # a defect, or the environment's fault, unless the network's own sums overflowed.
-        finite = evaluations.begun and np.isfinite(evaluations.snapshot().theta).all()
-        if not evaluations.begun or (finite and not _of_a_distribution(error)):
+        if not evaluations.begun or (
+            np.isfinite(evaluations.snapshot().theta).all() and not _of_a_distribution(error)
+        ):
             raise
         evaluations.diverged = True
     finally:
